@@ -1,0 +1,46 @@
+# Everything happens in .venv; `make test` is what CI runs, `make demo` shows the main job at work.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help install demo test lint unit bench docs clean
+
+help:
+	@echo "make demo    set up all and run both example siblings"
+	@echo "make test    all checks and tests, as in CI"
+	@echo "make install the virtual environment only"
+	@echo "make bench   the speed table"
+	@echo "make docs    write the generated documents anew"
+
+# The stamp is newer than pyproject.toml exactly when the environment is up to date.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("puruto-cron needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	@$(BIN)/python examples/demo.py
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+unit: install
+	$(PYTEST) tests/unit
+
+test: lint
+	$(PYTEST)
+
+bench: install
+	$(BIN)/python bench/run.py
+
+docs: install
+	$(BIN)/python tools/generate_docs.py
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

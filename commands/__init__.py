@@ -1,0 +1,120 @@
+"""The command line: a file a command, loaded on use. Parses, calls one thing, prints one JSON object on stdout."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.output import print_error, print_json
+from errors import CronError, InternalError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from models import Clock
+
+VERSION = "0.1.0"
+
+#: Commands in the order of `--help`, each with its module. A new command is one file and one line.
+COMMANDS = {
+    "init-db": "init_db",
+    "sync-jobs": "sync_jobs",
+    "tick": "tick",
+    "run-now": "run_now",
+    "status": "status",
+    "list": "list_jobs",
+    "logs": "logs",
+    "next": "next_instants",
+}
+
+HELP = """A local scheduler for AI agents and programs that accounts for every slot.
+
+Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick` each minute; it runs what is due.
+Each command prints one JSON object on stdout, also for errors.
+
+\b
+Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 130 interrupted.
+
+\b
+Start here:
+  python3 main.py init-db
+  python3 main.py sync-jobs
+  python3 main.py run-now JOB_ID
+"""
+
+
+class Commands(click.Group):
+    """Imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"commands.{COMMANDS[cmd_name]}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Names the nearest command when there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
+            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": list(COMMANDS)})
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Commands, help=HELP, no_args_is_help=False)
+@click.version_option(VERSION, prog_name="puruto-cron")
+def cli() -> None:
+    """Holds the commands."""
+
+
+def run(argv: list[str], clock: Clock) -> int:
+    """Runs one command line and returns its exit code. Every error ends as one JSON object."""
+    from wiring import App
+
+    app = App(clock, os.environ, os.path.dirname(os.path.realpath(sys.modules["idle"].__file__ or "")))
+    try:
+        code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
+    except CronError as error:
+        return _fail(error)
+    except click.ClickException as error:
+        hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        return _fail(UsageError(error.format_message(), hint=hint))
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(Interrupted("Interrupted"))
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the command line's boundary
+        return _fail(_unexpected(error))
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: CronError) -> int:
+    print_error(error)
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> InternalError:
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return InternalError(
+        f"A fault of puruto-cron: {error}",
+        hint="Please report it with these details.",
+        details={"type": type(error).__name__, "where": f"{os.path.basename(frame.filename)}:{frame.lineno}"},
+    )
+
+
+__all__ = ["cli", "print_json", "run"]

@@ -1,0 +1,50 @@
+"""`init-db`."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from commands.output import print_json
+from wiring import App
+
+
+@click.command("init-db")
+@click.pass_obj
+def command(app: App) -> None:
+    """Make the folders db/, notifications/ and runs/ and the database. Running it again changes nothing.
+
+    Prints the database's path, its schema version and whether it was made now. A database of an older version is
+    migrated, after a copy to <path>.v<version>.bak.
+
+    \b
+    Example:
+      python3 main.py init-db
+      {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 1, "created": true, …}
+    """
+    from db import SCHEMA_VERSION, create
+    from errors import ConfigurationError
+
+    settings = app.settings
+    folders = [settings.local_events.parent, settings.runs_folder]
+    for folder in folders:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The folder {folder} can't be made: {error.strerror}",
+                hint="Let this user write there, or remove the file that stands in its place.",
+                details={"path": str(folder)},
+            ) from error
+    db, created = create(str(settings.db_path))
+    db.close()
+    print_json(
+        {
+            "status": "ok",
+            "database": str(settings.db_path),
+            "schema_version": SCHEMA_VERSION,
+            "created": created,
+            "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
+        }
+    )

@@ -1,0 +1,72 @@
+"""`logs`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from commands.output import print_json
+from errors import JobNotFound, RunNotFound
+from wiring import App
+
+#: Of each captured file at most this much is shown: its end, where programs say what went wrong.
+SHOWN_BYTES = 65_536
+
+
+@click.command("logs")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Newest events shown.")
+@click.option("--job", "job_id", help="Only events of this job.")
+@click.option("--run", "run_id", help="One run: its row, its events and its captured output.")
+@click.pass_obj
+def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> None:
+    """Show the newest events, the oldest of them first; with --run also what that run printed.
+
+    Of a captured file the last 64 KiB are shown; "path" names the whole file.
+
+    \b
+    Examples:
+      python3 main.py logs --job daily-data-backup --limit 5
+      python3 main.py logs --run daily-data-backup-20260225T200000
+    """
+    with app.store(read_only=True) as store:
+        if job_id is not None and not store.definitions.knows(job_id):
+            raise JobNotFound(
+                f"There is no job {job_id}, and there never was",
+                hint="See: python3 main.py list",
+                details={"job_id": job_id},
+            )
+        run = store.runs.find(run_id) if run_id is not None else None
+        if run_id is not None and run is None:
+            raise RunNotFound(
+                f"There is no run {run_id}", hint="See: python3 main.py status", details={"run_id": run_id}
+            )
+        events = [
+            {"ts": e.ts, **e.payload} for e in store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
+        ]
+    report: dict[str, object] = {"status": "ok", "events": events}
+    if run is not None:
+        report["run"] = run
+        report["output"] = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
+    print_json(report)
+
+
+def _output(folder: Path) -> list[dict[str, object]]:
+    if not folder.is_dir():
+        return []
+    return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
+
+
+def _tail(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - SHOWN_BYTES))
+        data = file.read(SHOWN_BYTES)
+    return {
+        "file": path.name,
+        "path": str(path),
+        "bytes": size,
+        "truncated": size > SHOWN_BYTES,
+        "text": data.decode("utf-8", "replace"),
+    }

@@ -1,0 +1,122 @@
+"""`next`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from commands.output import print_json
+from errors import JobNotFound, UsageError
+from models import JobState
+from wiring import App, show_instant
+
+
+@click.command("next")
+@click.argument("job_id", required=False)
+@click.option("--schedule", help="A schedule to try, instead of a job.")
+@click.option("--timezone", help="IANA zone of --schedule; else PURUTO_CRON_TIMEZONE, else the machine's.")
+@click.option(
+    "--after", help="Start behind this instant, ISO 8601; without an offset it is wall time in the zone. Default: now."
+)
+@click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many instants.")
+@click.pass_obj
+def command(
+    app: App, job_id: str | None, schedule: str | None, timezone: str | None, after: str | None, count: int
+) -> None:
+    """Show when a job, or any schedule, will run, in UTC and in its zone, and what the schedule means in words.
+
+    Without JOB_ID and --schedule: the next instants of all enabled jobs together.
+
+    \b
+    Examples:
+      python3 main.py next daily-data-backup --count 3
+      python3 main.py next --schedule "30 2 * * *" --timezone Europe/Madrid --after 2026-03-28T00:00
+    """
+    if job_id is not None and schedule is not None:
+        raise UsageError("Give JOB_ID or --schedule, not both", hint="See: python3 main.py next --help")
+    if timezone is not None and schedule is None:
+        raise UsageError("--timezone goes with --schedule: a job has its own", hint="See: python3 main.py next --help")
+    if schedule is not None:
+        report = _of_schedule(app, schedule, timezone or app.default_zone, after, count)
+    elif job_id is not None:
+        report = _of_job(app, job_id, after, count)
+    else:
+        report = _of_all(app, after, count)
+    print_json({"status": "ok", **report})
+
+
+def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> dict[str, object]:
+    from schedules import check, describe
+
+    check(schedule, zone)
+    start = _start(app, after, zone)
+    return {
+        "schedule": schedule,
+        "timezone": zone,
+        "meaning": describe(schedule, zone),
+        "instants": _instants(app, schedule, zone, start, count, anchor=start),
+    }
+
+
+def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, object]:
+    from schedules import describe
+
+    with app.store(read_only=True) as store:
+        state = store.definitions.load(job_id)
+    if state is None:
+        raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
+    return {
+        "job_id": job_id,
+        "enabled": state.enabled,
+        "schedule": state.job.schedule,
+        "timezone": state.timezone,
+        "meaning": describe(state.job.schedule, state.timezone),
+        "instants": _instants_of(app, state, after, count),
+    }
+
+
+def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
+    with app.store(read_only=True) as store:
+        names = [str(row["job_id"]) for row in store.definitions.active() if row["enabled"]]
+        states = [state for name in names if (state := store.definitions.load(name)) is not None]
+    found = [
+        {"job_id": state.job.job_id, **instant}
+        for state in states
+        for instant in _instants_of(app, state, after, count)
+    ]
+    return {"instants": sorted(found, key=lambda entry: (entry["utc"], entry["job_id"]))[:count]}
+
+
+def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:
+    start = _start(app, after, state.timezone)
+    return _instants(app, state.job.schedule, state.timezone, start, count, anchor=state.anchor)
+
+
+def _instants(
+    app: App, schedule: str, zone: str, start: datetime, count: int, *, anchor: datetime
+) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    after: datetime | None = start
+    while after is not None and len(found) < count:
+        after = app.calendar.next_fire(schedule, zone, after, anchor=anchor)
+        if after is not None:
+            found.append(show_instant(after, zone))
+    return found
+
+
+def _start(app: App, after: str | None, zone: str) -> datetime:
+    if after is None:
+        return app.clock.now()
+    from zoneinfo import ZoneInfo
+
+    try:
+        instant = datetime.fromisoformat(after)
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=ZoneInfo(zone))
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--after {after!r} is no instant: {error}",
+            hint="Write it as 2026-03-28T00:00 or 2026-03-28T00:00:00+01:00.",
+        ) from error

@@ -1,0 +1,26 @@
+"""The one way in which commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from errors import CronError
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8."""
+    indent = 2 if sys.stdout.isatty() else None
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # cron's locale is C: the text layer of stdout can't be trusted with what a prompt or a target says.
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_error(error: CronError) -> None:
+    """The error as `{"status": "error", "error": {"code", "message", "details"}}`."""
+    print_json({"status": "error", "error": error.as_dict()})

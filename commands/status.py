@@ -1,0 +1,48 @@
+"""`status`."""
+
+from __future__ import annotations
+
+import click
+
+from commands.output import print_json
+from wiring import App
+
+RECENT_RUNS = 20
+
+
+@click.command("status")
+@click.option(
+    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="Recent runs shown."
+)
+@click.pass_obj
+def command(app: App, limit: int) -> None:
+    """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
+
+    "scheduler" says when the last tick ran and whether that is too long ago; "running" what runs now; "sync" whether
+    the stored jobs are those of .jobs.json and what is wrong with the file; "events" which events wait for delivery
+    and why; "paths" where all of it lies.
+
+    \b
+    Example:
+      python3 main.py status
+    """
+    now = app.clock.now()
+    settings = app.settings
+    with app.store(read_only=True) as store:
+        report: dict[str, object] = {
+            "status": "ok",
+            "jobs": store.definitions.table(),
+            "recent_runs": store.runs.recent(limit),
+            "notification_targets": {
+                "local_events": settings.display("local_events"),
+                "telegram_outbox": settings.display("telegram_outbox"),
+                "telegram_repo_exists": app.notifier.telegram_exists(),
+            },
+            "scheduler": app.tick_state(now),
+            "running": store.runs.running_now(),
+            "events": {"waiting": app.waiting_events(store)},
+            "sync": app.sync_state(store),
+        }
+    report["paths"] = app.paths()
+    report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]
+    print_json(report)

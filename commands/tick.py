@@ -1,0 +1,84 @@
+"""`tick`. One with nothing to do ends in `idle`, before this is imported."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+import idle
+from commands.output import print_json
+from models import utc_text
+from store.look import SEEN_KEY
+from wiring import App, stop_on_signals
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from processes import Stop
+    from store.bundle import Store
+
+
+@click.command("tick")
+@click.option(
+    "--quiet", is_flag=True, help="Print nothing unless something was due or is wrong: for the crontab's log."
+)
+@click.pass_obj
+def command(app: App, quiet: bool) -> int:
+    """Run what is due: the command for the system crontab, each minute.
+
+    It first syncs .jobs.json if that has changed (PURUTO_CRON_AUTO_SYNC=0 turns that off), settles what dead ticks
+    left, delivers waiting events, then starts the due jobs, oldest first, several at once up to
+    PURUTO_CRON_MAX_RUNNING, and waits for them. Several ticks at once do no harm: each slot is started once.
+
+    Prints what was due, the results as run-now prints them, slots written off as missed or skipped, and what is wrong.
+    Exit code 0 when the scheduler did its work, even if a job failed.
+
+    \b
+    Example:
+      python3 main.py tick --quiet
+    """
+    now = app.clock.now()
+    with app.store() as store, stop_on_signals() as stop:
+        report = _tick(app, store, stop, now)
+        reason = stop.reason
+    if not quiet or _is_worth_a_line(report):
+        print_json(report)
+    return 128 + signal.Signals[reason] if reason else 0
+
+
+def _tick(app: App, store: Store, stop: Stop, now: datetime) -> dict[str, object]:
+    seen = idle.fingerprint(app.root, app.environ)
+    sync = app.sync_if_changed(store, now)
+    broken = sync is not None and sync["status"] == "error"
+    # An idle tick passes by as long as nothing but this has been seen; a broken file is told at every tick.
+    store.state.set(SEEN_KEY, "" if broken else seen)
+    last_tick = app.last_tick()
+    scheduler = app.scheduler(store, stop)
+    anomaly = scheduler.correct_clock(now, last_tick)
+    _leave_time(app, now)
+    report = scheduler.tick(now)
+    return {
+        **report.as_dict(),
+        "clock_anomaly": anomaly,
+        "sync": sync,
+        "events": {"delivered": report.delivered, "waiting": app.waiting_events(store)},
+        "warnings": list(app.settings.warnings),
+    }
+
+
+def _leave_time(app: App, now: datetime) -> None:
+    try:
+        idle.leave_time(str(app.settings.db_path), utc_text(now))
+    except OSError:
+        # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
+        return
+
+
+def _is_worth_a_line(report: dict[str, object]) -> bool:
+    sync, events = report["sync"], report["events"]
+    broken = isinstance(sync, dict) and sync["status"] == "error"
+    waiting = isinstance(events, dict) and events["waiting"]
+    names = ("due_jobs", "results", "settled", "problems", "clock_anomaly")
+    return bool(broken or waiting or any(report[name] for name in names))

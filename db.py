@@ -1,0 +1,288 @@
+"""Opens, migrates and transacts on the SQLite file. Nothing else imports sqlite3.
+
+What is said in SQL stands in `store/`. Imports next to nothing, because the idle tick imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from errors import (
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseLocked,
+    DatabaseMissing,
+    DatabaseNewer,
+    DatabaseNotOurs,
+    DatabaseReadOnly,
+    DatabaseUnreadable,
+    SqliteTooOld,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+#: "PCRN": tells our files from other SQLite files.
+APPLICATION_ID = 0x5043524E
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 5000
+
+SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")
+
+Connection = sqlite3.Connection
+Row = sqlite3.Row
+complete_statement = sqlite3.complete_statement
+Value = str | int | float | bytes | None
+
+
+def translate(error: sqlite3.Error, path: str) -> DatabaseError:
+    """The error of ours that says what a SQLite error means for the person who runs this, and what to do."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    details: dict[str, object] = {"path": path, "sqlite": str(error)}
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DatabaseLocked(
+            f"{path} is locked by another process",
+            hint=f"It was waited for {BUSY_TIMEOUT_MS // 1000} s. See who holds it: fuser {path}",
+            details=details,
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DatabaseCorrupt(
+            f"{path} is damaged or no SQLite database",
+            hint="Move it away, run init-db and sync-jobs: the jobs come back from .jobs.json, the history does not.",
+            details=details,
+        )
+    if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return DatabaseFull(
+            f"{path} can't be written: the disk is full or failing", hint="Free some space.", details=details
+        )
+    if primary == sqlite3.SQLITE_READONLY:
+        return DatabaseReadOnly(
+            f"{path} or its folder is read-only", hint=f"Let this user write there: ls -ld {path}", details=details
+        )
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return _cannot_open(path, details)
+    return DatabaseError(f"{path}: {error}", details=details)
+
+
+def _cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
+    if not os.path.exists(path):
+        return DatabaseMissing(
+            f"There is no database at {path}", hint="Run: python3 main.py init-db", details={"path": path}
+        )
+    if os.access(path, os.R_OK) and not os.access(folder, os.W_OK):
+        return DatabaseReadOnly(f"{folder} is read-only", hint="Let this user write there.", details=details)
+    return DatabaseUnreadable(f"{path} can't be opened", hint=f"Check its owner: ls -l {path}", details=details)
+
+
+class Transaction:
+    """`with db.transaction():` takes the write lock at once (never upgraded later), commits, or rolls all back."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.run("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            try:
+                self._db.run("COMMIT")
+            except DatabaseError:
+                self._roll_back()
+                raise
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        # SQLite has rolled back by itself after a full disk; a second ROLLBACK would hide the first error.
+        if self._db.connection.in_transaction:
+            self._db.connection.execute("ROLLBACK")
+
+
+class Database:
+    """One connection to one file, for one thread.
+
+    Opening raises `DatabaseMissing`, `DatabaseUnreadable`, `DatabaseCorrupt`, `DatabaseNotOurs`, `DatabaseNewer`,
+    `DatabaseReadOnly` or `DatabaseLocked`. A database of an older schema is migrated when opened for writing.
+    """
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        self.path = path
+        self.connection = _connect(path, "ro" if read_only else "rw")
+        try:
+            version = self._check_version()
+            if version < SCHEMA_VERSION and not read_only:
+                self._migrate_from(version)
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the connection; pending reads end with it."""
+        self.connection.close()
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """Executes one statement and returns the number of rows that it changed."""
+        try:
+            return self.connection.execute(sql, values).rowcount
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def insert_new(self, sql: str, values: Sequence[Value]) -> bool:
+        """Executes an INSERT; False when a UNIQUE key says that the row is there already."""
+        try:
+            self.connection.execute(sql, values)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+                return False
+            raise translate(error, self.path) from error
+        return True
+
+    def insert(self, sql: str, values: Sequence[Value]) -> int:
+        """Executes an INSERT and returns the new row's integer key."""
+        try:
+            return self.connection.execute(sql, values).lastrowid or 0
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """All rows of a query."""
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def row(self, sql: str, values: Sequence[Value] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        try:
+            found: Row | None = self.connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        return found
+
+    def transaction(self) -> Transaction:
+        """A write transaction; not to be nested."""
+        return Transaction(self)
+
+    def _check_version(self) -> int:
+        version = schema_version(self.connection, self.path)
+        if version > SCHEMA_VERSION:
+            raise DatabaseNewer(
+                f"{self.path} has schema {version}, made by a newer version; this one knows {SCHEMA_VERSION}",
+                hint="Update the program, or name another file in DB_PATH.",
+                details={"path": self.path, "schema_version": version, "known": SCHEMA_VERSION},
+            )
+        return version
+
+    def back_up(self, path: str) -> None:
+        """Writes a consistent copy of the whole database to `path`, mode 0600."""
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        try:
+            target = sqlite3.connect(path)
+            try:
+                self.connection.backup(target)
+            finally:
+                target.close()
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+
+    def _migrate_from(self, version: int) -> None:
+        from store.migrations import migrate
+
+        migrate(self, version, SCHEMA_VERSION, SQL_FOLDER)
+
+
+def schema_version(connection: sqlite3.Connection, path: str) -> int:
+    """`user_version` of a database of ours. Raises for an empty file, a foreign one and a damaged one."""
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+            return version
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    if tables or version:
+        raise DatabaseNotOurs(
+            f"{path} is an SQLite database of another program",
+            hint="Name another file in DB_PATH, or move this one away.",
+            details={"path": path},
+        )
+    raise DatabaseMissing(f"{path} is empty", hint="Run: python3 main.py init-db", details={"path": path})
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise SqliteTooOld(
+            f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",
+            hint="Use a newer Python build or system library.",
+        )
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        connection = sqlite3.connect(
+            f"file:{quoted}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            check_same_thread=True,
+        )
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    connection.row_factory = sqlite3.Row
+    if mode != "ro":
+        connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def create(path: str) -> tuple[Database, bool]:
+    """Opens the database at `path` for writing, made and migrated if need be. The second value: was it made now?
+
+    The folder is made with mode 0700 and the file with 0600. Running it again changes nothing.
+    """
+    folder = os.path.dirname(path)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
+        if isinstance(error, IsADirectoryError):
+            raise _cannot_open(path, details) from error
+        raise DatabaseReadOnly(
+            f"{path} can't be made: {error.strerror}", hint=f"Let this user write to {folder}.", details=details
+        ) from error
+    connection = _connect(path, "rw")
+    try:
+        fresh = _make_schema(connection, path)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    finally:
+        connection.close()
+    return Database(path), fresh
+
+
+def _make_schema(connection: sqlite3.Connection, path: str) -> bool:
+    from store.migrations import apply
+
+    try:
+        schema_version(connection, path)
+    except DatabaseMissing:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have made the schema while this one waited for the lock.
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            connection.execute("ROLLBACK")
+            return False
+        apply(connection, 0, SCHEMA_VERSION, SQL_FOLDER)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+        return True
+    return False

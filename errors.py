@@ -1,0 +1,289 @@
+"""One tree of errors. Each class has a stable `code` and the exit code of a command that ends with it.
+
+A message names the job, file, field or path, and `hint` says what to do. The command line prints `as_dict()`.
+This module imports nothing, because the idle tick imports it.
+"""
+
+from __future__ import annotations
+
+
+class CronError(Exception):
+    """Root of all errors that we raise on purpose.
+
+    `details` must be JSON-serialisable. `hint` is one sentence that says what to do, or "".
+    """
+
+    code = "INTERNAL_ERROR"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", details: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details or {}
+
+    def as_dict(self) -> dict[str, object]:
+        """`{"code", "message", "details"}`; the hint is `details.hint`."""
+        details = dict(self.details)
+        if self.hint:
+            details["hint"] = self.hint
+        return {"code": self.code, "message": self.message, "details": details}
+
+
+class InternalError(CronError):
+    """A fault of ours: an exception that nobody expected."""
+
+
+class UsageError(CronError):
+    """The command line itself is wrong."""
+
+    code = "USAGE"
+    exit_code = 2
+
+
+class Interrupted(CronError):
+    """A person or the system asked this command to end (130 for Ctrl-C, 143 for TERM)."""
+
+    code = "INTERRUPTED"
+    exit_code = 130
+
+
+# --- configuration: exit code 2 -------------------------------------------------------------------------------
+
+
+class ConfigurationError(CronError):
+    """Something that a person wrote down is wrong; nothing was changed."""
+
+    code = "CONFIGURATION_INVALID"
+    exit_code = 2
+
+
+class SettingsError(ConfigurationError):
+    """An environment variable or a line of .env is wrong."""
+
+    code = "SETTINGS_INVALID"
+
+
+class NotInPlaceError(ConfigurationError):
+    """The program was copied into site-packages; it is made to run in its own folder."""
+
+    code = "NOT_IN_PLACE"
+
+
+class JobsFileMissing(ConfigurationError):
+    """There is no .jobs.json."""
+
+    code = "JOBS_FILE_MISSING"
+
+
+class JobsFileUnreadable(ConfigurationError):
+    """.jobs.json is a folder, a device, too large, or may not be read."""
+
+    code = "JOBS_FILE_UNREADABLE"
+
+
+class JobsFileNotJson(ConfigurationError):
+    """.jobs.json is not JSON; details carry `line` and `column` where they are known."""
+
+    code = "JOBS_FILE_NOT_JSON"
+
+
+class JobsFileInvalid(ConfigurationError):
+    """.jobs.json is JSON but not a list of good jobs; `details.problems` lists every fault with its path."""
+
+    code = "JOBS_FILE_INVALID"
+
+
+class RemovalsRefused(ConfigurationError):
+    """A sync would remove more than half of the jobs at once."""
+
+    code = "REMOVALS_REFUSED"
+
+
+class ScheduleError(ConfigurationError):
+    """A schedule is wrong. `field` is the name of the field (or "schedule", "timezone"), `text` what was there."""
+
+    code = "SCHEDULE_INVALID"
+
+    def __init__(self, message: str, *, field: str = "schedule", text: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint, details={"field": field, "text": text[:256]})
+        self.field = field
+        self.text = text
+
+
+class TimezoneError(ScheduleError):
+    """A timezone is no IANA name that this machine knows."""
+
+    code = "TIMEZONE_INVALID"
+
+
+# --- refusals of a command: exit code 1 -------------------------------------------------------------------------
+
+
+class JobRefused(CronError):
+    """A job can't be run now. The three codes are the contract's."""
+
+
+class JobNotFound(JobRefused):
+    """No such job."""
+
+    code = "JOB_NOT_FOUND"
+
+
+class JobDisabled(JobRefused):
+    """The job is disabled, and --force was not given."""
+
+    code = "JOB_DISABLED"
+
+
+class JobLocked(JobRefused):
+    """The job is running already."""
+
+    code = "JOB_LOCKED"
+
+
+class RunNotFound(CronError):
+    """No such run."""
+
+    code = "RUN_NOT_FOUND"
+
+
+# --- database -----------------------------------------------------------------------------------------------------
+
+
+class DatabaseError(CronError):
+    """The database can't do what was asked."""
+
+    code = "DATABASE_ERROR"
+
+
+class DatabaseMissing(DatabaseError):
+    """There is no database yet."""
+
+    code = "DATABASE_MISSING"
+    exit_code = 2
+
+
+class DatabaseUnreadable(DatabaseError):
+    """The path is a folder or may not be opened."""
+
+    code = "DATABASE_UNREADABLE"
+    exit_code = 2
+
+
+class DatabaseReadOnly(DatabaseError):
+    """The file or its folder may not be written."""
+
+    code = "DATABASE_READ_ONLY"
+    exit_code = 2
+
+
+class DatabaseCorrupt(DatabaseError):
+    """The file is no SQLite database, or a damaged one."""
+
+    code = "DATABASE_CORRUPT"
+
+
+class DatabaseNotOurs(DatabaseError):
+    """A sound SQLite file without our schema."""
+
+    code = "DATABASE_NOT_OURS"
+    exit_code = 2
+
+
+class DatabaseNewer(DatabaseError):
+    """A later version of this program made the database."""
+
+    code = "DATABASE_NEWER"
+    exit_code = 2
+
+
+class DatabaseLocked(DatabaseError):
+    """Another process held the write lock for longer than we wait (5 s)."""
+
+    code = "DATABASE_LOCKED"
+
+
+class DatabaseFull(DatabaseError):
+    """No space left, or a failing disk."""
+
+    code = "DATABASE_FULL"
+
+
+class SqliteTooOld(DatabaseError):
+    """SQLite is older than 3.37, which knows no STRICT tables."""
+
+    code = "SQLITE_TOO_OLD"
+    exit_code = 2
+
+
+class LeaseLost(CronError):
+    """The run's token is no longer ours: somebody settled it. Nothing more may be written for it."""
+
+    code = "LEASE_LOST"
+
+
+# --- invocation: why an attempt has no good answer ------------------------------------------------------------------
+
+
+class InvocationError(CronError):
+    """An attempt failed. The invoker turns it into the error of an InvocationResult with this class's code."""
+
+    code = "IPC_ERROR"
+
+
+class TargetNotFound(InvocationError):
+    """No folder belongs to the target's name; details carry `looked_at`."""
+
+    code = "TARGET_NOT_FOUND"
+
+
+class RunnerNotFound(InvocationError):
+    """The target is there, but nothing says how it is run."""
+
+    code = "RUNNER_NOT_FOUND"
+
+
+class Denied(InvocationError):
+    """The policy, .puruto-ipc.json, forbids this invocation, or could not be read."""
+
+    code = "DENIED"
+
+
+class InvocationTimeout(InvocationError):
+    """The attempt took longer than its timeout; its processes were ended."""
+
+    code = "TIMEOUT"
+
+
+class InvocationStopped(InvocationError):
+    """The attempt was ended because this program was told to stop."""
+
+    code = "CANCELLED"
+
+
+class InvalidResponse(InvocationError):
+    """The target ended well but did not answer with a valid InvocationResult."""
+
+    code = "INVALID_RESPONSE"
+
+
+class NonzeroExit(InvocationError):
+    """The process ended with an exit code other than 0, or by a signal."""
+
+    code = "NONZERO_EXIT"
+
+
+class IpcError(InvocationError):
+    """The process could not be started or its output could not be read."""
+
+    code = "IPC_ERROR"
+
+
+# --- delivery -------------------------------------------------------------------------------------------------------
+
+
+class DeliveryFailed(CronError):
+    """An event could not be appended; it stays stored and is tried again."""
+
+    code = "DELIVERY_FAILED"

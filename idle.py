@@ -1,0 +1,149 @@
+"""The look that a tick takes before anything is imported: is there anything to do at all?
+
+A machine takes it 1,440 times a day, so it costs barely more than starting Python: this module and `db` import nothing
+but sqlite3. Whatever is unusual is left to the whole tick, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+
+from db import SCHEMA_VERSION, Database
+from errors import CronError
+from store.look import nothing_to_do
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+#: The variables that a tick is governed by; what they mean is said in `settings`. When one changes, a whole tick looks.
+WATCHED = (
+    "DB_PATH",
+    "PURUTO_CRON_AUTO_SYNC",
+    "PURUTO_CRON_KILL_GRACE_SECONDS",
+    "PURUTO_CRON_LEASE_SECONDS",
+    "PURUTO_CRON_MAX_RUNNING",
+    "PURUTO_CRON_STALE_SECONDS",
+    "PURUTO_CRON_TIMEZONE",
+    "PURUTO_DATA_PATH",
+    "PURUTO_HOME",
+    "PURUTO_TELEGRAM_OUTBOX_FILE",
+    "PURUTO_TELEGRAM_PATH",
+    "TZ",
+)
+JOBS_FILE = ".jobs.json"
+ENV_FILE = ".env"
+DEFAULT_DB = "db/cron.db"
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
+#: A lease that ends later than this from now is no lease of now; the whole tick decides.
+_FAR_SEC = 3_600
+
+
+def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime) -> str | None:
+    """What an idle tick prints (its time is left), or None when the whole tick has to look.
+
+    `options` are the words behind `tick`; `now` is UTC. Never raises for a state of the files: None says it all.
+    """
+    if list(options) not in ([], ["--quiet"]):
+        return None
+    db_path = _db_path(root, environ)
+    text = now.replace(microsecond=0).isoformat()
+    host = os.uname().nodename
+    if db_path is None or not _PLAIN.issuperset(host) or last_tick_text(db_path) > text:
+        return None
+    try:
+        if not _nothing_to_do(db_path, fingerprint(root, environ), text, now):
+            return None
+        leave_time(db_path, text)
+    except (CronError, OSError):
+        return None
+    return "" if options else _IDLE % (text, host, os.getpid())
+
+
+_IDLE = (
+    '{"status": "ok", "now": "%s", "lease_owner": "%s:%d", "due_jobs": [], "results": [], "written_off": [],'
+    ' "settled": [], "left_due": [], "taken_elsewhere": 0, "problems": [], "clock_anomaly": null, "sync": null,'
+    ' "events": {"delivered": 0, "waiting": []}, "warnings": []}\n'
+)
+
+
+def _nothing_to_do(db_path: str, seen: str, text: str, now: datetime) -> bool:
+    from datetime import timedelta
+
+    far = (now + timedelta(seconds=_FAR_SEC)).replace(microsecond=0).isoformat()
+    db = Database(db_path)
+    try:
+        return nothing_to_do(db, seen, text, far)
+    finally:
+        db.close()
+
+
+def fingerprint(root: str, environ: Mapping[str, str]) -> str:
+    """Which configuration a tick sees: the files' identities and the variables that govern it. Holds no secret."""
+    parts = [f"schema={SCHEMA_VERSION}"]
+    parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
+    parts += [f"{name}={environ[name]}" for name in WATCHED if name in environ]
+    return "\n".join(parts)
+
+
+def identity(path: str) -> str:
+    """Which version of a file stands at `path`; it changes with every edit."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "none"
+    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def last_tick_file(db_path: str) -> str:
+    """Where ticks leave their time: beside the database, so that an idle one need not write into it."""
+    return f"{db_path}.last_tick"
+
+
+def last_tick_text(db_path: str) -> str:
+    """When the last tick ran, as UTC text, or "" when none did."""
+    try:
+        with open(last_tick_file(db_path), encoding="ascii") as file:
+            return file.read(64).strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def leave_time(db_path: str, text: str) -> None:
+    """Leaves `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
+    fd = os.open(last_tick_file(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # One write of one width over the old text: a reader never sees half of it.
+        os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
+    finally:
+        os.close(fd)
+
+
+def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
+    """The database's path, or None when only the whole parser of .env can tell."""
+    text = environ.get("DB_PATH") or _plain_db_path(os.path.join(root, ENV_FILE))
+    if text is None or text.startswith("~"):
+        return None
+    return os.path.join(root, text)
+
+
+def _plain_db_path(env_file: str) -> str | None:
+    """DB_PATH as a plain line of .env says it; the default when no line does; None when the file is not that plain."""
+    try:
+        with open(env_file, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except FileNotFoundError:
+        return DEFAULT_DB
+    except (OSError, ValueError):
+        return None
+    found = DEFAULT_DB
+    for line in lines:
+        name, _, value = line.partition("=")
+        if "DB_PATH" not in line or line.startswith("#"):
+            continue
+        if name != "DB_PATH" or not value or not _PLAIN.issuperset(value):
+            return None
+        found = value
+    return found

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""The program. A tick with nothing to do ends here, before anything else is imported; the rest is in `commands`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+
+import idle
+
+# The folder that holds this file, links resolved: all relative paths start here, never at the current directory.
+ROOT = os.path.dirname(os.path.realpath(__file__))
+
+
+class SystemClock:
+    """The one place that asks the system for the time."""
+
+    def now(self) -> datetime:
+        """Wall time, UTC, whole seconds cut off nowhere."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command and returns its exit code."""
+    clock = SystemClock()
+    if argv[:1] == ["tick"]:
+        text = idle.look(ROOT, os.environ, argv[1:], clock.now())
+        if text is not None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return 0
+    from commands import run
+
+    return run(argv, clock)
+
+
+def entry() -> None:
+    """The console command `puruto-cron`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,152 @@
+"""A stored event → a line of events.jsonl and of the telegram mirror. Each file is append-only and never rewritten.
+
+Delivery is in order and by one process at a time, so a line that a crash left half-written, or written but not marked,
+is always the last one of the file: it is completed or recognised, never doubled.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from errors import CronError
+from models import utc_text
+
+LOCAL = "local"
+TELEGRAM = "telegram"
+#: Events appended with one write and marked in one transaction.
+BATCH = 200
+
+
+class Event(Protocol):
+    """A stored event: `payload` is what the scheduler said, `ts` when it became true (UTC text)."""
+
+    @property
+    def ts(self) -> str: ...
+
+    @property
+    def payload(self) -> Mapping[str, object]: ...
+
+
+class Outbox(Protocol):
+    """What the notifier asks of the store: the oldest waiting events of a channel, and what became of them."""
+
+    def waiting(self, channel: str, limit: int) -> Sequence[Any]: ...
+
+    def settle(self, channel: str, events: Sequence[Any], state: str, now: str) -> None: ...
+
+    def failed(self, channel: str, event: Any, error: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one round brought to a channel; `error` is "" when all that waited has arrived."""
+
+    channel: str
+    delivered: int
+    error: str
+
+
+class Notifier:
+    """Delivers what waits. `local_file` and `telegram_file` are absolute paths; the sibling is `telegram_repo`."""
+
+    def __init__(self, *, local_file: str, telegram_repo: str, telegram_file: str, now: Callable[[], datetime]) -> None:
+        self._local_file = local_file
+        self._telegram_repo = telegram_repo
+        self._telegram_file = telegram_file
+        self._now = now
+
+    def telegram_exists(self) -> bool:
+        """Whether the sibling repository is there. A missing one is no failure."""
+        return os.path.isdir(self._telegram_repo)
+
+    def deliver(self, outbox: Outbox) -> list[Delivery]:
+        """Appends every waiting event to its files. A channel that fails keeps its events and hurts no other."""
+        return [self._deliver_to(LOCAL, self._local_file, outbox), self._deliver_telegram(outbox)]
+
+    def _deliver_telegram(self, outbox: Outbox) -> Delivery:
+        if self.telegram_exists():
+            return self._deliver_to(TELEGRAM, self._telegram_file, outbox)
+        while events := outbox.waiting(TELEGRAM, BATCH):
+            outbox.settle(TELEGRAM, events, "not_applicable", utc_text(self._now()))
+        return Delivery(TELEGRAM, 0, "")
+
+    def _deliver_to(self, channel: str, path: str, outbox: Outbox) -> Delivery:
+        if not outbox.waiting(channel, 1):
+            return Delivery(channel, 0, "")
+        delivered = 0
+        try:
+            with AppendOnly(path) as file:
+                # Only now, under the lock, is it certain what waits.
+                while events := outbox.waiting(channel, BATCH):
+                    file.append("".join(line(event) for event in events).encode())
+                    outbox.settle(channel, events, "delivered", utc_text(self._now()))
+                    delivered += len(events)
+        except OSError as error:
+            reason = f"{path}: {error.strerror or error}"
+            self._note_failure(channel, outbox, reason)
+            return Delivery(channel, delivered, reason)
+        except CronError as error:
+            return Delivery(channel, delivered, error.message)
+        return Delivery(channel, delivered, "")
+
+    def _note_failure(self, channel: str, outbox: Outbox, reason: str) -> None:
+        try:
+            for event in outbox.waiting(channel, 1):
+                outbox.failed(channel, event, reason)
+        except CronError:
+            # The same full disk may refuse the note; the event itself is stored and stays first in line.
+            return
+
+
+def line(event: Event) -> str:
+    """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
+    return json.dumps({"ts": event.ts, **event.payload}, ensure_ascii=False) + "\n"
+
+
+class AppendOnly:
+    """A locked JSONL file, its folder made if missing (0700, the file 0600). `append` skips what is there already."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> AppendOnly:
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(self._path, flags, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def append(self, data: bytes) -> None:
+        """Writes whole lines and makes them durable; what an earlier attempt left of them is not written again."""
+        rest = memoryview(data)[self._already_there(data) :]
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        os.fsync(self._fd)
+
+    def _already_there(self, data: bytes) -> int:
+        """How many of the first bytes of `data` are the end of the file.
+
+        A torn line that is not ours is closed with a newline, so that ours stays whole.
+        """
+        size = os.fstat(self._fd).st_size
+        tail = os.pread(self._fd, min(size, len(data) + 1), max(0, size - len(data) - 1))
+        # A line starts at the file's start, or behind a newline.
+        start = 0 if size <= len(data) else tail.find(b"\n") + 1 or len(tail)
+        while start < len(tail):
+            if data.startswith(tail[start:]):
+                return len(tail) - start
+            start = tail.find(b"\n", start) + 1 or len(tail)
+        if tail and not tail.endswith(b"\n"):
+            os.write(self._fd, b"\n")
+        return 0

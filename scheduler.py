@@ -1,0 +1,290 @@
+"""Which slots are due, the claim, and one tick. Several of these run at once, in several processes, on one database."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from errors import CronError, InternalError, JobNotFound, LeaseLost
+from executor import Executor, ceiling_sec, channels_of
+from models import ClaimedRun, Clock, Failure, Job, JobState, RunStatus, Verdict, utc_text
+from planner import Calendar, corrected_cursor, plan
+from settle import Settled
+from store.claims import Claim, ClaimOutcome, ClaimTerms, Owner
+
+if TYPE_CHECKING:
+    from notifier import Notifier
+    from processes import Stop
+    from store.bundle import Store
+
+#: A claim whose plan was overtaken by another process is planned anew this often within one tick.
+REPLANS = 3
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The settings that claims are made under."""
+
+    lease_sec: int
+    max_running: int
+    kill_grace_sec: int
+
+
+@dataclass
+class TickReport:
+    """What one tick saw and did; `as_dict` is the contract's object with our keys added."""
+
+    now: datetime
+    lease_owner: str
+    due_jobs: list[str] = field(default_factory=list)
+    results: list[dict[str, object]] = field(default_factory=list)
+    written_off: list[dict[str, object]] = field(default_factory=list)
+    settled: list[dict[str, object]] = field(default_factory=list)
+    left_due: list[str] = field(default_factory=list)
+    taken_elsewhere: int = 0
+    problems: list[dict[str, object]] = field(default_factory=list)
+    delivered: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-serialisable, keys in the contract's order first."""
+        return {
+            "status": "ok",
+            "now": utc_text(self.now),
+            "lease_owner": self.lease_owner,
+            "due_jobs": self.due_jobs,
+            "results": self.results,
+            "written_off": self.written_off,
+            "settled": self.settled,
+            "left_due": self.left_due,
+            "taken_elsewhere": self.taken_elsewhere,
+            "problems": self.problems,
+        }
+
+
+class Scheduler:
+    """Serves due slots. `store` belongs to the calling thread; each run has a thread and a store of its own."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        open_store: Callable[[], Store],
+        make_executor: Callable[[Store], Executor],
+        settle: Callable[[], Settled],
+        notifier: Notifier,
+        calendar: Calendar,
+        clock: Clock,
+        stop: Stop,
+        owner: Owner,
+        terms: Terms,
+        paths_of: Callable[[str], dict[str, str]],
+    ) -> None:
+        self._store = store
+        self._open_store = open_store
+        self._make_executor = make_executor
+        self._settle = settle
+        self._notifier = notifier
+        self._calendar = calendar
+        self._clock = clock
+        self._stop = stop
+        self._owner = owner
+        self._terms = terms
+        self._paths_of = paths_of
+
+    # --- one tick ---
+
+    def tick(self, now: datetime) -> TickReport:
+        """Settles dead runs, serves the slots due at `now`, oldest first, and ends when none is left to start."""
+        report = TickReport(now, self._owner.name)
+        settled = self._settle()
+        report.settled = list(settled.ended)
+        report.delivered = sum(delivery.delivered for delivery in self._notifier.deliver(self._store.events))
+        due = self._store.definitions.due(now)
+        report.due_jobs = [job_id for _, job_id in due]
+        self._serve(due, now, settled.suspects, report)
+        return report
+
+    def _serve(self, queue: list[tuple[str, str]], now: datetime, suspects: frozenset[str], report: TickReport) -> None:
+        finished: SimpleQueue[tuple[str, dict[str, object]]] = SimpleQueue()
+        active = 0
+        while True:
+            while queue and not self._stop.is_set():
+                claim = self._claim_or_report(queue[0][1], now, suspects, report)
+                if claim is ClaimOutcome.NO_PLACE:
+                    break
+                heapq.heappop(queue)
+                if isinstance(claim, ClaimedRun):
+                    self._start(claim, finished)
+                    active += 1
+            # With no run of ours to wait for, what is left waits for the next tick: a tick must not live for ever.
+            if not active:
+                break
+            job_id, result = finished.get()
+            active -= 1
+            report.results.append(result)
+            self._requeue(queue, job_id, now)
+        report.left_due += [job_id for _, job_id in queue]
+
+    def _requeue(self, queue: list[tuple[str, str]], job_id: str, now: datetime) -> None:
+        """With `catch_up` `all` the job's next slot may be due already."""
+        state = self._store.definitions.load(job_id)
+        if state is not None and state.enabled and state.next_run_at is not None and state.next_run_at <= now:
+            heapq.heappush(queue, (utc_text(state.next_run_at), job_id))
+
+    def _claim_or_report(
+        self, job_id: str, now: datetime, suspects: frozenset[str], report: TickReport
+    ) -> ClaimedRun | ClaimOutcome | None:
+        """A run to start, `NO_PLACE`, or None when nothing is to be started; one bad job never stops the tick."""
+        try:
+            return self._try_claim(job_id, now, suspects, report)
+        except Exception as error:  # noqa: BLE001 - the tick's boundary for each job
+            failure = _failure(error)
+            report.problems.append({"job_id": job_id, "error": failure})
+            report.left_due.append(job_id)
+            self._mark(job_id, failure)
+            return None
+
+    def _mark(self, job_id: str, failure: dict[str, object]) -> None:
+        try:
+            self._store.definitions.set_problem(job_id, failure)
+        except CronError:
+            # The report carries it; a database that can't be written is a problem of its own.
+            return
+
+    def _try_claim(
+        self, job_id: str, now: datetime, suspects: frozenset[str], report: TickReport
+    ) -> ClaimedRun | ClaimOutcome | None:
+        for _ in range(REPLANS):
+            state = self._store.definitions.load(job_id)
+            if state is None or not state.enabled or state.next_run_at is None or state.next_run_at > now:
+                break
+            running = self._store.runs.is_running(job_id)
+            if running and (job_id in suspects or state.job.catch_up == "all"):
+                report.left_due.append(job_id)
+                return None
+            claim = self._claim(state, now, running=running)
+            report.written_off += claim.written_off
+            if claim.outcome is ClaimOutcome.NO_PLACE:
+                return claim.outcome
+            if claim.outcome in (ClaimOutcome.CLAIMED, ClaimOutcome.WRITTEN_OFF):
+                return claim.run
+        report.taken_elsewhere += 1
+        return None
+
+    def _claim(self, state: JobState, now: datetime, *, running: bool) -> Claim:
+        served_at = self._clock.now()
+        return self._store.claims.claim(
+            state,
+            plan(state, now, self._calendar, served_at=served_at),
+            self._owner,
+            self._claim_terms(state.job, served_at),
+            running=running,
+            max_running=self._terms.max_running,
+            channels=channels_of(state.job.notify_channel),
+        )
+
+    def _claim_terms(self, job: Job, at: datetime) -> ClaimTerms:
+        ceiling = ceiling_sec(job.timeout_sec, job.max_retries, job.retry_backoff_sec, self._terms.kill_grace_sec)
+        lease = timedelta(seconds=self._terms.lease_sec)
+        return ClaimTerms(now=at, lease_until=at + lease, ceiling=at + lease + timedelta(seconds=ceiling))
+
+    def _start(self, run: ClaimedRun, finished: SimpleQueue[tuple[str, dict[str, object]]]) -> None:
+        def work() -> None:
+            finished.put((run.job.job_id, self._run_in_thread(run)))
+
+        threading.Thread(target=work, name=run.run_id).start()
+
+    def _run_in_thread(self, run: ClaimedRun) -> dict[str, object]:
+        try:
+            store = self._open_store()
+        except CronError as error:
+            return {"status": "error", "job_id": run.job.job_id, "run_id": run.run_id, "error": error.as_dict()}
+        try:
+            return self._run_to_end(store, run)
+        finally:
+            store.close()
+
+    def _run_to_end(self, store: Store, run: ClaimedRun) -> dict[str, object]:
+        """Runs and tells. A fault of ours becomes the run's verdict, so that no run is left without one."""
+        try:
+            result = self._make_executor(store).run(run)
+        except LeaseLost as error:
+            result = {"status": "error", "job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0}
+            result["error"] = error.as_dict()
+        except Exception as error:  # noqa: BLE001 - the boundary of one run
+            result = self._give_up(store, run, _failure(error))
+        self._notifier.deliver(store.events)
+        return {**result, "notification_paths": self._paths_of(run.job.notify_channel)}
+
+    def _give_up(self, store: Store, run: ClaimedRun, failure: dict[str, object]) -> dict[str, object]:
+        told: dict[str, object] = {
+            "job_id": run.job.job_id,
+            "run_id": run.run_id,
+            "attempts": 0,
+            "error": failure,
+        }
+        verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=failure, event=told)
+        try:
+            store.runs.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))
+        except CronError as error:
+            # The row stays running and its lease runs out: the next tick settles it as interrupted.
+            told["verdict_not_stored"] = error.as_dict()
+        return {"status": "error", **told}
+
+    # --- a run by hand ---
+
+    def run_now(self, job_id: str, *, force: bool) -> dict[str, object]:
+        """Runs a job now, in this thread. Raises `JobNotFound`, `JobDisabled` or `JobLocked`, with no run.
+
+        A person who asks for a run does not wait for a place under the cap; the run counts under it all the same.
+        """
+        self._settle()
+        state = self._store.definitions.load(job_id)
+        if state is None:
+            raise JobNotFound(
+                f"There is no job {job_id}",
+                hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
+                details={"job_id": job_id},
+            )
+        terms = self._claim_terms(state.job, self._clock.now())
+        run = self._store.claims.claim_manual(job_id, self._owner, terms, force=force)
+        return self._run_to_end(self._store, run)
+
+    # --- the clock ---
+
+    def correct_clock(self, now: datetime, last_tick: datetime | None) -> dict[str, object] | None:
+        """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_tick`.
+
+        Returns the anomaly to report, or None. Source: DESIGN "Time".
+        """
+        if last_tick is None or last_tick <= now:
+            return None
+        moved = []
+        for row in self._store.definitions.active():
+            state = self._store.definitions.load(row["job_id"])
+            if state is None or not state.enabled:
+                continue
+            cursor = corrected_cursor(state, now, self._calendar)
+            if cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor):
+                moved.append(state.job.job_id)
+        return {
+            "code": "CLOCK_SET_BACK",
+            "last_tick_at": utc_text(last_tick),
+            "now": utc_text(now),
+            "corrected_jobs": moved,
+        }
+
+
+def _failure(error: Exception) -> dict[str, object]:
+    if isinstance(error, CronError):
+        return error.as_dict()
+    last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f"{last.filename}:{last.lineno}" if last is not None else "?"
+    details = {"type": type(error).__name__, "where": where}
+    return Failure(InternalError.code, f"A fault of puruto-cron: {error}", details).as_dict()

@@ -1,0 +1,26 @@
+"""What is said in SQL, a subject a file. `Store` bundles them over one connection, for one thread."""
+
+from __future__ import annotations
+
+from db import Database
+from store.claims import Claims
+from store.definitions import Definitions
+from store.events import Events
+from store.runs import Runs
+from store.state import State
+
+
+class Store:
+    """The rooms' way to the database. Not shared between threads: each opens its own."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.definitions = Definitions(db)
+        self.claims = Claims(db)
+        self.runs = Runs(db)
+        self.events = Events(db)
+        self.state = State(db)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.db.close()

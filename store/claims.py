@@ -1,0 +1,205 @@
+"""The claim of a slot, of a run by hand, and the correction of cursors: each one transaction."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db import Database
+from errors import JobDisabled, JobLocked, JobNotFound
+from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, utc_text
+from store.definitions import job_state
+from store.events import Events
+from store.ledger import free_run_id, write_off
+from store.runs import running_places
+
+
+class ClaimOutcome(enum.Enum):
+    """What became of an attempt to claim."""
+
+    CLAIMED = "claimed"
+    WRITTEN_OFF = "written_off"  # missed or skipped: the slot is accounted for, nothing runs
+    NO_PLACE = "no_place"
+    CHANGED = "changed"  # another process took the slot, or the job is not what was planned with
+    RUNNING = "running"  # the job's running state is not what was planned with
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The outcome, the run if there is one, and the rows written off beside it."""
+
+    outcome: ClaimOutcome
+    run: ClaimedRun | None = None
+    written_off: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who claims: `name` is the contract's `lease_owner` (host:pid)."""
+
+    name: str
+    process: ProcessId
+
+
+@dataclass(frozen=True)
+class ClaimTerms:
+    """Under which terms a run is claimed: the instant, its lease's end, and the end of every patience."""
+
+    now: datetime
+    lease_until: datetime
+    ceiling: datetime
+
+
+class Claims:
+    """Claims on slots. The key (job_id, scheduled_for, target) forbids a second start."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._events = Events(db)
+
+    def claim(
+        self,
+        state: JobState,
+        plan: Plan,
+        owner: Owner,
+        terms: ClaimTerms,
+        *,
+        running: bool,
+        max_running: int,
+        channels: Sequence[str],
+    ) -> Claim:
+        """Claims `plan.slot` if all still is as planned; with `running` the slot is skipped as an overlap.
+
+        In one transaction: the run's row, the row of the missed slots before it, and the cursor.
+        """
+        with self._db.transaction():
+            refused = self._refusal(state, running, max_running, starts=plan.slot is not None and not running)
+            if refused is not None:
+                return Claim(refused)
+            written_off, run = [], None
+            if plan.slot is not None and running:
+                written_off.append(self._skip(state, plan.slot, terms.now))
+            elif plan.slot is not None:
+                run = self._insert(state, plan.slot, plan, owner, terms)
+            if plan.missed is not None:
+                written_off.append(self._miss(state, plan.missed, terms.now, channels))
+            self._advance(state, plan)
+            if run is not None:
+                self._mirror_lease(run, owner, terms)
+        rows = tuple(row for row in written_off if row is not None)
+        return Claim(ClaimOutcome.CLAIMED if run else ClaimOutcome.WRITTEN_OFF, run, rows)
+
+    def claim_manual(self, job_id: str, owner: Owner, terms: ClaimTerms, *, force: bool) -> ClaimedRun:
+        """Claims a run by hand. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""
+        with self._db.transaction():
+            row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
+            if row is None:
+                raise JobNotFound(
+                    f"There is no job {job_id}",
+                    hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
+                    details={"job_id": job_id},
+                )
+            state = job_state(row)
+            if not state.enabled and not force:
+                raise JobDisabled(
+                    f"The job {job_id} is disabled",
+                    hint="Run it all the same with --force, or set enabled to true in .jobs.json.",
+                    details={"job_id": job_id},
+                )
+            self._refuse_if_running(job_id)
+            run = self._insert(state, None, None, owner, terms)
+            if run is None:
+                raise JobLocked(f"The job {job_id} is running already", details={"job_id": job_id})
+            self._mirror_lease(run, owner, terms)
+        return run
+
+    def _refuse_if_running(self, job_id: str) -> None:
+        running = self._db.row(
+            "SELECT run_id, lease_owner, lease_expires_at FROM runs WHERE job_id = ? AND status = 'running'", (job_id,)
+        )
+        if running is not None:
+            raise JobLocked(
+                f"The job {job_id} is running already as {running['run_id']}, owned by {running['lease_owner']}",
+                hint="Wait for its end: python3 main.py status. A dead owner's run is settled after its lease.",
+                details={"job_id": job_id, **dict(running)},
+            )
+
+    def _refusal(self, state: JobState, running: bool, max_running: int, *, starts: bool) -> ClaimOutcome | None:
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (state.job.job_id,))
+        if row is None or job_state(row) != state:
+            return ClaimOutcome.CHANGED
+        found = self._db.row("SELECT 1 FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
+        if (found is not None) != running:
+            return ClaimOutcome.RUNNING
+        if starts and running_places(self._db) >= max_running:
+            return ClaimOutcome.NO_PLACE
+        return None
+
+    def _insert(
+        self, state: JobState, slot: datetime | None, plan: Plan | None, owner: Owner, terms: ClaimTerms
+    ) -> ClaimedRun | None:
+        job = state.job
+        run = ClaimedRun(
+            run_id=free_run_id(self._db, job.job_id, terms.now),
+            job=job,
+            trigger=plan.trigger if plan is not None else Trigger.MANUAL,
+            token=os.urandom(16).hex(),
+            started_at=terms.now,
+            scheduled_for=slot,
+            next_run_at=plan.next_run_at if plan is not None else state.next_run_at,
+            missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
+        )
+        inserted = self._db.insert_new(
+            "INSERT INTO runs (run_id, job_id, started_at, status, target, scheduled_for, trigger, slots, attempt,"
+            " lease_token, lease_owner, lease_expires_at, ceiling_at, owner_pid, owner_started, boot_id)"
+            " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.run_id,
+                job.job_id,
+                utc_text(terms.now),
+                job.puruto_target,
+                None if slot is None else utc_text(slot),
+                run.trigger,
+                0 if slot is None else 1,
+                run.token,
+                owner.name,
+                utc_text(terms.lease_until),
+                utc_text(terms.ceiling),
+                owner.process.pid,
+                owner.process.started,
+                owner.process.boot_id,
+            ),
+        )
+        return run if inserted else None
+
+    def _mirror_lease(self, run: ClaimedRun, owner: Owner, terms: ClaimTerms) -> None:
+        self._db.run(
+            "UPDATE jobs SET last_run_at = ?, lease_owner = ?, lease_expires_at = ? WHERE job_id = ?",
+            (utc_text(terms.now), owner.name, utc_text(terms.lease_until), run.job.job_id),
+        )
+
+    def _advance(self, state: JobState, plan: Plan) -> None:
+        self._db.run(
+            "UPDATE jobs SET next_run_at = ?, problem_json = NULL WHERE job_id = ?",
+            (None if plan.next_run_at is None else utc_text(plan.next_run_at), state.job.job_id),
+        )
+
+    def _skip(self, state: JobState, slot: datetime, now: datetime) -> dict[str, object] | None:
+        running = self._db.row("SELECT run_id FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
+        reason = f"{running['run_id']} was still running" if running is not None else "it was still running"
+        overlap = Missed(1, slot, slot, reason, made_up=False)
+        return write_off(self._db, state.job, overlap, now, status="skipped", code="OVERLAP")
+
+    def _miss(
+        self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]
+    ) -> dict[str, object] | None:
+        row = write_off(self._db, state.job, missed, now, status="missed", code="SLOT_MISSED")
+        # A slot that a newer one makes up for is in the ledger and in that run's event; only a real gap is told.
+        if row is not None and not missed.made_up:
+            error = {key: value for key, value in row.items() if key != "run_id"}
+            payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
+            self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
+        return row

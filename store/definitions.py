@@ -1,0 +1,175 @@
+"""The jobs table: definitions as synced, cursors, and reading them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db import Database, Row
+from models import Job, JobState, Missed, from_text, utc_text
+from store.ledger import write_off
+
+_JOB_FIELDS = frozenset(item.name for item in dataclasses.fields(Job))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots that the change drops."""
+
+    job: Job
+    definition_json: str
+    timezone: str
+    anchor: datetime
+    next_run_at: datetime | None
+    expected_cursor: str | None = None
+    skipped: Missed | None = None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A job that is no longer in the file."""
+
+    state: JobState
+    skipped: Missed | None = None
+
+
+class Definitions:
+    """Rows of `jobs`, as far as they say what a job is and when it is due."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def active(self) -> list[Row]:
+        """definition_json, timezone, anchor_at, next_run_at, enabled of each job that is in the file, by job_id."""
+        return self._db.rows(
+            "SELECT job_id, definition_json, timezone, anchor_at, next_run_at, enabled FROM jobs"
+            " WHERE removed_at IS NULL ORDER BY job_id"
+        )
+
+    def load(self, job_id: str) -> JobState | None:
+        """A job that is in the file, or None."""
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
+        return None if row is None else job_state(row)
+
+    def knows(self, job_id: str) -> bool:
+        """Whether a job of this name is or once was in the file."""
+        return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
+
+    def due(self, now: datetime) -> list[tuple[str, str]]:
+        """`(next_run_at, job_id)` of the jobs whose cursor is due, oldest first."""
+        rows = self._db.rows(
+            "SELECT next_run_at, job_id FROM jobs WHERE enabled = 1 AND next_run_at <= ? ORDER BY next_run_at, job_id",
+            (utc_text(now),),
+        )
+        return [(row["next_run_at"], row["job_id"]) for row in rows]
+
+    def table(self) -> list[dict[str, object]]:
+        """The rows of `jobs` for people: the contract's columns and ours; removed ones left out."""
+        rows = self._db.rows("SELECT * FROM jobs WHERE removed_at IS NULL ORDER BY job_id")
+        return [_for_people(row) for row in rows]
+
+    def set_problem(self, job_id: str, problem: dict[str, object]) -> None:
+        """Marks a job that could not be planned or run; its cursor stays, so that the next tick tries again."""
+        self._db.run(
+            "UPDATE jobs SET problem_json = ? WHERE job_id = ?", (json.dumps(problem, ensure_ascii=False), job_id)
+        )
+
+    def move_cursor(self, state: JobState, to: datetime | None) -> bool:
+        """Sets a cursor that still is what was read; False if it is not."""
+        return (
+            self._db.run(
+                "UPDATE jobs SET next_run_at = ? WHERE job_id = ? AND next_run_at IS ?",
+                (_text(to), state.job.job_id, _text(state.next_run_at)),
+            )
+            == 1
+        )
+
+    def apply(self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime) -> bool:
+        """Writes a sync inside the caller's transaction; False if a cursor moved meanwhile: roll back and redo."""
+        for change in changes:
+            if not self._upsert(change, now):
+                return False
+            if change.skipped is not None:
+                write_off(self._db, change.job, change.skipped, now, status="skipped", code="JOB_CHANGED")
+        for removal in removals:
+            if not self._remove(removal, now):
+                return False
+            if removal.skipped is not None:
+                write_off(self._db, removal.state.job, removal.skipped, now, status="skipped", code="JOB_REMOVED")
+        return True
+
+    def _remove(self, removal: Removal, now: datetime) -> bool:
+        return (
+            self._db.run(
+                "UPDATE jobs SET enabled = 0, next_run_at = NULL, removed_at = ?, updated_at = ?"
+                " WHERE job_id = ? AND removed_at IS NULL AND next_run_at IS ?",
+                (utc_text(now), utc_text(now), removal.state.job.job_id, _text(removal.state.next_run_at)),
+            )
+            == 1
+        )
+
+    def _upsert(self, change: Change, now: datetime) -> bool:
+        job = change.job
+        values = (
+            int(job.enabled),
+            job.puruto_target,
+            job.schedule,
+            job.prompt,
+            job.notify_channel,
+            job.timeout_sec,
+            job.max_retries,
+            job.retry_backoff_sec,
+            _text(change.next_run_at),
+            change.timezone,
+            utc_text(change.anchor),
+            change.definition_json,
+            utc_text(now),
+            job.job_id,
+        )
+        updated = self._db.run(
+            "UPDATE jobs SET enabled = ?, puruto_target = ?, schedule = ?, prompt = ?, notify_channel = ?,"
+            " timeout_sec = ?, max_retries = ?, retry_backoff_sec = ?, next_run_at = ?, timezone = ?, anchor_at = ?,"
+            " definition_json = ?, updated_at = ?, removed_at = NULL, problem_json = NULL"
+            " WHERE job_id = ? AND next_run_at IS ?",
+            (*values, change.expected_cursor),
+        )
+        if updated == 1:
+            return True
+        return self._db.insert_new(
+            "INSERT INTO jobs (enabled, puruto_target, schedule, prompt, notify_channel, timeout_sec, max_retries,"
+            " retry_backoff_sec, next_run_at, timezone, anchor_at, definition_json, updated_at, job_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+
+
+def job_state(row: Row) -> JobState:
+    """A row with definition_json, timezone, anchor_at, next_run_at and enabled, as the rooms know it."""
+    fields = json.loads(row["definition_json"])
+    # A definition stored by an older version may hold fields that are gone; the next sync writes it anew.
+    job = Job(**{name: value for name, value in fields.items() if name in _JOB_FIELDS})
+    cursor = row["next_run_at"]
+    return JobState(
+        job=job,
+        timezone=row["timezone"],
+        anchor=from_text(row["anchor_at"]),
+        next_run_at=None if cursor is None else from_text(cursor),
+        enabled=bool(row["enabled"]),
+    )
+
+
+def _for_people(row: Row) -> dict[str, object]:
+    shown: dict[str, object] = dict(row)
+    shown["enabled"] = bool(row["enabled"])
+    problem = shown.pop("problem_json")
+    shown["problem"] = json.loads(problem) if isinstance(problem, str) else None
+    shown["definition"] = json.loads(str(shown.pop("definition_json")))
+    del shown["removed_at"]
+    return shown
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else utc_text(instant)

@@ -1,0 +1,110 @@
+"""Stored events and where each still has to arrive. Oldest first: the key grows in the order of commits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from db import Database, Row
+
+LOCAL = "local"
+TELEGRAM = "telegram"
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as stored: `payload` is what the scheduler said, `ts` when (UTC text)."""
+
+    event_id: int
+    run_id: str
+    job_id: str
+    ts: str
+    payload: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many events have not arrived at a channel, since when, and what the last attempt said."""
+
+    channel: str
+    count: int
+    oldest_ts: str
+    failures: int
+    last_error: str
+
+
+class Events:
+    """Rows of `events` and `deliveries`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, run_id: str, job_id: str, ts: str, payload: Mapping[str, object], channels: Sequence[str]) -> None:
+        """Stores an event for `channels`; the caller's transaction is the one that makes it true."""
+        event_id = self._db.insert(
+            "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
+            (run_id, job_id, ts, json.dumps(payload, ensure_ascii=False)),
+        )
+        for channel in channels:
+            self._db.run(
+                "INSERT INTO deliveries (channel, event_id, state) VALUES (?, ?, 'waiting')", (channel, event_id)
+            )
+
+    def waiting(self, channel: str, limit: int) -> list[StoredEvent]:
+        """The oldest events that have not arrived at `channel`."""
+        rows = self._db.rows(
+            "SELECT e.* FROM deliveries d JOIN events e USING (event_id)"
+            " WHERE d.channel = ? AND d.state = 'waiting' ORDER BY d.event_id LIMIT ?",
+            (channel, limit),
+        )
+        return [_event(row) for row in rows]
+
+    def settle(self, channel: str, events: Sequence[StoredEvent], state: str, now: str) -> None:
+        """Marks events of `channel` as `delivered` or `not_applicable`."""
+        with self._db.transaction():
+            for event in events:
+                self._db.run(
+                    "UPDATE deliveries SET state = ?, settled_at = ?, last_error = NULL"
+                    " WHERE channel = ? AND event_id = ? AND state = 'waiting'",
+                    (state, now, channel, event.event_id),
+                )
+
+    def failed(self, channel: str, event: StoredEvent, error: str) -> None:
+        """Counts a failed delivery on the event that stands first in line."""
+        self._db.run(
+            "UPDATE deliveries SET failures = failures + 1, last_error = ? WHERE channel = ? AND event_id = ?",
+            (error, channel, event.event_id),
+        )
+
+    def waiting_summary(self) -> list[Waiting]:
+        """One entry a channel that has waiting events."""
+        found = []
+        for row in self._db.rows(
+            "SELECT channel, count(*) AS n, min(event_id) AS oldest FROM deliveries WHERE state = 'waiting'"
+            " GROUP BY channel"
+        ):
+            first = self._db.row(
+                "SELECT e.ts, d.failures, d.last_error FROM deliveries d JOIN events e USING (event_id)"
+                " WHERE d.channel = ? AND d.event_id = ?",
+                (row["channel"], row["oldest"]),
+            )
+            if first is not None:
+                found.append(
+                    Waiting(row["channel"], row["n"], first["ts"], first["failures"], first["last_error"] or "")
+                )
+        return found
+
+    def recent(self, limit: int, *, job_id: str = "", run_id: str = "") -> list[StoredEvent]:
+        """The newest events, oldest of them first; of one job or one run if named."""
+        where, values = "", []
+        if run_id:
+            where, values = "WHERE run_id = ?", [run_id]
+        elif job_id:
+            where, values = "WHERE job_id = ?", [job_id]
+        rows = self._db.rows(f"SELECT * FROM events {where} ORDER BY event_id DESC LIMIT ?", (*values, limit))  # noqa: S608 - fixed texts
+        return [_event(row) for row in reversed(rows)]
+
+
+def _event(row: Row) -> StoredEvent:
+    return StoredEvent(row["event_id"], row["run_id"], row["job_id"], row["ts"], json.loads(row["payload_json"]))

@@ -1,0 +1,186 @@
+"""The ledger of runs: what a run notes while it lives, its verdict, and reading it. Claims stand in `claims.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from db import Database, Row
+from errors import LeaseLost
+from models import ClaimedRun, ProcessId, Verdict, utc_text
+from store.events import Events
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that the ledger says is running; `owner` is the process that holds its lease."""
+
+    run_id: str
+    job_id: str
+    token: str
+    lease_owner: str
+    lease_expires_at: str
+    ceiling_at: str
+    started_at: str
+    attempt: int
+    owner: ProcessId
+    child_pid: int | None
+    output_dir: str
+    notify_channel: str
+
+
+class Runs:
+    """Rows of `runs`. Whatever a run writes of itself is guarded by its token."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._events = Events(db)
+
+    def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None:
+        """Keeps which process runs the present attempt. Raises `LeaseLost`."""
+        changed = self._db.run(
+            "UPDATE runs SET child_pid = ?, child_started = ?, output_dir = ?"
+            " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+            (child.pid, child.started, output_dir, run.run_id, run.token),
+        )
+        _mine(changed, run)
+
+    def renew(self, run: ClaimedRun, until: datetime) -> None:
+        """Moves the lease's end. Raises `LeaseLost` when somebody has settled the run."""
+        with self._db.transaction():
+            changed = self._db.run(
+                "UPDATE runs SET lease_expires_at = ? WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+                (utc_text(until), run.run_id, run.token),
+            )
+            _mine(changed, run)
+            self._db.run("UPDATE jobs SET lease_expires_at = ? WHERE job_id = ?", (utc_text(until), run.job.job_id))
+
+    def begin_wait(self, run: ClaimedRun) -> None:
+        """Between two attempts: the run keeps its lease and gives up its place under the cap."""
+        changed = self._db.run(
+            "UPDATE runs SET waiting = 1, child_pid = NULL, child_started = NULL"
+            " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+            (run.run_id, run.token),
+        )
+        _mine(changed, run)
+
+    def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
+        """Takes a place again for the next attempt; False when all are taken. Raises `LeaseLost`."""
+        with self._db.transaction():
+            if running_places(self._db) >= max_running:
+                return False
+            changed = self._db.run(
+                "UPDATE runs SET waiting = 0, attempt = ? WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+                (attempt, run.run_id, run.token),
+            )
+            _mine(changed, run)
+        return True
+
+    def finish(self, run_id: str, token: str, verdict: Verdict, channels: Sequence[str]) -> None:
+        """The verdict, the lease's release and the event, in one transaction. Raises `LeaseLost`."""
+        with self._db.transaction():
+            changed = self._db.run(
+                "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
+                " exit_code = ?, lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL, waiting = 0"
+                " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+                (
+                    verdict.status,
+                    utc_text(verdict.finished_at),
+                    verdict.duration_ms,
+                    _json(verdict.result),
+                    _json(verdict.error),
+                    verdict.exit_code,
+                    run_id,
+                    token,
+                ),
+            )
+            if changed != 1:
+                raise LeaseLost(f"The run {run_id} is no longer ours")
+            row = self._db.row("SELECT job_id FROM runs WHERE run_id = ?", (run_id,))
+            job_id = str(row["job_id"]) if row is not None else ""
+            self._db.run("UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ?", (job_id,))
+            if verdict.event is not None:
+                self._events.add(run_id, job_id, utc_text(verdict.finished_at), verdict.event, channels)
+
+    def running(self) -> list[RunningRun]:
+        """All runs that are running, with their owners."""
+        rows = self._db.rows(
+            "SELECT r.*, j.notify_channel FROM runs r JOIN jobs j USING (job_id) WHERE r.status = 'running'"
+        )
+        return [_running(row) for row in rows]
+
+    def running_now(self) -> list[dict[str, object]]:
+        """The running rows for people: run, job, slot, attempt, since when, and who holds it until when."""
+        rows = self._db.rows(
+            "SELECT run_id, job_id, started_at, scheduled_for, trigger, attempt, waiting, child_pid, lease_owner,"
+            " lease_expires_at FROM runs WHERE status = 'running' ORDER BY started_at, run_id"
+        )
+        return [{**dict(row), "waiting": bool(row["waiting"])} for row in rows]
+
+    def is_running(self, job_id: str) -> bool:
+        """Whether the ledger has a running row of this job."""
+        return self._db.row("SELECT 1 FROM runs WHERE job_id = ? AND status = 'running'", (job_id,)) is not None
+
+    def recent(self, limit: int) -> list[dict[str, object]]:
+        """The newest runs with the five columns of the contract, newest first."""
+        rows = self._db.rows(
+            "SELECT run_id, job_id, started_at, finished_at, status FROM runs"
+            " ORDER BY started_at DESC, run_id DESC LIMIT ?",
+            (limit,),
+        )
+        return [dict(row) for row in rows]
+
+    def find(self, run_id: str) -> dict[str, object] | None:
+        """One run with all its columns; the two JSON ones parsed, the token left out."""
+        row = self._db.row("SELECT * FROM runs WHERE run_id = ?", (run_id,))
+        if row is None:
+            return None
+        found: dict[str, object] = dict(row)
+        del found["lease_token"]
+        for name in ("result", "error"):
+            text = found.pop(f"{name}_json")
+            found[name] = json.loads(text) if isinstance(text, str) else None
+        return found
+
+    def last_of_each_job(self) -> dict[str, dict[str, object]]:
+        """Per job its newest run that started: run_id, status, trigger, started_at, finished_at."""
+        rows = self._db.rows(
+            "SELECT j.job_id, r.run_id, r.status, r.trigger, r.started_at, r.finished_at FROM jobs j JOIN runs r"
+            " ON r.run_id = (SELECT run_id FROM runs WHERE job_id = j.job_id AND status NOT IN ('skipped', 'missed')"
+            " ORDER BY started_at DESC, run_id DESC LIMIT 1)"
+        )
+        return {row["job_id"]: {key: row[key] for key in row.keys() if key != "job_id"} for row in rows}  # noqa: SIM118 - a Row iterates its values
+
+
+def running_places(db: Database) -> int:
+    """How many runs hold a place under the cap."""
+    row = db.row("SELECT count(*) FROM runs WHERE status = 'running' AND waiting = 0")
+    return int(row[0]) if row is not None else 0
+
+
+def _mine(changed: int, run: ClaimedRun) -> None:
+    if changed != 1:
+        raise LeaseLost(f"The run {run.run_id} of job {run.job.job_id} is no longer ours")
+
+
+def _json(value: Mapping[str, object] | None) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _running(row: Row) -> RunningRun:
+    return RunningRun(
+        run_id=row["run_id"],
+        job_id=row["job_id"],
+        token=row["lease_token"] or "",
+        lease_owner=row["lease_owner"] or "",
+        lease_expires_at=row["lease_expires_at"] or "",
+        ceiling_at=row["ceiling_at"] or "",
+        started_at=row["started_at"],
+        attempt=row["attempt"],
+        owner=ProcessId(row["owner_pid"] or 0, row["owner_started"] or "", row["boot_id"] or ""),
+        child_pid=row["child_pid"],
+        output_dir=row["output_dir"] or "",
+        notify_channel=row["notify_channel"],
+    )

@@ -1,0 +1,193 @@
+"""A whole puruto-cron in a temporary folder, with siblings, run as real processes or in this one with a fake clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+FOLDERS = ("commands", "runners", "store", "sql")
+
+#: A target that writes one line for each start, so that starts are counted by what the target itself did.
+COUNTING_INVOKE = """#!/usr/bin/env python3
+import json, os, sys
+request = json.load(sys.stdin)
+with open("starts.log", "a") as log:
+    log.write(os.environ["PURUTO_CRON_RUN_ID"] + " " + os.environ["PURUTO_CRON_SLOT"] + "\\n")
+print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"],
+                  "status": "ok", "duration_ms": 1, "result": {"summary": "done"}}))
+"""
+
+
+class FakeClock:
+    """A clock that stands still until it is moved. `monotonic` follows the moves, never backwards."""
+
+    def __init__(self, now: datetime = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)) -> None:
+        self.wall = now
+        self.elapsed = 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def advance(self, **spans: float) -> None:
+        """Moves both clocks on by a timedelta's spans."""
+        step = timedelta(**spans)
+        self.wall += step
+        self.elapsed += max(0.0, step.total_seconds())
+
+
+class Workspace:
+    """`root` is the copy of the project; siblings stand beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "purutos"
+        self.root = self.home / "puruto-cron"
+        self.root.mkdir(parents=True)
+        for source in PROJECT.glob("*.py"):
+            shutil.copy2(source, self.root)
+        for name in FOLDERS:
+            shutil.copytree(PROJECT / name, self.root / name)
+        # Compiled files come along with their times, so that each copy need not compile the program again.
+        if (PROJECT / "__pycache__").is_dir():
+            shutil.copytree(PROJECT / "__pycache__", self.root / "__pycache__")
+        self.environ = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(folder),
+            "TZ": "UTC",
+            "LANG": "C.UTF-8",
+            "PYTHONWARNINGS": "error",
+            "PURUTO_CRON_KILL_GRACE_SECONDS": "1",
+        }
+
+    # --- files ---
+
+    @property
+    def database(self) -> Path:
+        return self.root / "db" / "cron.db"
+
+    @property
+    def events_file(self) -> Path:
+        return self.root / "notifications" / "events.jsonl"
+
+    def write_jobs(self, *jobs: Mapping[str, object]) -> None:
+        """Replaces .jobs.json; what a job leaves out gets a workable value."""
+        base = {"puruto_target": "puruto-target", "schedule": "* * * * *", "prompt": "Do it"}
+        entries = [{"job_id": f"job-{n}", **base, **job} for n, job in enumerate(jobs)]
+        (self.root / ".jobs.json").write_text(json.dumps({"jobs": entries}), encoding="utf-8")
+
+    def add_target(self, name: str = "puruto-target", invoke: str | None = COUNTING_INVOKE) -> Path:
+        """A sibling, with an executable `invoke` unless that is None."""
+        folder = self.home / name
+        folder.mkdir(exist_ok=True)
+        if invoke is not None:
+            (folder / "invoke").write_text(invoke, encoding="utf-8")
+            (folder / "invoke").chmod(0o755)
+        return folder
+
+    def starts(self, target: str = "puruto-target") -> list[str]:
+        """What COUNTING_INVOKE wrote: `run_id slot` of each start."""
+        path = self.home / target / "starts.log"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of events.jsonl, parsed; a half line fails."""
+        if not self.events_file.exists():
+            return []
+        text = self.events_file.read_text(encoding="utf-8")
+        assert text == "" or text.endswith("\n")
+        return [json.loads(line) for line in text.splitlines()]
+
+    # --- processes ---
+
+    def start(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+        """Starts `main.py` with these words and does not wait."""
+        command = [sys.executable, str(self.root / "main.py"), *words]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        return subprocess.Popen(command, env={**self.environ, **(env or {})}, cwd="/", **options)
+
+    def run(
+        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 120, **options: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs `main.py` with these words to its end."""
+        with self.start(*words, env=env, **options) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def json(self, *words: str, code: int = 0, env: Mapping[str, str] | None = None, **options: Any) -> dict[str, Any]:
+        """Runs `main.py`, expects this exit code and a silent stderr, and returns the one JSON object."""
+        done = self.run(*words, env=env, **options)
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        assert done.stderr == b"", done.stderr
+        answer = json.loads(done.stdout)
+        assert isinstance(answer, dict)
+        return answer
+
+    def ready(self, *jobs: Mapping[str, object]) -> None:
+        """init-db, these jobs, sync-jobs."""
+        self.write_jobs(*jobs)
+        self.json("init-db")
+        self.json("sync-jobs")
+
+    # --- the database ---
+
+    def sql(self, statement: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Runs one statement as a person with the sqlite3 shell would."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(statement, values).fetchall()]
+
+    def make_due(self, job_id: str = "%", *, minutes_ago: float = 0, at: datetime | None = None) -> None:
+        """Sets the cursor of jobs to a whole minute that has passed."""
+        instant = at or (datetime.now(UTC) - timedelta(minutes=minutes_ago)).replace(second=0, microsecond=0)
+        self.sql("UPDATE jobs SET next_run_at = ? WHERE job_id LIKE ?", (instant.isoformat(), job_id))
+
+    def runs(self, job_id: str = "%") -> list[dict[str, Any]]:
+        """All columns of the runs, oldest first."""
+        return self.sql("SELECT * FROM runs WHERE job_id LIKE ? ORDER BY started_at, rowid", (job_id,))
+
+
+def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 30) -> Any:
+    """Waits until a condition is true, and fails with what was waited for."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Ends a process, by its pid, whatever the test does."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
