@@ -1,0 +1,167 @@
+"""The README, word for word, in a fresh clone: its demo, its first job, and its crontab line under Debian's cron."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import stranger_environ
+from tests.workspace import PROJECT, ended, wait_for
+
+#: Runs in mounts of its own, so that no crontab of this machine is read, changed or run.
+PRIVATE_CRON = """
+set -e
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/spool/cron
+mkdir -m 1730 /var/spool/cron/crontabs
+chgrp crontab /var/spool/cron/crontabs
+touch /run/none
+mount --bind /run/none /etc/crontab
+cd "$1"
+eval "$2"
+crontab -l
+exec cron -f
+"""
+
+
+def blocks(heading: str) -> list[str]:
+    """The indented blocks of a section of the README."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", section, re.MULTILINE)
+    return [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") for block in found]
+
+
+def shell(clone: Path, text: str) -> str:
+    """Runs lines as typed into a shell of the activated environment."""
+    script = f"set -e\n[ ! -e .venv/bin/activate ] || . .venv/bin/activate\n{text}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=clone,
+        env=stranger_environ(clone.parent.parent),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, (text, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_make_demo_shows_both_siblings_at_work_from_an_empty_folder(demo: str, clone: Path) -> None:
+    assert '"due_jobs": [\n    "sample-financial-weekly"\n  ]' in demo
+    assert re.search(r"\$ python3 main\.py run-now daily-data-backup", demo)
+    events = clone / ".demo/purutos/puruto-cron/notifications/events.jsonl"
+    told = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
+    assert [event["job_id"] for event in told] == ["sample-financial-weekly", "daily-data-backup"]
+    summary = told[0]["result"]["response"]["result"]["summary"]
+    assert re.search(r"\b(anomalías|movimientos)\b", summary)
+    assert summary in demo
+    mirrored = clone / ".demo/purutos/puruto-telegram/inbox/cron-events.jsonl"
+    assert mirrored.read_bytes() == events.read_bytes()
+    assert list((clone / ".demo/purutos/puruto-data/backups").glob("*.tar.gz"))
+
+
+def test_make_demo_touches_nothing_outside_its_folder(demo: str, clone: Path) -> None:
+    assert demo
+    assert sorted(path.name for path in (clone / "db").iterdir()) == [".gitkeep"]
+    assert sorted(path.name for path in (clone / "notifications").iterdir()) == [".gitkeep"]
+    assert [path.name for path in clone.parent.iterdir()] == ["puruto-cron"]
+
+
+@pytest.fixture(scope="module")
+def first_job(demo: str, clone: Path) -> list[str]:
+    """The README's own section, done up to its crontab line; what each block printed."""
+    assert demo
+    said = []
+    for block in blocks("Put your own jobs on it"):
+        if block.startswith("~/purutos/") or "crontab" in block:
+            continue
+        if block.startswith("{"):
+            # A person would wait five minutes for the first run; this test waits one.
+            (clone / ".jobs.json").write_text(block.replace("*/5 *", "* *"), encoding="utf-8")
+            continue
+        said.append(shell(clone, block))
+    return said
+
+
+def test_the_readme_leads_from_an_empty_folder_to_a_job_that_ran(first_job: list[str], clone: Path) -> None:
+    answers = [json.loads(line) for text in first_job for line in text.splitlines() if line.startswith("{")]
+    init, sync, run, logs = answers
+    assert (init["schema_version"], init["created"]) == (1, True)
+    assert sync["added"] == ["hello"]
+    assert len(sync["next"]["hello"]["instants"]) == 3
+    assert run["status"] == "ok"
+    assert re.fullmatch(r"hello, it is \d\d:\d\d\n", run["result"]["response"]["result"]["stdout"])
+    assert [event["run_id"] for event in logs["events"]] == [run["run_id"]]
+    console = shell(clone, "puruto-cron list")
+    assert json.loads(console)["jobs"][0]["job_id"] == "hello"
+
+
+@pytest.mark.parametrize("line", [line for block in blocks("A job's fields") for line in block.splitlines()])
+def test_each_command_beside_the_fields_works(first_job: list[str], clone: Path, line: str) -> None:
+    assert first_job
+    assert json.loads(shell(clone, line))["status"] == "ok"
+
+
+@contextmanager
+def private_cron(clone: Path, install: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Debian's cron in the foreground, with the crontab that `install` writes and no other; ended by its pid."""
+    environ = {**stranger_environ(clone.parent.parent), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with log.open("wb") as output:
+        command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", PRIVATE_CRON, "cron", clone, install]
+        with ended(subprocess.Popen(command, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL)) as p:
+            yield p
+
+
+def reason_without_cron() -> str:
+    """Why this machine can't run the test, or ""."""
+    missing = [name for name in ("cron", "crontab", "unshare") if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
+    if os.geteuid() != 0:
+        return "needs root, for mounts of its own"
+    if missing:
+        return f"needs {' and '.join(missing)}; on Debian: apt-get install cron"
+    trial = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/run"]
+    if subprocess.run(trial, capture_output=True).returncode:
+        return "needs the right to mount"
+    return ""
+
+
+@pytest.mark.slow
+def test_debians_cron_runs_a_due_job_in_the_next_minute_with_the_readmes_line(
+    first_job: list[str], clone: Path, tmp_path: Path
+) -> None:
+    assert first_job
+    if reason := reason_without_cron():
+        assert not os.environ.get("CI"), f"CI must run this test, but it {reason}"
+        pytest.skip(reason)
+    (install,) = [block for block in blocks("Put your own jobs on it") if "crontab" in block]
+    events = clone / "notifications/events.jsonl"
+    before = len(events.read_text().splitlines())
+
+    with private_cron(clone, install, tmp_path / "cron.log") as cron:
+
+        def told() -> list[str]:
+            assert cron.poll() is None, (tmp_path / "cron.log").read_text()
+            return events.read_text(encoding="utf-8").splitlines()[before:]
+
+        line = wait_for(told, what="an event of a run that cron started", seconds=150)[0]
+        tick_log = clone / "db/tick.log"
+        wait_for(tick_log.exists, what="the tick's line in its log")
+        said = wait_for(lambda: tick_log.read_text(encoding="utf-8").splitlines(), what="a whole tick in the log")
+
+    event = json.loads(line)
+    assert event["job_id"] == "hello"
+    assert event["result"]["response"]["result"]["exit_code"] == 0
+    assert json.loads(said[0])["due_jobs"] == ["hello"]
+    status = json.loads(shell(clone, "python3 main.py status"))
+    assert status["scheduler"]["stale"] is False
+    scheduled = [run for run in status["recent_runs"] if run["run_id"] == event["run_id"]]
+    assert scheduled[0]["status"] == "ok"
