@@ -32,6 +32,9 @@ CALLER = "puruto-cron"
 LONGEST_BACKOFF_SEC = 3_600
 #: How often a run that comes back from its backoff asks for a place when all are taken.
 PLACE_POLL_SEC = 1.0
+#: A verdict that the database refuses is offered again this often, with this pause (beside SQLite's own waiting).
+VERDICT_ATTEMPTS = 6
+VERDICT_PAUSE_SEC = 2.0
 NOT_RETRIED = frozenset({"TARGET_NOT_FOUND", "DENIED"})
 
 
@@ -150,7 +153,7 @@ class Executor:
         return self._invoke(
             invocation,
             stop=self._stop,
-            on_start=lambda child: self._ledger.note_child(run, child, invocation.run_folder),
+            on_start=lambda child: self._note_child(run, child, invocation.run_folder),
             beat=lambda: self._renew(run),
             beat_every=self._limits.lease_sec / 3,
         )
@@ -174,6 +177,13 @@ class Executor:
                 "scheduled_for": None if run.scheduled_for is None else utc_text(run.scheduled_for),
             },
         )
+
+    def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
+        try:
+            self._ledger.note_child(run, child, folder)
+        except DatabaseError:
+            # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
+            return
 
     def _renew(self, run: ClaimedRun) -> None:
         try:
@@ -254,8 +264,18 @@ class Executor:
             exit_code=outcome.exit_code,
             event={**ids, **told},
         )
-        self._ledger.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))
+        self._store(run, verdict)
         return {"status": "ok" if status is RunStatus.OK else "error", **ids, **told}
+
+    def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
+        """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
+        channels = channels_of(run.job.notify_channel)
+        for _ in range(VERDICT_ATTEMPTS - 1):
+            try:
+                return self._ledger.finish(run.run_id, run.token, verdict, channels)
+            except DatabaseError:
+                self._pause(run, VERDICT_PAUSE_SEC)
+        return self._ledger.finish(run.run_id, run.token, verdict, channels)
 
 
 def channels_of(notify_channel: str) -> tuple[str, ...]:

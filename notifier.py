@@ -45,7 +45,7 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one round brought to a channel; `error` is "" when all that waited has arrived."""
+    """What one round brought to a channel; `error` is "" when all that waited has arrived, else why some may not."""
 
     channel: str
     delivered: int
@@ -67,33 +67,38 @@ class Notifier:
 
     def deliver(self, outbox: Outbox) -> list[Delivery]:
         """Appends every waiting event to its files. A channel that fails keeps its events and hurts no other."""
-        return [self._deliver_to(LOCAL, self._local_file, outbox), self._deliver_telegram(outbox)]
+        mirror = self._append_all if self.telegram_exists() else self._drop_all
+        return [
+            self._guarded(LOCAL, self._local_file, outbox, self._append_all),
+            self._guarded(TELEGRAM, self._telegram_file, outbox, mirror),
+        ]
 
-    def _deliver_telegram(self, outbox: Outbox) -> Delivery:
-        if self.telegram_exists():
-            return self._deliver_to(TELEGRAM, self._telegram_file, outbox)
-        while events := outbox.waiting(TELEGRAM, BATCH):
-            outbox.settle(TELEGRAM, events, "not_applicable", utc_text(self._now()))
-        return Delivery(TELEGRAM, 0, "")
-
-    def _deliver_to(self, channel: str, path: str, outbox: Outbox) -> Delivery:
-        if not outbox.waiting(channel, 1):
-            return Delivery(channel, 0, "")
-        delivered = 0
+    def _guarded(self, channel: str, path: str, outbox: Outbox, bring: Callable[[str, str, Outbox], int]) -> Delivery:
         try:
-            with AppendOnly(path) as file:
-                # Only now, under the lock, is it certain what waits.
-                while events := outbox.waiting(channel, BATCH):
-                    file.append("".join(line(event) for event in events).encode())
-                    outbox.settle(channel, events, "delivered", utc_text(self._now()))
-                    delivered += len(events)
+            return Delivery(channel, bring(channel, path, outbox), "")
         except OSError as error:
             reason = f"{path}: {error.strerror or error}"
             self._note_failure(channel, outbox, reason)
-            return Delivery(channel, delivered, reason)
+            return Delivery(channel, 0, reason)
         except CronError as error:
-            return Delivery(channel, delivered, error.message)
-        return Delivery(channel, delivered, "")
+            return Delivery(channel, 0, error.message)
+
+    def _append_all(self, channel: str, path: str, outbox: Outbox) -> int:
+        delivered = 0
+        if not outbox.waiting(channel, 1):
+            return delivered
+        with AppendOnly(path) as file:
+            # Only now, under the lock, is it certain what waits.
+            while events := outbox.waiting(channel, BATCH):
+                file.append("".join(line(event) for event in events).encode())
+                outbox.settle(channel, events, "delivered", utc_text(self._now()))
+                delivered += len(events)
+        return delivered
+
+    def _drop_all(self, channel: str, _path: str, outbox: Outbox) -> int:
+        while events := outbox.waiting(channel, BATCH):
+            outbox.settle(channel, events, "not_applicable", utc_text(self._now()))
+        return 0
 
     def _note_failure(self, channel: str, outbox: Outbox, reason: str) -> None:
         try:

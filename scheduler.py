@@ -196,7 +196,12 @@ class Scheduler:
 
     def _start(self, run: ClaimedRun, finished: SimpleQueue[tuple[str, dict[str, object]]]) -> None:
         def work() -> None:
-            finished.put((run.job.job_id, self._run_in_thread(run)))
+            result: dict[str, object] = {"status": "error", "job_id": run.job.job_id, "run_id": run.run_id}
+            try:
+                result = self._run_in_thread(run)
+            finally:
+                # Whatever happens here, the tick must not wait for ever for this run.
+                finished.put((run.job.job_id, result))
 
         threading.Thread(target=work, name=run.run_id).start()
 

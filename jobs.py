@@ -1,0 +1,141 @@
+"""`.jobs.json` ↔ Job: reading the file, checking all of it, and the forms made from the one definition in `models`.
+
+A file is good as a whole or refused as a whole. How it is checked stands in `jobfile/`, which is loaded for that only,
+and pydantic with it: a tick that finds its definitions stored needs neither.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from errors import InternalError, JobsFileMissing, JobsFileUnreadable
+from models import Job
+
+#: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
+CheckSchedule = Callable[[str, str | None], None]
+Problem = dict[str, object]
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass(frozen=True)
+class JobsFile:
+    """A good file: its jobs in order, warnings (`{"code", "path", "job_id", "message"}`), the SHA-256 of its bytes."""
+
+    jobs: tuple[Job, ...]
+    warnings: tuple[Problem, ...]
+    digest: str
+
+
+def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
+    """Reads and checks a jobs file.
+
+    Raises `JobsFileMissing` or `JobsFileUnreadable`, and what `parse_jobs` raises.
+    """
+    try:
+        # A FIFO without a writer would hold up an ordinary open for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise _unreadable(path, "is no regular file")
+            if info.st_size > MAX_FILE_BYTES:
+                raise _unreadable(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+            data = file.read()
+    except FileNotFoundError:
+        reason = "is a link to nothing" if path.is_symlink() else "does not exist"
+        hint = 'write it; {"jobs": []} is a file without jobs'
+        raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
+    except IsADirectoryError:
+        raise _unreadable(path, "is a folder") from None
+    except OSError as error:
+        raise _unreadable(path, f"can't be read: {error.strerror}") from None
+    return parse_jobs(data, str(path), check_schedule)
+
+
+def _unreadable(path: Path, reason: str) -> JobsFileUnreadable:
+    hint = "put a readable file with your jobs in its place"
+    return JobsFileUnreadable(f"{path} {reason}", hint=hint, details={"file": str(path)})
+
+
+def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFile:
+    """The checked jobs in the bytes of a file that errors call `name`.
+
+    `check_schedule` is asked once for each different (schedule, timezone). Raises `JobsFileNotJson`, or
+    `JobsFileInvalid` with every fault: `details.problems` (at most 100) and `details.problem_count`.
+    """
+    import hashlib
+
+    from jobfile import checker, strict_json, words
+
+    root, doubled = strict_json.load(data, name)
+    faults = words.Faults()
+    jobs, warnings = checker.check_all(root, doubled, faults, check_schedule)
+    if faults.count:
+        raise faults.error(name)
+    return JobsFile(jobs, warnings, hashlib.sha256(data).hexdigest())
+
+
+# --- stored definitions ----------------------------------------------------------------------------------------
+
+
+def _stored_type(field: Field[Any]) -> type | None:
+    """The type that a field's default tells; text for a required field, None where null is allowed."""
+    if field.default_factory is not MISSING:
+        return type(field.default_factory())
+    if field.default is MISSING:
+        return str
+    return None if field.default is None else type(field.default)
+
+
+_STORED_TYPES = {field.name: _stored_type(field) for field in fields(Job)}
+
+
+def job_json(job: Job) -> str:
+    """The definition as canonical JSON: sorted keys, no spaces, defaults included. Equal jobs give equal text."""
+    return _ENCODE(vars(job))
+
+
+def job_from_json(text: str) -> Job:
+    """The job that `job_json` wrote, also by another version: missing fields get their defaults, unknown ones go.
+
+    Raises `InternalError` if a required field is missing, a type is wrong, or the text is no JSON object.
+    """
+    whose = ""
+    try:
+        stored = json.loads(text)
+        if not isinstance(stored, dict):
+            raise TypeError("it is no object")
+        whose = f" of job {stored.get('job_id')!a}"
+        known = {name: stored[name] for name in _STORED_TYPES if name in stored}
+        wrong = [name for name, value in known.items() if _STORED_TYPES[name] not in (None, type(value))]
+        if wrong:
+            raise TypeError(f"{', '.join(wrong)} of the wrong type")
+        return Job(**known)
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"the stored definition{whose[:140]} can't be read: {error}"[:400]
+        raise InternalError(message, hint="run sync-jobs to store the definitions again") from None
+
+
+# --- documents -------------------------------------------------------------------------------------------------
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the whole file."""
+    from jobfile import schema
+
+    return schema.json_schema()
+
+
+def fields_table() -> str:
+    """A Markdown table of a job's fields: name, type, default, meaning."""
+    from jobfile import schema
+
+    return schema.fields_table()

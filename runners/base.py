@@ -1,0 +1,127 @@
+"""What a runner is, and how runners read what a process left behind without reading more than they need."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import strict_json
+from errors import IpcError, NonzeroExit
+from models import Failure, Invocation
+
+#: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
+RESULT_LIMIT = 64 * 1024
+TAIL_LIMIT = 4 * 1024
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start: the argument list, and whether the request file is its standard input (else it is empty)."""
+
+    argv: tuple[str, ...]
+    request_on_stdin: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the process ended: the exit code (negative: the signal) and the files that hold its output."""
+
+    exit_code: int
+    stdout: Path
+    stderr: Path
+
+
+class Runner(ABC):
+    """One way to run a target."""
+
+    @abstractmethod
+    def fits(self, invocation: Invocation, folder: Path) -> bool:
+        """Whether this runner is the one for an invocation that names none."""
+
+    @abstractmethod
+    def launch(self, invocation: Invocation, folder: Path) -> Launch:
+        """What to start in the target's folder. Raises InvocationError when that can't work."""
+
+    @abstractmethod
+    def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
+        """The result; or the target's own error, if it answered with one. Raises InvocationError for anything else."""
+
+
+def read_head(path: Path, limit: int) -> tuple[bytes, int]:
+    """The first `limit` bytes of an output file, and its size. Raises IpcError if the file is gone."""
+    with _output(path) as (file, size):
+        return file.read(limit), size
+
+
+def read_tail(path: Path, limit: int = TAIL_LIMIT) -> str:
+    """The last `limit` bytes of an output file as text, whole lines if there are any; "" if it is gone."""
+    try:
+        with _output(path) as (file, size):
+            file.seek(max(0, size - limit))
+            data = file.read(limit)
+    except IpcError:
+        return ""
+    text = data.decode("utf-8", "replace")
+    if size > limit:
+        # Cut inside a character or a line: leave out what is not whole.
+        text = text.partition("\n")[2] or text.lstrip("\ufffd")
+    return strict_json.plain_text(text).strip("\n")
+
+
+def to_text(data: bytes, limit: int, *, whole: bool) -> tuple[str, bool]:
+    """Output as text that takes at most `limit` bytes of UTF-8, and whether all of it is there.
+
+    `whole` says that `data` is all there is. Bytes that are not UTF-8 and NULs become U+FFFD; a character that the cut
+    went through is left out.
+    """
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data, final=whole)
+    text = strict_json.plain_text(text)
+    encoded = text.encode("utf-8")
+    if len(encoded) <= limit:
+        return text, whole
+    return encoded[:limit].decode("utf-8", "ignore"), False
+
+
+def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
+    """The error for a process that did not end with exit code 0, with the end of what it said."""
+    details: dict[str, object] = {"exit_code": ending.exit_code, **more}
+    how = f"ended with exit code {ending.exit_code}"
+    if ending.exit_code < 0:
+        name = _signal_name(-ending.exit_code)
+        details["signal"] = name
+        how = f"was killed by {name}"
+    for stream, path in (("stderr", ending.stderr), ("stdout", ending.stdout)):
+        if tail := read_tail(path):
+            details[stream] = tail
+            break
+    hint = f"See {ending.stderr}" if "stderr" in details else f"See {ending.stdout}"
+    return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how}", hint=hint, details=details)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} ({number})"
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextmanager
+def _output(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """The file and its size, unless the child put something else in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise IpcError(f"the output in {path} can't be read: {error.strerror}") from None
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise IpcError(f"the output in {path} can't be read: not a regular file any more")
+        yield file, found.st_size

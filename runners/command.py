@@ -1,0 +1,44 @@
+"""`command`: an argument list of the job, run in the target's folder without a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from errors import RunnerNotFound
+from models import Failure, Invocation
+from runners.base import RESULT_LIMIT, Ending, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
+
+
+class CommandRunner(Runner):
+    """Success is exit code 0; the result is what the program printed."""
+
+    def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
+        return bool(invocation.command)
+
+    def launch(self, invocation: Invocation, folder: Path) -> Launch:
+        if not invocation.command:
+            raise RunnerNotFound(
+                f"target {invocation.request.target}: the runner is command, but there is no command",
+                hint="Give the job a command, an argument list.",
+                details={"folder": str(folder)},
+            )
+        return Launch(invocation.command)
+
+    def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
+        if ending.exit_code != 0:
+            raise nonzero_exit(invocation.command[0], ending)
+        data, size = read_head(ending.stdout, RESULT_LIMIT)
+        text, complete = to_text(data, RESULT_LIMIT, whole=size <= RESULT_LIMIT)
+        result: dict[str, object] = {
+            "exit_code": 0,
+            "stdout": text,
+            "stdout_bytes": size,
+            "stdout_truncated": not complete,
+        }
+        if errors := read_tail(ending.stderr):
+            result["stderr"] = errors
+        return result
+
+
+RUNNER = CommandRunner()
