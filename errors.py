@@ -1,10 +1,12 @@
 """One tree of errors. Each class has a stable `code` and the exit code of a command that ends with it.
 
 A message names the job, file, field or path, and `hint` says what to do. The command line prints `as_dict()`.
-This module imports nothing, because the idle tick imports it.
+It imports next to nothing, because the idle tick imports it.
 """
 
 from __future__ import annotations
+
+import sys
 
 
 class CronError(Exception):
@@ -68,6 +70,12 @@ class NotInPlaceError(ConfigurationError):
     """The program was copied into site-packages; it is made to run in its own folder."""
 
     code = "NOT_IN_PLACE"
+
+
+class DependencyMissing(ConfigurationError):
+    """A library is not installed for this interpreter: mostly the wrong interpreter."""
+
+    code = "DEPENDENCY_MISSING"
 
 
 class JobsFileMissing(ConfigurationError):
@@ -287,3 +295,12 @@ class DeliveryFailed(CronError):
     """An event could not be appended; it stays stored and is tried again."""
 
     code = "DELIVERY_FAILED"
+
+
+def missing_library(error: ModuleNotFoundError) -> DependencyMissing:
+    """What to say when an import fails: the interpreter, the library, and the cure."""
+    return DependencyMissing(
+        f"{sys.executable} has no library {error.name!r}, which puruto-cron needs",
+        hint="Run `make install` once, then use .venv/bin/python (or `. .venv/bin/activate` in this shell).",
+        details={"library": error.name, "interpreter": sys.executable},
+    )

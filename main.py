@@ -35,9 +35,22 @@ def main(argv: list[str]) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()
             return 0
-    from commands import run
-
+    try:
+        from commands import run
+    except ModuleNotFoundError as error:
+        return _without_libraries(error)
     return run(argv, clock)
+
+
+def _without_libraries(error: ModuleNotFoundError) -> int:
+    """The first thing that a person meets who starts this with the system's Python."""
+    import json
+
+    from errors import missing_library
+
+    wrong = missing_library(error)
+    sys.stdout.write(json.dumps({"status": "error", "error": wrong.as_dict()}) + "\n")
+    return wrong.exit_code
 
 
 def entry() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.output import print_error, print_json
-from errors import CronError, InternalError, Interrupted, UsageError
+from errors import CronError, InternalError, Interrupted, UsageError, missing_library
 
 if TYPE_CHECKING:
     from models import Clock
@@ -106,8 +106,11 @@ def _fail(error: CronError) -> int:
     return error.exit_code
 
 
-def _unexpected(error: Exception) -> InternalError:
+def _unexpected(error: Exception) -> CronError:
     import traceback
+
+    if isinstance(error, ModuleNotFoundError):
+        return missing_library(error)
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return InternalError(

@@ -26,7 +26,9 @@ chgrp crontab /var/spool/cron/crontabs
 touch /run/none
 mount --bind /run/none /etc/crontab
 cd "$1"
+set +e
 eval "$2"
+set -e
 crontab -l
 exec cron -f
 """
@@ -116,7 +118,7 @@ def private_cron(clone: Path, install: str, log: Path) -> Iterator[subprocess.Po
     """Debian's cron in the foreground, with the crontab that `install` writes and no other; ended by its pid."""
     environ = {**stranger_environ(clone.parent.parent), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     with log.open("wb") as output:
-        command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", PRIVATE_CRON, "cron", clone, install]
+        command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", PRIVATE_CRON, "cron", str(clone), install]
         with ended(subprocess.Popen(command, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL)) as p:
             yield p
 
