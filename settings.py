@@ -23,9 +23,7 @@ Problem = dict[str, object]
 PREFIX = "PURUTO_CRON_"
 
 #: Names of ours that are no setting: the contract's daemon sleep, and what a run finds in its environment.
-_NOT_SETTINGS = re.compile(
-    PREFIX + "(POLL_SECONDS|(RUN|JOB|REQUEST|CORRELATION)_ID|SLOT|SCHEDULED_FOR|ATTEMPT|HOP|TARGET|TRIGGER)"
-)
+_NOT_SETTINGS = re.compile(PREFIX + "(POLL_SECONDS|(RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|SLOT|ATTEMPT|HOP)")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|KEY|PASSWORD", re.IGNORECASE)
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
