@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from errors import DatabaseError
+from errors import DatabaseError, InvocationStopped
 from models import (
     AttemptOutcome,
     ClaimedRun,
@@ -35,6 +36,8 @@ PLACE_POLL_SEC = 1.0
 #: A verdict that the database refuses is offered again this often, with this pause (beside SQLite's own waiting).
 VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
+#: What a wait says that was ended from outside.
+STOPPED = "stopped"
 NOT_RETRIED = frozenset({"TARGET_NOT_FOUND", "DENIED"})
 
 
@@ -125,9 +128,10 @@ class Executor:
             outcome = self._attempt(run, request, attempt)
             if outcome.stopped or outcome.response.error is None:
                 break
-            refusal = self._no_retry(run, outcome, attempt)
-            if refusal is None:
-                refusal = self._wait_for_retry(run, attempt)
+            refusal = self._no_retry(run, outcome, attempt) or self._wait_for_retry(run, attempt)
+            if refusal == STOPPED:
+                outcome = replace(outcome, stopped=True)
+                break
             if refusal is not None:
                 outcome = _with_detail(outcome, "not_retried", refusal)
                 break
@@ -179,18 +183,14 @@ class Executor:
         )
 
     def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
-        try:
+        # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
+        with suppress(DatabaseError):
             self._ledger.note_child(run, child, folder)
-        except DatabaseError:
-            # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
-            return
 
     def _renew(self, run: ClaimedRun) -> None:
-        try:
+        # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
+        with suppress(DatabaseError):
             self._ledger.renew(run, self._clock.now() + timedelta(seconds=self._limits.lease_sec))
-        except DatabaseError:
-            # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
-            return
 
     # --- between attempts ---
 
@@ -200,26 +200,39 @@ class Executor:
             return f"{error.code} is not retried"
         if attempt > run.job.max_retries:
             return "no retries left" if run.job.max_retries else "max_retries is 0"
-        wait = timedelta(seconds=backoff_sec(run.job.retry_backoff_sec, attempt))
-        if run.next_run_at is not None and self._clock.now() + wait >= run.next_run_at:
-            return f"the next slot is due at {utc_text(run.next_run_at)}, before the retry would start"
-        return None
+        return self._too_late(run, backoff_sec(run.job.retry_backoff_sec, attempt))
+
+    def _too_late(self, run: ClaimedRun, wait_sec: float) -> str | None:
+        """Why a retry may not start in `wait_sec` seconds: the job's next slot comes first."""
+        if run.next_run_at is None or self._clock.now() + timedelta(seconds=wait_sec) < run.next_run_at:
+            return None
+        return f"the next slot is due at {utc_text(run.next_run_at)}, before the retry would start"
 
     def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
-        """Waits out the backoff and takes a place again; the reason why not, else None."""
-        self._ledger.begin_wait(run)
+        """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
+        # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
+        with suppress(DatabaseError):
+            self._ledger.begin_wait(run)
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         while (left := until - self._clock.monotonic()) > 0:
             if self._pause(run, left):
-                return f"stopped by {self._stop.reason}"
+                return STOPPED
+        # The wait may have been longer than it was meant to be: a machine that sleeps does not count it.
+        if late := self._too_late(run, 0):
+            return late
         patience = self._clock.monotonic() + LONGEST_BACKOFF_SEC
-        while not self._ledger.end_wait(run, attempt + 1, self._limits.max_running):
+        while not self._place_taken(run, attempt + 1):
             if self._pause(run, PLACE_POLL_SEC):
-                return f"stopped by {self._stop.reason}"
-            late = run.next_run_at is not None and self._clock.now() >= run.next_run_at
-            if late or self._clock.monotonic() > patience:
+                return STOPPED
+            if self._too_late(run, 0) or self._clock.monotonic() > patience:
                 return "no place under the cap became free in time"
         return None
+
+    def _place_taken(self, run: ClaimedRun, attempt: int) -> bool:
+        try:
+            return self._ledger.end_wait(run, attempt, self._limits.max_running)
+        except DatabaseError:
+            return False
 
     def _pause(self, run: ClaimedRun, seconds: float) -> bool:
         stopped = self._stop.wait(min(seconds, self._limits.lease_sec / 3))
@@ -237,7 +250,7 @@ class Executor:
         told: dict[str, object]
         result: Mapping[str, object] | None = None
         error: Mapping[str, object] | None = None
-        if self._stop.is_set() and outcome.response.error is not None:
+        if outcome.stopped:
             status, error = RunStatus.CANCELLED, redact(_cancelled(self._stop.reason, attempt, outcome))
             told = {"attempts": attempt, "error": error}
         elif outcome.response.error is not None:
@@ -255,6 +268,8 @@ class Executor:
             told = {"attempt": attempt, "result": result}
         if run.missed:
             told["missed_slots"] = run.missed
+        if outcome.survivors:
+            told["survivors"] = list(outcome.survivors)
         verdict = Verdict(
             status=status,
             finished_at=self._clock.now(),
@@ -314,4 +329,8 @@ def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> dict[str, 
     details: dict[str, object] = {"attempt": attempt, "stopped_by": reason}
     if outcome.exit_code is not None:
         details["exit_code"] = outcome.exit_code
-    return Failure("CANCELLED", f"The run was ended by {reason}", details).as_dict()
+    error = outcome.response.error
+    # In a backoff it was the run that was ended, not the attempt: that one had failed by itself.
+    if error is not None and error.code != InvocationStopped.code:
+        details["last_error"] = error.as_dict()
+    return Failure(InvocationStopped.code, f"The run was ended by {reason}", details).as_dict()

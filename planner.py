@@ -65,17 +65,18 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
     runnable = [slot for slot in newest[-limit:] if _in_time(state, slot, at)]
     following = calendar.next_fire(job.schedule, state.timezone, now, anchor=state.anchor)
     if not runnable:
-        missed = Missed(total, cursor, newest[-1], _reason(state), made_up=False)
+        missed = Missed(total, cursor, newest[-1], _too_late(state), made_up=False)
         return Plan(cursor, None, Trigger.SCHEDULE, missed, following)
     slot, waiting = runnable[0], runnable[1:]
     given_up = total - len(runnable)
     before = newest[newest.index(slot) - 1]
+    reason = _too_late(state) if before in newest[-limit:] else _given_up(state)
     late = (at - slot).total_seconds() > ON_TIME_SEC
     return Plan(
         cursor=cursor,
         slot=slot,
         trigger=Trigger.CATCH_UP if late or waiting else Trigger.SCHEDULE,
-        missed=Missed(given_up, cursor, before, _reason(state), made_up=True) if given_up else None,
+        missed=Missed(given_up, cursor, before, reason, made_up=True) if given_up else None,
         next_run_at=waiting[0] if waiting else following,
     )
 
@@ -108,12 +109,15 @@ def _in_time(state: JobState, slot: datetime, now: datetime) -> bool:
     return limit is None or now - slot <= timedelta(seconds=limit)
 
 
-def _reason(state: JobState) -> str:
-    job = state.job
-    if job.max_lateness_sec is not None:
-        return f"no tick served it in time, and max_lateness_sec is {job.max_lateness_sec}"
-    if job.catch_up == "none":
+def _too_late(state: JobState) -> str:
+    if state.job.max_lateness_sec is not None:
+        return f"no tick served it in time, and max_lateness_sec is {state.job.max_lateness_sec}"
+    return "no tick served it in time, and catch_up is none"
+
+
+def _given_up(state: JobState) -> str:
+    if state.job.catch_up == "all":
+        return f"no tick served it in time, and catch_up_limit is {state.job.catch_up_limit}"
+    if state.job.catch_up == "none":
         return "no tick served it in time, and catch_up is none"
-    if job.catch_up == "all":
-        return f"no tick served it in time, and catch_up_limit is {job.catch_up_limit}"
     return "no tick served it in time, and catch_up latest runs only the newest slot"
