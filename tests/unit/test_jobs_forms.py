@@ -1,0 +1,202 @@
+"""The written forms of a job: its stored text, the JSON Schema, and the table of fields."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+import jobs
+from errors import ConfigurationError, CronError
+from models import Job
+from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, GOOD
+
+SCHEMA = jobs.json_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def accepted(root: Any) -> bool:
+    try:
+        jobs.parse_jobs(json.dumps(root).encode(), "x.json", lambda _schedule, _timezone: None)
+    except ConfigurationError:
+        return False
+    return True
+
+
+# --- stored text -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", [Job(**GOOD), Job(**FULL)], ids=["least", "full"])
+def test_a_job_comes_back_from_its_stored_text(job: Job) -> None:
+    assert jobs.job_from_json(jobs.job_json(job)) == job
+
+
+def test_the_stored_text_has_every_field_sorted_and_without_spaces() -> None:
+    text = jobs.job_json(Job(**GOOD))
+    assert list(json.loads(text)) == sorted(field.name for field in fields(Job))
+    assert text.startswith('{"allow_empty_result":false,"allow_env":[],"catch_up":"latest",')
+
+
+def test_equal_jobs_have_equal_texts_whatever_the_order_of_their_variables() -> None:
+    one, other = (replace(Job(**GOOD), env=env) for env in ({"A": "1", "B": "2"}, {"B": "2", "A": "1"}))
+    assert jobs.job_json(one) == jobs.job_json(other)
+
+
+def test_letters_of_every_language_stay_readable_in_the_stored_text() -> None:
+    assert '"anomalías 🐦"' in jobs.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
+
+
+def test_a_stored_job_of_an_older_version_gets_the_defaults_of_what_it_lacks() -> None:
+    assert jobs.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
+
+
+def test_a_stored_job_of_a_newer_version_loses_what_is_not_known() -> None:
+    assert jobs.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "can't be read"),
+        ("{", "can't be read"),
+        ("null", "no object"),
+        ("[]", "no object"),
+        ('"a"', "no object"),
+        ("[" * 100_000, "can't be read"),
+        ("{}", "job_id"),
+        (json.dumps({key: GOOD[key] for key in ("job_id", "prompt", "schedule")}), "puruto_target"),
+        (json.dumps({**GOOD, "timeout_sec": "120"}), "of job 'a' can't be read: timeout_sec of the wrong type"),
+        (json.dumps({**GOOD, "timeout_sec": True}), "timeout_sec of the wrong type"),
+        (json.dumps({**GOOD, "enabled": 1}), "enabled of the wrong type"),
+        (json.dumps({**GOOD, "env": []}), "env of the wrong type"),
+        (json.dumps({**GOOD, "prompt": None}), "prompt of the wrong type"),
+    ],
+)
+def test_a_damaged_stored_job_is_one_of_our_errors(text: str, said: str) -> None:
+    with pytest.raises(CronError, match=said) as caught:
+        jobs.job_from_json(text)
+    assert "sync-jobs" in caught.value.hint
+
+
+# --- schema ----------------------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_a_valid_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+
+
+def test_every_field_is_documented_in_the_schema_with_its_default() -> None:
+    described = SCHEMA["$defs"]["Job"]["properties"]
+    required = SCHEMA["$defs"]["Job"]["required"]
+    assert required == list(GOOD)
+    for field in fields(Job):
+        assert described[field.name]["description"]
+        assert described[field.name]["title"]
+        assert ("default" in described[field.name]) == (field.name not in required)
+    defaults = {name: described[name]["default"] for name in described if "default" in described[name]}
+    assert Job(**GOOD, **defaults) == Job(**GOOD)
+
+
+def test_runtime_keys_are_allowed_by_the_schema_and_marked_as_deprecated() -> None:
+    described = SCHEMA["$defs"]["Job"]["properties"]
+    for key in ("next_run_at", "last_run_at", "lease_owner", "lease_expires_at"):
+        assert described[key]["deprecated"] is True
+        assert VALIDATOR.is_valid({"jobs": [{**GOOD, key: None}]})
+
+
+@pytest.mark.parametrize(
+    "entry", [GOOD, FULL, {**GOOD, "runner": "invoke"}, {**GOOD, "runner": None, "command": ["x"]}]
+)
+def test_the_schema_accepts_good_jobs(entry: dict[str, Any]) -> None:
+    assert VALIDATOR.is_valid({"$schema": "x", "jobs": [entry]})
+
+
+def sayable(changes: dict[str, Any], code: str) -> bool:
+    """Whether JSON Schema can say what is wrong: it knows no schedules or characters, and takes 180.0 for 180."""
+    whole = any(isinstance(value, float) and value.is_integer() for value in changes.values())
+    # Python's $ also matches before a last newline; that of JSON Schema's regular expressions does not.
+    newline = any(isinstance(value, str) and value.endswith("\n") for value in changes.values())
+    return code not in ("SCHEDULE_INVALID", "TIMEZONE_INVALID", "BAD_TEXT") and not whole and not newline
+
+
+SAYABLE = [changes for changes, code, _ in BAD_JOBS if sayable(changes, code)]
+
+
+@pytest.mark.parametrize("changes", SAYABLE, ids=[f"{n}-{str(c)[:40]!a}" for n, c in enumerate(SAYABLE)])
+def test_the_schema_refuses_the_fields_that_the_check_refuses(changes: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({"jobs": [{**GOOD, **changes}]})
+
+
+def test_most_of_what_is_refused_can_be_said_by_the_schema() -> None:
+    assert len(SAYABLE) > 0.8 * len(BAD_JOBS)
+
+
+@pytest.mark.parametrize("root", [root for root, _ in BAD_ROOTS], ids=[str(root)[:40] for root, _ in BAD_ROOTS])
+def test_the_schema_refuses_the_roots_that_the_check_refuses(root: Any) -> None:
+    assert not VALIDATOR.is_valid(root)
+
+
+def test_the_schema_refuses_jobs_without_a_required_field() -> None:
+    for field in GOOD:
+        assert not VALIDATOR.is_valid({"jobs": [{key: GOOD[key] for key in GOOD if key != field}]})
+
+
+NAMES = st.sampled_from(["a", "", "a/b", ".x", "x" * 128, "x" * 129, "A_b-9.c", " ", "PURUTO_CRON_X", "_A", "9"])
+ODD = st.none() | st.booleans() | st.integers(-2, 700_000) | st.floats(0.1, 0.9) | NAMES | st.lists(NAMES, max_size=2)
+ENTRIES = st.fixed_dictionaries(
+    {key: st.just(value) | NAMES for key, value in GOOD.items()},
+    optional={
+        "enabled": st.booleans() | ODD,
+        "notify_channel": st.sampled_from(["telegram", "none", "None"]) | ODD,
+        **dict.fromkeys(
+            ["timeout_sec", "max_retries", "retry_backoff_sec", "catch_up_limit", "max_lateness_sec"],
+            st.integers(0, 101) | st.sampled_from([3_600, 3_601, 604_800, 604_801, 31_536_000, 31_536_001]) | ODD,
+        ),
+        "timezone": NAMES | ODD,
+        "catch_up": st.sampled_from(["latest", "none", "all", "ALL"]) | ODD,
+        "runner": st.sampled_from(["command", "invoke", None]) | ODD,
+        "command": st.lists(NAMES, max_size=3) | st.none() | ODD,
+        "env": st.dictionaries(NAMES, NAMES | ODD, max_size=2) | ODD,
+        "allow_env": st.lists(NAMES, max_size=2) | ODD,
+        "allow_empty_result": st.booleans() | ODD,
+        "unknown": ODD,
+        "lease_owner": ODD,
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ENTRIES)
+def test_schema_and_check_agree_on_any_job(entry: dict[str, Any]) -> None:
+    assert VALIDATOR.is_valid({"jobs": [entry]}) == accepted({"jobs": [entry]})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([*FULL]))
+    entry = {**FULL, name: data.draw(ODD)}
+    assert VALIDATOR.is_valid({"jobs": [entry]}) == accepted({"jobs": [entry]})
+
+
+# --- table -----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_for_each_field_in_order() -> None:
+    rows = jobs.fields_table().splitlines()
+    assert [row.split("|")[1].strip(" `") for row in rows[2:]] == [field.name for field in fields(Job)]
+    assert all(row.count("|") == 5 for row in rows)
+
+
+def test_the_table_tells_type_default_and_meaning() -> None:
+    rows = jobs.fields_table().splitlines()
+    assert "| `timeout_sec` | whole number, 1 to 604,800 | `120` | Seconds one attempt may take before" in rows[8]
+    assert '| `notify_channel` | `telegram` or `none` | `"telegram"` |' in rows[7]
+    assert rows[2].startswith("| `job_id` | text, at most 128 characters: letters, digits, dots")
+    assert "| required |" in rows[5]
