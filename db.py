@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 
 from errors import (
     DatabaseCorrupt,
@@ -73,7 +74,7 @@ def _cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
-    if not os.path.exists(path):
+    if not os.path.exists(path) and (os.access(folder, os.X_OK) or not os.path.isdir(folder)):
         return DatabaseMissing(
             f"There is no database at {path}", hint="Run: python3 main.py init-db", details={"path": path}
         )
@@ -166,6 +167,9 @@ class Database:
         """The first row of a query, or None."""
         try:
             found: Row | None = self.connection.execute(sql, values).fetchone()
+        except UnicodeEncodeError:
+            # Bytes of a command line that are no UTF-8: no row holds such text.
+            return None
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         return found
@@ -226,6 +230,7 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
             f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",
             hint="Use a newer Python build or system library.",
         )
+    _refuse_other_kinds(path)
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
         connection = sqlite3.connect(
@@ -239,8 +244,24 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
         raise translate(error, path) from error
     connection.row_factory = sqlite3.Row
     if mode != "ro":
-        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            # The first statement reads the file: here a damaged, locked or forbidden one shows.
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            connection.close()
+            raise translate(error, path) from error
     return connection
+
+
+def _refuse_other_kinds(path: str) -> None:
+    """SQLite would wait for ever on a named pipe, and take a folder for a failing disk."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise DatabaseUnreadable(f"{path} is {kind}", hint="DB_PATH must name a file.", details={"path": path})
 
 
 def create(path: str) -> tuple[Database, bool]:

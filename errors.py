@@ -225,6 +225,12 @@ class SqliteTooOld(DatabaseError):
     exit_code = 2
 
 
+class DefinitionUnreadable(CronError):
+    """A stored definition is no job: it was changed by hand, or by a version that knew other fields."""
+
+    code = "DEFINITION_UNREADABLE"
+
+
 class LeaseLost(CronError):
     """The run's token is no longer ours: somebody settled it. Nothing more may be written for it."""
 
@@ -286,15 +292,6 @@ class IpcError(InvocationError):
     """The process could not be started or its output could not be read."""
 
     code = "IPC_ERROR"
-
-
-# --- delivery -------------------------------------------------------------------------------------------------------
-
-
-class DeliveryFailed(CronError):
-    """An event could not be appended; it stays stored and is tried again."""
-
-    code = "DELIVERY_FAILED"
 
 
 def missing_library(error: ModuleNotFoundError) -> DependencyMissing:

@@ -7,6 +7,7 @@ but sqlite3. Whatever is unusual is left to the whole tick, which says what is w
 from __future__ import annotations
 
 import os
+import stat
 
 from db import SCHEMA_VERSION, Database
 from errors import CronError
@@ -116,7 +117,9 @@ def leave_time(db_path: str, text: str) -> None:
     fd = os.open(last_tick_file(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         # One write of one width over the old text: a reader never sees half of it.
-        os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
+        width = os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
+        if os.fstat(fd).st_size != width:
+            os.ftruncate(fd, width)
     finally:
         os.close(fd)
 
@@ -132,7 +135,11 @@ def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
 def _plain_db_path(env_file: str) -> str | None:
     """DB_PATH as a plain line of .env says it; the default when no line does; None when the file is not that plain."""
     try:
-        with open(env_file, encoding="utf-8") as file:
+        # A named pipe without a writer would hold up an ordinary open for ever.
+        fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, encoding="utf-8") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
             lines = file.read().split("\n")
     except FileNotFoundError:
         return DEFAULT_DB

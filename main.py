@@ -32,14 +32,24 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["tick"]:
         text = idle.look(ROOT, os.environ, argv[1:], clock.now())
         if text is not None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            return 0
+            return _say(text)
     try:
         from commands import run
     except ModuleNotFoundError as error:
         return _without_libraries(error)
     return run(argv, clock)
+
+
+def _say(text: str) -> int:
+    """Prints what an idle tick says. A reader that is gone is no error; a full disk is."""
+    try:
+        os.write(1, text.encode())
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        sys.stderr.write(f"The tick had nothing to do, but could not say so: {error.strerror}\n")
+        return 1
+    return 0
 
 
 def _without_libraries(error: ModuleNotFoundError) -> int:

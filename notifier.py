@@ -6,6 +6,7 @@ is always the last one of the file: it is completed or recognised, never doubled
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,8 @@ LOCAL = "local"
 TELEGRAM = "telegram"
 #: Events appended with one write and marked in one transaction.
 BATCH = 200
+#: How long the lock of a file is waited for: some 4 s in all, more often at first.
+LOCK_PAUSES_SEC = (0.002, 0.005, 0.01, 0.02, *([0.05] * 80))
 
 
 class Event(Protocol):
@@ -53,13 +56,25 @@ class Delivery:
 
 
 class Notifier:
-    """Delivers what waits. `local_file` and `telegram_file` are absolute paths; the sibling is `telegram_repo`."""
+    """Delivers what waits. `local_file` and `telegram_file` are absolute paths; the sibling is `telegram_repo`.
 
-    def __init__(self, *, local_file: str, telegram_repo: str, telegram_file: str, now: Callable[[], datetime]) -> None:
+    `pause` waits for some seconds, between two attempts to lock a file.
+    """
+
+    def __init__(
+        self,
+        *,
+        local_file: str,
+        telegram_repo: str,
+        telegram_file: str,
+        now: Callable[[], datetime],
+        pause: Callable[[float], object],
+    ) -> None:
         self._local_file = local_file
         self._telegram_repo = telegram_repo
         self._telegram_file = telegram_file
         self._now = now
+        self._pause = pause
 
     def telegram_exists(self) -> bool:
         """Whether the sibling repository is there. A missing one is no failure."""
@@ -87,7 +102,7 @@ class Notifier:
         delivered = 0
         if not outbox.waiting(channel, 1):
             return delivered
-        with AppendOnly(path) as file:
+        with AppendOnly(path, self._pause) as file:
             # Only now, under the lock, is it certain what waits.
             while events := outbox.waiting(channel, BATCH):
                 file.append("".join(line(event) for event in events).encode())
@@ -111,22 +126,40 @@ class Notifier:
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    return json.dumps({"ts": event.ts, **event.payload}, ensure_ascii=False) + "\n"
+    text = json.dumps({"ts": event.ts, **event.payload}, ensure_ascii=False)
+    # JSON allows these as they are, but many readers take them for the end of a line.
+    for char in "\x85\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text + "\n"
 
 
 class AppendOnly:
     """A locked JSONL file, its folder made if missing (0700, the file 0600). `append` skips what is there already."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, pause: Callable[[float], object]) -> None:
         self._path = path
+        self._pause = pause
         self._fd = -1
 
     def __enter__(self) -> AppendOnly:
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            self._lock()
+        except OSError:
+            os.close(self._fd)
+            raise
         return self
+
+    def _lock(self) -> None:
+        """Waits for others a while: one that hangs must not hold up every tick behind it. Raises OSError."""
+        for seconds in LOCK_PAUSES_SEC:
+            try:
+                return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._pause(seconds)
+        raise OSError(errno.EAGAIN, "locked by another process")
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)

@@ -29,6 +29,8 @@ class Redactor:
     def _any(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, int | float) and self.text(str(value)) != str(value):
+            return MASK
         if isinstance(value, Mapping):
             return self(value)
         if isinstance(value, list | tuple):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import heapq
 import threading
-import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from errors import CronError, InternalError, JobNotFound, LeaseLost
+from boundary import failure_of, guarded
+from errors import CronError, DefinitionUnreadable, JobNotFound, LeaseLost, ScheduleError
 from executor import Executor, ceiling_sec, channels_of
 from models import ClaimedRun, Clock, Failure, Job, JobState, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
 from settle import Settled
 from store.claims import Claim, ClaimOutcome, ClaimTerms, Owner
+from store.definitions import job_state
 
 if TYPE_CHECKING:
     from notifier import Notifier
@@ -108,6 +110,9 @@ class Scheduler:
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
         self._serve(due, now, settled.suspects, report)
+        if report.written_off:
+            # A gap is told in the tick that finds it; what runs have to tell, each delivers itself.
+            self._notifier.deliver(self._store.events)
         return report
 
     def _serve(self, queue: list[tuple[str, str]], now: datetime, suspects: frozenset[str], report: TickReport) -> None:
@@ -133,22 +138,21 @@ class Scheduler:
 
     def _requeue(self, queue: list[tuple[str, str]], job_id: str, now: datetime) -> None:
         """With `catch_up` `all` the job's next slot may be due already."""
-        state = self._store.definitions.load(job_id)
-        if state is not None and state.enabled and state.next_run_at is not None and state.next_run_at <= now:
-            heapq.heappush(queue, (utc_text(state.next_run_at), job_id))
+        cursor = self._store.definitions.due_cursor(job_id, now)
+        if cursor is not None:
+            heapq.heappush(queue, (cursor, job_id))
 
     def _claim_or_report(
         self, job_id: str, now: datetime, suspects: frozenset[str], report: TickReport
     ) -> ClaimedRun | ClaimOutcome | None:
         """A run to start, `NO_PLACE`, or None when nothing is to be started; one bad job never stops the tick."""
-        try:
-            return self._try_claim(job_id, now, suspects, report)
-        except Exception as error:  # noqa: BLE001 - the tick's boundary for each job
-            failure = _failure(error)
-            report.problems.append({"job_id": job_id, "error": failure})
-            report.left_due.append(job_id)
-            self._mark(job_id, failure)
-            return None
+        found = guarded(lambda: self._try_claim(job_id, now, suspects, report))
+        if not isinstance(found, Failure):
+            return found
+        report.problems.append({"job_id": job_id, "error": found.as_dict()})
+        report.left_due.append(job_id)
+        self._mark(job_id, found.as_dict())
+        return None
 
     def _mark(self, job_id: str, failure: dict[str, object]) -> None:
         try:
@@ -203,7 +207,13 @@ class Scheduler:
                 # Whatever happens here, the tick must not wait for ever for this run.
                 finished.put((run.job.job_id, result))
 
-        threading.Thread(target=work, name=run.run_id).start()
+        try:
+            threading.Thread(target=work, name=run.run_id).start()
+        except RuntimeError as error:
+            # The machine has no thread left: the run is claimed, so it gets its verdict here.
+            finished.put(
+                (run.job.job_id, self._told(self._store, run, self._give_up(self._store, run, failure_of(error))))
+            )
 
     def _run_in_thread(self, run: ClaimedRun) -> dict[str, object]:
         try:
@@ -217,29 +227,27 @@ class Scheduler:
 
     def _run_to_end(self, store: Store, run: ClaimedRun) -> dict[str, object]:
         """Runs and tells. A fault of ours becomes the run's verdict, so that no run is left without one."""
-        try:
-            result = self._make_executor(store).run(run)
-        except LeaseLost as error:
-            result = {"status": "error", "job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0}
-            result["error"] = error.as_dict()
-        except Exception as error:  # noqa: BLE001 - the boundary of one run
-            result = self._give_up(store, run, _failure(error))
+        result = guarded(lambda: self._make_executor(store).run(run))
+        if isinstance(result, Failure):
+            result = self._give_up(store, run, result)
+        return self._told(store, run, result)
+
+    def _told(self, store: Store, run: ClaimedRun, result: dict[str, object]) -> dict[str, object]:
         self._notifier.deliver(store.events)
         return {**result, "notification_paths": self._paths_of(run.job.notify_channel)}
 
-    def _give_up(self, store: Store, run: ClaimedRun, failure: dict[str, object]) -> dict[str, object]:
-        told: dict[str, object] = {
-            "job_id": run.job.job_id,
-            "run_id": run.run_id,
-            "attempts": 0,
-            "error": failure,
-        }
-        verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=failure, event=told)
+    def _give_up(self, store: Store, run: ClaimedRun, failure: Failure) -> dict[str, object]:
+        error = failure.as_dict()
+        told: dict[str, object] = {"job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0, "error": error}
+        verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
         try:
             store.runs.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))
-        except CronError as error:
+        except LeaseLost:
+            # Somebody settled the run, and told it.
+            pass
+        except CronError as refused:
             # The row stays running and its lease runs out: the next tick settles it as interrupted.
-            told["verdict_not_stored"] = error.as_dict()
+            told["verdict_not_stored"] = refused.as_dict()
         return {"status": "error", **told}
 
     # --- a run by hand ---
@@ -272,24 +280,15 @@ class Scheduler:
             return None
         moved = []
         for row in self._store.definitions.active():
-            state = self._store.definitions.load(row["job_id"])
-            if state is None or not state.enabled:
-                continue
-            cursor = corrected_cursor(state, now, self._calendar)
-            if cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor):
-                moved.append(state.job.job_id)
+            # A job that can't be read or planned is reported when it is due; here it must not hold up the others.
+            with suppress(DefinitionUnreadable, ScheduleError):
+                state = job_state(row)
+                cursor = corrected_cursor(state, now, self._calendar) if state.enabled else state.next_run_at
+                if cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor):
+                    moved.append(state.job.job_id)
         return {
             "code": "CLOCK_SET_BACK",
             "last_tick_at": utc_text(last_tick),
             "now": utc_text(now),
             "corrected_jobs": moved,
         }
-
-
-def _failure(error: Exception) -> dict[str, object]:
-    if isinstance(error, CronError):
-        return error.as_dict()
-    last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    where = f"{last.filename}:{last.lineno}" if last is not None else "?"
-    details = {"type": type(error).__name__, "where": where}
-    return Failure(InternalError.code, f"A fault of puruto-cron: {error}", details).as_dict()

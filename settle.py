@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from boundary import guarded
 from errors import LeaseLost
 from models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
 
@@ -46,7 +47,7 @@ class Running(Protocol):
     @property
     def owner(self) -> ProcessId: ...
     @property
-    def child_pid(self) -> int | None: ...
+    def child(self) -> ProcessId | None: ...
     @property
     def output_dir(self) -> str: ...
     @property
@@ -89,7 +90,7 @@ class Settler:
         ledger: Ledger,
         clock: Clock,
         is_alive: Callable[[ProcessId], bool],
-        end_leftovers: Callable[[str], int],
+        end_leftovers: Callable[[str, ProcessId | None], int],
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
@@ -101,27 +102,34 @@ class Settler:
         self._lease_sec = lease_sec
 
     def settle(self) -> Settled:
-        """Ends the rows of dead runs; a row that another process settles first is left to it."""
-        ended, suspects = [], set()
+        """Ends the rows of dead runs; a row that another process settles first is left to it.
+
+        A row that can't be settled is left for the next tick and hurts no other.
+        """
+        ended: list[dict[str, object]] = []
+        suspects: set[str] = set()
         for run in self._ledger.running():
-            state = health(run, self._clock.now(), self._lease_sec, owner_alive=self._is_alive(run.owner))
-            if state is Health.SUSPECT:
+            found = guarded(lambda run=run: self._look(run))  # type: ignore[misc]
+            if found is Health.SUSPECT or isinstance(found, Failure):
                 suspects.add(run.job_id)
-            elif state is not Health.ALIVE:
-                done = self._end(run, state)
-                ended += [done] if done else []
+            elif isinstance(found, dict):
+                ended.append(found)
         return Settled(tuple(ended), frozenset(suspects))
+
+    def _look(self, run: Running) -> Health | dict[str, object] | None:
+        state = health(run, self._clock.now(), self._lease_sec, owner_alive=self._is_alive(run.owner))
+        return state if state in (Health.ALIVE, Health.SUSPECT) else self._end(run, state)
 
     def _end(self, run: Running, state: Health) -> dict[str, object] | None:
         # First the processes, then the row: a crash between the two leaves the row for the next tick to find them by.
-        killed = self._end_leftovers(run.run_id)
+        killed = self._end_leftovers(run.run_id, run.child)
         now = self._clock.now()
         error = _interrupted(run, state, killed)
         ids: dict[str, object] = {"job_id": run.job_id, "run_id": run.run_id}
         verdict = Verdict(
             status=RunStatus.INTERRUPTED,
             finished_at=now,
-            duration_ms=max(0, round((now - from_text(run.started_at)).total_seconds() * 1000)),
+            duration_ms=_lived_ms(run.started_at, now),
             error=error,
             event={**ids, "attempts": run.attempt, "error": error},
         )
@@ -130,6 +138,14 @@ class Settler:
         except LeaseLost:
             return None
         return {**ids, "error": error}
+
+
+def _lived_ms(started_at: str, now: datetime) -> int:
+    """0 when the clock went back, or when the row was changed by hand into something that is no instant."""
+    try:
+        return max(0, round((now - from_text(started_at)).total_seconds() * 1000))
+    except ValueError:
+        return 0
 
 
 def _interrupted(run: Running, state: Health, killed: int) -> dict[str, object]:
@@ -141,7 +157,7 @@ def _interrupted(run: Running, state: Health, killed: int) -> dict[str, object]:
         "attempt": run.attempt,
         "lease_owner": run.lease_owner,
         "lease_expires_at": run.lease_expires_at,
-        "child_pid": run.child_pid,
+        "child_pid": run.child.pid if run.child else None,
         "processes_ended": killed,
         "output_dir": run.output_dir or None,
     }

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from errors import DatabaseLocked, RemovalsRefused
-from models import Job, JobState, Missed, utc_text
+from errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
+from models import Job, JobState, Missed
 from planner import Calendar, skip_all
-from store.definitions import Change, Removal, job_state
+from store.definitions import Change, Removal, Zone, job_state
 
 if TYPE_CHECKING:
     from db import Row
@@ -65,20 +65,27 @@ class _Work:
 
 
 class Sync:
-    """Brings the stored jobs in step with a checked file. `default_zone` is for jobs that name none."""
+    """Brings the stored jobs in step with a checked file.
+
+    A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
+    once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
+    Source: CRON.md "The language".
+    """
 
     def __init__(
         self,
         *,
         store: Store,
         calendar: Calendar,
-        default_zone: str,
+        set_zone: str | None,
+        machine_zone: str,
         definition_of: Callable[[Job], str],
         show: Callable[[datetime, str], dict[str, str]],
     ) -> None:
         self._store = store
         self._calendar = calendar
-        self._default_zone = default_zone
+        self._set_zone = set_zone
+        self._machine_zone = machine_zone
         self._definition_of = definition_of
         self._show = show
 
@@ -116,41 +123,66 @@ class Sync:
         named = set()
         for job in file.jobs:
             named.add(job.job_id)
-            zone = job.timezone or self._default_zone
-            definition = self._definition_of(job)
             row = rows.get(job.job_id)
-            if row is not None and row["definition_json"] == definition and row["timezone"] == zone:
+            zone = self._zone(job, row)
+            definition = self._definition_of(job)
+            if row is not None and row["definition_json"] == definition and row["timezone"] == zone.name:
                 work.report.unchanged.append(job.job_id)
                 continue
-            change = self._change(job, definition, zone, None if row is None else job_state(row), now)
+            change = self._change(job, definition, zone, row, now)
             work.changes.append(change)
             (work.report.added if row is None else work.report.changed).append(job.job_id)
             self._preview(work.report, change, now)
         for job_id, row in rows.items():
             if job_id not in named:
-                state = job_state(row)
-                skipped = skip_all(
-                    state, now, self._calendar, "the job was removed from .jobs.json before it could run"
-                )
-                work.removals.append(Removal(state, skipped))
+                old = _readable(row)
+                skipped = self._dropped(old, now, "the job was removed from .jobs.json")
+                work.removals.append(Removal(job_id, row["next_run_at"], old.job if old else None, skipped))
                 work.report.removed.append(job_id)
+        self._warn_of_zones(work.report, rows)
         return work
 
-    def _change(self, job: Job, definition: str, zone: str, old: JobState | None, now: datetime) -> Change:
+    def _zone(self, job: Job, row: Row | None) -> Zone:
+        if job.timezone is not None:
+            return Zone(job.timezone, "job")
+        if self._set_zone is not None:
+            return Zone(self._set_zone, "setting")
+        kept = row is not None and row["timezone_source"] == "machine"
+        return Zone(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
+
+    def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
+        """A machine that moved, or a shell with a TZ of its own: the jobs stay where they were, and that is said."""
+        kept = {row["timezone"] for row in rows.values() if row["timezone_source"] == "machine"}
+        for zone in sorted(kept - {self._machine_zone}) if self._set_zone is None else []:
+            message = f"The machine's zone is {self._machine_zone} here, but jobs without a timezone keep {zone}"
+            hint = "To change that, set timezone in the jobs, or PURUTO_CRON_TIMEZONE in .env."
+            report.warnings.append({"code": "ZONE_KEPT", "message": message, "hint": hint})
+
+    def _change(self, job: Job, definition: str, zone: Zone, row: Row | None, now: datetime) -> Change:
+        old = _readable(row)
         same_schedule = old is not None and old.job.schedule == job.schedule
         anchor = old.anchor if old is not None and same_schedule else now
-        keeps = old is not None and same_schedule and old.timezone == zone and old.enabled and job.enabled
+        keeps = old is not None and same_schedule and old.timezone == zone.name and old.enabled and job.enabled
         if old is not None and keeps:
             cursor, skipped = old.next_run_at, None
         else:
-            cursor = self._calendar.next_fire(job.schedule, zone, now, anchor=anchor) if job.enabled else None
-            skipped = None if old is None else self._dropped(old, job, now)
-        expected = None if old is None or old.next_run_at is None else utc_text(old.next_run_at)
-        return Change(job, definition, zone, anchor, cursor, expected, skipped)
+            cursor = self._calendar.next_fire(job.schedule, zone.name, now, anchor=anchor) if job.enabled else None
+            what = "its schedule or zone was changed" if job.enabled else "it was disabled"
+            skipped = self._dropped(old, now, what)
+        expected = None if row is None else row["next_run_at"]
+        return Change(job, definition, zone, anchor, cursor, expected, old.job if old else None, skipped)
 
-    def _dropped(self, old: JobState, job: Job, now: datetime) -> Missed | None:
-        what = "its schedule or zone was changed" if job.enabled else "it was disabled"
-        return skip_all(old, now, self._calendar, f"{what} before it could run")
+    def _dropped(self, old: JobState | None, now: datetime, what: str) -> Missed | None:
+        """The due slots that a change leaves unserved."""
+        if old is None or old.next_run_at is None:
+            return None
+        reason = f"{what} before it could run"
+        try:
+            return skip_all(old, now, self._calendar, reason)
+        except ScheduleError:
+            # A stored schedule that was once good and no longer is: of its slots only the promised one is known.
+            due = old.next_run_at <= now
+            return Missed(1, old.next_run_at, old.next_run_at, reason, made_up=False) if due else None
 
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
@@ -159,10 +191,10 @@ class Sync:
         if job.enabled and change.next_run_at is not None and change.next_run_at <= now:
             after = change.next_run_at - timedelta(seconds=1)
         while after is not None and len(instants) < PREVIEW:
-            after = self._calendar.next_fire(job.schedule, change.timezone, after, anchor=change.anchor)
+            after = self._calendar.next_fire(job.schedule, change.zone.name, after, anchor=change.anchor)
             if after is not None:
-                instants.append(self._show(after, change.timezone))
-        report.next[job.job_id] = {"timezone": change.timezone, "enabled": job.enabled, "instants": instants}
+                instants.append(self._show(after, change.zone.name))
+        report.next[job.job_id] = {"timezone": change.zone.name, "enabled": job.enabled, "instants": instants}
         if not instants:
             report.warnings.append(
                 {
@@ -181,6 +213,16 @@ class Sync:
             hint="If that is meant: python3 main.py sync-jobs --allow-removals. Nothing was changed.",
             details={"would_remove": removed[:100], "stored": stored},
         )
+
+
+def _readable(row: Row | None) -> JobState | None:
+    """The stored job; None when there is none, or none that can be read: then the file's takes its place."""
+    if row is None:
+        return None
+    try:
+        return job_state(row)
+    except DefinitionUnreadable:
+        return None
 
 
 class _OvertakenError(Exception):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idle
+from boundary import guarded
 from errors import CronError, SettingsError, TimezoneError
-from models import ClaimedRun, Clock, from_text, utc_text
+from models import ClaimedRun, Clock, Failure, from_text, utc_text
 from settings import Settings, load
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from store.claims import Owner
     from sync import Sync, SyncReport
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
 LAST_SYNC = "last_sync_at"
@@ -102,6 +105,8 @@ class App:
             telegram_repo=str(self.settings.telegram_path),
             telegram_file=str(self.settings.telegram_outbox),
             now=self.clock.now,
+            # An event that nobody sets: a plain pause.
+            pause=threading.Event().wait,
         )
 
     def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
@@ -157,15 +162,15 @@ class App:
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
         from executor import channels_of
-        from processes import is_alive, sweep
+        from processes import MARK, is_alive, sweep
         from settle import Settler
 
         return Settler(
             ledger=store.runs,
             clock=self.clock,
             is_alive=is_alive,
-            end_leftovers=lambda run_id: len(
-                sweep(("PURUTO_CRON_RUN_ID", run_id), self.settings.kill_grace_sec, self.clock).pids
+            end_leftovers=lambda run_id, child: len(
+                sweep((MARK, run_id), self.settings.kill_grace_sec, self.clock, root=child).pids
             ),
             channels_of=channels_of,
             lease_sec=self.settings.lease_sec,
@@ -206,13 +211,15 @@ class App:
 
     def sync(self, store: Store) -> Sync:
         """Brings the stored jobs in step with .jobs.json."""
-        from jobs import job_json
+        from definition import job_json
+        from schedules import machine_timezone
         from sync import Sync
 
         return Sync(
             store=store,
             calendar=self.calendar,
-            default_zone=self.default_zone,
+            set_zone=self.settings.timezone,
+            machine_zone=machine_timezone(),
             definition_of=job_json,
             show=show_instant,
         )
@@ -230,15 +237,21 @@ class App:
 
     def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
         """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""
-        if not self.settings.auto_sync or store.state.get(SYNCED_FILE) == self._synced_file():
+        if not self.settings.auto_sync:
             return None
-        try:
-            return self.sync_jobs(store, now).as_dict()
-        except CronError as error:
-            fact: dict[str, object] = {"at": utc_text(now), "error": error.as_dict()}
-            if store.state.get_fact(SYNC_ERROR) is None:
-                store.state.set_fact(SYNC_ERROR, fact)
-            return {"status": "error", "error": error.as_dict()}
+        known = store.state.get_fact(SYNC_ERROR)
+        if store.state.get(SYNCED_FILE) == self._synced_file():
+            if known is not None:
+                # The file that was synced last is back in its place.
+                store.state.set_fact(SYNC_ERROR, None)
+            return None
+        report = guarded(lambda: self.sync_jobs(store, now))
+        if not isinstance(report, Failure):
+            return report.as_dict()
+        error = report.as_dict()
+        if known is None or known["error"] != error:
+            store.state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
+        return {"status": "error", "error": error}
 
     def sync_state(self, store: Store) -> dict[str, object]:
         """Whether the stored jobs are those of the file, for `status`."""
@@ -250,7 +263,7 @@ class App:
         }
 
     def _synced_file(self) -> str:
-        return f"{idle.identity(str(self.settings.jobs_file))} zone={self.default_zone}"
+        return f"{idle.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
 
     # --- health ---
 
@@ -347,7 +360,12 @@ def show_instant(instant: datetime, zone: str) -> dict[str, str]:
     """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""
     from zoneinfo import ZoneInfo
 
-    return {"utc": utc_text(instant), "local": instant.astimezone(ZoneInfo(zone)).replace(microsecond=0).isoformat()}
+    try:
+        local = instant.astimezone(ZoneInfo(zone))
+    except OverflowError:
+        # In the last hours of the year 9999 there is no later date to show.
+        local = instant
+    return {"utc": utc_text(instant), "local": local.replace(microsecond=0).isoformat()}
 
 
 @contextmanager
@@ -355,8 +373,11 @@ def stop_on_signals() -> Iterator[Stop]:
     """A stop flag that Ctrl-C, TERM and a closed terminal set, so that running jobs end in order."""
     from processes import Stop
 
+    # Inherited as ignored, it would hide the exit codes of what we start.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stop = Stop()
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    # What whoever started us wants ignored (nohup) stays ignored.
+    names = [name for name in STOP_SIGNALS if signal.getsignal(name) is not signal.SIG_IGN]
     old = {name: signal.signal(name, lambda number, _: stop.set(signal.Signals(number).name)) for name in names}
     try:
         yield stop

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from boundary import failure_of
 from commands.output import print_error, print_json
 from errors import CronError, InternalError, Interrupted, UsageError, missing_library
 
@@ -92,32 +93,25 @@ def run(argv: list[str], clock: Clock) -> int:
         return _fail(UsageError(error.format_message(), hint=hint))
     except (click.Abort, KeyboardInterrupt):
         return _fail(Interrupted("Interrupted"))
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python would complain again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - the command line's boundary
         return _fail(_unexpected(error))
     return code if isinstance(code, int) else 0
 
 
 def _fail(error: CronError) -> int:
-    print_error(error)
+    try:
+        print_error(error)
+    except OSError as unwritten:
+        # A full disk behind `>>`: stderr is all that is left.
+        sys.stderr.write(f"{error.code}: {error.message} (stdout: {unwritten.strerror})\n")
     return error.exit_code
 
 
 def _unexpected(error: Exception) -> CronError:
-    import traceback
-
     if isinstance(error, ModuleNotFoundError):
         return missing_library(error)
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return InternalError(
-        f"A fault of puruto-cron: {error}",
-        hint="Please report it with these details.",
-        details={"type": type(error).__name__, "where": f"{os.path.basename(frame.filename)}:{frame.lineno}"},
-    )
+    failure = failure_of(error)
+    return InternalError(failure.message, hint="Please report it with these details.", details=dict(failure.details))
 
 
 __all__ = ["cli", "print_json", "run"]

@@ -29,11 +29,13 @@ def command(app: App) -> None:
 
 def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str, object]:
     definition = row["definition"]
-    fields = definition if isinstance(definition, dict) else {}
+    known = {name: row[name] for name in ("job_id", "enabled", "puruto_target", "schedule", "prompt")}
+    fields = {**known, **(definition if isinstance(definition, dict) else {})}
     zone, cursor = str(row["timezone"]), row["next_run_at"]
     return {
         **fields,
         "timezone": zone,
+        "timezone_source": row["timezone_source"],
         "next_run": show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None,
         "last_run": last_run,
         "problem": row["problem"],

@@ -38,7 +38,7 @@ def command(
     if timezone is not None and schedule is None:
         raise UsageError("--timezone goes with --schedule: a job has its own", hint="See: python3 main.py next --help")
     if schedule is not None:
-        report = _of_schedule(app, schedule, timezone or app.default_zone, after, count)
+        report = _of_schedule(app, schedule, app.default_zone if timezone is None else timezone, after, count)
     elif job_id is not None:
         report = _of_job(app, job_id, after, count)
     else:

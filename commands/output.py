@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,13 +13,23 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8."""
+    """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8.
+
+    A reader that has seen enough (head, less) is no error. Raises OSError when the answer can't be written.
+    """
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     # cron's locale is C: the text layer of stdout can't be trusted with what a prompt or a target says.
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
-    sys.stdout.buffer.flush()
+    data = text.encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python flushes once more at its end, and would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def print_error(error: CronError) -> None:

@@ -39,22 +39,22 @@ def command(app: App, quiet: bool) -> int:
     Example:
       python3 main.py tick --quiet
     """
-    now = app.clock.now()
     with app.store() as store, stop_on_signals() as stop:
-        report = _tick(app, store, stop, now)
+        # The last tick's time first, then ours: else a tick at the same moment would look like a clock set back.
+        last_tick = app.last_tick()
+        report = _tick(app, store, stop, app.clock.now(), last_tick)
         reason = stop.reason
     if not quiet or _is_worth_a_line(report):
         print_json(report)
     return 128 + signal.Signals[reason] if reason else 0
 
 
-def _tick(app: App, store: Store, stop: Stop, now: datetime) -> dict[str, object]:
+def _tick(app: App, store: Store, stop: Stop, now: datetime, last_tick: datetime | None) -> dict[str, object]:
     seen = idle.fingerprint(app.root, app.environ)
     sync = app.sync_if_changed(store, now)
     broken = sync is not None and sync["status"] == "error"
     # An idle tick passes by as long as nothing but this has been seen; a broken file is told at every tick.
     store.state.set(SEEN_KEY, "" if broken else seen)
-    last_tick = app.last_tick()
     scheduler = app.scheduler(store, stop)
     anomaly = scheduler.correct_clock(now, last_tick)
     _leave_time(app, now)

@@ -16,6 +16,7 @@ CREATE TABLE jobs (
     lease_owner       TEXT,
     lease_expires_at  TEXT,
     timezone          TEXT NOT NULL,   -- the IANA zone that was resolved at sync
+    timezone_source   TEXT NOT NULL CHECK (timezone_source IN ('job', 'setting', 'machine')),
     anchor_at         TEXT NOT NULL,   -- since when the job has this schedule: the origin of @every
     definition_json   TEXT NOT NULL,   -- all fields of the job, as checked
     removed_at        TEXT,            -- no longer in .jobs.json; kept for its history

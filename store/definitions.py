@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from db import Database, Row
+from definition import job_from_json
+from errors import DefinitionUnreadable
 from models import Job, JobState, Missed, from_text, utc_text
 from store.ledger import write_off
 
-_JOB_FIELDS = frozenset(item.name for item in dataclasses.fields(Job))
+
+@dataclass(frozen=True)
+class Zone:
+    """The zone of a job: an IANA name, and who said so: `job`, `setting` or `machine`."""
+
+    name: str
+    source: str
 
 
 @dataclass(frozen=True)
 class Change:
-    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots that the change drops."""
+    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots of `old` that go."""
 
     job: Job
     definition_json: str
-    timezone: str
+    zone: Zone
     anchor: datetime
     next_run_at: datetime | None
     expected_cursor: str | None = None
+    old: Job | None = None
     skipped: Missed | None = None
 
 
 @dataclass(frozen=True)
 class Removal:
-    """A job that is no longer in the file."""
+    """A job that is no longer in the file; `old` is None when its stored definition can't be read."""
 
-    state: JobState
+    job_id: str
+    expected_cursor: str | None
+    old: Job | None = None
     skipped: Missed | None = None
 
 
@@ -43,14 +53,14 @@ class Definitions:
         self._db = db
 
     def active(self) -> list[Row]:
-        """definition_json, timezone, anchor_at, next_run_at, enabled of each job that is in the file, by job_id."""
+        """What a sync and a clock correction need of each job that is in the file, by job_id."""
         return self._db.rows(
-            "SELECT job_id, definition_json, timezone, anchor_at, next_run_at, enabled FROM jobs"
+            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled FROM jobs"
             " WHERE removed_at IS NULL ORDER BY job_id"
         )
 
     def load(self, job_id: str) -> JobState | None:
-        """A job that is in the file, or None."""
+        """A job that is in the file, or None. Raises `DefinitionUnreadable`."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
         return None if row is None else job_state(row)
 
@@ -65,6 +75,14 @@ class Definitions:
             (utc_text(now),),
         )
         return [(row["next_run_at"], row["job_id"]) for row in rows]
+
+    def due_cursor(self, job_id: str, now: datetime) -> str | None:
+        """The cursor of an enabled job as text if it is due, else None."""
+        row = self._db.row(
+            "SELECT next_run_at FROM jobs WHERE job_id = ? AND enabled = 1 AND next_run_at <= ?",
+            (job_id, utc_text(now)),
+        )
+        return None if row is None else str(row[0])
 
     def table(self) -> list[dict[str, object]]:
         """The rows of `jobs` for people: the contract's columns and ours; removed ones left out."""
@@ -92,13 +110,13 @@ class Definitions:
         for change in changes:
             if not self._upsert(change, now):
                 return False
-            if change.skipped is not None:
-                write_off(self._db, change.job, change.skipped, now, status="skipped", code="JOB_CHANGED")
+            if change.old is not None and change.skipped is not None:
+                write_off(self._db, change.old, change.skipped, now, status="skipped", code="JOB_CHANGED")
         for removal in removals:
             if not self._remove(removal, now):
                 return False
-            if removal.skipped is not None:
-                write_off(self._db, removal.state.job, removal.skipped, now, status="skipped", code="JOB_REMOVED")
+            if removal.old is not None and removal.skipped is not None:
+                write_off(self._db, removal.old, removal.skipped, now, status="skipped", code="JOB_REMOVED")
         return True
 
     def _remove(self, removal: Removal, now: datetime) -> bool:
@@ -106,7 +124,7 @@ class Definitions:
             self._db.run(
                 "UPDATE jobs SET enabled = 0, next_run_at = NULL, removed_at = ?, updated_at = ?"
                 " WHERE job_id = ? AND removed_at IS NULL AND next_run_at IS ?",
-                (utc_text(now), utc_text(now), removal.state.job.job_id, _text(removal.state.next_run_at)),
+                (utc_text(now), utc_text(now), removal.job_id, removal.expected_cursor),
             )
             == 1
         )
@@ -123,7 +141,8 @@ class Definitions:
             job.max_retries,
             job.retry_backoff_sec,
             _text(change.next_run_at),
-            change.timezone,
+            change.zone.name,
+            change.zone.source,
             utc_text(change.anchor),
             change.definition_json,
             utc_text(now),
@@ -131,8 +150,9 @@ class Definitions:
         )
         updated = self._db.run(
             "UPDATE jobs SET enabled = ?, puruto_target = ?, schedule = ?, prompt = ?, notify_channel = ?,"
-            " timeout_sec = ?, max_retries = ?, retry_backoff_sec = ?, next_run_at = ?, timezone = ?, anchor_at = ?,"
-            " definition_json = ?, updated_at = ?, removed_at = NULL, problem_json = NULL"
+            " timeout_sec = ?, max_retries = ?, retry_backoff_sec = ?, next_run_at = ?, timezone = ?,"
+            " timezone_source = ?, anchor_at = ?, definition_json = ?, updated_at = ?, removed_at = NULL,"
+            " problem_json = NULL"
             " WHERE job_id = ? AND next_run_at IS ?",
             (*values, change.expected_cursor),
         )
@@ -140,25 +160,31 @@ class Definitions:
             return True
         return self._db.insert_new(
             "INSERT INTO jobs (enabled, puruto_target, schedule, prompt, notify_channel, timeout_sec, max_retries,"
-            " retry_backoff_sec, next_run_at, timezone, anchor_at, definition_json, updated_at, job_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " retry_backoff_sec, next_run_at, timezone, timezone_source, anchor_at, definition_json,"
+            " updated_at, job_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
 
 
 def job_state(row: Row) -> JobState:
-    """A row with definition_json, timezone, anchor_at, next_run_at and enabled, as the rooms know it."""
-    fields = json.loads(row["definition_json"])
-    # A definition stored by an older version may hold fields that are gone; the next sync writes it anew.
-    job = Job(**{name: value for name, value in fields.items() if name in _JOB_FIELDS})
+    """A row of `active` as the rooms know it. Raises `DefinitionUnreadable`."""
     cursor = row["next_run_at"]
-    return JobState(
-        job=job,
-        timezone=row["timezone"],
-        anchor=from_text(row["anchor_at"]),
-        next_run_at=None if cursor is None else from_text(cursor),
-        enabled=bool(row["enabled"]),
-    )
+    job = job_from_json(row["definition_json"])
+    try:
+        return JobState(
+            job=job,
+            timezone=row["timezone"],
+            anchor=from_text(row["anchor_at"]),
+            next_run_at=None if cursor is None else from_text(cursor),
+            enabled=bool(row["enabled"]),
+        )
+    except ValueError as error:
+        raise DefinitionUnreadable(
+            f"The stored job {row['job_id']} can't be read: {error}",
+            hint="Correct its next_run_at or anchor_at: UTC as 2026-02-25T20:00:00+00:00.",
+            details={"job_id": row["job_id"]},
+        ) from error
 
 
 def _for_people(row: Row) -> dict[str, object]:
@@ -166,7 +192,11 @@ def _for_people(row: Row) -> dict[str, object]:
     shown["enabled"] = bool(row["enabled"])
     problem = shown.pop("problem_json")
     shown["problem"] = json.loads(problem) if isinstance(problem, str) else None
-    shown["definition"] = json.loads(str(shown.pop("definition_json")))
+    definition = shown.pop("definition_json")
+    try:
+        shown["definition"] = vars(job_from_json(str(definition)))
+    except DefinitionUnreadable as error:
+        shown["definition"], shown["problem"] = {}, error.as_dict()
     del shown["removed_at"]
     return shown
 

@@ -107,4 +107,16 @@ class Events:
 
 
 def _event(row: Row) -> StoredEvent:
-    return StoredEvent(row["event_id"], row["run_id"], row["job_id"], row["ts"], json.loads(row["payload_json"]))
+    try:
+        payload = json.loads(row["payload_json"])
+        if not isinstance(payload, dict):
+            raise ValueError("it is no object")
+    except ValueError as error:
+        # Changed by hand: what is left of it is told, so that it does not hold up those behind it.
+        payload = _unreadable(row, str(error))
+    return StoredEvent(row["event_id"], row["run_id"], row["job_id"], row["ts"], payload)
+
+
+def _unreadable(row: Row, reason: str) -> dict[str, object]:
+    error = {"code": "EVENT_UNREADABLE", "message": f"The stored event can't be read: {reason}", "details": {}}
+    return {"job_id": row["job_id"], "run_id": row["run_id"], "attempts": 0, "error": error}

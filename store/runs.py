@@ -26,7 +26,7 @@ class RunningRun:
     started_at: str
     attempt: int
     owner: ProcessId
-    child_pid: int | None
+    child: ProcessId | None
     output_dir: str
     notify_channel: str
 
@@ -107,7 +107,8 @@ class Runs:
     def running(self) -> list[RunningRun]:
         """All runs that are running, with their owners."""
         rows = self._db.rows(
-            "SELECT r.*, j.notify_channel FROM runs r JOIN jobs j USING (job_id) WHERE r.status = 'running'"
+            "SELECT r.*, coalesce(j.notify_channel, 'telegram') AS notify_channel FROM runs r"
+            " LEFT JOIN jobs j ON j.job_id = r.job_id WHERE r.status = 'running'"
         )
         return [_running(row) for row in rows]
 
@@ -169,6 +170,10 @@ def _json(value: Mapping[str, object] | None) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _process(pid: int | None, started: str | None, boot_id: str | None) -> ProcessId | None:
+    return None if pid is None else ProcessId(pid, started or "", boot_id or "")
+
+
 def _running(row: Row) -> RunningRun:
     return RunningRun(
         run_id=row["run_id"],
@@ -179,8 +184,8 @@ def _running(row: Row) -> RunningRun:
         ceiling_at=row["ceiling_at"] or "",
         started_at=row["started_at"],
         attempt=row["attempt"],
-        owner=ProcessId(row["owner_pid"] or 0, row["owner_started"] or "", row["boot_id"] or ""),
-        child_pid=row["child_pid"],
+        owner=_process(row["owner_pid"], row["owner_started"], row["boot_id"]) or ProcessId(0, "", ""),
+        child=_process(row["child_pid"], row["child_started"], row["boot_id"]),
         output_dir=row["output_dir"] or "",
         notify_channel=row["notify_channel"],
     )

@@ -76,6 +76,7 @@ class Cron:
         return tuple(hour * HOUR + minute * MINUTE for hour, minute in pairs)
 
     def next_after(self, after: datetime, _anchor: datetime) -> datetime | None:
+        """The first slot strictly later than `after`, in UTC; None when there is none."""
         after = max(after, EPOCH - MINUTE)
         if after >= END:
             return None
@@ -110,6 +111,7 @@ class Cron:
         return () if as_shown else (gap_end(wall, self.zone),)
 
     def due(self, after: datetime, until: datetime, _anchor: datetime, keep: int) -> DueSlots:
+        """All slots s with after < s ≤ until: their number, the first, and the `keep` newest."""
         after, until = max(after, EPOCH - MINUTE), min(until, END)
         if after >= until:
             return DueSlots(0, None, ())
@@ -138,4 +140,5 @@ class Cron:
         return len({wall.replace(tzinfo=self.zone).utcoffset() for wall in near}) == 1
 
     def words(self) -> str:
+        """What it means, in English."""
         return f"{clock_words(self)}{day_words(self)}, {self.zone.key} time. {shift_words(self)}"

@@ -27,6 +27,7 @@ class Spec:
         return self.low + short.index(text) if text in short else None
 
     def word(self, value: int) -> str:
+        """What a value is called."""
         return self.words[value - self.low] if self.words else str(value)
 
 

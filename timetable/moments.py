@@ -26,6 +26,7 @@ class Every:
         self.interval = interval
 
     def next_after(self, after: datetime, anchor: datetime) -> datetime | None:
+        """The first slot strictly later than `after`, in UTC; None when there is none."""
         after = max(after, EPOCH)
         try:
             return anchor + ((after - anchor) // self.interval + 1) * self.interval
@@ -33,6 +34,7 @@ class Every:
             return None
 
     def due(self, after: datetime, until: datetime, anchor: datetime, keep: int) -> DueSlots:
+        """All slots s with after < s ≤ until: their number, the first, and the `keep` newest."""
         after = max(after, EPOCH)
         low, high = (after - anchor) // self.interval, (until - anchor) // self.interval
         count = max(high - low, 0)
@@ -40,6 +42,7 @@ class Every:
         return DueSlots(count, anchor + (low + 1) * self.interval if count else None, tuple(newest))
 
     def words(self) -> str:
+        """What it means, in English."""
         hours, seconds = divmod(int(self.interval.total_seconds()), 3600)
         parts = zip((*divmod(hours, 24), *divmod(seconds, 60)), ("day", "hour", "minute", "second"), strict=True)
         length = listing([f"{number} {unit}{'s' * (number > 1)}" for number, unit in parts if number])
@@ -59,13 +62,16 @@ class Once:
         self.instant, self.zone, self.note = instant, zone, note
 
     def next_after(self, after: datetime, _anchor: datetime) -> datetime | None:
+        """The first slot strictly later than `after`, in UTC; None when there is none."""
         return self.instant if self.instant > after else None
 
     def due(self, after: datetime, until: datetime, _anchor: datetime, keep: int) -> DueSlots:
+        """All slots s with after < s ≤ until: their number, the first, and the `keep` newest."""
         slots = (self.instant,) if after < self.instant <= until else ()
         return DueSlots(len(slots), self.instant if slots else None, slots if keep else ())
 
     def words(self) -> str:
+        """What it means, in English."""
         try:
             local = self.instant.astimezone(self.zone)
         except OverflowError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def listing(words: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 

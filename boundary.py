@@ -1,0 +1,32 @@
+"""The boundary behind which one bad job, run or file hurts itself only. A leaf: knows `errors` and `models`."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+from errors import CronError, InternalError
+from models import Failure
+
+T = TypeVar("T")
+
+
+def guarded(work: Callable[[], T]) -> T | Failure:
+    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - this is the boundary
+        return failure_of(error)
+
+
+def failure_of(error: Exception) -> Failure:
+    """The stable code, message and details of an exception; of an unexpected one its type and where it was raised."""
+    if isinstance(error, CronError):
+        details = {**error.details, "hint": error.hint} if error.hint else error.details
+        return Failure(error.code, error.message, details)
+    last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
+    message = f"A fault of puruto-cron: {error}"[:2000]
+    return Failure(InternalError.code, message, {"type": type(error).__name__, "where": where})
