@@ -110,6 +110,22 @@ class Transaction:
             self._db.connection.execute("ROLLBACK")
 
 
+class Translated:
+    """`with db.translated():` raises our error in the place of SQLite's."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, self._path) from error
+
+
 class Database:
     """One connection to one file, for one thread.
 
@@ -144,7 +160,10 @@ class Database:
         try:
             self.connection.execute(sql, values)
         except sqlite3.Error as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+            if getattr(error, "sqlite_errorcode", None) in (
+                sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+                sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+            ):
                 return False
             raise translate(error, self.path) from error
         return True
@@ -188,17 +207,29 @@ class Database:
             )
         return version
 
+    def translated(self) -> Translated:
+        """A `with` in which SQLite's errors become ours, for statements on the bare connection."""
+        return Translated(self.path)
+
     def back_up(self, path: str) -> None:
-        """Writes a consistent copy of the whole database to `path`, mode 0600."""
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        """Writes a copy of all that is committed to `path`, mode 0600; also within a transaction."""
         try:
-            target = sqlite3.connect(path)
-            try:
-                self.connection.backup(target)
-            finally:
-                target.close()
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        except OSError as error:
+            raise DatabaseReadOnly(
+                f"The copy {path} can't be made: {error.strerror}",
+                hint="A database is copied before it is migrated: make room, and let this user write there.",
+                details={"path": path},
+            ) from error
+        # A connection of its own: SQLite copies nothing from one that is writing, and Python would wait for ever.
+        source, target = _connect(self.path, "ro"), sqlite3.connect(path)
+        try:
+            source.backup(target)
         except sqlite3.Error as error:
             raise translate(error, path) from error
+        finally:
+            source.close()
+            target.close()
 
     def _migrate_from(self, version: int) -> None:
         from store.migrations import migrate
@@ -209,12 +240,15 @@ class Database:
 def schema_version(connection: sqlite3.Connection, path: str) -> int:
     """`user_version` of a database of ours. Raises for an empty file, a foreign one and a damaged one."""
     try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-            return version
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        # One statement, one moment: another process may be making the schema just now.
+        version, application, tables = connection.execute(
+            "SELECT (SELECT user_version FROM pragma_user_version),"
+            " (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)"
+        ).fetchone()
     except sqlite3.Error as error:
         raise translate(error, path) from error
+    if application == APPLICATION_ID:
+        return int(version)
     if tables or version:
         raise DatabaseNotOurs(
             f"{path} is an SQLite database of another program",

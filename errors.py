@@ -50,6 +50,12 @@ class Interrupted(CronError):
     exit_code = 130
 
 
+class OutputUnwritable(CronError):
+    """The answer could not be written to stdout: a full disk behind `>>`, a closed descriptor."""
+
+    code = "OUTPUT_UNWRITABLE"
+
+
 # --- configuration: exit code 2 -------------------------------------------------------------------------------
 
 

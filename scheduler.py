@@ -5,14 +5,13 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from boundary import failure_of, guarded
-from errors import CronError, DefinitionUnreadable, JobNotFound, LeaseLost, ScheduleError
+from errors import CronError, JobNotFound, LeaseLost
 from executor import Executor, ceiling_sec, channels_of
 from models import ClaimedRun, Clock, Failure, Job, JobState, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
@@ -21,6 +20,7 @@ from store.claims import Claim, ClaimOutcome, ClaimTerms, Owner
 from store.definitions import job_state
 
 if TYPE_CHECKING:
+    from db import Row
     from notifier import Notifier
     from processes import Stop
     from store.bundle import Store
@@ -98,12 +98,13 @@ class Scheduler:
         self._owner = owner
         self._terms = terms
         self._paths_of = paths_of
+        self._problems: list[dict[str, object]] = []
 
     # --- one tick ---
 
     def tick(self, now: datetime) -> TickReport:
         """Settles dead runs, serves the slots due at `now`, oldest first, and ends when none is left to start."""
-        report = TickReport(now, self._owner.name)
+        report = TickReport(now, self._owner.name, problems=self._problems)
         settled = self._settle()
         report.settled = list(settled.ended)
         report.delivered = sum(delivery.delivered for delivery in self._notifier.deliver(self._store.events))
@@ -271,24 +272,30 @@ class Scheduler:
 
     # --- the clock ---
 
-    def correct_clock(self, now: datetime, last_tick: datetime | None) -> dict[str, object] | None:
-        """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_tick`.
+    def correct_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
+        """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_seen`.
 
         Returns the anomaly to report, or None. Source: DESIGN "Time".
         """
-        if last_tick is None or last_tick <= now:
+        if last_seen is None or last_seen <= now:
             return None
         moved = []
         for row in self._store.definitions.active():
-            # A job that can't be read or planned is reported when it is due; here it must not hold up the others.
-            with suppress(DefinitionUnreadable, ScheduleError):
-                state = job_state(row)
-                cursor = corrected_cursor(state, now, self._calendar) if state.enabled else state.next_run_at
-                if cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor):
-                    moved.append(state.job.job_id)
+            found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
+            if isinstance(found, Failure):
+                self._problems.append({"job_id": row["job_id"], "error": found.as_dict()})
+            elif found:
+                moved.append(row["job_id"])
         return {
             "code": "CLOCK_SET_BACK",
-            "last_tick_at": utc_text(last_tick),
+            "last_seen_at": utc_text(last_seen),
             "now": utc_text(now),
             "corrected_jobs": moved,
         }
+
+    def _correct_cursor(self, row: Row, now: datetime) -> bool:
+        state = job_state(row)
+        if not state.enabled:
+            return False
+        cursor = corrected_cursor(state, now, self._calendar)
+        return cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor)

@@ -86,9 +86,12 @@ def describe(schedule: str, timezone: str) -> str:
     return _compiled(schedule, timezone).words()
 
 
-def machine_timezone() -> str:
-    """The IANA name of the machine's zone: TZ if it is one or a path to one, else what the system says, else UTC."""
-    wanted = os.environ.get("TZ", "").removeprefix(":")
+def machine_timezone(tz: str | None = None) -> str:
+    """The IANA name of the machine's zone: TZ if it is one or a path to one, else what the system says, else UTC.
+
+    `tz` stands for the variable TZ; None reads it from the environment.
+    """
+    wanted = (os.environ.get("TZ", "") if tz is None else tz).removeprefix(":")
     parts = os.path.realpath(wanted).split(os.sep) if os.path.isabs(wanted) else [wanted]
     names = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((name for name in names if is_zone(name)), None) or system_timezone()

@@ -20,6 +20,7 @@ from boundary import guarded
 from errors import CronError, SettingsError, TimezoneError
 from models import ClaimedRun, Clock, Failure, from_text, utc_text
 from settings import Settings, load
+from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,12 +68,15 @@ class App:
 
     @cached_property
     def default_zone(self) -> str:
-        """The zone of jobs that name none."""
-        if self.settings.timezone is not None:
-            return self.settings.timezone
+        """The zone of a new job that names none."""
+        return self.settings.timezone or self.machine_zone
+
+    @cached_property
+    def machine_zone(self) -> str:
+        """The machine's zone, as this process sees it."""
         from schedules import machine_timezone
 
-        return machine_timezone()
+        return machine_timezone(self.environ.get("TZ", ""))
 
     @cached_property
     def calendar(self) -> _Schedules:
@@ -212,14 +216,13 @@ class App:
     def sync(self, store: Store) -> Sync:
         """Brings the stored jobs in step with .jobs.json."""
         from definition import job_json
-        from schedules import machine_timezone
         from sync import Sync
 
         return Sync(
             store=store,
             calendar=self.calendar,
             set_zone=self.settings.timezone,
-            machine_zone=machine_timezone(),
+            machine_zone=self.machine_zone,
             definition_of=job_json,
             show=show_instant,
         )
@@ -232,7 +235,8 @@ class App:
         # Taken before the file is read: a later edit then shows as a change.
         seen = self._synced_file()
         file = read_jobs(self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone))
-        facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: ""}
+        # The next tick is a whole one: it sees to a clock that was set back since.
+        facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
         return self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts)
 
     def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
@@ -295,26 +299,20 @@ class App:
         }
 
     def tick_state(self, now: datetime) -> dict[str, object]:
-        """When the last tick ran, and whether that is too long ago."""
-        text = idle.last_tick_text(str(self.settings.db_path))
-        try:
-            age = None if not text else round((now - from_text(text)).total_seconds())
-        except ValueError:
-            text, age = "", None
+        """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
+        last = _instant(idle.last_tick_text(str(self.settings.db_path)))
+        age = None if last is None else round((now - last).total_seconds())
         return {
-            "last_tick_at": text or None,
+            "last_tick_at": None if last is None else utc_text(last),
             "last_tick_age_sec": age,
             "stale_after_sec": self.settings.stale_after_sec,
-            "stale": age is None or age > self.settings.stale_after_sec,
+            "stale": age is None or abs(age) > self.settings.stale_after_sec,
         }
 
-    def last_tick(self) -> datetime | None:
-        """When the last tick ran."""
-        text = idle.last_tick_text(str(self.settings.db_path))
-        try:
-            return from_text(text) if text else None
-        except ValueError:
-            return None
+    def last_seen(self, store: Store) -> datetime | None:
+        """The latest instant that a tick or a sync has taken for now."""
+        known = (idle.last_tick_text(str(self.settings.db_path)), store.state.get(LAST_SYNC))
+        return max((instant for text in known if (instant := _instant(text)) is not None), default=None)
 
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
         """One warning when no tick has been seen lately: then nothing fires, however good the jobs are."""
@@ -329,6 +327,14 @@ class App:
                 "Put the crontab line of the README into your crontab.",
             }
         ]
+
+
+def _instant(text: str) -> datetime | None:
+    """What a stored text says; None when it is empty, or damaged."""
+    try:
+        return from_text(text) if text else None
+    except ValueError:
+        return None
 
 
 class _Schedules:

@@ -11,7 +11,7 @@ import click
 
 from boundary import failure_of
 from commands.output import print_error, print_json
-from errors import CronError, InternalError, Interrupted, UsageError, missing_library
+from errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
 
 if TYPE_CHECKING:
     from models import Clock
@@ -86,6 +86,9 @@ def run(argv: list[str], clock: Clock) -> int:
     app = App(clock, os.environ, os.path.dirname(os.path.realpath(sys.modules["idle"].__file__ or "")))
     try:
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
+    except OutputUnwritable as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
     except CronError as error:
         return _fail(error)
     except click.ClickException as error:
@@ -101,9 +104,9 @@ def run(argv: list[str], clock: Clock) -> int:
 def _fail(error: CronError) -> int:
     try:
         print_error(error)
-    except OSError as unwritten:
-        # A full disk behind `>>`: stderr is all that is left.
-        sys.stderr.write(f"{error.code}: {error.message} (stdout: {unwritten.strerror})\n")
+    except OutputUnwritable:
+        # stderr is all that is left.
+        sys.stderr.write(f"{error.code}: {error.message}\n")
     return error.exit_code
 
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import click
 
 from commands.output import print_json
-from errors import JobNotFound, UsageError
+from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from models import JobState
+from store.definitions import job_state
 from wiring import App, show_instant
 
 
@@ -78,14 +79,18 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, o
 
 def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
     with app.store(read_only=True) as store:
-        names = [str(row["job_id"]) for row in store.definitions.active() if row["enabled"]]
-        states = [state for name in names if (state := store.definitions.load(name)) is not None]
-    found = [
-        {"job_id": state.job.job_id, **instant}
-        for state in states
-        for instant in _instants_of(app, state, after, count)
-    ]
-    return {"instants": sorted(found, key=lambda entry: (entry["utc"], entry["job_id"]))[:count]}
+        rows = [row for row in store.definitions.active() if row["enabled"]]
+    found: list[dict[str, str]] = []
+    problems: list[dict[str, object]] = []
+    for row in rows:
+        try:
+            instants = _instants_of(app, job_state(row), after, count)
+        except (DefinitionUnreadable, ScheduleError) as error:
+            problems.append({"job_id": row["job_id"], "error": error.as_dict()})
+        else:
+            found += [{"job_id": row["job_id"], **instant} for instant in instants]
+    found.sort(key=lambda entry: (entry["utc"], entry["job_id"]))
+    return {"instants": found[:count], "problems": problems}
 
 
 def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:

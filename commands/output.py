@@ -6,16 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from errors import CronError
+from errors import CronError, OutputUnwritable
 
 
 def print_json(value: Mapping[str, object]) -> None:
     """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8.
 
-    A reader that has seen enough (head, less) is no error. Raises OSError when the answer can't be written.
+    A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
     """
     indent = 2 if sys.stdout.isatty() else None
     text = json.dumps(value, ensure_ascii=False, indent=indent)
@@ -29,7 +27,7 @@ def print_json(value: Mapping[str, object]) -> None:
         # Python flushes once more at its end, and would complain once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise
+            raise OutputUnwritable(f"The answer can't be written to stdout: {error.strerror}") from error
 
 
 def print_error(error: CronError) -> None:

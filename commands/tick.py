@@ -40,23 +40,23 @@ def command(app: App, quiet: bool) -> int:
       python3 main.py tick --quiet
     """
     with app.store() as store, stop_on_signals() as stop:
-        # The last tick's time first, then ours: else a tick at the same moment would look like a clock set back.
-        last_tick = app.last_tick()
-        report = _tick(app, store, stop, app.clock.now(), last_tick)
+        # What was seen first, then our own time: else a tick at the same moment would look like a clock set back.
+        last_seen = app.last_seen(store)
+        report = _tick(app, store, stop, app.clock.now(), last_seen)
         reason = stop.reason
     if not quiet or _is_worth_a_line(report):
         print_json(report)
     return 128 + signal.Signals[reason] if reason else 0
 
 
-def _tick(app: App, store: Store, stop: Stop, now: datetime, last_tick: datetime | None) -> dict[str, object]:
+def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime | None) -> dict[str, object]:
     seen = idle.fingerprint(app.root, app.environ)
     sync = app.sync_if_changed(store, now)
     broken = sync is not None and sync["status"] == "error"
     # An idle tick passes by as long as nothing but this has been seen; a broken file is told at every tick.
     store.state.set(SEEN_KEY, "" if broken else seen)
     scheduler = app.scheduler(store, stop)
-    anomaly = scheduler.correct_clock(now, last_tick)
+    anomaly = scheduler.correct_clock(now, last_seen)
     _leave_time(app, now)
     report = scheduler.tick(now)
     return {

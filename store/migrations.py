@@ -18,7 +18,7 @@ def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
 
 
 def apply(connection: Connection, after: int, upto: int, folder: str) -> None:
-    """Runs the migrations inside the caller's transaction and sets `user_version`."""
+    """Runs the migrations inside the caller's transaction and sets `user_version`. Raises SQLite's own errors."""
     for _version, text in scripts(folder, after, upto):
         for statement in statements(text):
             connection.execute(statement)
@@ -34,15 +34,24 @@ def statements(text: str) -> list[str]:
         if complete_statement(pending):
             found.append(pending)
             pending = ""
+    if any(not line.lstrip().startswith("--") for line in pending.splitlines() if line.strip()):
+        raise DatabaseError(
+            f"A migration ends without a semicolon: {pending.strip()[:80]}", hint="Restore the folder sql/."
+        )
     return found
 
 
 def migrate(db: Database, version: int, upto: int, folder: str) -> None:
-    """Brings an existing database from `version` to `upto`; a copy stays at `<path>.v<version>.bak`."""
-    db.back_up(f"{db.path}.v{version}.bak")
+    """Brings an existing database from `version` to `upto`; a copy stays at `<path>.v<version>.bak`.
+
+    Raises `DatabaseError`s, and then the old schema and its rows are as they were.
+    """
     with db.transaction():
         row = db.row("PRAGMA user_version")
-        # Another process may have migrated while this one waited for the lock.
         current = int(row[0]) if row is not None else version
-        if current < upto:
+        if current >= upto:
+            # Another process has migrated while this one waited for the lock.
+            return
+        db.back_up(f"{db.path}.v{current}.bak")
+        with db.translated():
             apply(db.connection, current, upto, folder)

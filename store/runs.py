@@ -116,7 +116,7 @@ class Runs:
         """The running rows for people: run, job, slot, attempt, since when, and who holds it until when."""
         rows = self._db.rows(
             "SELECT run_id, job_id, started_at, scheduled_for, trigger, attempt, waiting, child_pid, lease_owner,"
-            " lease_expires_at FROM runs WHERE status = 'running' ORDER BY started_at, run_id"
+            " lease_expires_at FROM runs WHERE status = 'running' ORDER BY +started_at, run_id"
         )
         return [{**dict(row), "waiting": bool(row["waiting"])} for row in rows]
 
