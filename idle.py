@@ -85,7 +85,8 @@ def fingerprint(root: str, environ: Mapping[str, str]) -> str:
     """Which configuration a tick sees: the files' identities and the variables that govern it. Holds no secret."""
     parts = [f"schema={SCHEMA_VERSION}"]
     parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
-    parts += [f"{name}={environ[name]}" for name in WATCHED if name in environ]
+    # `ascii`: bytes that are no UTF-8 could not be stored.
+    parts += [f"{name}={ascii(environ[name])}" for name in WATCHED if name in environ]
     return "\n".join(parts)
 
 
@@ -106,8 +107,9 @@ def last_tick_file(db_path: str) -> str:
 def last_tick_text(db_path: str) -> str:
     """When the last tick ran, as UTC text, or "" when none did."""
     try:
-        with open(last_tick_file(db_path), encoding="ascii") as file:
-            return file.read(64).strip()
+        # Bytes, because opening with any encoding but UTF-8 imports a codec.
+        with open(last_tick_file(db_path), "rb") as file:
+            return file.read(64).decode("ascii").strip()
     except (OSError, ValueError):
         return ""
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
 from datetime import UTC, datetime
-
-import idle
 
 # The folder that holds this file, links resolved: all relative paths start here, never at the current directory.
 ROOT = os.path.dirname(os.path.realpath(__file__))
@@ -26,13 +25,17 @@ class SystemClock:
         return time.monotonic()
 
 
-def main(argv: list[str]) -> int:
-    """Runs one command and returns its exit code."""
-    clock = SystemClock()
-    if argv[:1] == ["tick"]:
-        text = idle.look(ROOT, os.environ, argv[1:], clock.now())
-        if text is not None:
-            return _say(text)
+def _idle_tick(argv: list[str], clock: SystemClock) -> int | None:
+    """The exit code of a tick with nothing to do; None for all else."""
+    if argv[:1] != ["tick"]:
+        return None
+    import idle
+
+    text = idle.look(ROOT, os.environ, argv[1:], clock.now())
+    return None if text is None else _say(text)
+
+
+def _run(argv: list[str], clock: SystemClock) -> int:
     try:
         from commands import run
     except ModuleNotFoundError as error:
@@ -65,7 +68,15 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
 
 def entry() -> None:
     """The console command `puruto-cron`."""
-    sys.exit(main(sys.argv[1:]))
+    argv, clock = sys.argv[1:], SystemClock()
+    # What an idle tick makes in its few milliseconds is not worth collecting.
+    gc.disable()
+    code = _idle_tick(argv, clock)
+    if code is not None:
+        # All is said and nothing is open. Taking the interpreter down in order would cost 2 ms more.
+        os._exit(code)
+    gc.enable()
+    sys.exit(_run(argv, clock))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
@@ -88,6 +88,7 @@ class Sync:
         self._machine_zone = machine_zone
         self._definition_of = definition_of
         self._show = show
+        self._fires: dict[tuple[str, str, datetime, datetime], datetime | None] = {}
 
     def apply(
         self, file: JobsFile, now: datetime, *, allow_removals: bool, facts: Mapping[str, str] | None = None
@@ -166,11 +167,18 @@ class Sync:
         if old is not None and keeps:
             cursor, skipped = old.next_run_at, None
         else:
-            cursor = self._calendar.next_fire(job.schedule, zone.name, now, anchor=anchor) if job.enabled else None
+            cursor = self._next_fire(job.schedule, zone.name, now, anchor) if job.enabled else None
             what = "its schedule or zone was changed" if job.enabled else "it was disabled"
             skipped = self._dropped(old, now, what)
         expected = None if row is None else row["next_run_at"]
         return Change(job, definition, zone, anchor, cursor, expected, old.job if old else None, skipped)
+
+    def _next_fire(self, schedule: str, zone: str, after: datetime, anchor: datetime) -> datetime | None:
+        # Many jobs of a large file share a schedule, and nearly all of a first sync is this question.
+        key = (schedule, zone, after, anchor)
+        if key not in self._fires:
+            self._fires[key] = self._calendar.next_fire(schedule, zone, after, anchor=anchor)
+        return self._fires[key]
 
     def _dropped(self, old: JobState | None, now: datetime, what: str) -> Missed | None:
         """The due slots that a change leaves unserved."""
@@ -187,13 +195,15 @@ class Sync:
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
         instants: list[dict[str, str]] = []
-        after: datetime | None = now
-        if job.enabled and change.next_run_at is not None and change.next_run_at <= now:
-            after = change.next_run_at - timedelta(seconds=1)
-        while after is not None and len(instants) < PREVIEW:
-            after = self._calendar.next_fire(job.schedule, change.zone.name, after, anchor=change.anchor)
-            if after is not None:
-                instants.append(self._show(after, change.zone.name))
+        # The cursor of an enabled job is its next instant already; a disabled one has none.
+        found = change.next_run_at
+        if not job.enabled:
+            found = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
+        while found is not None:
+            instants.append(self._show(found, change.zone.name))
+            if len(instants) == PREVIEW:
+                break
+            found = self._next_fire(job.schedule, change.zone.name, found, change.anchor)
         report.next[job.job_id] = {"timezone": change.zone.name, "enabled": job.enabled, "instants": instants}
         if not instants:
             report.warnings.append(

@@ -47,6 +47,8 @@ _FOREIGN = re.compile(r"[#?~]|(?<![a-z])[lwhr]+(?![a-z])")  # marks of other sch
 
 @dataclass(frozen=True)
 class Field:
+    """One parsed field: the values it allows, and how it was written."""
+
     spec: Spec
     text: str
     values: tuple[int, ...]
@@ -67,6 +69,7 @@ class Field:
 
 
 def parse_fields(text: str) -> tuple[Field, ...]:
+    """The five fields of an expression. Raises ScheduleError naming the field, its text and the cure."""
     parts = text.split()
     if len(parts) != len(_SPECS):
         hint = "give minute, hour, day of month, month, day of week; there are no seconds or years"

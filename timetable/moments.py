@@ -86,6 +86,7 @@ _MOMENT = re.compile(
 
 
 def parse_every(text: str) -> Every:
+    """The grid that `@every …` describes. Raises ScheduleError."""
     match = _INTERVAL.fullmatch(text)
     if match is None or not text:
         hint = "write whole numbers with units, largest first: 90s, 15m, 6h, 1d, 1h30m"
@@ -99,6 +100,7 @@ def parse_every(text: str) -> Every:
 
 
 def parse_at(text: str, zone: ZoneInfo) -> Once:
+    """The instant that `@at …` names, read on the wall of `zone` when it has no offset. Raises ScheduleError."""
     if not _MOMENT.fullmatch(text):
         raise _bad_moment(text, "no date and time")
     try:

@@ -28,6 +28,7 @@ def _runs(field: Field, plural: str = "") -> str:
 
 
 def clock_words(cron: Cron) -> str:
+    """At which times of the day."""
     minutes, hours = cron.minutes, cron.hours
     if len(minutes.values) * len(hours.values) <= 6:
         return "At " + listing([f"{hour:02}:{minute:02}" for hour in hours.values for minute in minutes.values])
@@ -42,6 +43,7 @@ def clock_words(cron: Cron) -> str:
 
 
 def day_words(cron: Cron) -> str:
+    """On which days, and whether both day fields must match or one is enough."""
     dates = f"on day{'s' * (len(cron.days.values) > 1)} {_runs(cron.days)} of the month"
     weekdays = f"on {_runs(cron.weekdays, 's')}"
     if cron.days.starred or cron.weekdays.starred:
@@ -59,6 +61,7 @@ def day_words(cron: Cron) -> str:
 
 
 def shift_words(cron: Cron) -> str:
+    """What daylight saving does to it."""
     months = (datetime(year, month, 1, tzinfo=UTC) for year in range(2000, 2038) for month in range(1, 13))
     if len({month.astimezone(cron.zone).utcoffset() for month in months}) == 1:
         return "There is no daylight saving in this zone."

@@ -14,6 +14,7 @@ _NOT_IANA = {"localtime", "posixrules", "factory", "posix", "right"}  # files an
 
 
 def is_zone(name: str) -> bool:
+    """Whether `name` is a zone that this machine knows and a person may write."""
     if not _ZONE_NAME.fullmatch(name) or name.split("/")[0].lower() in _NOT_IANA:
         return False
     try:
@@ -24,6 +25,7 @@ def is_zone(name: str) -> bool:
 
 
 def zone_text(timezone: object) -> str:
+    """The name, checked to be text. Raises TimezoneError."""
     if not isinstance(timezone, str):
         raise TimezoneError(f"timezone: must be text, not {type(timezone).__name__}", field="timezone")
     return timezone
@@ -31,6 +33,7 @@ def zone_text(timezone: object) -> str:
 
 @functools.lru_cache(maxsize=256)
 def known_zone(name: str) -> ZoneInfo:
+    """The zone of that name. Raises TimezoneError with the nearest known name."""
     if not is_zone(name):
         message = f"timezone {name[:64]!r}: no IANA timezone that this machine knows"
         raise TimezoneError(message, field="timezone", text=name, hint=_nearest_zone(name))
@@ -51,6 +54,7 @@ def _nearest_zone(name: str) -> str:
 
 
 def system_timezone() -> str:
+    """The system's own zone; UTC when it has no name."""
     import logging
     import warnings
 

@@ -118,7 +118,18 @@ def private_cron(clone: Path, install: str, log: Path) -> Iterator[subprocess.Po
     """Debian's cron in the foreground, with the crontab that `install` writes and no other; ended by its pid."""
     environ = {**stranger_environ(clone.parent.parent), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     with log.open("wb") as output:
-        command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", PRIVATE_CRON, "cron", str(clone), install]
+        command = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "bash",
+            "-c",
+            PRIVATE_CRON,
+            "cron",
+            str(clone),
+            install,
+        ]
         with ended(subprocess.Popen(command, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL)) as p:
             yield p
 

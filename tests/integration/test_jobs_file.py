@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import definition
 import jobs
 from errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
 from models import Job
@@ -141,10 +142,10 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
 
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
-        "import sys, jobs; text = sys.argv[1]; assert jobs.job_json(jobs.job_from_json(text)) == text;"
+        "import sys; from definition import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, jobs.job_json(Job(**FULL))]
+    command = [sys.executable, "-c", code, definition.job_json(Job(**FULL))]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

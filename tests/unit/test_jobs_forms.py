@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+import definition
 import jobs
 from errors import ConfigurationError, CronError
 from models import Job
@@ -33,30 +34,30 @@ def accepted(root: Any) -> bool:
 
 @pytest.mark.parametrize("job", [Job(**GOOD), Job(**FULL)], ids=["least", "full"])
 def test_a_job_comes_back_from_its_stored_text(job: Job) -> None:
-    assert jobs.job_from_json(jobs.job_json(job)) == job
+    assert definition.job_from_json(definition.job_json(job)) == job
 
 
 def test_the_stored_text_has_every_field_sorted_and_without_spaces() -> None:
-    text = jobs.job_json(Job(**GOOD))
+    text = definition.job_json(Job(**GOOD))
     assert list(json.loads(text)) == sorted(field.name for field in fields(Job))
     assert text.startswith('{"allow_empty_result":false,"allow_env":[],"catch_up":"latest",')
 
 
 def test_equal_jobs_have_equal_texts_whatever_the_order_of_their_variables() -> None:
     one, other = (replace(Job(**GOOD), env=env) for env in ({"A": "1", "B": "2"}, {"B": "2", "A": "1"}))
-    assert jobs.job_json(one) == jobs.job_json(other)
+    assert definition.job_json(one) == definition.job_json(other)
 
 
 def test_letters_of_every_language_stay_readable_in_the_stored_text() -> None:
-    assert '"anomalías 🐦"' in jobs.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
+    assert '"anomalías 🐦"' in definition.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
 
 
 def test_a_stored_job_of_an_older_version_gets_the_defaults_of_what_it_lacks() -> None:
-    assert jobs.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
+    assert definition.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
 
 
 def test_a_stored_job_of_a_newer_version_loses_what_is_not_known() -> None:
-    assert jobs.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
+    assert definition.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_stored_job_of_a_newer_version_loses_what_is_not_known() -> None:
 )
 def test_a_damaged_stored_job_is_one_of_our_errors(text: str, said: str) -> None:
     with pytest.raises(CronError, match=said) as caught:
-        jobs.job_from_json(text)
+        definition.job_from_json(text)
     assert "sync-jobs" in caught.value.hint
 
 

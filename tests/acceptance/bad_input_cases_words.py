@@ -1,0 +1,222 @@
+"""Command lines that are wrong: commands, options, values, and names of jobs and runs that there are not."""
+
+from __future__ import annotations
+
+import os
+
+from processes import identify
+from tests.acceptance.bad_input_cases import Case, as_process
+from tests.acceptance.bad_input_cases_stage import Stage, Word
+
+
+def _usage(name: str, words: tuple[Word, ...], *names: str) -> Case:
+    return Case(f"usage: {name}", words, "USAGE", names)
+
+
+def _not_found(name: str, words: tuple[Word, ...], *names: str) -> Case:
+    return Case(f"no such job: {name}", words, "JOB_NOT_FOUND", ("There is no job", *names), 1)
+
+
+_COMMANDS = [
+    _usage("unknown command", ("frobnicate",), "no command 'frobnicate'", "sync-jobs"),
+    _usage("near command", ("run_now", "backup"), "'run_now'", "Did you mean run-now?"),
+    _usage("command in capitals", ("TICK",), "no command 'TICK'"),
+    _usage("empty command", ("",), "no command ''"),
+    _usage("command with a newline", ("list\n",), "no command 'list\\n'", "Did you mean list?"),
+    _usage("command with quotes", ("\"list'",), "list"),
+    _usage("command of bytes", (b"li\xffst",), "li\\udcffst"),
+    _usage("command of 100000 characters", ("x" * 100_000,), "There is no command"),
+    _usage("unknown option before the command", ("--verbose", "list"), "--verbose"),
+    _usage("unknown short option", ("-x",), "-x"),
+    _usage("option of another program", ("--config=/etc/passwd", "tick"), "--config"),
+]
+_OPTIONS = [
+    *(
+        _usage(f"unknown option of {words[0]}", (*words, "--no-such-option"), "--no-such-option", f"main.py {words[0]}")
+        for words in (
+            ("init-db",), ("sync-jobs",), ("tick",), ("run-now", "backup"), ("status",), ("list",), ("logs",), ("next",)
+        )
+    ),
+    *(
+        _usage(f"surplus word for {words[0]}", (*words, "surplus"), "surplus")
+        for words in (
+            ("init-db",), ("sync-jobs",), ("tick",), ("run-now", "backup"), ("status",), ("list",), ("logs",),
+            ("next", "backup"),
+        )
+    ),
+    _usage("tick with a misspelt --quiet", ("tick", "--quite"), "--quite", "--quiet"),
+    _usage("tick with a value for --quiet", ("tick", "--quiet=yes"), "--quiet"),
+    _usage("sync-jobs with a value for its flag", ("sync-jobs", "--allow-removals=1"), "--allow-removals"),
+    _usage("option of bytes", ("tick", b"--qu\xffiet"), "--qu"),
+    _usage("run-now without a job", ("run-now",), "JOB_ID"),
+    _usage("run-now with nothing but --force", ("run-now", "--force"), "JOB_ID"),
+    _usage("run-now with two jobs", ("run-now", "backup", "report"), "report"),
+    _usage("next with two jobs", ("next", "backup", "report"), "report"),
+    _usage("next with a job and a schedule", ("next", "backup", "--schedule=@daily"), "JOB_ID or --schedule"),
+    _usage("next with a job and a zone", ("next", "backup", "--timezone=UTC"), "--timezone goes with --schedule"),
+    _usage("next with a zone alone", ("next", "--timezone=UTC"), "--timezone goes with --schedule"),
+    _usage("next without a value for --schedule", ("next", "--schedule"), "--schedule"),
+    _usage("next without a value for --after", ("next", "--after"), "--after"),
+    _usage("next with an unquoted schedule", ("next", "--schedule", "0", "9", "*", "*", "1"), "*"),
+    _usage("logs without a value for --job", ("logs", "--job"), "--job"),
+    _usage("logs without a value for --run", ("logs", "--run"), "--run"),
+    _usage("logs with a word for --job", ("logs", "backup"), "backup"),
+]  # fmt: skip
+_COUNTS = [
+    _usage(f"{option} of {value[:20]!r}", (command, f"{option}={value}"), option, said)
+    for command, option, low, high in (
+        ("next", "--count", 1, 1000),
+        ("logs", "--limit", 1, 10_000),
+        ("status", "--limit", 0, 1000),
+    )
+    for value, said in (
+        ("-1", f"{low}<=x<={high}"),
+        (str(low - 1), f"{low}<=x<={high}"),
+        (str(high + 1), f"{low}<=x<={high}"),
+        ("9" * 30, f"{low}<=x<={high}"),
+        ("9" * 5000, option),
+        ("", "''"),
+        ("ten", "'ten'"),
+        ("1.5", "'1.5'"),
+        ("1e3", "'1e3'"),
+        ("0x10", "'0x10'"),
+        ("NaN", "'NaN'"),
+        ("Infinity", "'Infinity'"),
+        ("5\n6", "5"),
+    )
+]
+_AFTERS = [
+    _usage(f"--after of {value!r}", ("next", "--schedule=@daily", f"--after={value}"), "--after", said)
+    for value, said in (
+        ("yesterday", "'yesterday'"),
+        ("", "''"),
+        ("2026-02-30", "day is out of range"),
+        ("2026-13-01T00:00", "month"),
+        ("2026-02-28T25:00", "hour"),
+        ("28/02/2026", "'28/02/2026'"),
+        ("2026-02-28T10:00+99:00", "+99:00"),
+        ("1772000000", "'1772000000'"),
+        ("10000-01-01T00:00", "'10000"),
+        ("0001-01-01T00:00+14:00", "'0001"),
+        ("2026-02-28T10:00\n", "2026-02-28T10:00"),
+        ("now", "'now'"),
+        ("NaN", "'NaN'"),
+        ("2026-02-28T10:00 Europe/Madrid", "Europe/Madrid"),
+    )
+]
+_AFTERS += [
+    _usage("--after of bytes", ("next", "--schedule=@daily", b"--after=\xff"), "--after"),
+    _usage("--after for a job", ("next", "backup", "--after=soon"), "--after", "'soon'"),
+    _usage("--after for all jobs", ("next", "--after=soon"), "--after", "'soon'"),
+    _usage("--count of bytes", ("next", b"--count=\xff"), "--count"),
+    Case("--schedule of bytes", ("next", b"--schedule=\xff * * * *"), "SCHEDULE_INVALID", ("\\udcff", "can't be used")),
+    Case(
+        "--timezone of bytes",
+        ("next", "--schedule=@daily", b"--timezone=M\xe1laga"),
+        "TIMEZONE_INVALID",
+        ("timezone", "M\\udce1laga"),
+    ),
+]
+
+_STRANGE_IDS: tuple[tuple[str, str], ...] = (
+    ("unknown", "nobody"),
+    ("empty", ""),
+    ("with a newline", "backup\nreport"),
+    ("with a newline at its end", "backup\n"),
+    ("with quotes", "back'up\""),
+    ("with SQL", "x' OR '1'='1"),
+    ("with a wildcard", "%"),
+    ("with path parts", "../../etc/passwd"),
+    ("with an escape character", "\x1b[31mbackup"),
+    ("in capitals", "BACKUP"),
+    ("with a blank at its end", "backup "),
+    ("with a letter of Greek", "bαckup"),
+    ("of 100000 characters", "b" * 100_000),
+)
+_IDS = [
+    _not_found(f"{command[0]}, {name}", (*command, job_id), job_id[:50])
+    for command in (("run-now",), ("next",), ("logs", "--job"))
+    for name, job_id in _STRANGE_IDS
+]
+_IDS += [
+    *(
+        _not_found(f"{command[0]}, of bytes", (*command, b"back\xffup"), "back")
+        for command in (("run-now",), ("next",), ("logs", "--job"))
+    ),
+    _not_found("run-now with --force", ("run-now", "nobody", "--force"), "nobody", "list"),
+    _not_found("a dash taken for a name", ("run-now", "--", "--force"), "--force"),
+]
+
+
+def _unknown_run(name: str, run_id: Word, said: str) -> Case:
+    return Case(f"no such run: {name}", ("logs", "--run", run_id), "RUN_NOT_FOUND", (said,), 1)
+
+
+_RUNS = [
+    _unknown_run("unknown", "backup-20260101T000000", "backup-20260101T000000"),
+    _unknown_run("empty", "", "There is no run"),
+    _unknown_run("with path parts", "../../etc", "../../etc"),
+    _unknown_run("with a newline", "a\nb", "a\nb"),
+    _unknown_run("with SQL", "' OR 1 --", "' OR 1 --"),
+    _unknown_run("of bytes", b"\xff\xfe", "There is no run"),
+    Case(
+        "no such run: with a job that is known",
+        ("logs", "--job", "backup", "--run", "nothing"),
+        "RUN_NOT_FOUND",
+        ("nothing",),
+        1,
+    ),
+]
+
+
+def _removed(stage: Stage) -> None:
+    stage.sql("UPDATE jobs SET removed_at = ?, enabled = 0, next_run_at = NULL WHERE job_id = 'report'", (_THEN,))
+
+
+_THEN = "2026-02-25T20:00:00+00:00"
+_RUNNING = """
+INSERT INTO runs (run_id, job_id, started_at, status, target, trigger, lease_token, lease_owner, lease_expires_at,
+                  ceiling_at, owner_pid, owner_started, boot_id)
+VALUES ('backup-20260225T195900', 'backup', ?, 'running', 'puruto-data', 'manual', 'token', 'host:1',
+        '2999-01-01T00:00:00+00:00', '2999-01-01T00:00:00+00:00', ?, ?, ?)
+"""
+
+
+def _running(stage: Stage) -> None:
+    me = identify(os.getpid())
+    assert me is not None
+    stage.sql(_RUNNING, (_THEN, me.pid, me.started, me.boot_id))
+
+
+_REFUSALS = [
+    Case("run-now of a disabled job", ("run-now", "off"), "JOB_DISABLED", ("The job off is disabled", "--force"), 1),
+    Case("run-now of a removed job", ("run-now", "report"), "JOB_NOT_FOUND", ("no job report",), 1, _removed),
+    Case(
+        "run-now --force of a removed job", ("run-now", "report", "--force"), "JOB_NOT_FOUND", ("report",), 1, _removed
+    ),
+    Case("next of a removed job", ("next", "report"), "JOB_NOT_FOUND", ("no job report",), 1, _removed),
+    Case(
+        "run-now of a running job",
+        ("run-now", "backup"),
+        "JOB_LOCKED",
+        ("backup is running already as backup-20260225T195900",),
+        1,
+        _running,
+    ),
+    Case(
+        "run-now --force of a running job",
+        ("run-now", "backup", "--force"),
+        "JOB_LOCKED",
+        ("backup is running already",),
+        1,
+        _running,
+    ),
+]
+
+CASES = [
+    *_COMMANDS, *_OPTIONS, *_COUNTS, *_AFTERS, *_IDS, *_RUNS, *_REFUSALS,
+    *as_process(
+        _COMMANDS[0], _COMMANDS[6], _OPTIONS[2], _OPTIONS[16], _COUNTS[5], _AFTERS[0], _AFTERS[-2], _IDS[0], _IDS[2],
+        _IDS[4], _IDS[-5], _RUNS[0], _RUNS[5], *_REFUSALS[:1], _REFUSALS[4]
+    ),
+]  # fmt: skip

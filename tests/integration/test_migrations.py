@@ -1,0 +1,252 @@
+"""Schema changes: a file a version, all in one transaction, after a copy. Tried with a second version made here."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import db
+from db import Database, create
+from errors import CronError, DatabaseError, DatabaseReadOnly
+from store.migrations import migrate, scripts, statements
+from tests.support_rooms import as_nobody, public_folder, python
+from tests.workspace import PROJECT
+
+SECOND = """-- Schema 2; with a semicolon in a comment.
+ALTER TABLE state ADD COLUMN note TEXT;
+CREATE TABLE extra (
+    id INTEGER PRIMARY KEY, -- another; one
+    text TEXT NOT NULL DEFAULT 'a;b'
+) STRICT;
+UPDATE state SET note = 'old; ' || value;
+"""
+
+
+_MIGRATE = """
+    import sys
+    import db
+    db.create(sys.argv[1])[0].close()
+    db.SQL_FOLDER, db.SCHEMA_VERSION = sys.argv[2], 2
+    db.Database(sys.argv[1]).close()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_migration_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite's copying goes round for ever, deaf to signals, when it is done through a connection that is writing."""
+    place = tmp_path_factory.mktemp("ends")
+    (place / "0002_second.sql").write_text(SECOND)
+    child = python(_MIGRATE, str(place / "cron.db"), str(place))
+    try:
+        out, err = child.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        pytest.fail("a migration did not end")
+    assert (child.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of sql/ with a second version."""
+    found = tmp_path / "sql"
+    found.mkdir()
+    for source in (PROJECT / "sql").glob("*.sql"):
+        (found / source.name).write_text(source.read_text())
+    (found / "0002_second.sql").write_text(SECOND)
+    return found
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A database of version 1 with something in it."""
+    path = tmp_path / "db" / "cron.db"
+    opened, _ = create(str(path))
+    opened.run("INSERT INTO state (key, value) VALUES ('a', 'b')")
+    opened.close()
+    return path
+
+
+@pytest.fixture
+def _second_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+
+
+second_version = pytest.mark.usefixtures("_second_version")
+
+
+def _look(path: Path) -> tuple[int, list[tuple[Any, ...]], list[str]]:
+    """Version, state and names of what the schema holds."""
+    with closing(sqlite3.connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        state = connection.execute("SELECT * FROM state").fetchall()
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]
+    return version, state, names
+
+
+def _backups(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("*.bak"))
+
+
+@pytest.mark.usefixtures("old")
+def test_an_old_database_is_brought_up_when_it_is_opened_for_writing(
+    old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _look(old)
+    monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    Database(str(old)).close()
+    version, state, names = _look(old)
+    assert version == 2
+    assert state == [("a", "b", "old; b")]
+    assert "extra" in names
+    (backup,) = _backups(old)
+    assert backup.name == "cron.db.v1.bak"
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert _look(backup) == before
+
+
+def test_init_db_brings_an_old_database_up_too(old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    opened, fresh = create(str(old))
+    opened.close()
+    assert not fresh
+    assert _look(old)[0] == 2
+
+
+def test_reading_an_old_database_changes_nothing(old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    Database(str(old), read_only=True).close()
+    assert _look(old)[0] == 1
+    assert _backups(old) == []
+
+
+def test_a_fresh_schema_equals_a_migrated_one(
+    old: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    Database(str(old)).close()
+    create(str(tmp_path / "fresh" / "cron.db"))[0].close()
+    schemas = []
+    for path in (old, tmp_path / "fresh" / "cron.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            schemas.append(connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall())
+    assert schemas[0] == schemas[1]
+
+
+@pytest.fixture
+def broken(folder: Path) -> Path:
+    """The second version breaks off at its last statement."""
+    (folder / "0002_second.sql").write_text(SECOND + "INSERT INTO nothing VALUES (1);\n")
+    return folder
+
+
+def test_a_migration_that_breaks_off_leaves_the_old_schema_and_a_copy(
+    old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _look(old)
+    monkeypatch.setattr(db, "SQL_FOLDER", str(broken))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    with pytest.raises((DatabaseError, sqlite3.Error)):
+        Database(str(old))
+    assert _look(old) == before
+    assert _look(_backups(old)[0]) == before
+
+
+def test_a_migration_that_breaks_off_is_an_error_of_ours(
+    old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "SQL_FOLDER", str(broken))
+    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    with pytest.raises(DatabaseError) as caught:
+        Database(str(old))
+    assert str(old) in caught.value.message
+
+
+@pytest.fixture
+def pair(old: Path) -> Iterator[tuple[Database, Database]]:
+    """Two processes that both found version 1."""
+    both = Database(str(old)), Database(str(old))
+    try:
+        yield both
+    finally:
+        for one in both:
+            one.close()
+
+
+def test_of_two_that_find_an_old_database_one_migrates_it(
+    pair: tuple[Database, Database], old: Path, folder: Path
+) -> None:
+    for one in pair:
+        migrate(one, 1, 2, str(folder))
+    assert _look(old)[:2] == (2, [("a", "b", "old; b")])
+
+
+def test_the_copy_stays_one_of_the_old_database_when_two_find_it(
+    pair: tuple[Database, Database], old: Path, folder: Path
+) -> None:
+    for one in pair:
+        migrate(one, 1, 2, str(folder))
+    assert _look(_backups(old)[0])[0] == 1
+
+
+def test_a_copy_that_can_not_be_made_is_an_error_of_ours_and_nothing_changes(folder: Path) -> None:
+    with public_folder() as place:
+        path = place / "db" / "cron.db"
+        opened, _ = create(str(path))
+        opened.run("PRAGMA journal_mode = DELETE")
+        opened.close()
+        path.chmod(0o666)
+        path.parent.chmod(0o755)
+        with as_nobody():
+            database = Database(str(path))
+            try:
+                with pytest.raises(DatabaseReadOnly):
+                    migrate(database, 1, 2, str(folder))
+            finally:
+                database.close()
+        assert _look(path)[0] == 1
+
+
+# --- the files ---
+
+
+def test_the_shipped_migrations_have_no_gap_and_end_at_the_version_of_the_program() -> None:
+    numbers = sorted(int(path.name[:4]) for path in (PROJECT / "sql").glob("*.sql"))
+    assert numbers == list(range(1, db.SCHEMA_VERSION + 1))
+
+
+def test_a_gap_is_named(folder: Path) -> None:
+    (folder / "0004_fourth.sql").write_text("SELECT 1;")
+    assert [version for version, _ in scripts(str(folder), 0, 2)] == [1, 2]
+    with pytest.raises(CronError, match="0003"):
+        scripts(str(folder), 1, 4)
+
+
+def test_a_script_is_cut_into_its_statements() -> None:
+    found = statements(SECOND)
+    assert len(found) == 3
+    assert "'a;b'" in found[1]
+    trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  UPDATE a SET b = 1;\n  UPDATE a SET c = 2;\nEND;\n"
+    assert statements(trigger) == [trigger]
+    assert statements("") == []
+    assert "".join(statements(SECOND)) == SECOND
+
+
+def test_a_statement_without_its_semicolon_is_not_dropped_in_silence() -> None:
+    try:
+        found = statements("CREATE TABLE a (b);\nCREATE TABLE c (d)\n")
+    except CronError:
+        return
+    assert len(found) == 2

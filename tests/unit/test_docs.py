@@ -1,0 +1,374 @@
+"""The documents against the program: what they list is all there is, and their examples are what it does."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import commands
+import errors
+import invoker
+import invoker_program
+import jobs
+import models
+import policy
+import runners
+import schedules
+import settings
+from models import Invocation, InvocationRequest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NOT_OURS = {".venv", ".demo", ".git", ".pytest_cache", "runs"}
+NOT_THE_PROGRAM = NOT_OURS | {"tests", "bench", "examples", "tools", "docs"}
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not NOT_OURS & set(path.relative_to(ROOT).parts))
+READMES = ("README.md", "README.es.md")
+ROW = re.compile(r"^\| .* \|$")
+CODE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def program_files() -> Iterator[Path]:
+    for path in sorted(ROOT.rglob("*.py")):
+        if path.relative_to(ROOT).parts[0] not in NOT_THE_PROGRAM:
+            yield path
+
+
+# --- reading Markdown ---
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^(#+ .*)$", text, re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its rank or above."""
+    rank = heading.split()[0]
+    rest = text.split(f"{heading}\n", 1)[1]
+    return re.split(rf"^#{{1,{len(rank)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all table rows, heads and rules left out."""
+    found: list[list[str]] = []
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        following = lines[number + 1] if number + 1 < len(lines) else ""
+        if ROW.match(line) and not following.startswith("|---"):
+            found.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return found
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def blocks(text: str) -> list[str]:
+    """Indented blocks, without the indent."""
+    found = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", text + "\n", re.MULTILINE)
+    return [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") for block in found]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    words = (re.sub(r"^#+ ", "", heading) for heading in headings(path.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w -]", "", word.lower()).replace(" ", "-") for word in words}
+
+
+# --- errors ---
+
+
+def not_codes() -> set[str]:
+    """Words in capitals that the program has besides codes."""
+    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | {"UTC", "COMMIT", "ROLLBACK"}
+    ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
+    return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
+
+
+def used_codes() -> set[str]:
+    found = set()
+    for path in program_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 2:
+                found |= {node.value} if CODE.fullmatch(node.value) else set()
+    return found - not_codes()
+
+
+def documented_codes() -> list[list[str]]:
+    return [row for row in rows(read("docs/errors.md")) if CODE.fullmatch(row[0].strip("`")) and row[0].startswith("`")]
+
+
+def error_classes() -> list[type[errors.CronError]]:
+    return [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CronError)]
+
+
+def test_the_search_for_codes_finds_every_kind_of_place_where_one_stands() -> None:
+    some = {"DENIED", "INVOKER_ERROR_STATUS", "OVERLAP", "NO_TICK", "DUPLICATE_KEY", "OUT_OF_RANGE", "DOTENV_SYNTAX"}
+    assert some <= used_codes()
+
+
+def test_every_code_is_documented_and_no_other() -> None:
+    assert {row[0].strip("`") for row in documented_codes()} == used_codes()
+
+
+def test_every_error_class_stands_in_the_document() -> None:
+    assert {kind.code for kind in error_classes()} <= {row[0].strip("`") for row in documented_codes()}
+
+
+def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
+    # Several classes may share a code: the root and InternalError, an attempt's error and its kind.
+    exits: dict[str, set[int]] = {}
+    for kind in error_classes():
+        exits.setdefault(kind.code, set()).add(kind.exit_code)
+    told = {row[0].strip("`"): int(row[1]) for row in documented_codes() if row[1].isdecimal()}
+    assert len(told) > 20
+    assert {code: exits[code] for code in told} == {code: {number} for code, number in told.items()}
+    command_errors = {kind.code for kind in error_classes() if not issubclass(kind, errors.InvocationError)}
+    assert command_errors - set(told) == {"LEASE_LOST"}
+
+
+def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
+    from executor import NOT_RETRIED
+
+    table = rows(section(read("docs/errors.md"), "## Codes of runs"))
+    kinds = {kind.code for kind in error_classes() if issubclass(kind, errors.InvocationError)}
+    answer = {row[0].strip("`"): row[1] for row in table if row[1] in ("yes", "no")}
+    assert {code for code, retried in answer.items() if retried == "no"} == NOT_RETRIED | {"INTERNAL_ERROR"}
+    assert kinds - {"CANCELLED"} <= set(answer)
+
+
+# --- commands, fields, settings, rooms ---
+
+
+def test_every_command_is_in_both_readmes_and_in_the_formats() -> None:
+    for name in (*READMES, "docs/files.md"):
+        first = [row[0] for row in rows(read(name))]
+        named = {words[0].split()[0] for cell in first if (words := quoted(cell))}
+        assert set(commands.COMMANDS) <= named, name
+
+
+def test_every_option_of_a_command_is_in_the_readme() -> None:
+    import importlib
+
+    table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("README.md"), "## Commands"))}
+    for name, module in commands.COMMANDS.items():
+        command = importlib.import_module(f"commands.{module}").command
+        for parameter in command.params:
+            option = parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.name.upper()
+            assert option in table[name], f"{name} {option}"
+
+
+@pytest.mark.parametrize("name", [*READMES, "docs/jobs-file.md"])
+def test_every_field_of_a_job_has_a_row(name: str) -> None:
+    first = {row[0] for row in rows(read(name))}
+    assert {f"`{field.name}`" for field in dataclasses.fields(models.Job)} <= first
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_setting_has_a_row(name: str) -> None:
+    first = {row[0] for row in rows(read(name))}
+    assert {f"`{variable.name}`" for variable in settings.VARIABLES} <= first
+
+
+def test_the_rooms_are_those_that_are_there() -> None:
+    text = section(read("docs/architecture.md"), "## Rooms")
+    named = {name for row in rows(text) for name in quoted(row[0])}
+    files = {path.relative_to(ROOT) for path in program_files()}
+    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files} | {"sql/"}
+    assert named & {name for name in named if "/" in name or name.endswith(".py")} == wanted
+
+
+# --- targets ---
+
+
+def child_variables() -> dict[str, str]:
+    """What a process of a job finds in its environment when the scheduler has all that it may hand on."""
+    request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
+    invocation = Invocation(request, attempt=1, run_folder="/r", run_id="j-1", job_id="j")
+    have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL"], "x")
+    return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"))
+
+
+def test_the_environment_of_a_process_is_the_documented_one() -> None:
+    table = rows(section(read("docs/targets.md"), "## Environment"))
+    told = {name for row in table for name in quoted(row[0]) if CODE.fullmatch(name)}
+    assert told == set(child_variables())
+
+
+def test_the_request_in_the_document_has_the_keys_of_a_request() -> None:
+    request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
+    shown = [json.loads(block) for block in blocks(read("docs/targets.md")) if block.startswith('{\n  "request_id"')]
+    assert list(shown[0]) == list(request.as_dict())
+    assert [answer["status"] for answer in shown[1:]] == ["ok", "error"]
+
+
+def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> None:
+    text = read("docs/targets.md")
+    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(runners.RUNNERS)
+    keys = rows(section(text, "## Policy and hops"))
+    assert [quoted(row[0])[0] for row in keys] == list(policy._KEYS)
+    defaults = dataclasses.asdict(policy.Policy())
+    for (key, default), told in zip(((row[0].strip("`"), row[1]) for row in keys), keys, strict=True):
+        value = defaults[key]
+        assert json.loads(default.strip("`")) == (list(value) if isinstance(value, tuple) else value), told
+    options = {quoted(row[0])[0].split()[0] for row in rows(section(text, "## invoker.py as a program"))}
+    assert options == set(invoker_program._OPTIONS)
+
+
+# --- files ---
+
+
+def test_tables_and_columns_are_those_of_the_schema() -> None:
+    connection = sqlite3.connect(":memory:")
+    for script in sorted((ROOT / "sql").glob("*.sql")):
+        connection.executescript(script.read_text(encoding="utf-8"))
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    text = read("docs/files.md")
+    for table in (name for name in tables if not name.startswith("sqlite_")):
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        head, _, body = section(text, f"### {table}").partition("| column | meaning |")
+        assert body, head
+        listed = [name for row in rows(body.split("\n\n")[0]) for name in quoted(row[0])]
+        assert sorted(listed) == sorted(columns), table
+    for query in blocks(section(text, "### Questions to ask it")):
+        connection.execute(query)
+    connection.close()
+
+
+def test_statuses_and_triggers_are_all_documented() -> None:
+    text = section(read("docs/files.md"), "### runs")
+    first = [quoted(row[0])[0] for row in rows(text) if quoted(row[0])]
+    assert first[-len(models.RunStatus) - len(models.Trigger) :] == [*models.RunStatus, *models.Trigger]
+
+
+def test_events_in_the_document_are_events() -> None:
+    shown = [json.loads(block) for block in blocks(section(read("docs/files.md"), "## Events"))]
+    assert len(shown) == 5
+    for event in shown:
+        assert list(event)[:3] == ["ts", "job_id", "run_id"]
+        assert ("attempt" in event, "attempts" in event) in ((True, False), (False, True))
+        assert ("result" in event) == ("attempt" in event)
+        assert ("error" in event) == ("attempts" in event)
+
+
+# --- schedules and jobs files: the examples are tried ---
+
+EXAMPLE = re.compile(r"--schedule \"(.+?)\" --timezone (\S+) --after (\S+) --count (\d+)$", re.MULTILINE)
+
+
+def worked_examples() -> list[tuple[str, str, str, int, list[list[str]]]]:
+    text = read("docs/schedules.md")
+    found = []
+    for match in EXAMPLE.finditer(text):
+        table = text[match.end() :].lstrip("\n").split("\n\n")[0]
+        found.append((match[1], match[2], match[3], int(match[4]), rows(table)))
+    return found
+
+
+@pytest.mark.parametrize(("schedule", "zone", "after", "count", "table"), worked_examples())
+def test_worked_examples_of_schedules_are_what_the_engine_says(
+    schedule: str, zone: str, after: str, count: int, table: list[list[str]]
+) -> None:
+    start = instant = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    assert len(table) == count
+    for local, utc, _ in table:
+        found = schedules.next_fire(schedule, zone, instant, anchor=start)
+        assert found is not None
+        instant = found
+        assert (local, utc) == (instant.astimezone(ZoneInfo(zone)).isoformat(), instant.isoformat())
+
+
+def test_there_are_worked_examples() -> None:
+    assert len(worked_examples()) >= 8
+
+
+def refused_schedules() -> list[list[str]]:
+    return rows(section(read("docs/schedules.md"), "## What is refused"))
+
+
+@pytest.mark.parametrize("row", refused_schedules(), ids=lambda row: row[0])
+def test_what_is_said_to_be_refused_is_refused_and_the_advice_is_taken(row: list[str]) -> None:
+    with pytest.raises(errors.ScheduleError):
+        schedules.check(quoted(row[0])[0], "UTC")
+    advice = quoted(row[2])[0]
+    if advice != "@reboot":
+        schedules.check(advice, "UTC")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/jobs-file.md"])
+def test_jobs_files_in_the_documents_are_good(name: str) -> None:
+    files = [block for block in blocks(read(name)) if re.match(r'\{\s*("\$schema".*\s*)?"jobs"', block)]
+    assert files
+    for block in files:
+        known = jobs.parse_jobs(block.encode(), name, lambda text, zone: schedules.check(text, zone or "UTC"))
+        assert known.jobs
+        assert known.warnings == ()
+
+
+# --- links, and the two READMEs ---
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_local_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"^ {4}.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place) if place else path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_documents_are_found() -> None:
+    assert {ROOT / name for name in (*READMES, "docs/errors.md")} <= set(DOCUMENTS)
+
+
+def code(block: str) -> str:
+    """A block without the remarks that stand behind two spaces or more: those are translated."""
+    return "\n".join(re.sub(r"(?<=\S) {2,}(?=[^\s]).*", "", line) for line in block.splitlines())
+
+
+def test_both_readmes_have_the_same_headings() -> None:
+    english, spanish = ([heading.split()[0] for heading in headings(read(name))] for name in READMES)
+    assert english == spanish
+
+
+def test_both_readmes_have_the_same_code() -> None:
+    english, spanish = ([code(block) for block in blocks(read(name))] for name in READMES)
+    assert english == spanish
+
+
+def test_both_readmes_have_the_same_rows_with_the_same_names_and_numbers() -> None:
+    """Words are translated; names, values and numbers are not."""
+
+    def facts(name: str) -> list[tuple[int, list[str], list[str]]]:
+        found = []
+        for row in rows(read(name)):
+            line = " ".join(row)
+            numbers = sorted(re.sub(r"[.,]", "", number) for number in re.findall(r"\d+(?:[.,]\d{3})*", line))
+            found.append((len(row), sorted(quoted(line)), numbers))
+        return found
+
+    english, spanish = facts(READMES[0]), facts(READMES[1])
+    assert len(english) > 50
+    for first, second in zip(english, spanish, strict=True):
+        assert first == second
+
+
+def test_both_readmes_link_to_the_same_places() -> None:
+    english, spanish = (re.findall(r"\]\(([^)\s]+)\)", read(name)) for name in READMES)
+    assert [link for link in english if link != "README.es.md"] == [link for link in spanish if link != "README.md"]

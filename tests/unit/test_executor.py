@@ -1,0 +1,349 @@
+"""One claimed run to its end: what the attempts are asked, what is told, and what happens when the lease is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from errors import DatabaseFull, DatabaseLocked, LeaseLost
+from executor import Limits, channels_of
+from models import RunStatus, Trigger
+from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
+from tests.workspace import FakeClock
+
+# --- what is told ---
+
+
+def test_a_success_is_told_as_the_contract_says() -> None:
+    bench = make_bench(answered({"summary": "Trabajo completado"}))
+    printed = bench.run(make_run())
+    told = {
+        "job_id": "report",
+        "run_id": "report-20260225T120000",
+        "attempt": 1,
+        "result": {
+            "status": "ok",
+            "request": {"request_id": "req-id2", "correlation_id": "corr-id1"},
+            "response": {"status": "ok", "result": {"summary": "Trabajo completado"}},
+        },
+    }
+    assert bench.event == told
+    assert printed == {"status": "ok", **told}
+    assert bench.verdict.status is RunStatus.OK
+    assert bench.verdict.result == told["result"]
+    assert bench.verdict.error is None
+    assert bench.verdict.exit_code == 0
+    assert bench.verdict.finished_at == NOON
+
+
+def test_a_final_failure_of_the_targets_own_is_told_as_the_contract_says() -> None:
+    own = {"code": "NO_DATA", "message": "No hay datos", "details": {"file": "a.csv"}}
+    answer = failed("NO_DATA", "No hay datos", from_target=True, exit_code=0, details={"file": "a.csv"})
+    bench = make_bench(answer, answer)
+    printed = bench.run(make_run(max_retries=1, retry_backoff_sec=0))
+    told = {
+        "job_id": "report",
+        "run_id": "report-20260225T120000",
+        "attempts": 2,
+        "error": {
+            "code": "INVOKER_ERROR_STATUS",
+            "message": "El invoker devolvió status != ok",
+            "details": {
+                "attempt": 2,
+                "response_status": "error",
+                "exit_code": 0,
+                "not_retried": "no retries left",
+                "response_error": own,
+            },
+        },
+    }
+    assert bench.event == told
+    assert printed == {"status": "error", **told}
+    assert bench.verdict.status is RunStatus.ERROR
+    assert bench.verdict.error == told["error"]
+    assert bench.verdict.result is None
+
+
+@pytest.mark.parametrize(
+    "code", ["TARGET_NOT_FOUND", "DENIED", "TIMEOUT", "INVALID_RESPONSE", "IPC_ERROR", "NONZERO_EXIT"]
+)
+def test_a_fault_that_the_invoker_found_keeps_its_code(code: str) -> None:
+    bench = make_bench(failed(code, "what was wrong", exit_code=None, details={"looked_at": ["/a"]}))
+    bench.run(make_run())
+    error = bench.event["error"]
+    assert (error["code"], error["message"]) == (code, "what was wrong")
+    assert error["details"]["looked_at"] == ["/a"]
+    assert error["details"]["attempt"] == 1
+    assert error["details"]["response_status"] == "error"
+    assert "exit_code" not in error["details"]
+
+
+@pytest.mark.parametrize("code", ["TARGET_NOT_FOUND", "DENIED", "TIMEOUT"])
+def test_a_target_that_answers_with_a_reserved_code_is_still_the_one_that_answered(code: str) -> None:
+    bench = make_bench(failed(code, "mine", from_target=True), answered())
+    bench.run(make_run(max_retries=1))
+    assert bench.verdict.status is RunStatus.OK, "its own DENIED is no denial of ours, so it is retried"
+    bench = make_bench(failed(code, "mine", from_target=True))
+    bench.run(make_run())
+    assert bench.event["error"]["code"] == "INVOKER_ERROR_STATUS"
+    assert bench.event["error"]["details"]["response_error"]["code"] == code
+
+
+@pytest.mark.parametrize("outcome", [answered(), failed(), failed(from_target=True), failed("CANCELLED", stopped=True)])
+def test_result_and_error_exclude_each_other_and_so_do_attempt_and_attempts(outcome: Any) -> None:
+    bench = make_bench(outcome)
+    if outcome.stopped:
+        bench.stop.set("SIGINT")
+    bench.run(make_run())
+    good = {"job_id", "run_id", "attempt", "result"}
+    bad = {"job_id", "run_id", "attempts", "error"}
+    assert set(bench.event) == (good if outcome.response.error is None else bad)
+    json.dumps(bench.event)
+
+
+def test_the_number_of_slots_missed_before_it_is_told_with_the_run() -> None:
+    bench = make_bench(answered())
+    assert bench.run(make_run(missed=7))["missed_slots"] == 7
+    assert bench.event["missed_slots"] == 7
+
+
+def test_processes_that_could_not_be_ended_are_told() -> None:
+    bench = make_bench(replace(answered(), survivors=("sleep (77)",)))
+    assert bench.run(make_run())["survivors"] == ["sleep (77)"]
+    assert bench.event["survivors"] == ["sleep (77)"]
+
+
+def test_the_attempt_that_succeeded_is_the_one_that_is_told() -> None:
+    bench = make_bench(failed(), failed(), answered())
+    printed = bench.run(make_run(max_retries=5))
+    assert printed["attempt"] == 3
+    assert "attempts" not in printed
+
+
+@pytest.mark.parametrize(("channel", "channels"), [("telegram", ("local", "telegram")), ("none", ("local",))])
+def test_the_local_file_is_told_always_and_the_channel_if_there_is_one(channel: str, channels: tuple[str, ...]) -> None:
+    bench = make_bench(answered())
+    bench.run(make_run(notify_channel=channel))
+    assert bench.ledger.channels == [channels]
+    assert channels_of(channel) == channels
+
+
+def test_the_duration_is_measured_with_the_monotonic_clock() -> None:
+    clock = FakeClock(NOON)
+
+    def set_back(beat: Callable[[], None]) -> None:
+        clock.elapsed += 12.3456
+        clock.wall -= timedelta(hours=3)
+
+    bench = make_bench(invoke=FakeInvoke([answered()], during=set_back))
+    bench.clock = clock
+    bench.run(make_run())
+    assert bench.verdict.duration_ms == 12_346
+
+
+# --- what the target is asked ---
+
+
+def test_an_attempt_carries_the_job_the_slot_and_new_ids() -> None:
+    bench = make_bench(answered(), limits=Limits(lease_sec=120, max_running=4, hop=2))
+    bench.run(
+        make_run(
+            command=["python3", "x.py"],
+            env={"A": "1"},
+            allow_env=["TOKEN"],
+            runner="command",
+            timeout_sec=33,
+            allow_empty_result=True,
+        )
+    )
+    (made,) = bench.invoke.invocations
+    assert made.run_folder == "/runs/report/report-20260225T120000"
+    assert (made.run_id, made.job_id, made.attempt) == ("report-20260225T120000", "report", 1)
+    assert made.scheduled_for == "2026-02-25T12:00:00+00:00"
+    assert (made.runner, made.command, made.env, made.allow_env) == (
+        "command",
+        ("python3", "x.py"),
+        {"A": "1"},
+        ("TOKEN",),
+    )
+    assert made.allow_empty_result is True
+    assert made.request.as_dict() == {
+        "request_id": "req-id2",
+        "correlation_id": "corr-id1",
+        "caller": "puruto-cron",
+        "target": "puruto-target",
+        "action": "run",
+        "prompt": "Do it",
+        "timeout_sec": 33,
+        "hop": 2,
+        "requested_at": "2026-02-25T12:00:00+00:00",
+        "payload": {
+            "job_id": "report",
+            "run_id": "report-20260225T120000",
+            "trigger": "schedule",
+            "scheduled_for": "2026-02-25T12:00:00+00:00",
+        },
+    }
+
+
+def test_a_run_by_hand_has_no_slot() -> None:
+    bench = make_bench(answered())
+    bench.run(make_run(trigger=Trigger.MANUAL))
+    (made,) = bench.invoke.invocations
+    assert made.scheduled_for == ""
+    assert made.request.payload["scheduled_for"] is None
+    assert made.request.payload["trigger"] == "manual"
+
+
+def test_the_attempts_of_a_run_share_the_correlation_and_nothing_else() -> None:
+    bench = make_bench(failed(), failed(), answered())
+    bench.run(make_run(max_retries=2))
+    requests = [made.request for made in bench.invoke.invocations]
+    assert len({request.correlation_id for request in requests}) == 1
+    assert len({request.request_id for request in requests}) == 3
+    assert [made.attempt for made in bench.invoke.invocations] == [1, 2, 3]
+    result = bench.event["result"]["request"]
+    assert result["request_id"] == requests[-1].request_id
+
+
+# --- the lease ---
+
+
+def test_the_lease_is_renewed_each_third_of_its_length_for_its_whole_length() -> None:
+    clock = FakeClock(NOON)
+
+    def beats(beat: Callable[[], None]) -> None:
+        beat()
+        clock.advance(seconds=40)
+        beat()
+
+    bench = make_bench(invoke=FakeInvoke([answered()], during=beats))
+    bench.clock = clock
+    bench.run(make_run())
+    assert bench.invoke.beat_every == [40]
+    ends = [call[1] for call in bench.ledger.named("renew")]
+    assert ends == [NOON + timedelta(seconds=120), NOON + timedelta(seconds=160)]
+
+
+@pytest.mark.parametrize("call", ["note_child", "renew", "begin_wait", "end_wait", "finish"])
+def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -> None:
+    ledger = FakeLedger(lose_at=call)
+    bench = make_bench(invoke=FakeInvoke([failed(), answered()], during=lambda beat: beat()), ledger=ledger)
+    with pytest.raises(LeaseLost):
+        bench.run(make_run(max_retries=1))
+    assert ledger.verdicts == []
+    assert ledger.calls[-1][0] == call
+
+
+@pytest.mark.parametrize("error", [DatabaseLocked("busy"), DatabaseFull("full")])
+def test_a_database_that_refuses_a_renewal_does_not_end_a_healthy_run(error: Exception) -> None:
+    ledger = FakeLedger(refuse={"renew": [error, error]})
+    bench = make_bench(invoke=FakeInvoke([answered()], during=lambda beat: beat()), ledger=ledger)
+    assert bench.run(make_run())["status"] == "ok"
+
+
+@pytest.mark.parametrize("call", ["note_child", "begin_wait", "end_wait", "finish"])
+def test_a_database_that_is_busy_once_does_not_change_how_a_run_ends(call: str) -> None:
+    ledger = FakeLedger(refuse={call: [DatabaseLocked("busy")]})
+    bench = make_bench(failed(), answered(), ledger=ledger)
+    assert bench.run(make_run(max_retries=1))["attempt"] == 2
+    assert bench.verdict.status is RunStatus.OK
+    assert len(ledger.named("end_wait")) == (2 if call == "end_wait" else 1), "no attempt without a place"
+
+
+def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_success() -> None:
+    bench = make_bench(answered(), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 100_000}))
+    with pytest.raises(DatabaseFull):
+        bench.run(make_run())
+    assert bench.ledger.verdicts == []
+    assert len(bench.ledger.named("finish")) < 100, "it gives up: the row is settled when its lease is over"
+
+
+def test_a_verdict_that_is_refused_for_a_while_is_stored_as_it_was_under_a_renewed_lease() -> None:
+    bench = make_bench(answered({"n": 1}), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 3}))
+    assert bench.run(make_run())["status"] == "ok"
+    assert bench.event["result"]["response"]["result"] == {"n": 1}
+    assert len(bench.ledger.named("renew")) == 3
+
+
+# --- secrets ---
+
+
+def test_the_values_of_allowed_variables_are_masked_in_results_errors_and_what_is_printed() -> None:
+    secret = "s3cr3t-token"
+    good = make_bench(answered({"said": f"key {secret}!", "list": [{secret: secret}]}), secrets=(secret,))
+    printed = good.run(make_run())
+    bad = make_bench(
+        failed("NONZERO_EXIT", f"bad {secret}", details={"stderr": f"…{secret}…", "argv": [secret]}), secrets=(secret,)
+    )
+    printed_error = bad.run(make_run())
+    own = make_bench(failed("X", f"{secret}", from_target=True, details={"a": {"b": secret}}), secrets=(secret,))
+    printed_own = own.run(make_run())
+    for told in (printed, printed_error, printed_own, good.event, bad.event, own.event):
+        assert secret not in json.dumps(told)
+        assert "***" in json.dumps(told)
+    for verdict in (good.verdict, bad.verdict, own.verdict):
+        assert secret not in json.dumps([verdict.result, verdict.error])
+
+
+# --- a stop ---
+
+
+def test_a_stop_in_mid_attempt_ends_the_run_as_cancelled() -> None:
+    bench = make_bench(invoke=FakeInvoke([failed("CANCELLED", stopped=True, exit_code=-15)]))
+    bench.stop.set("SIGTERM")
+    printed = bench.run(make_run(max_retries=5))
+    assert bench.verdict.status is RunStatus.CANCELLED
+    assert bench.ledger.named("begin_wait") == []
+    assert printed["attempts"] == 1
+    assert bench.event["error"] == {
+        "code": "CANCELLED",
+        "message": "The run was ended by SIGTERM",
+        "details": {"attempt": 1, "stopped_by": "SIGTERM", "exit_code": -15},
+    }
+
+
+def test_a_stop_in_mid_wait_ends_the_run_as_cancelled_without_another_attempt() -> None:
+    clock = FakeClock(NOON)
+    bench = make_bench(failed(exit_code=None), stop=FakeStop(clock, after_waits=1))
+    printed = bench.run(make_run(max_retries=5, retry_backoff_sec=300))
+    assert "exit_code" not in bench.event["error"]["details"]
+    assert bench.verdict.status is RunStatus.CANCELLED
+    assert len(bench.invoke.invocations) == 1
+    assert printed["attempts"] == 1
+    assert bench.ledger.named("end_wait") == []
+
+
+def test_a_stop_while_no_place_is_free_ends_the_run_as_cancelled() -> None:
+    clock = FakeClock(NOON)
+    bench = make_bench(failed(), stop=FakeStop(clock, after_waits=3), ledger=FakeLedger(full_looks=100))
+    bench.run(make_run(max_retries=1, retry_backoff_sec=0))
+    assert bench.verdict.status is RunStatus.CANCELLED
+
+
+def test_work_that_was_done_before_the_stop_arrived_is_a_success() -> None:
+    bench = make_bench(answered())
+    bench.stop.set("SIGTERM")
+    assert bench.run(make_run())["status"] == "ok"
+    assert bench.verdict.status is RunStatus.OK
+
+
+def test_a_run_that_failed_by_itself_just_before_the_stop_keeps_its_error() -> None:
+    bench = make_bench(failed("INVALID_RESPONSE", "the answer is no JSON"))
+    bench.stop.set("SIGTERM")
+    bench.run(make_run())
+    assert bench.verdict.status is RunStatus.ERROR
+    assert bench.event["error"]["code"] == "INVALID_RESPONSE"
+
+
+def test_a_run_that_is_cancelled_in_its_backoff_still_says_why_it_was_waiting() -> None:
+    clock = FakeClock(NOON)
+    bench = make_bench(failed("INVALID_RESPONSE", "no JSON"), stop=FakeStop(clock, after_waits=0))
+    bench.run(make_run(max_retries=1))
+    assert bench.verdict.status is RunStatus.CANCELLED
+    assert "INVALID_RESPONSE" in json.dumps(bench.event["error"])

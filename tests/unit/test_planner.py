@@ -1,0 +1,523 @@
+"""What is done about due slots: a table of cases. The calendar is the real one; nothing else is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+import schedules
+from models import Missed, Trigger
+from planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
+from tests.fakes import NOON, at, make_state
+
+SCHEDULE, CATCH_UP = Trigger.SCHEDULE, Trigger.CATCH_UP
+
+
+@dataclass(frozen=True)
+class Case:
+    """One job, one tick, one plan. `missed` is (how many, first, last, made up for by the slot that runs)."""
+
+    name: str
+    cursor: str
+    now: str
+    slot: str | None
+    trigger: Trigger
+    following: str | None
+    missed: tuple[int, str, str, bool] | None = None
+    served_at: str | None = None
+    schedule: str = "0 * * * *"
+    zone: str = "UTC"
+    anchor: datetime = NOON
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+LATEST = [
+    Case("on time", "02-25 12:00", "02-25 12:00:20", "02-25 12:00", SCHEDULE, "02-25 13:00"),
+    Case("in the very second", "02-25 12:00", "02-25 12:00", "02-25 12:00", SCHEDULE, "02-25 13:00"),
+    Case("at the edge of on time", "02-25 12:00", "02-25 12:02", "02-25 12:00", SCHEDULE, "02-25 13:00"),
+    Case("a second beyond it", "02-25 12:00", "02-25 12:02:01", "02-25 12:00", CATCH_UP, "02-25 13:00"),
+    Case("one late slot", "02-25 12:00", "02-25 12:59:59", "02-25 12:00", CATCH_UP, "02-25 13:00"),
+    Case(
+        "the newest of several, the rest made up for",
+        "02-25 08:00",
+        "02-25 12:30",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        (4, "02-25 08:00", "02-25 11:00", True),
+    ),
+    Case(
+        "a newest one that is on time is no catch-up, though older ones are missed",
+        "02-25 10:00",
+        "02-25 12:00:30",
+        "02-25 12:00",
+        SCHEDULE,
+        "02-25 13:00",
+        (2, "02-25 10:00", "02-25 11:00", True),
+    ),
+    Case(
+        "two slots: one runs, one is missed",
+        "02-25 11:00",
+        "02-25 12:30",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        (1, "02-25 11:00", "02-25 11:00", True),
+    ),
+    Case(
+        "a year of minutes is one run and one row",
+        "2025-02-25 12:00",
+        "02-25 12:00",
+        "02-25 12:00",
+        SCHEDULE,
+        "02-25 12:01",
+        (365 * 1440, "2025-02-25 12:00", "02-25 11:59", True),
+        schedule="* * * * *",
+    ),
+    Case(
+        "a cursor that is no slot counts as one",
+        "02-25 11:17",
+        "02-25 12:30",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        (1, "02-25 11:17", "02-25 11:17", True),
+    ),
+    Case(
+        "a cursor that is no slot runs when nothing is newer",
+        "02-25 11:17",
+        "02-25 11:18",
+        "02-25 11:17",
+        SCHEDULE,
+        "02-25 12:00",
+    ),
+]
+
+NONE = [
+    Case("on time", "02-25 12:00", "02-25 12:01", "02-25 12:00", SCHEDULE, "02-25 13:00", fields={"catch_up": "none"}),
+    Case(
+        "too late by a second",
+        "02-25 12:00",
+        "02-25 12:02:01",
+        None,
+        SCHEDULE,
+        "02-25 13:00",
+        (1, "02-25 12:00", "02-25 12:00", False),
+        fields={"catch_up": "none"},
+    ),
+    Case(
+        "the newest is on time, the older are missed and not made up for by policy but by it",
+        "02-25 09:00",
+        "02-25 12:00:10",
+        "02-25 12:00",
+        SCHEDULE,
+        "02-25 13:00",
+        (3, "02-25 09:00", "02-25 11:00", True),
+        fields={"catch_up": "none"},
+    ),
+    Case(
+        "all missed, in one row",
+        "02-25 09:00",
+        "02-25 12:30",
+        None,
+        SCHEDULE,
+        "02-25 13:00",
+        (4, "02-25 09:00", "02-25 12:00", False),
+        fields={"catch_up": "none"},
+    ),
+    Case(
+        "max_lateness_sec widens what is in time",
+        "02-25 12:00",
+        "02-25 12:10",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        fields={"catch_up": "none", "max_lateness_sec": 600},
+    ),
+]
+
+ALL = [
+    Case(
+        "the oldest first, the cursor stays on the next",
+        "02-25 09:00",
+        "02-25 12:30",
+        "02-25 09:00",
+        CATCH_UP,
+        "02-25 10:00",
+        fields={"catch_up": "all"},
+    ),
+    Case(
+        "the last of them moves the cursor beyond now",
+        "02-25 12:00",
+        "02-25 12:30",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        fields={"catch_up": "all"},
+    ),
+    Case(
+        "exactly as many as the limit",
+        "02-25 10:00",
+        "02-25 12:30",
+        "02-25 10:00",
+        CATCH_UP,
+        "02-25 11:00",
+        fields={"catch_up": "all", "catch_up_limit": 3},
+    ),
+    Case(
+        "one more than the limit",
+        "02-25 09:00",
+        "02-25 12:30",
+        "02-25 10:00",
+        CATCH_UP,
+        "02-25 11:00",
+        (1, "02-25 09:00", "02-25 09:00", True),
+        fields={"catch_up": "all", "catch_up_limit": 3},
+    ),
+    Case(
+        "many more than the limit",
+        "02-24 09:00",
+        "02-25 12:30",
+        "02-25 11:00",
+        CATCH_UP,
+        "02-25 12:00",
+        (26, "02-24 09:00", "02-25 10:00", True),
+        fields={"catch_up": "all", "catch_up_limit": 2},
+    ),
+    Case(
+        "a limit of one is latest",
+        "02-25 09:00",
+        "02-25 12:30",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        (3, "02-25 09:00", "02-25 11:00", True),
+        fields={"catch_up": "all", "catch_up_limit": 1},
+    ),
+    Case(
+        "max_lateness_sec cuts deeper than the limit",
+        "02-25 06:00",
+        "02-25 12:30",
+        "02-25 11:00",
+        CATCH_UP,
+        "02-25 12:00",
+        (5, "02-25 06:00", "02-25 10:00", True),
+        fields={"catch_up": "all", "catch_up_limit": 4, "max_lateness_sec": 2 * 3600},
+    ),
+]
+
+LATENESS = [
+    Case(
+        "to the second still in time",
+        "02-25 12:00",
+        "02-25 12:10",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        fields={"max_lateness_sec": 600},
+    ),
+    Case(
+        "a second too late",
+        "02-25 12:00",
+        "02-25 12:10:01",
+        None,
+        SCHEDULE,
+        "02-25 13:00",
+        (1, "02-25 12:00", "02-25 12:00", False),
+        fields={"max_lateness_sec": 600},
+    ),
+    Case(
+        "lateness is measured when the slot is served, not when the tick began",
+        "02-25 12:00",
+        "02-25 12:00:05",
+        None,
+        SCHEDULE,
+        "02-25 13:00",
+        (1, "02-25 12:00", "02-25 12:00", False),
+        served_at="02-25 12:20",
+        fields={"max_lateness_sec": 600},
+    ),
+    Case(
+        "a slot that waited for a place is a catch-up",
+        "02-25 12:00",
+        "02-25 12:00:05",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        served_at="02-25 12:20",
+    ),
+    Case(
+        "what comes due while a tick waits is left to the next tick",
+        "02-25 12:00",
+        "02-25 12:00:05",
+        "02-25 12:00",
+        CATCH_UP,
+        "02-25 13:00",
+        served_at="02-25 15:20",
+    ),
+]
+
+ONCE = [
+    Case("on time", "02-25 12:00", "02-25 12:00:30", "02-25 12:00", SCHEDULE, None, schedule="@at 2026-02-25T12:00Z"),
+    Case("days late", "02-25 12:00", "03-01 12:00", "02-25 12:00", CATCH_UP, None, schedule="@at 2026-02-25T12:00Z"),
+    Case(
+        "too late for good",
+        "02-25 12:00",
+        "03-01 12:00",
+        None,
+        SCHEDULE,
+        None,
+        (1, "02-25 12:00", "02-25 12:00", False),
+        schedule="@at 2026-02-25T12:00Z",
+        fields={"max_lateness_sec": 60},
+    ),
+]
+
+EVERY = [
+    Case(
+        "the grid starts at the anchor and does not drift with a late tick",
+        "02-25 12:07",
+        "02-25 12:07:50",
+        "02-25 12:07",
+        SCHEDULE,
+        "02-25 12:14",
+        schedule="@every 7m",
+    ),
+    Case(
+        "missed ones are counted on the grid",
+        "02-25 12:07",
+        "02-25 13:00",
+        "02-25 12:56",
+        CATCH_UP,
+        "02-25 13:03",
+        (7, "02-25 12:07", "02-25 12:49", True),
+        schedule="@every 7m",
+    ),
+    Case(
+        "an anchor of odd seconds",
+        "02-25 12:00:41",
+        "02-25 12:03",
+        "02-25 12:02:11",
+        SCHEDULE,
+        "02-25 12:03:41",
+        (1, "02-25 12:00:41", "02-25 12:00:41", True),
+        schedule="@every 90s",
+        anchor=at("02-25 11:59:11"),
+    ),
+]
+
+MADRID = "Europe/Madrid"  # 2026-03-29 02:00 → 03:00, 2026-10-25 03:00 → 02:00
+DAYLIGHT_SAVING = [
+    Case(
+        "a skipped wall time runs once, after the gap",
+        "03-29 01:00",
+        "03-29 01:00:20",
+        "03-29 01:00",
+        SCHEDULE,
+        "03-30 00:30",
+        schedule="30 2 * * *",
+        zone=MADRID,
+    ),
+    Case(
+        "the gap makes no extra slot for a wild job",
+        "03-29 00:00",
+        "03-29 02:30",
+        "03-29 02:00",
+        CATCH_UP,
+        "03-29 03:00",
+        (2, "03-29 00:00", "03-29 01:00", True),
+        schedule="0 * * * *",
+        zone=MADRID,
+    ),
+    Case(
+        "a wall time that comes twice runs the first time",
+        "10-25 00:30",
+        "10-25 01:40",
+        "10-25 00:30",
+        CATCH_UP,
+        "10-26 01:30",
+        schedule="30 2 * * *",
+        zone=MADRID,
+    ),
+    Case(
+        "both passes of the repeated hour are slots of a wild job",
+        "10-25 00:00",
+        "10-25 02:00",
+        "10-25 02:00",
+        SCHEDULE,
+        "10-25 03:00",
+        (2, "10-25 00:00", "10-25 01:00", True),
+        schedule="0 * * * *",
+        zone=MADRID,
+    ),
+    Case(
+        "Lord Howe's half hour: two daily slots are 23 and a half hours apart",
+        "10-02 15:30",
+        "10-04 12:00",
+        "10-03 15:30",
+        CATCH_UP,
+        "10-04 15:00",
+        (1, "10-02 15:30", "10-02 15:30", True),
+        schedule="0 2 * * *",
+        zone="Australia/Lord_Howe",
+    ),
+]
+
+TABLE = {
+    "latest": LATEST,
+    "none": NONE,
+    "all": ALL,
+    "max_lateness_sec": LATENESS,
+    "@at": ONCE,
+    "@every": EVERY,
+    "daylight saving": DAYLIGHT_SAVING,
+}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=f"{group}: {case.name}") for group, cases in TABLE.items() for case in cases]
+)
+def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
+    state = make_state(at(case.cursor), zone=case.zone, anchor=case.anchor, schedule=case.schedule, **case.fields)
+    served_at = at(case.served_at) if case.served_at else None
+    found = plan(state, at(case.now), schedules, served_at=served_at)
+    assert found.cursor == at(case.cursor)
+    assert found.slot == (at(case.slot) if case.slot else None)
+    assert found.trigger is case.trigger
+    assert found.next_run_at == (at(case.following) if case.following else None)
+    assert _shape(found.missed) == case.missed
+
+
+def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
+    if missed is None:
+        return None
+
+    def text(instant: datetime) -> str:
+        full = instant.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+        return full.removeprefix("2026-")
+
+    return missed.count, text(missed.first), text(missed.last), missed.made_up
+
+
+@pytest.mark.parametrize("cursor", [None, at("02-25 12:00:01")])
+def test_a_job_that_is_not_due_is_no_business_of_the_planner(cursor: datetime | None) -> None:
+    with pytest.raises(ValueError, match="report is not due"):
+        plan(make_state(cursor), NOON, schedules)
+
+
+def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> None:
+    served = []
+    state = make_state(at("02-25 08:00"), schedule="0 * * * *", catch_up="all", catch_up_limit=3)
+    now = at("02-25 12:30")
+    while state.next_run_at is not None and state.next_run_at <= now:
+        step = plan(state, now, schedules)
+        served.append((step.slot, step.missed.count if step.missed else 0))
+        state = make_state(step.next_run_at, schedule="0 * * * *", catch_up="all", catch_up_limit=3)
+    assert served == [(at("02-25 10:00"), 2), (at("02-25 11:00"), 0), (at("02-25 12:00"), 0)]
+    assert state.next_run_at == at("02-25 13:00")
+
+
+# --- why a slot is missed ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "now", "reason"),
+    [
+        pytest.param({}, "02-25 12:30", "catch_up latest runs only the newest slot", id="latest"),
+        pytest.param({"catch_up": "none"}, "02-25 12:30", "catch_up is none", id="none"),
+        pytest.param(
+            {"catch_up": "all", "catch_up_limit": 2}, "02-25 12:30", "catch_up_limit is 2", id="beyond the limit"
+        ),
+        pytest.param({"catch_up": "none"}, "02-25 12:00:10", "catch_up is none", id="none, though the newest runs"),
+        pytest.param({"max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="too old"),
+        pytest.param(
+            {"catch_up": "all", "max_lateness_sec": 9000},
+            "02-25 12:30",
+            "max_lateness_sec is 9000",
+            id="all, the older ones too old",
+        ),
+        pytest.param(
+            {"catch_up": "all", "max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="all, too old"
+        ),
+        pytest.param(
+            {"max_lateness_sec": 86_400},
+            "02-25 12:30",
+            "catch_up latest runs only the newest slot",
+            id="young enough, but not the newest",
+        ),
+        pytest.param(
+            {"catch_up": "all", "catch_up_limit": 2, "max_lateness_sec": 86_400},
+            "02-25 12:30",
+            "catch_up_limit is 2",
+            id="young enough, but beyond the limit",
+        ),
+    ],
+)
+def test_a_missed_row_says_the_true_reason(fields: dict[str, Any], now: str, reason: str) -> None:
+    found = plan(make_state(at("02-25 08:00"), schedule="0 * * * *", **fields), at(now), schedules)
+    assert found.missed is not None
+    assert found.missed.reason == f"no tick served it in time, and {reason}"
+
+
+# --- slots that a change drops ---
+
+
+def test_a_job_that_is_not_due_drops_nothing() -> None:
+    assert skip_all(make_state(at("02-25 12:01")), NOON, schedules, "gone") is None
+    assert skip_all(make_state(None), NOON, schedules, "gone") is None
+
+
+def test_a_change_drops_all_due_slots_with_their_number() -> None:
+    state = make_state(at("02-25 09:00"), schedule="0 * * * *", catch_up="all", max_lateness_sec=60)
+    assert skip_all(state, at("02-25 12:30"), schedules, "gone") == Missed(
+        4, at("02-25 09:00"), at("02-25 12:00"), "gone", made_up=False
+    )
+
+
+def test_a_change_drops_a_single_due_slot() -> None:
+    assert skip_all(make_state(NOON, schedule="0 * * * *"), NOON, schedules, "gone") == Missed(
+        1, NOON, NOON, "gone", made_up=False
+    )
+
+
+# --- a clock that was wrong ---
+
+
+def test_a_cursor_too_far_ahead_is_brought_back_to_the_next_instant() -> None:
+    state = make_state(at("2031-01-01 00:00"), schedule="0 * * * *")
+    assert corrected_cursor(state, at("02-25 12:30"), schedules) == at("02-25 13:00")
+
+
+@pytest.mark.parametrize("cursor", [None, "02-25 09:00", "02-25 13:00"])
+def test_a_cursor_that_is_no_further_than_the_next_instant_stays(cursor: str | None) -> None:
+    instant = at(cursor) if cursor else None
+    assert corrected_cursor(make_state(instant, schedule="0 * * * *"), at("02-25 12:30"), schedules) == instant
+
+
+def test_a_job_that_runs_once_in_the_future_is_left_alone() -> None:
+    state = make_state(at("2031-01-01 00:00"), schedule="@at 2031-01-01T00:00Z")
+    assert corrected_cursor(state, NOON, schedules) == at("2031-01-01 00:00")
+
+
+def test_the_cursor_of_a_job_that_never_fires_again_stays() -> None:
+    state = make_state(at("2031-01-01 00:00"), schedule="@at 2025-01-01T00:00Z")
+    assert corrected_cursor(state, NOON, schedules) == at("2031-01-01 00:00")
+
+
+def test_an_interval_job_whose_clock_was_wrong_is_brought_back_onto_its_grid() -> None:
+    state = make_state(at("2031-01-01 00:01"), schedule="@every 7m", anchor=at("02-25 11:56"))
+    assert corrected_cursor(state, NOON, schedules) == at("02-25 12:03")
+
+
+def test_an_interval_job_that_was_first_synced_under_a_wrong_clock_is_not_silent_for_years() -> None:
+    state = make_state(at("2031-01-01 00:07"), schedule="@every 7m", anchor=at("2031-01-01 00:00"))
+    found = corrected_cursor(state, NOON, schedules)
+    assert found is not None
+    assert NOON < found <= NOON + timedelta(minutes=7)
+
+
+def test_on_time_covers_a_tick_a_minute_and_a_slow_start() -> None:
+    assert 60 < ON_TIME_SEC < 300

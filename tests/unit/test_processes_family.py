@@ -1,0 +1,342 @@
+"""Who counts as one of a run's processes, on a table that tests make up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import processes
+from models import ProcessId
+from process_table import Row, identify, is_alive
+
+RUN = "daily-20260225T200000"
+MARK = ("PURUTO_CRON_RUN_ID", RUN)
+MARKED = f"PATH=/bin\0PURUTO_CRON_RUN_ID={RUN}\0LANG=C\0".encode()
+ME = os.getpid()
+
+
+class Clock:
+    """Moves on by a tenth of a second each time it is asked."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        self.time += 0.1
+        return self.time
+
+    def now(self) -> Any:
+        raise AssertionError("wall time is of no matter here")
+
+
+class FakeTable:
+    """Processes that die of the signals in `deadly`, and of KILL unless they are `stuck`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.environs: dict[int, bytes] = {}
+        self.sent: list[tuple[int, str, int]] = []
+        self.groups: list[int] = []
+        self.deadly: set[int] = {signal.SIGTERM, signal.SIGKILL}
+        self.stuck: set[int] = set()
+        self.pending: set[int] = set()
+        self.on_wait: Callable[[], None] = lambda: None
+        self.add(1, ppid=0, session=1)
+        self.add(ME, ppid=1, session=50)
+
+    def add(
+        self,
+        pid: int,
+        *,
+        ppid: int = 1,
+        session: int = 0,
+        started: str = "100",
+        environ: bytes = b"",
+        state: str = "S",
+        threads: int = 1,
+    ) -> ProcessId:
+        self.rows[pid] = Row(pid, started, ppid, session or pid, state, threads, f"p{pid}")
+        self.environs[pid] = environ
+        return ProcessId(pid, started, processes.boot_id())
+
+    def pids(self) -> list[int]:
+        return sorted(self.rows)
+
+    def row(self, pid: int) -> Row | None:
+        return self.rows.get(pid)
+
+    def session(self, pid: int) -> int:
+        return self.rows[pid].session if pid in self.rows else 0
+
+    def environ(self, pid: int) -> bytes:
+        return self.environs.get(pid, b"")
+
+    def send(self, row: Row, number: int) -> None:
+        self.sent.append((row.pid, row.started, number))
+        found = self.rows.get(row.pid)
+        if found is None or found.started != row.started:
+            return
+        if found.state == "T" and number == signal.SIGTERM:
+            self.pending.add(row.pid)
+            return
+        resumes = number == signal.SIGCONT and row.pid in self.pending
+        if resumes or (number in self.deadly and row.pid not in self.stuck):
+            del self.rows[row.pid]
+
+    def send_group(self, leader: int, number: int) -> None:
+        self.groups.append(leader)
+
+    def wait_gone(self, _row: Row, _seconds: float) -> None:
+        self.on_wait()
+
+    @property
+    def hit(self) -> set[int]:
+        return {pid for pid, _, _ in self.sent}
+
+
+def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.Ended:
+    return processes.sweep(MARK, grace, Clock(), root=root, table=table)
+
+
+def test_nothing_is_signalled_when_nothing_belongs_to_the_run() -> None:
+    table = FakeTable()
+    table.add(300, environ=b"PATH=/bin\0")
+    assert sweep(table) == ((), (), ())
+    assert table.sent == []
+
+
+def test_a_marked_process_is_found_wherever_it_is() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    assert sweep(table) == (("p300 (300)",), (), (300,))
+    assert table.sent == [(300, "100", signal.SIGTERM)]
+
+
+def test_only_the_exact_mark_counts() -> None:
+    table = FakeTable()
+    for pid, text in enumerate(
+        [
+            f"PURUTO_CRON_RUN_ID={RUN}-2",
+            f"PURUTO_CRON_RUN_ID={RUN[:-1]}",
+            f"XPURUTO_CRON_RUN_ID={RUN}",
+            f"NOTE=PURUTO_CRON_RUN_ID={RUN}",
+            f"PURUTO_CRON_RUN_ID=x{RUN}",
+            f"PURUTO_CRON_RUN_ID= {RUN}",
+        ],
+        start=300,
+    ):
+        table.add(pid, environ=b"A=1\0" + text.encode() + b"\0B=2\0")
+    assert sweep(table).found == ()
+    assert table.sent == []
+
+
+def test_the_mark_is_found_as_first_and_as_last_variable() -> None:
+    table = FakeTable()
+    mark = f"PURUTO_CRON_RUN_ID={RUN}".encode()
+    table.add(300, environ=mark)
+    table.add(301, environ=mark + b"\0A=1\0")
+    table.add(302, environ=b"A=1\0" + mark + b"\0")
+    assert set(sweep(table).pids) == {300, 301, 302}
+
+
+def test_the_session_of_the_root_and_all_descendants_belong_to_it() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+    table.add(301, ppid=1, session=300)  # its parent is gone, it stayed in the session
+    table.add(302, ppid=300, session=302)  # setsid
+    table.add(303, ppid=302, session=302)
+    table.add(304, ppid=1, session=302)  # orphaned in the session that 302 made
+    table.add(400, ppid=1)
+    assert set(sweep(table, root).pids) == {300, 301, 302, 303, 304}
+    assert set(table.rows) == {1, ME, 400}
+
+
+def test_the_root_that_is_dead_and_not_yet_waited_for_still_leads_to_its_session() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME, state="Z")
+    table.add(301, ppid=1, session=300)
+    assert sweep(table, root).pids == (301,)
+    assert table.hit == {301}
+
+
+def test_a_root_whose_pid_was_given_to_another_process_leads_nowhere() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+    table.add(300, ppid=1, started="999")
+    table.add(301, ppid=300, session=300)
+    assert sweep(table, root).found == ()
+    assert table.sent == []
+
+
+def test_a_root_of_another_boot_leads_nowhere() -> None:
+    table = FakeTable()
+    table.add(300, ppid=1)
+    assert sweep(table, ProcessId(300, "100", "another boot")).found == ()
+    assert table.sent == []
+
+
+def test_a_pid_that_is_used_again_while_we_wait_is_left_alone() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+    table.add(301, ppid=300, session=301)
+    table.deadly = {signal.SIGKILL}
+
+    def recycle() -> None:
+        table.rows.pop(301, None)
+        table.add(301, ppid=1, session=301, started="999")
+        table.add(302, ppid=1, session=301, started="999")
+
+    table.on_wait = recycle
+    assert set(sweep(table, root).pids) == {300, 301}
+    assert {(pid, started) for pid, started, _ in table.sent} == {(300, "100"), (301, "100")}
+    assert {301, 302} <= set(table.rows)
+
+
+def test_a_stranger_that_took_the_roots_pid_loses_nobody_of_its_session() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+
+    def recycle() -> None:
+        table.add(300, ppid=1, started="999")
+        table.add(305, ppid=1, session=300, started="999")
+
+    table.deadly = {signal.SIGKILL}
+    table.on_wait = recycle
+    sweep(table, root)
+    assert table.hit == {300}
+    assert table.groups == []
+    assert {300, 305} <= set(table.rows)
+
+
+def test_we_and_our_ancestors_are_never_signalled_though_they_carry_the_mark() -> None:
+    table = FakeTable()
+    table.add(ME, ppid=200, session=200, environ=MARKED)
+    table.add(200, ppid=150, environ=MARKED)
+    table.add(150, ppid=1, environ=MARKED)
+    table.add(201, ppid=200, session=200, environ=MARKED)
+    assert sweep(table).pids == (201,)
+    assert table.hit == {201}
+
+
+def test_children_of_ours_that_belong_to_other_runs_are_left_alone() -> None:
+    table = FakeTable()
+    table.add(300, ppid=ME, environ=MARKED)
+    table.add(400, ppid=ME, environ=MARKED.replace(b"daily", b"other"))
+    assert sweep(table).pids == (300,)
+    assert 400 in table.rows
+
+
+def test_kernel_threads_are_not_even_looked_into() -> None:
+    table = FakeTable()
+    table.rows[2] = Row(2, "0", 0, 0, "S", 1, "kthreadd")
+    table.environs[2] = MARKED
+    assert sweep(table).found == ()
+
+
+def test_whoever_ignores_term_is_killed_after_the_grace() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    table.deadly = {signal.SIGKILL}
+    assert sweep(table).left == ()
+    signals = [number for _, _, number in table.sent]
+    assert signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_without_a_grace_nobody_is_asked() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    sweep(table, grace=0)
+    assert table.sent == [(300, "100", signal.SIGKILL)]
+
+
+def test_a_stopped_process_is_asked_and_then_continued_so_that_it_can_obey() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED, state="T")
+    sweep(table)
+    assert [number for _, _, number in table.sent] == [signal.SIGTERM, signal.SIGCONT]
+
+
+def test_a_process_born_during_the_grace_is_ended_too() -> None:
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+    table.deadly = {signal.SIGKILL}
+    born: list[int] = []
+
+    def give_birth() -> None:
+        if not born:
+            born.append(301)
+            table.add(301, ppid=300, session=301)
+
+    table.on_wait = give_birth
+    sweep(table, root)
+    assert set(table.rows) == {1, ME}
+    assert (301, "100", signal.SIGTERM) in table.sent
+
+
+def test_a_child_of_a_run_inside_the_run_is_followed_after_its_parent_died() -> None:
+    """It carries the inner run's mark and has its own session: only its descent tells that it is ours."""
+    table = FakeTable()
+    root = table.add(300, ppid=ME)
+    table.add(301, ppid=300, session=301, environ=MARKED.replace(b"daily", b"inner"))
+    table.deadly = {signal.SIGKILL}
+
+    def orphan() -> None:
+        table.rows.pop(300, None)
+        if 301 in table.rows:
+            table.rows[301] = table.rows[301]._replace(ppid=1)
+
+    table.on_wait = orphan
+    sweep(table, root)
+    assert 301 not in table.rows
+
+
+def test_what_can_not_be_killed_is_reported_after_a_bounded_time() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    table.stuck = {300}
+    table.deadly = {signal.SIGKILL}
+    assert sweep(table, grace=0).left == ("p300 (300)",)
+
+
+def test_on_wait_that_raises_leaves_nothing_alive() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    table.deadly = {signal.SIGKILL}
+
+    def lost() -> None:
+        raise KeyboardInterrupt
+
+    family = processes._Family(MARK, None, table)
+    try:
+        family.end(1000, Clock(), lost)
+    except KeyboardInterrupt:
+        assert 300 not in table.rows
+    else:
+        raise AssertionError("the exception was swallowed")
+
+
+def test_find_marked_names_the_living_and_their_descendants_only() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    table.add(301, ppid=300, session=301)
+    table.add(302, environ=MARKED, state="Z")
+    found = processes.find_marked(RUN, table=table)
+    assert {process.pid for process in found} == {300, 301}
+    assert {process.started for process in found} == {"100"}
+
+
+def test_a_process_is_alive_only_with_its_start_time_its_boot_and_some_thread_that_runs() -> None:
+    table = FakeTable()
+    process = table.add(300)
+    assert identify(300, table) == process
+    assert is_alive(process, table)
+    assert not is_alive(ProcessId(300, "101", process.boot_id), table)
+    assert not is_alive(ProcessId(300, "100", "another boot"), table)
+    assert not is_alive(ProcessId(301, "100", process.boot_id), table)
+    table.add(300, state="Z")
+    assert not is_alive(process, table)
+    table.add(300, state="Z", threads=2)
+    assert is_alive(process, table)
+    assert identify(301, table) is None

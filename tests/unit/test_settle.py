@@ -1,0 +1,177 @@
+"""Running rows whose scheduler may be dead: which are settled, and in which order what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from errors import LeaseLost
+from executor import channels_of
+from models import ProcessId, RunStatus, Verdict
+from settle import LEASE_SLACK_SEC, Health, Settled, Settler, health
+from tests.fakes import RunningRow, at
+from tests.workspace import FakeClock
+
+LEASE_SEC = 120
+NOW = at("02-25 12:01")
+NOT_OVER, OVER, THIS_SECOND = "12:02:00", "12:00:59", "12:01:00"
+LATEST = "12:04:00"  # now, a lease, and the slack
+ABSURD = "12:04:01"
+FUTURE, PAST = "18:00:00", "12:00:30"
+
+
+@pytest.mark.parametrize(
+    ("alive", "lease", "ceiling", "expected"),
+    [
+        pytest.param(True, NOT_OVER, FUTURE, Health.ALIVE, id="alive with a lease"),
+        pytest.param(True, OVER, FUTURE, Health.ALIVE, id="alive, its lease is over: a stopped or busy owner"),
+        pytest.param(True, ABSURD, FUTURE, Health.ALIVE, id="alive, its lease absurd: the clock was set back"),
+        pytest.param(True, NOT_OVER, PAST, Health.TOO_OLD, id="alive beyond its ceiling"),
+        pytest.param(True, NOT_OVER, THIS_SECOND, Health.TOO_OLD, id="alive at its ceiling"),
+        pytest.param(True, OVER, "", Health.ALIVE, id="alive, without a ceiling"),
+        pytest.param(False, NOT_OVER, FUTURE, Health.SUSPECT, id="gone, its lease is not over"),
+        pytest.param(False, LATEST, FUTURE, Health.SUSPECT, id="gone, its lease as late as one can be"),
+        pytest.param(False, ABSURD, FUTURE, Health.DEAD, id="gone, its lease is later than one can be"),
+        pytest.param(False, "23:59:59", FUTURE, Health.DEAD, id="gone, its lease dated by a wrong clock"),
+        pytest.param(False, THIS_SECOND, FUTURE, Health.DEAD, id="gone, its lease ends now"),
+        pytest.param(False, OVER, FUTURE, Health.DEAD, id="gone, its lease is over"),
+        pytest.param(False, "", FUTURE, Health.DEAD, id="gone, without a lease"),
+        pytest.param(False, NOT_OVER, PAST, Health.DEAD, id="gone and beyond its ceiling"),
+        pytest.param(False, ABSURD, "", Health.DEAD, id="gone, absurd, without a ceiling"),
+    ],
+)
+def test_the_health_of_a_running_row(alive: bool, lease: str, ceiling: str, expected: Health) -> None:
+    row = RunningRow(
+        lease_expires_at=f"2026-02-25T{lease}+00:00" if lease else "",
+        ceiling_at=f"2026-02-25T{ceiling}+00:00" if ceiling else "",
+    )
+    assert LEASE_SLACK_SEC == 60
+    assert health(row, NOW, LEASE_SEC, owner_alive=alive) is expected
+
+
+@dataclass
+class Scene:
+    """A settler over fakes; `diary` is the order in which things happened."""
+
+    rows: Sequence[RunningRow]
+    alive: frozenset[int] = frozenset()
+    taken: frozenset[str] = frozenset()
+    leftovers: int = 0
+    diary: list[tuple[str, str]] = field(default_factory=list)
+    children: list[ProcessId | None] = field(default_factory=list)
+    verdicts: dict[str, tuple[str, Verdict, tuple[str, ...]]] = field(default_factory=dict)
+
+    def running(self) -> Sequence[Any]:
+        return self.rows
+
+    def finish(self, run_id: str, token: str, verdict: Verdict, channels: tuple[str, ...]) -> None:
+        self.diary.append(("finish", run_id))
+        if run_id in self.taken:
+            raise LeaseLost("settled by another process")
+        self.verdicts[run_id] = (token, verdict, channels)
+
+    def end_leftovers(self, run_id: str, child: ProcessId | None) -> int:
+        self.diary.append(("kill", run_id))
+        self.children.append(child)
+        return self.leftovers
+
+    def settle(self, now: datetime = NOW) -> Settled:
+        return Settler(
+            ledger=self,
+            clock=FakeClock(now),
+            is_alive=lambda owner: owner.pid in self.alive,
+            end_leftovers=self.end_leftovers,
+            channels_of=channels_of,
+            lease_sec=LEASE_SEC,
+        ).settle()
+
+
+DEAD = RunningRow(lease_expires_at="2026-02-25T12:00:40+00:00")
+
+
+def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
+    scene = Scene([DEAD], leftovers=3)
+    settled = scene.settle()
+    token, verdict, channels = scene.verdicts[DEAD.run_id]
+    error = {
+        "code": "INTERRUPTED",
+        "message": "The run report-20260225T120000 was interrupted: its scheduler host:99 is gone",
+        "details": {
+            "attempt": 2,
+            "lease_owner": "host:99",
+            "lease_expires_at": "2026-02-25T12:00:40+00:00",
+            "child_pid": 100,
+            "processes_ended": 3,
+            "output_dir": "/runs/report/report-20260225T120000",
+        },
+    }
+    assert token == "token-of-theirs"
+    assert scene.children == [DEAD.child], "what carries no mark is found below it"
+    assert channels == ("local", "telegram")
+    assert verdict == Verdict(
+        status=RunStatus.INTERRUPTED,
+        finished_at=NOW,
+        duration_ms=60_000,
+        error=error,
+        event={"job_id": "report", "run_id": DEAD.run_id, "attempts": 2, "error": error},
+    )
+    assert settled == Settled(({"job_id": "report", "run_id": DEAD.run_id, "error": error},), frozenset())
+
+
+def test_what_is_left_of_a_run_is_killed_before_its_row_is_written() -> None:
+    scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
+    scene.settle()
+    assert scene.diary == [("kill", DEAD.run_id), ("finish", DEAD.run_id), ("kill", "other"), ("finish", "other")]
+
+
+def test_a_row_that_another_process_settles_first_is_left_to_it() -> None:
+    scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")], taken=frozenset([DEAD.run_id]))
+    settled = scene.settle()
+    assert [done["run_id"] for done in settled.ended] == ["other"]
+    assert settled.suspects == frozenset()
+
+
+def test_a_living_run_is_neither_killed_nor_written() -> None:
+    scene = Scene([DEAD], alive=frozenset([99]))
+    assert scene.settle() == Settled((), frozenset())
+    assert scene.diary == []
+
+
+def test_a_run_whose_owner_is_gone_but_whose_lease_is_not_over_makes_its_job_a_suspect() -> None:
+    scene = Scene([RunningRow(), replace(DEAD, run_id="other", job_id="other")])
+    settled = scene.settle()
+    assert settled.suspects == frozenset(["report"])
+    assert [done["job_id"] for done in settled.ended] == ["other"]
+
+
+def test_a_hanging_owner_loses_a_run_that_is_beyond_its_ceiling() -> None:
+    row = replace(DEAD, ceiling_at="2026-02-25T12:01:00+00:00", notify_channel="none")
+    scene = Scene([row], alive=frozenset([99]))
+    (done,) = scene.settle().ended
+    _, verdict, channels = scene.verdicts[row.run_id]
+    assert verdict.status is RunStatus.INTERRUPTED
+    assert channels == ("local",)
+    assert "its scheduler host:99 hangs" in str(done["error"])
+
+
+def test_a_run_that_was_dated_by_a_wrong_clock_has_no_negative_duration() -> None:
+    scene = Scene([replace(DEAD, started_at="2031-01-01T00:00:00+00:00", lease_expires_at="2031-01-01T00:02:00+00:00")])
+    scene.settle()
+    assert scene.verdicts[DEAD.run_id][1].duration_ms == 0
+
+
+def test_a_row_without_a_known_owner_child_or_folder_is_settled_too() -> None:
+    row = replace(DEAD, owner=ProcessId(0, "", ""), child=None, output_dir="", lease_owner="", lease_expires_at="")
+    (done,) = Scene([row]).settle().ended
+    details = done["error"]["details"]  # type: ignore[index]
+    assert (details["child_pid"], details["output_dir"]) == (None, None)
+
+
+def test_a_row_that_can_not_be_read_does_not_keep_the_others_from_being_settled() -> None:
+    scene = Scene([replace(DEAD, started_at="yesterday"), replace(DEAD, run_id="other", job_id="other")])
+    assert [done["run_id"] for done in scene.settle().ended] == [DEAD.run_id, "other"]
+    assert scene.verdicts[DEAD.run_id][1].duration_ms == 0

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import strict_json
+from strict_json import BadJson, parse
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b'{"a": 1,\n "b": x}', r"line 2, column 7, near .*x"),
+        (b'{"a": 1} {}', "Extra data at line 1, column 10"),
+        (b"\xff\xfe", "not UTF-8 at byte 0"),
+        (b'{"a": NaN}', "NaN"),
+        (b"[Infinity]", "Infinity"),
+        (b"[-Infinity]", "-Infinity"),
+        (b"[1e999]", "out of range"),
+        (b"[" + b"9" * 310 + b"]", "310 digits"),
+        (b"[" + b"9" * 100_000 + b"]", "100000 digits"),
+        (b"[" * 65 + b"]" * 65, "nested deeper than 64"),
+        (b"[" * 500_000, "nested deeper than 64"),
+        (b'{"a":' * 100_000, "nested deeper than 64"),
+        ("{'a': 1}".encode("utf-16"), "not UTF-8"),
+    ],
+)
+def test_what_is_no_acceptable_json_is_said_with_its_place(data: bytes, wrong: str) -> None:
+    with pytest.raises(BadJson, match=wrong):
+        parse(data)
+
+
+def test_a_key_that_is_there_twice_matters_only_when_asked() -> None:
+    assert parse(b'{"a": 1, "a": 2}') == {"a": 2}
+    with pytest.raises(BadJson, match="'a' is there twice"):
+        parse(b'{"a": 1, "a": 2}', unique_keys=True)
+
+
+def test_sixty_four_levels_and_309_digits_are_still_fine() -> None:
+    parse(b"[" * 64 + b"]" * 64)
+    assert parse(b"9" * 309) == int("9" * 309)
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    assert parse(b"\xef\xbb\xbf{}") == {}
+
+
+def test_lone_surrogates_and_nuls_become_replacement_characters_in_keys_and_values() -> None:
+    found = parse(rb'{"\ud800": ["a\u0000b", "\ud83d\ude00"]}')
+    assert found == {"\ufffd": ["a\ufffdb", "😀"]}
+
+
+def test_a_lone_surrogate_can_be_dumped_and_nan_can_not() -> None:
+    assert json.loads(strict_json.dump({"a": "\ud800"})) == {"a": "\ud800"}
+    assert strict_json.dump({"a": "ñ"}) == '{"a": "ñ"}'.encode()
+    with pytest.raises(ValueError, match="JSON"):
+        strict_json.dump(float("nan"))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_parse_raises_nothing_but_bad_json_and_what_it_returns_can_be_dumped(data: bytes) -> None:
+    try:
+        value = parse(data)
+    except BadJson:
+        return
+    strict_json.dump(value).decode("utf-8")
+
+
+@given(st.text())
+def test_plain_text_is_always_utf8_without_nuls(text: str) -> None:
+    assert b"\0" not in strict_json.plain_text(text).encode("utf-8")
