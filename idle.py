@@ -86,7 +86,7 @@ def fingerprint(root: str, environ: Mapping[str, str]) -> str:
     parts = [f"schema={SCHEMA_VERSION}"]
     parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
     # `ascii`: bytes that are no UTF-8 could not be stored.
-    parts += [f"{name}={ascii(environ[name])}" for name in WATCHED if name in environ]
+    parts += [f"{name}={environ[name]!a}" for name in WATCHED if name in environ]
     return "\n".join(parts)
 
 

@@ -24,8 +24,11 @@ def utc_text(instant: datetime) -> str:
 
 
 def from_text(text: str) -> datetime:
-    """The aware UTC instant that `utc_text` wrote."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    """The aware UTC instant that `utc_text` wrote. Raises ValueError for any other text, also one without an offset."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset")
+    return instant.astimezone(UTC)
 
 
 class Clock(Protocol):
@@ -118,7 +121,7 @@ class Job:
     """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
 
     timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
-    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's."""
+    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's when the job is new, then kept."""
 
     catch_up: Literal["latest", "none", "all"] = "latest"
     """Slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
@@ -284,6 +287,7 @@ class ClaimedRun:
     started_at: datetime
     scheduled_for: datetime | None
     next_run_at: datetime | None
+    """The job's next slot after the claim: no retry starts behind it."""
     missed: int = 0
 
 
@@ -307,6 +311,8 @@ class Plan:
     trigger: Trigger
     missed: Missed | None
     next_run_at: datetime | None
+    following: datetime | None
+    """The first slot after now: a retry starts before it. With slots still to catch up, `next_run_at` is earlier."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
     following = calendar.next_fire(job.schedule, state.timezone, now, anchor=state.anchor)
     if not runnable:
         missed = Missed(total, cursor, newest[-1], _too_late(state), made_up=False)
-        return Plan(cursor, None, Trigger.SCHEDULE, missed, following)
+        return Plan(cursor, None, Trigger.SCHEDULE, missed, following, following)
     slot, waiting = runnable[0], runnable[1:]
     given_up = total - len(runnable)
     before = newest[newest.index(slot) - 1]
@@ -78,6 +78,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
         trigger=Trigger.CATCH_UP if late or waiting else Trigger.SCHEDULE,
         missed=Missed(given_up, cursor, before, reason, made_up=True) if given_up else None,
         next_run_at=waiting[0] if waiting else following,
+        following=following,
     )
 
 

@@ -36,7 +36,8 @@ Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick
 Each command prints one JSON object on stdout, also for errors.
 
 \b
-Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 130 interrupted.
+Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 129, 130 and 143 ended
+by a closed terminal, Ctrl-C or TERM.
 
 \b
 Start here:
@@ -81,10 +82,11 @@ def cli() -> None:
 
 def run(argv: list[str], clock: Clock) -> int:
     """Runs one command line and returns its exit code. Every error ends as one JSON object."""
+    from settings import main_folder
     from wiring import App
 
-    app = App(clock, os.environ, os.path.dirname(os.path.realpath(sys.modules["idle"].__file__ or "")))
     try:
+        app = App(clock, os.environ, str(main_folder()))
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
         sys.stderr.write(f"{error.message}\n")

@@ -7,6 +7,7 @@ import signal
 import click
 
 from commands.output import print_json
+from errors import JobNotFound
 from wiring import App, stop_on_signals
 
 
@@ -29,10 +30,16 @@ def command(app: App, job_id: str, force: bool) -> int:
     """
     with app.store() as store, stop_on_signals() as stop:
         sync = app.sync_if_changed(store, app.clock.now())
-        result = app.scheduler(store, stop).run_now(job_id, force=force)
+        broken = sync if sync is not None and sync["status"] == "error" else None
+        try:
+            result = app.scheduler(store, stop).run_now(job_id, force=force)
+        except JobNotFound as error:
+            # A job that is new in a broken file is known to nobody: what is wrong with the file is the answer.
+            error.details |= {"sync": broken} if broken else {}
+            raise
         reason = stop.reason
-    if sync is not None and sync["status"] == "error":
-        result["sync"] = sync
+    if broken:
+        result["sync"] = broken
     print_json(result)
     if reason:
         return 128 + signal.Signals[reason]

@@ -149,7 +149,7 @@ class Claims:
             token=os.urandom(16).hex(),
             started_at=terms.now,
             scheduled_for=slot,
-            next_run_at=plan.next_run_at if plan is not None else state.next_run_at,
+            next_run_at=plan.following if plan is not None else state.next_run_at,
             missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
         )
         inserted = self._db.insert_new(

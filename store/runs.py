@@ -140,6 +140,7 @@ class Runs:
             return None
         found: dict[str, object] = dict(row)
         del found["lease_token"]
+        found["waiting"] = bool(found["waiting"])
         for name in ("result", "error"):
             text = found.pop(f"{name}_json")
             found[name] = json.loads(text) if isinstance(text, str) else None

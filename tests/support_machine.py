@@ -126,8 +126,9 @@ def killed(*pids: int) -> Iterator[None]:
 
 def from_root(workspace: Workspace, script: str, *words: str) -> subprocess.Popen[bytes]:
     """Starts `main.py` with these words, after a script that changes something inside it."""
-    find = f"import sys; sys.path.insert(0, {str(workspace.root)!r})"
-    code = "\n".join([find, script, "import main", f"sys.exit(main.main({list(words)!r}))"])
+    main = str(workspace.root / "main.py")
+    find = f"import runpy, sys; sys.path.insert(0, {str(workspace.root)!r}); sys.argv = {[main, *words]!r}"
+    code = "\n".join([find, script, f"runpy.run_path({main!r}, run_name='__main__')"])
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env=workspace.environ,

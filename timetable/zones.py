@@ -47,7 +47,9 @@ def _nearest_zone(name: str) -> str:
     known = sorted(name for name in available_timezones() if name.lower() not in _NOT_IANA)
     wanted = name.casefold().replace(" ", "_")
     alike = [zone for zone in known if wanted in (zone.casefold(), zone.casefold().rpartition("/")[2])]
-    alike = alike or difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    if not alike and not re.fullmatch("[A-Z]{2,5}", name):
+        # An abbreviation is near to others of quite different hours.
+        alike = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     if alike:
         return f"did you mean {alike[0]}?"
     return "use an IANA name such as Europe/Madrid or UTC; abbreviations, offsets and paths are not zones"

@@ -61,7 +61,6 @@ def test_a_clock_that_was_a_year_ahead_silences_no_job(
     assert sorted(result["job_id"] for result in machine.tick()["results"]) == ["job-0", "job-1"]
 
 
-@pytest.mark.xfail(strict=True, reason="only a tick that ran in the future gives the jump away, not a sync")
 def test_a_job_that_was_synced_while_the_clock_was_a_year_ahead_is_not_silent(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:

@@ -329,6 +329,26 @@ def test_a_run_by_hand_leaves_the_schedule_alone(bench: Bench) -> None:
     assert bench.job()["lease_owner"] == "host:1"
 
 
+def test_slots_that_wait_to_be_caught_up_do_not_forbid_a_retry_of_the_one_before(bench: Bench) -> None:
+    bench.add(cursor=at("02-25 09:00"), catch_up="all")
+    bench.now = at("02-25 12:30")
+    run = bench.claimed()
+    assert run.scheduled_for == at("02-25 09:00")
+    assert bench.state().next_run_at == at("02-25 10:00")
+    assert run.next_run_at == at("02-25 13:00")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the cursor of an overdue job lies in the past, so that no retry of a run by hand starts before it",
+)
+def test_a_run_by_hand_of_an_overdue_job_may_be_retried(bench: Bench) -> None:
+    bench.add(cursor=at("02-24 09:00"))
+    run = bench.manual()
+    assert run.next_run_at is None or run.next_run_at > bench.now
+    assert bench.state().next_run_at == at("02-24 09:00")
+
+
 def test_runs_of_the_same_second_are_numbered(bench: Bench) -> None:
     bench.add()
     ids = []

@@ -61,7 +61,6 @@ def test_what_is_written_reads_back_to_the_second(instant: datetime) -> None:
     assert back.tzinfo is UTC
 
 
-@pytest.mark.xfail(strict=True, reason="a text without an offset is taken for the machine's local time")
 @pytest.mark.parametrize("text", ["2026-02-25 12:00:00", "2026-02-25T12:00:00", "2026-02-25"])
 def test_a_text_without_an_offset_is_no_instant(text: str) -> None:
     with pytest.raises(ValueError, match="offset"):

@@ -389,6 +389,7 @@ def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
     assert found.trigger is case.trigger
     assert found.next_run_at == (at(case.following) if case.following else None)
     assert _shape(found.missed) == case.missed
+    assert found.following == schedules.next_fire(case.schedule, case.zone, at(case.now), anchor=case.anchor)
 
 
 def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:

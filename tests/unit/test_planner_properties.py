@@ -152,6 +152,8 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
         assert found.slot is None or found.missed.last < found.slot
     assert found.slot is not None or found.missed is not None
     assert found.next_run_at is None or found.slot is None or found.slot < found.next_run_at
+    assert found.following is None or now < found.following
+    assert found.next_run_at == found.following or (found.next_run_at is not None and found.next_run_at <= now)
 
 
 @examples
