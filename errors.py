@@ -237,6 +237,12 @@ class DefinitionUnreadable(CronError):
     code = "DEFINITION_UNREADABLE"
 
 
+class VerdictNotStored(CronError):
+    """A run has ended and the database takes no word of it. Its row stays running until it is settled."""
+
+    code = "VERDICT_NOT_STORED"
+
+
 class LeaseLost(CronError):
     """The run's token is no longer ours: somebody settled it. Nothing more may be written for it."""
 

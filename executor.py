@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from errors import DatabaseError, InvocationStopped
+from errors import DatabaseError, InvocationStopped, VerdictNotStored
 from models import (
     AttemptOutcome,
     ClaimedRun,
@@ -118,7 +118,7 @@ class Executor:
         """Makes attempts until one succeeds or none is left, and writes the verdict.
 
         Returns what `run-now` prints, without `notification_paths`. Raises `LeaseLost` when the run is no longer ours
-        (nothing of it lives and nothing was written) and `DatabaseError` when the verdict could not be stored.
+        (nothing of it lives and nothing was written) and `VerdictNotStored`.
         """
         began = self._clock.monotonic()
         correlation_id = f"corr-{self._new_id()}"
@@ -285,12 +285,17 @@ class Executor:
     def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
         channels = channels_of(run.job.notify_channel)
-        for _ in range(VERDICT_ATTEMPTS - 1):
+        for _ in range(VERDICT_ATTEMPTS):
             try:
                 return self._ledger.finish(run.run_id, run.token, verdict, channels)
-            except DatabaseError:
+            except DatabaseError as error:
+                refusal = error
                 self._pause(run, VERDICT_PAUSE_SEC)
-        return self._ledger.finish(run.run_id, run.token, verdict, channels)
+        raise VerdictNotStored(
+            f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
+            hint=refusal.hint,
+            details={"status": str(verdict.status), "database_error": refusal.as_dict()},
+        ) from refusal
 
 
 def channels_of(notify_channel: str) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def _run(argv: list[str], clock: SystemClock) -> int:
         from commands import run
     except ModuleNotFoundError as error:
         return _without_libraries(error)
-    return run(argv, clock)
+    return run(argv, clock, ROOT)
 
 
 def _say(text: str) -> int:

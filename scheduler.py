@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from boundary import failure_of, guarded
-from errors import CronError, JobNotFound, LeaseLost
+from errors import CronError, JobNotFound, LeaseLost, VerdictNotStored
 from executor import Executor, ceiling_sec, channels_of
 from models import ClaimedRun, Clock, Failure, Job, JobState, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
@@ -139,8 +139,8 @@ class Scheduler:
 
     def _requeue(self, queue: list[tuple[str, str]], job_id: str, now: datetime) -> None:
         """With `catch_up` `all` the job's next slot may be due already."""
-        cursor = self._store.definitions.due_cursor(job_id, now)
-        if cursor is not None:
+        cursor = guarded(lambda: self._store.definitions.due_cursor(job_id, now))
+        if isinstance(cursor, str):
             heapq.heappush(queue, (cursor, job_id))
 
     def _claim_or_report(
@@ -240,6 +240,9 @@ class Scheduler:
     def _give_up(self, store: Store, run: ClaimedRun, failure: Failure) -> dict[str, object]:
         error = failure.as_dict()
         told: dict[str, object] = {"job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0, "error": error}
+        if failure.code == VerdictNotStored.code:
+            # The run may have succeeded: no other verdict takes its place. The row is settled as interrupted later.
+            return {"status": "error", **told}
         verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
         try:
             store.runs.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))

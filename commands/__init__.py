@@ -80,13 +80,16 @@ def cli() -> None:
     """Holds the commands."""
 
 
-def run(argv: list[str], clock: Clock) -> int:
-    """Runs one command line and returns its exit code. Every error ends as one JSON object."""
+def run(argv: list[str], clock: Clock, root: str) -> int:
+    """Runs one command line and returns its exit code. Every error ends as one JSON object.
+
+    `root` is the folder that holds main.py, links resolved.
+    """
     from settings import main_folder
     from wiring import App
 
     try:
-        app = App(clock, os.environ, str(main_folder()))
+        app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
         sys.stderr.write(f"{error.message}\n")

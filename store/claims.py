@@ -149,7 +149,7 @@ class Claims:
             token=os.urandom(16).hex(),
             started_at=terms.now,
             scheduled_for=slot,
-            next_run_at=plan.following if plan is not None else state.next_run_at,
+            next_run_at=plan.following if plan is not None else _ahead(state.next_run_at, terms.now),
             missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
         )
         inserted = self._db.insert_new(
@@ -203,3 +203,8 @@ class Claims:
             payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
             self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
         return row
+
+
+def _ahead(cursor: datetime | None, now: datetime) -> datetime | None:
+    """The next slot of a job that is run by hand: an overdue one is no reason against a retry."""
+    return cursor if cursor is not None and cursor > now else None

@@ -170,19 +170,18 @@ class Definitions:
 def job_state(row: Row) -> JobState:
     """A row of `active` as the rooms know it. Raises `DefinitionUnreadable`."""
     cursor = row["next_run_at"]
-    job = job_from_json(row["definition_json"])
     try:
         return JobState(
-            job=job,
+            job=job_from_json(row["definition_json"]),
             timezone=row["timezone"],
             anchor=from_text(row["anchor_at"]),
             next_run_at=None if cursor is None else from_text(cursor),
             enabled=bool(row["enabled"]),
         )
-    except ValueError as error:
+    except (DefinitionUnreadable, ValueError) as error:
         raise DefinitionUnreadable(
             f"The stored job {row['job_id']} can't be read: {error}",
-            hint="Correct its next_run_at or anchor_at: UTC as 2026-02-25T20:00:00+00:00.",
+            hint="Its row was changed by hand. Change the job in .jobs.json in any way, and run sync-jobs.",
             details={"job_id": row["job_id"]},
         ) from error
 

@@ -169,7 +169,7 @@ _OTHERS = [
     *_each(_LOOKERS, "without the table jobs", "DATABASE_ERROR", ("no such table: jobs",), _dropped("jobs"), 1),
 ]
 _ROWS = [
-    Case(f"{words[0]!s}: {name}", words, "DATABASE_CORRUPT", ("backup",), 1, _rows(column, value))
+    Case(f"{words[0]!s}: {name}", words, "DEFINITION_UNREADABLE", ("backup",), 1, _rows(column, value))
     for name, column, value in (
         ("definition that is no JSON", "definition_json", "{"),
         ("definition that is no object", "definition_json", "[]"),

@@ -21,7 +21,6 @@ from typing import Any
 from unittest import mock
 
 import commands
-import idle
 from tests.workspace import FakeClock, Workspace
 
 Word = str | bytes
@@ -114,12 +113,10 @@ class Stage:
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with (
             mock.patch.dict(os.environ, environ, clear=True),
-            # The command line takes its root from where this module lies.
-            mock.patch.object(idle, "__file__", str(self.root / "idle.py")),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            code = commands.run([os.fsdecode(word) for word in words], self.clock)
+            code = commands.run([os.fsdecode(word) for word in words], self.clock, str(self.root))
         return Outcome(code, *(_written(stream) for stream in (out, err)))
 
     def process(self, *words: Word, env: Mapping[str, Word] | None = None, plain_user: bool = False) -> Outcome:

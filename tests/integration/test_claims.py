@@ -338,10 +338,6 @@ def test_slots_that_wait_to_be_caught_up_do_not_forbid_a_retry_of_the_one_before
     assert run.next_run_at == at("02-25 13:00")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the cursor of an overdue job lies in the past, so that no retry of a run by hand starts before it",
-)
 def test_a_run_by_hand_of_an_overdue_job_may_be_retried(bench: Bench) -> None:
     bench.add(cursor=at("02-24 09:00"))
     run = bench.manual()

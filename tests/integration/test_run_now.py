@@ -122,7 +122,6 @@ def test_an_edited_file_is_synced_first_and_a_broken_one_is_told(machine: Machin
     assert result["sync"]["error"]["code"] == "JOBS_FILE_INVALID"
 
 
-@pytest.mark.xfail(strict=True, reason="the refusal says nothing of the file that could not be synced")
 def test_a_new_job_in_a_broken_file_is_refused_with_what_is_wrong_with_the_file(
     machine: Machine, workspace: Workspace
 ) -> None:

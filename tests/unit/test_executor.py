@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from errors import DatabaseFull, DatabaseLocked, LeaseLost
+from errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
 from executor import Limits, channels_of
 from models import RunStatus, Trigger
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
@@ -258,7 +258,7 @@ def test_a_database_that_is_busy_once_does_not_change_how_a_run_ends(call: str) 
 
 def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_success() -> None:
     bench = make_bench(answered(), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 100_000}))
-    with pytest.raises(DatabaseFull):
+    with pytest.raises(VerdictNotStored):
         bench.run(make_run())
     assert bench.ledger.verdicts == []
     assert len(bench.ledger.named("finish")) < 100, "it gives up: the row is settled when its lease is over"
