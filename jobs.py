@@ -70,9 +70,9 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
     """
     import hashlib
 
-    from jobfile import checker, strict_json, words
+    from jobfile import checker, reading, words
 
-    root, doubled = strict_json.load(data, name)
+    root, doubled = reading.load(data, name)
     faults = words.Faults()
     jobs, warnings = checker.check_all(root, doubled, faults, check_schedule)
     if faults.count:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ScheduleError, TimezoneError
-from jobfile.strict_json import Doubled
+from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest
 from models import Job
 
