@@ -382,8 +382,10 @@ def stop_on_signals() -> Iterator[Stop]:
     # Inherited as ignored, it would hide the exit codes of what we start.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stop = Stop()
-    # What whoever started us wants ignored (nohup) stays ignored.
-    names = [name for name in STOP_SIGNALS if signal.getsignal(name) is not signal.SIG_IGN]
+    # A closed terminal that nohup wants ignored stays ignored. SIGINT does not: a script's `&` ignores it for all that
+    # it starts, and who sends it then means the run.
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    names = [name for name in STOP_SIGNALS if not (nohup and name is signal.SIGHUP)]
     old = {name: signal.signal(name, lambda number, _: stop.set(signal.Signals(number).name)) for name in names}
     try:
         yield stop

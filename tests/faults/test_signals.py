@@ -100,6 +100,19 @@ def test_nohup_keeps_its_promise(workspace: Workspace) -> None:
     assert [row["status"] for row in workspace.runs()] == ["ok"]
 
 
+def test_an_interrupt_ends_a_run_that_a_script_has_put_into_the_background(workspace: Workspace) -> None:
+    prepare(workspace, shell(GATED))
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, str(workspace.root / "main.py"), "run-now"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with ended(subprocess.Popen([*command, "job-0"], env=workspace.environ, cwd="/", **pipes)) as process:  # type: ignore[call-overload]
+        run = wait_for_run(workspace)
+        with killed(gated_pid(workspace, run["run_id"])):
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [row["status"] for row in workspace.runs()] == ["cancelled"]
+
+
 @pytest.mark.parametrize("library", ["", "_sqlite3", "_queue", "_posixsubprocess"], ids=lambda name: name or "at once")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_at_any_moment_of_the_start_leaves_no_run_behind(
