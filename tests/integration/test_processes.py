@@ -217,8 +217,8 @@ def test_processes_of_other_runs_with_similar_names_and_other_variables_are_left
 
 
 def test_a_run_whose_starter_is_gone_is_found_and_swept_by_its_mark(start: Starter, run_id: str) -> None:
-    # A session of its own, as `processes.start` gives one: where the tests themselves run as guests of a container, their
-    # session has its leader outside and reads 0, and a family never has that.
+    # A session of its own, as `processes.start` gives one: where the tests run as guests of a container, their session
+    # has its leader outside and reads 0, and a family never has that.
     starter = subprocess.Popen(
         [sys.executable, "-ISc", TELL + FAMILY],
         cwd=start.folder,

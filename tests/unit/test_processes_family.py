@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import processes
 from models import ProcessId
 from process_table import Row, identify, is_alive
@@ -14,7 +16,13 @@ from process_table import Row, identify, is_alive
 RUN = "daily-20260225T200000"
 MARK = ("PURUTO_CRON_RUN_ID", RUN)
 MARKED = f"PATH=/bin\0PURUTO_CRON_RUN_ID={RUN}\0LANG=C\0".encode()
-ME = os.getpid()
+ME = 77
+
+
+@pytest.fixture(autouse=True)
+def our_pid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real one may be any of the made-up ones, in a container even 1."""
+    monkeypatch.setattr(os, "getpid", lambda: ME)
 
 
 class Clock:
