@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: "PCRN": tells our files from other SQLite files.
 APPLICATION_ID = 0x5043524E
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5000
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")
@@ -130,7 +130,7 @@ class Database:
     """One connection to one file, for one thread.
 
     Opening raises `DatabaseMissing`, `DatabaseUnreadable`, `DatabaseCorrupt`, `DatabaseNotOurs`, `DatabaseNewer`,
-    `DatabaseReadOnly` or `DatabaseLocked`. A database of an older schema is migrated when opened for writing.
+    `DatabaseReadOnly` or `DatabaseLocked`. A database of an older schema is migrated first.
     """
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
@@ -138,7 +138,11 @@ class Database:
         self.connection = _connect(path, "ro" if read_only else "rw")
         try:
             version = self._check_version()
-            if version < SCHEMA_VERSION and not read_only:
+            if version < SCHEMA_VERSION and read_only:
+                # What we ask names columns of the present schema, and the first command after an update may be a
+                # reading one.
+                Database(path).close()
+            elif version < SCHEMA_VERSION:
                 self._migrate_from(version)
         except BaseException:
             self.connection.close()

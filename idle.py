@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 WATCHED = (
     "DB_PATH",
     "PURUTO_CRON_AUTO_SYNC",
+    "PURUTO_CRON_EVENTS_MB",
+    "PURUTO_CRON_KEEP_DAYS",
+    "PURUTO_CRON_KEEP_OUTPUT_MB",
+    "PURUTO_CRON_KEEP_RUNS",
     "PURUTO_CRON_KILL_GRACE_SECONDS",
     "PURUTO_CRON_LEASE_SECONDS",
     "PURUTO_CRON_MAX_RUNNING",
+    "PURUTO_CRON_REDACT",
     "PURUTO_CRON_STALE_SECONDS",
     "PURUTO_CRON_TIMEZONE",
     "PURUTO_DATA_PATH",
@@ -42,10 +47,11 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _FAR_SEC = 3_600
 
 
-def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime) -> str | None:
+def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime, monotonic: float) -> str | None:
     """What an idle tick prints (its time is left), or None when the whole tick has to look.
 
-    `options` are the words behind `tick`; `now` is UTC. Never raises for a state of the files: None says it all.
+    `options` are the words behind `tick`; `now` is UTC, `monotonic` in seconds. Never raises for a state of the files:
+    None says it all.
     """
     if list(options) not in ([], ["--quiet"]):
         return None
@@ -55,7 +61,7 @@ def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: dat
     if db_path is None or not _PLAIN.issuperset(host) or last_tick_text(db_path) > text:
         return None
     try:
-        if not _nothing_to_do(db_path, fingerprint(root, environ), text, now):
+        if not _nothing_to_do(db_path, fingerprint(root, environ), text, now, monotonic):
             return None
         leave_time(db_path, text)
     except (CronError, OSError):
@@ -70,13 +76,13 @@ _IDLE = (
 )
 
 
-def _nothing_to_do(db_path: str, seen: str, text: str, now: datetime) -> bool:
+def _nothing_to_do(db_path: str, seen: str, text: str, now: datetime, monotonic: float) -> bool:
     from datetime import timedelta
 
     far = (now + timedelta(seconds=_FAR_SEC)).replace(microsecond=0).isoformat()
     db = Database(db_path)
     try:
-        return nothing_to_do(db, seen, text, far)
+        return nothing_to_do(db, seen, text, far, monotonic)
     finally:
         db.close()
 

@@ -31,7 +31,7 @@ def _idle_tick(argv: list[str], clock: SystemClock) -> int | None:
         return None
     import idle
 
-    text = idle.look(ROOT, os.environ, argv[1:], clock.now())
+    text = idle.look(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
     return None if text is None else _say(text)
 
 

@@ -59,6 +59,8 @@ class Trigger(enum.StrEnum):
     SCHEDULE = "schedule"
     CATCH_UP = "catch_up"
     MANUAL = "manual"
+    RETRY = "retry"
+    """It makes up for an interrupted run, because the job says `retry_interrupted`."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ class Job:
 
     catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
     """With `catch_up` `all`: at most this many of the newest slots are run, older ones are missed."""
+
+    retry_interrupted: bool = False
+    """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
 
     max_lateness_sec: Annotated[int, Ge(1), Le(31_536_000)] | None = None
     """A slot older than this is missed, whatever `catch_up` says. Null: no limit (120 for `catch_up` `none`)."""

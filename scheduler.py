@@ -197,7 +197,8 @@ class Scheduler:
     def _claim_terms(self, job: Job, at: datetime) -> ClaimTerms:
         ceiling = ceiling_sec(job.timeout_sec, job.max_retries, job.retry_backoff_sec, self._terms.kill_grace_sec)
         lease = timedelta(seconds=self._terms.lease_sec)
-        return ClaimTerms(now=at, lease_until=at + lease, ceiling=at + lease + timedelta(seconds=ceiling))
+        patience = self._clock.monotonic() + self._terms.lease_sec + ceiling
+        return ClaimTerms(now=at, lease_until=at + lease, ceiling=patience)
 
     def _start(self, run: ClaimedRun, finished: SimpleQueue[tuple[str, dict[str, object]]]) -> None:
         def work() -> None:

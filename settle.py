@@ -39,7 +39,7 @@ class Running(Protocol):
     @property
     def lease_expires_at(self) -> str: ...
     @property
-    def ceiling_at(self) -> str: ...
+    def ceiling(self) -> float | None: ...
     @property
     def started_at(self) -> str: ...
     @property
@@ -70,12 +70,14 @@ class Settled:
     suspects: frozenset[str]
 
 
-def health(run: Running, now: datetime, lease_sec: int, *, owner_alive: bool) -> Health:
-    """Whether a running row is to be settled. Source: DESIGN "The life of a slot", PAINS 11 and 12."""
-    if run.ceiling_at and run.ceiling_at <= utc_text(now):
-        return Health.TOO_OLD if owner_alive else Health.DEAD
+def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, owner_alive: bool) -> Health:
+    """Whether a running row is to be settled. Source: DESIGN "The life of a slot", PAINS 11 and 12.
+
+    `monotonic` is the machine's, in seconds; only a living owner, so one of this boot, is measured by it. A lease that
+    is over says nothing of a living owner: the machine slept, or its clock jumped, and it is about to renew.
+    """
     if owner_alive:
-        return Health.ALIVE
+        return Health.TOO_OLD if run.ceiling is not None and run.ceiling <= monotonic else Health.ALIVE
     latest = utc_text(now + timedelta(seconds=lease_sec + LEASE_SLACK_SEC))
     over = run.lease_expires_at <= utc_text(now) or run.lease_expires_at > latest
     return Health.DEAD if over else Health.SUSPECT
@@ -117,7 +119,8 @@ class Settler:
         return Settled(tuple(ended), frozenset(suspects))
 
     def _look(self, run: Running) -> Health | dict[str, object] | None:
-        state = health(run, self._clock.now(), self._lease_sec, owner_alive=self._is_alive(run.owner))
+        alive = self._is_alive(run.owner)
+        state = health(run, self._clock.now(), self._clock.monotonic(), self._lease_sec, owner_alive=alive)
         return state if state in (Health.ALIVE, Health.SUSPECT) else self._end(run, state)
 
     def _end(self, run: Running, state: Health) -> dict[str, object] | None:

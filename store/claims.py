@@ -46,11 +46,14 @@ class Owner:
 
 @dataclass(frozen=True)
 class ClaimTerms:
-    """Under which terms a run is claimed: the instant, its lease's end, and the end of every patience."""
+    """Under which terms a run is claimed: the instant, its lease's end, and the end of every patience.
+
+    `ceiling` is in seconds of the machine's monotonic clock: neither a clock that jumps nor a sleep uses it up.
+    """
 
     now: datetime
     lease_until: datetime
-    ceiling: datetime
+    ceiling: float
 
 
 class Claims:
@@ -154,7 +157,7 @@ class Claims:
         )
         inserted = self._db.insert_new(
             "INSERT INTO runs (run_id, job_id, started_at, status, target, scheduled_for, trigger, slots, attempt,"
-            " lease_token, lease_owner, lease_expires_at, ceiling_at, owner_pid, owner_started, boot_id)"
+            " lease_token, lease_owner, lease_expires_at, ceiling_monotonic, owner_pid, owner_started, boot_id)"
             " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.run_id,
@@ -167,7 +170,7 @@ class Claims:
                 run.token,
                 owner.name,
                 utc_text(terms.lease_until),
-                utc_text(terms.ceiling),
+                terms.ceiling,
                 owner.process.pid,
                 owner.process.started,
                 owner.process.boot_id,

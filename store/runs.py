@@ -22,7 +22,7 @@ class RunningRun:
     token: str
     lease_owner: str
     lease_expires_at: str
-    ceiling_at: str
+    ceiling: float | None
     started_at: str
     attempt: int
     owner: ProcessId
@@ -182,7 +182,7 @@ def _running(row: Row) -> RunningRun:
         token=row["lease_token"] or "",
         lease_owner=row["lease_owner"] or "",
         lease_expires_at=row["lease_expires_at"] or "",
-        ceiling_at=row["ceiling_at"] or "",
+        ceiling=row["ceiling_monotonic"],
         started_at=row["started_at"],
         attempt=row["attempt"],
         owner=_process(row["owner_pid"], row["owner_started"], row["boot_id"]) or ProcessId(0, "", ""),

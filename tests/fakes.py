@@ -242,7 +242,7 @@ class RunningRow:
     token: str = "token-of-theirs"
     lease_owner: str = "host:99"
     lease_expires_at: str = "2026-02-25T12:02:00+00:00"
-    ceiling_at: str = "2026-02-25T18:00:00+00:00"
+    ceiling: float | None = 22_600.0
     started_at: str = "2026-02-25T12:00:00+00:00"
     attempt: int = 2
     owner: ProcessId = OWNER

@@ -176,9 +176,9 @@ def _removed(stage: Stage) -> None:
 _THEN = "2026-02-25T20:00:00+00:00"
 _RUNNING = """
 INSERT INTO runs (run_id, job_id, started_at, status, target, trigger, lease_token, lease_owner, lease_expires_at,
-                  ceiling_at, owner_pid, owner_started, boot_id)
+                  ceiling_monotonic, owner_pid, owner_started, boot_id)
 VALUES ('backup-20260225T195900', 'backup', ?, 'running', 'puruto-data', 'manual', 'token', 'host:1',
-        '2999-01-01T00:00:00+00:00', '2999-01-01T00:00:00+00:00', ?, ?, ?)
+        '2999-01-01T00:00:00+00:00', 1e12, ?, ?, ?)
 """
 
 

@@ -154,7 +154,7 @@ def test_an_owner_that_hangs_past_every_ceiling_loses_its_run_and_writes_nothing
         pid = gated_pid(workspace, run["run_id"])
         tick.send_signal(signal.SIGSTOP)
         try:
-            change(workspace, ceiling_at=PAST)
+            change(workspace, ceiling_monotonic=1.0)
             (settled,) = workspace.json("tick")["settled"]
         finally:
             tick.send_signal(signal.SIGCONT)

@@ -50,7 +50,7 @@ class Bench:
 
     @property
     def terms(self) -> ClaimTerms:
-        return ClaimTerms(self.now, self.now + timedelta(seconds=120), self.now + timedelta(hours=5))
+        return ClaimTerms(self.now, self.now + timedelta(seconds=120), 19_000.0)
 
     def plan(self, state: JobState) -> Plan:
         return plan(state, self.now, schedules)
@@ -117,8 +117,10 @@ def test_a_claim_makes_the_row_moves_the_cursor_and_mirrors_the_lease(bench: Ben
         "finished_at": None, "status": "running", "result_json": None, "error_json": None, "target": "puruto-target",
         "scheduled_for": "2026-02-25T12:00:00+00:00", "trigger": "schedule", "attempt": 1, "slots": 1, "waiting": 0,
         "lease_token": run.token, "lease_owner": "host:1", "lease_expires_at": "2026-02-25T12:02:00+00:00",
-        "ceiling_at": "2026-02-25T17:00:00+00:00", "owner_pid": 1, "owner_started": "then", "boot_id": "boot",
+        "ceiling_monotonic": 19_000.0, "owner_pid": 1, "owner_started": "then", "boot_id": "boot",
         "child_pid": None, "child_started": None, "exit_code": None, "duration_ms": None, "output_dir": None,
+        "output_bytes": None, "retry_of": None, "retry_due": 0,
+        "cancel_requested_at": None, "cancel_requested_by": None,
     }  # fmt: skip
     assert (missed["status"], missed["slots"], missed["run_id"]) == ("missed", 1, "report-20260225T120000-2")
     job = bench.job()

@@ -1,4 +1,5 @@
-"""Schema changes: a file a version, all in one transaction, after a copy. Tried with a second version made here."""
+"""Schema changes: a file a version, all in one transaction, after a copy. Tried with a next version made here,
+and on databases of the earlier versions that are kept as fixtures."""
 
 from __future__ import annotations
 
@@ -19,7 +20,12 @@ from store.migrations import migrate, scripts, statements
 from tests.support_rooms import as_nobody, public_folder, python
 from tests.workspace import PROJECT
 
-SECOND = """-- Schema 2; with a semicolon in a comment.
+#: The version of the program, and a made-up one that follows it.
+NOW = db.SCHEMA_VERSION
+NEXT = NOW + 1
+NEXT_FILE = f"{NEXT:04d}_next.sql"
+
+SCRIPT = """-- The next schema; with a semicolon in a comment.
 ALTER TABLE state ADD COLUMN note TEXT;
 CREATE TABLE extra (
     id INTEGER PRIMARY KEY, -- another; one
@@ -33,7 +39,7 @@ _MIGRATE = """
     import sys
     import db
     db.create(sys.argv[1])[0].close()
-    db.SQL_FOLDER, db.SCHEMA_VERSION = sys.argv[2], 2
+    db.SQL_FOLDER, db.SCHEMA_VERSION = sys.argv[2], db.SCHEMA_VERSION + 1
     db.Database(sys.argv[1]).close()
 """
 
@@ -42,7 +48,7 @@ _MIGRATE = """
 def _a_migration_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
     """SQLite's copying goes round for ever, deaf to signals, when it is done through a connection that is writing."""
     place = tmp_path_factory.mktemp("ends")
-    (place / "0002_second.sql").write_text(SECOND)
+    (place / NEXT_FILE).write_text(SCRIPT)
     child = python(_MIGRATE, str(place / "cron.db"), str(place))
     try:
         out, err = child.communicate(timeout=60)
@@ -55,18 +61,18 @@ def _a_migration_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of sql/ with a second version."""
+    """A copy of sql/ with a next version."""
     found = tmp_path / "sql"
     found.mkdir()
     for source in (PROJECT / "sql").glob("*.sql"):
         (found / source.name).write_text(source.read_text())
-    (found / "0002_second.sql").write_text(SECOND)
+    (found / NEXT_FILE).write_text(SCRIPT)
     return found
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A database of version 1 with something in it."""
+    """A database of the version before it with something in it."""
     path = tmp_path / "db" / "cron.db"
     opened, _ = create(str(path))
     opened.run("INSERT INTO state (key, value) VALUES ('a', 'b')")
@@ -75,12 +81,12 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def _second_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _next_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
 
 
-second_version = pytest.mark.usefixtures("_second_version")
+next_version = pytest.mark.usefixtures("_next_version")
 
 
 def _look(path: Path) -> tuple[int, list[tuple[Any, ...]], list[str]]:
@@ -102,40 +108,44 @@ def test_an_old_database_is_brought_up_when_it_is_opened_for_writing(
 ) -> None:
     before = _look(old)
     monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     Database(str(old)).close()
     version, state, names = _look(old)
-    assert version == 2
+    assert version == NEXT
     assert state == [("a", "b", "old; b")]
     assert "extra" in names
     (backup,) = _backups(old)
-    assert backup.name == "cron.db.v1.bak"
+    assert backup.name == f"cron.db.v{NOW}.bak"
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert _look(backup) == before
 
 
 def test_init_db_brings_an_old_database_up_too(old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     opened, fresh = create(str(old))
     opened.close()
     assert not fresh
-    assert _look(old)[0] == 2
+    assert _look(old)[0] == NEXT
 
 
-def test_reading_an_old_database_changes_nothing(old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_database_is_brought_up_by_a_reader_too(
+    old: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
-    Database(str(old), read_only=True).close()
-    assert _look(old)[0] == 1
-    assert _backups(old) == []
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
+    reader = Database(str(old), read_only=True)
+    assert reader.rows("SELECT note FROM state") != []
+    reader.close()
+    assert _look(old)[0] == NEXT
+    assert len(_backups(old)) == 1
 
 
 def test_a_fresh_schema_equals_a_migrated_one(
     old: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(folder))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     Database(str(old)).close()
     create(str(tmp_path / "fresh" / "cron.db"))[0].close()
     schemas = []
@@ -148,7 +158,7 @@ def test_a_fresh_schema_equals_a_migrated_one(
 @pytest.fixture
 def broken(folder: Path) -> Path:
     """The second version breaks off at its last statement."""
-    (folder / "0002_second.sql").write_text(SECOND + "INSERT INTO nothing VALUES (1);\n")
+    (folder / NEXT_FILE).write_text(SCRIPT + "INSERT INTO nothing VALUES (1);\n")
     return folder
 
 
@@ -157,7 +167,7 @@ def test_a_migration_that_breaks_off_leaves_the_old_schema_and_a_copy(
 ) -> None:
     before = _look(old)
     monkeypatch.setattr(db, "SQL_FOLDER", str(broken))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     with pytest.raises((DatabaseError, sqlite3.Error)):
         Database(str(old))
     assert _look(old) == before
@@ -168,7 +178,7 @@ def test_a_migration_that_breaks_off_is_an_error_of_ours(
     old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(broken))
-    monkeypatch.setattr(db, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     with pytest.raises(DatabaseError) as caught:
         Database(str(old))
     assert str(old) in caught.value.message
@@ -176,7 +186,7 @@ def test_a_migration_that_breaks_off_is_an_error_of_ours(
 
 @pytest.fixture
 def pair(old: Path) -> Iterator[tuple[Database, Database]]:
-    """Two processes that both found version 1."""
+    """Two processes that both found an old version."""
     both = Database(str(old)), Database(str(old))
     try:
         yield both
@@ -189,16 +199,16 @@ def test_of_two_that_find_an_old_database_one_migrates_it(
     pair: tuple[Database, Database], old: Path, folder: Path
 ) -> None:
     for one in pair:
-        migrate(one, 1, 2, str(folder))
-    assert _look(old)[:2] == (2, [("a", "b", "old; b")])
+        migrate(one, NOW, NEXT, str(folder))
+    assert _look(old)[:2] == (NEXT, [("a", "b", "old; b")])
 
 
 def test_the_copy_stays_one_of_the_old_database_when_two_find_it(
     pair: tuple[Database, Database], old: Path, folder: Path
 ) -> None:
     for one in pair:
-        migrate(one, 1, 2, str(folder))
-    assert _look(_backups(old)[0])[0] == 1
+        migrate(one, NOW, NEXT, str(folder))
+    assert _look(_backups(old)[0])[0] == NOW
 
 
 def test_a_copy_that_can_not_be_made_is_an_error_of_ours_and_nothing_changes(folder: Path) -> None:
@@ -213,10 +223,10 @@ def test_a_copy_that_can_not_be_made_is_an_error_of_ours_and_nothing_changes(fol
             database = Database(str(path))
             try:
                 with pytest.raises(DatabaseReadOnly):
-                    migrate(database, 1, 2, str(folder))
+                    migrate(database, NOW, NEXT, str(folder))
             finally:
                 database.close()
-        assert _look(path)[0] == 1
+        assert _look(path)[0] == NOW
 
 
 # --- the files ---
@@ -228,20 +238,20 @@ def test_the_shipped_migrations_have_no_gap_and_end_at_the_version_of_the_progra
 
 
 def test_a_gap_is_named(folder: Path) -> None:
-    (folder / "0004_fourth.sql").write_text("SELECT 1;")
-    assert [version for version, _ in scripts(str(folder), 0, 2)] == [1, 2]
-    with pytest.raises(CronError, match="0003"):
-        scripts(str(folder), 1, 4)
+    (folder / f"{NEXT + 2:04d}_later.sql").write_text("SELECT 1;")
+    assert [version for version, _ in scripts(str(folder), 0, NEXT)] == list(range(1, NEXT + 1))
+    with pytest.raises(CronError, match=f"{NEXT + 1:04d}"):
+        scripts(str(folder), 1, NEXT + 2)
 
 
 def test_a_script_is_cut_into_its_statements() -> None:
-    found = statements(SECOND)
+    found = statements(SCRIPT)
     assert len(found) == 3
     assert "'a;b'" in found[1]
     trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  UPDATE a SET b = 1;\n  UPDATE a SET c = 2;\nEND;\n"
     assert statements(trigger) == [trigger]
     assert statements("") == []
-    assert "".join(statements(SECOND)) == SECOND
+    assert "".join(statements(SCRIPT)) == SCRIPT
 
 
 def test_a_statement_without_its_semicolon_is_not_dropped_in_silence() -> None:

@@ -168,7 +168,7 @@ def test_a_plan_that_another_process_overtook_starts_nothing_and_moves_nothing(
         machine.tick()
         clock.advance(hours=1)
         machine.tick()
-        terms = ClaimTerms(clock.wall, clock.wall + timedelta(minutes=2), clock.wall + timedelta(days=1))
+        terms = ClaimTerms(clock.wall, clock.wall + timedelta(minutes=2), 90_000.0)
         owner = Owner("test:1", ProcessId(1, "", ""))
         claim = store.claims.claim(stale, decided, owner, terms, running=False, max_running=4, channels=("local",))
     assert (claim.outcome, claim.run) == (ClaimOutcome.CHANGED, None)
@@ -184,7 +184,7 @@ def test_a_slot_is_planned_anew_when_its_jobs_run_began_or_ended_meanwhile(
     machine.ready(shell(COUNT, schedule="0 * * * *"))
     clock.advance(hours=1)
     app = machine.app()
-    terms = ClaimTerms(clock.wall, clock.wall + timedelta(minutes=2), clock.wall + timedelta(days=1))
+    terms = ClaimTerms(clock.wall, clock.wall + timedelta(minutes=2), 90_000.0)
     owner = Owner("test:1", ProcessId(1, "", ""))
     with app.store() as store:
         if not seen:

@@ -208,4 +208,4 @@ def test_an_error_that_the_target_answers_is_retried_and_kept(
 
 def _terms(machine: Machine) -> tuple[Any, Any]:
     now = machine.clock.wall
-    return Owner("test:1", ProcessId(1, "", "")), ClaimTerms(now, now + timedelta(minutes=2), now + timedelta(days=1))
+    return Owner("test:1", ProcessId(1, "", "")), ClaimTerms(now, now + timedelta(minutes=2), 90_000.0)

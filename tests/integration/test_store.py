@@ -46,7 +46,7 @@ def _add(store: Store, *names: str, **fields: Any) -> None:
 
 def _terms(minutes: int = 0) -> ClaimTerms:
     now = NOON + timedelta(minutes=minutes)
-    return ClaimTerms(now, now + timedelta(seconds=120), now + timedelta(hours=5))
+    return ClaimTerms(now, now + timedelta(seconds=120), 19_000.0)
 
 
 def _run(store: Store, name: str, minutes: int, status: RunStatus = RunStatus.OK, **verdict: Any) -> ClaimedRun:
@@ -281,7 +281,7 @@ def full(store: Store) -> Store:
 
 
 def _what_a_tick_does(store: Store) -> None:
-    nothing_to_do(store.db, "seen", utc_text(NOON), utc_text(NOON + timedelta(hours=1)))
+    nothing_to_do(store.db, "seen", utc_text(NOON), utc_text(NOON + timedelta(hours=1)), 1000.0)
     store.runs.running()
     name = store.definitions.due(NOON)[0][1]
     state = store.definitions.load(name)
@@ -345,10 +345,10 @@ def test_the_test_above_would_see_a_pass_over_a_table(full: Store) -> None:
 def test_the_look_asks_only_indexes_that_hold_what_it_looks_for(full: Store) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
-    nothing_to_do(full.db, "seen", utc_text(NOON), utc_text(NOON))
+    nothing_to_do(full.db, "seen", utc_text(NOON), utc_text(NOON), 1000.0)
     full.db.connection.set_trace_callback(None)
     (sql,) = statements
     details = " ".join(row["detail"] for row in full.db.rows(f"EXPLAIN QUERY PLAN {sql}"))
-    for index in ("jobs_due", "deliveries_waiting", "runs_running"):
+    for index in ("jobs_due", "deliveries_waiting", "runs_running", "runs_retry_due"):
         assert index in details
     assert "TEMP B-TREE" not in details

@@ -77,7 +77,7 @@ class Bench:
         state = self.store.definitions.load(job_id)
         assert state is not None
         now = self.clock.now()
-        terms = ClaimTerms(now, now + timedelta(seconds=120), now + timedelta(hours=5))
+        terms = ClaimTerms(now, now + timedelta(seconds=120), 19_000.0)
         owner = Owner("host:1", ProcessId(1, "then", "boot"))
         self.store.claims.claim(
             state, plan(state, now, schedules), owner, terms, running=False, max_running=4, channels=()

@@ -30,7 +30,8 @@ ALLOWED: dict[str, str] = {
     "boundary": "errors models",
     "definition": "errors models",
     # what people write down
-    "settings": "errors",
+    "settings": "errors environment",
+    "environment": "errors",
     "jobs": "errors models jobfile",
     "jobfile": "errors models",
     "schedules": "errors timetable",
@@ -73,7 +74,7 @@ OWNERS: dict[str, str] = {
     "pydantic": "jobs jobfile",
     "pydantic_core": "jobs jobfile",
     "annotated_types": "models jobs jobfile",
-    "dotenv": "settings",
+    "dotenv": "environment",
     "psutil": "processes process_table",
     "subprocess": "processes process_table",
     "fcntl": "notifier",

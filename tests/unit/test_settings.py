@@ -104,6 +104,10 @@ def test_the_bounds_are_those_that_were_agreed() -> None:
         "max_running": (1, 1_000),
         "kill_grace_sec": (0, 600),
         "stale_after_sec": (60, 31_536_000),
+        "keep_runs": (1, 10_000_000),
+        "keep_days": (1, 36_500),
+        "keep_output_mb": (1, 1_000_000_000),
+        "events_mb": (1, 1_000_000),
     }
 
 

@@ -1,0 +1,1 @@
+"""What `settings.py` is made of: the variables, how their values are read, and `.env`. Nothing else imports it."""
