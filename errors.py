@@ -162,6 +162,18 @@ class RunNotFound(CronError):
     code = "RUN_NOT_FOUND"
 
 
+class RunNotRunning(CronError):
+    """The run has ended already, so there is nothing to cancel."""
+
+    code = "RUN_NOT_RUNNING"
+
+
+class UnlockRefused(CronError):
+    """The job's run is alive: `unlock` ends it only with --yes."""
+
+    code = "UNLOCK_NEEDS_YES"
+
+
 # --- database -----------------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CALLER = "puruto-cron"
 #: No wait between attempts is longer. Source: DESIGN "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
+#: How often a run looks whether somebody cancels it.
+CANCEL_POLL_SEC = 1.0
 #: How often a run that comes back from its backoff asks for a place when all are taken.
 PLACE_POLL_SEC = 1.0
 #: A verdict that the database refuses is offered again this often, with this pause (beside SQLite's own waiting).
@@ -47,6 +49,8 @@ class Ledger(Protocol):
     def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
 
     def renew(self, run: ClaimedRun, until: datetime) -> None: ...
+
+    def cancel_asked_by(self, run: ClaimedRun) -> str: ...
 
     def begin_wait(self, run: ClaimedRun) -> None: ...
 
@@ -91,7 +95,10 @@ def ceiling_sec(job_timeout: int, retries: int, backoff: int, grace: int) -> int
 
 
 class Executor:
-    """Sees claimed runs to their end. One for each thread: the ledger belongs to a thread."""
+    """Sees one claimed run to its end. `stop` is the run's own, below that of the process; it is closed at the end.
+
+    `pause` waits some seconds, whoever asks to stop.
+    """
 
     def __init__(
         self,
@@ -100,6 +107,7 @@ class Executor:
         invoke: Invoke,
         clock: Clock,
         stop: Stop,
+        pause: Callable[[float], object],
         limits: Limits,
         runs_folder: str,
         new_id: Callable[[], str],
@@ -109,10 +117,12 @@ class Executor:
         self._invoke = invoke
         self._clock = clock
         self._stop = stop
+        self._pause = pause
         self._limits = limits
         self._runs_folder = runs_folder
         self._new_id = new_id
         self._redactor = redactor
+        self._renew_at = clock.monotonic() + limits.lease_sec / 3
 
     def run(self, run: ClaimedRun) -> dict[str, object]:
         """Makes attempts until one succeeds or none is left, and writes the verdict.
@@ -120,6 +130,12 @@ class Executor:
         Returns what `run-now` prints, without `notification_paths`. Raises `LeaseLost` when the run is no longer ours
         (nothing of it lives and nothing was written) and `VerdictNotStored`.
         """
+        try:
+            return self._run(run)
+        finally:
+            self._stop.close()
+
+    def _run(self, run: ClaimedRun) -> dict[str, object]:
         began = self._clock.monotonic()
         correlation_id = f"corr-{self._new_id()}"
         attempt = 1
@@ -158,8 +174,8 @@ class Executor:
             invocation,
             stop=self._stop,
             on_start=lambda child: self._note_child(run, child, invocation.run_folder),
-            beat=lambda: self._renew(run),
-            beat_every=self._limits.lease_sec / 3,
+            beat=lambda: self._beat(run),
+            beat_every=self._beat_every(),
         )
 
     def _request(self, run: ClaimedRun, correlation_id: str) -> InvocationRequest:
@@ -179,6 +195,7 @@ class Executor:
                 "run_id": run.run_id,
                 "trigger": str(run.trigger),
                 "scheduled_for": None if run.scheduled_for is None else utc_text(run.scheduled_for),
+                **({"retry_of": run.retry_of} if run.retry_of else {}),
             },
         )
 
@@ -187,10 +204,20 @@ class Executor:
         with suppress(DatabaseError):
             self._ledger.note_child(run, child, folder)
 
-    def _renew(self, run: ClaimedRun) -> None:
+    def _beat_every(self) -> float:
+        return min(CANCEL_POLL_SEC, self._limits.lease_sec / 3)
+
+    def _beat(self, run: ClaimedRun) -> None:
+        """Looks whether somebody cancels the run, and renews its lease each third of its length."""
         # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
         with suppress(DatabaseError):
-            self._ledger.renew(run, self._clock.now() + timedelta(seconds=self._limits.lease_sec))
+            if who := self._ledger.cancel_asked_by(run):
+                self._stop.set(f"cancel ({who})")
+        if self._clock.monotonic() >= self._renew_at:
+            with suppress(DatabaseError):
+                self._ledger.renew(run, self._clock.now() + timedelta(seconds=self._limits.lease_sec))
+            # From now, not from when it was due: after a long sleep one renewal is enough.
+            self._renew_at = self._clock.monotonic() + self._limits.lease_sec / 3
 
     # --- between attempts ---
 
@@ -214,15 +241,18 @@ class Executor:
         with suppress(DatabaseError):
             self._ledger.begin_wait(run)
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
+        self._beat(run)
+        if self._stop.is_set():
+            return STOPPED
         while (left := until - self._clock.monotonic()) > 0:
-            if self._pause(run, left):
+            if self._wait(run, left):
                 return STOPPED
         # The wait may have been longer than it was meant to be: a machine that sleeps does not count it.
         if late := self._too_late(run, 0):
             return late
         patience = self._clock.monotonic() + LONGEST_BACKOFF_SEC
         while not self._place_taken(run, attempt + 1):
-            if self._pause(run, PLACE_POLL_SEC):
+            if self._wait(run, PLACE_POLL_SEC):
                 return STOPPED
             if self._too_late(run, 0) or self._clock.monotonic() > patience:
                 return "no place under the cap became free in time"
@@ -234,11 +264,11 @@ class Executor:
         except DatabaseError:
             return False
 
-    def _pause(self, run: ClaimedRun, seconds: float) -> bool:
-        stopped = self._stop.wait(min(seconds, self._limits.lease_sec / 3))
-        if not stopped:
-            self._renew(run)
-        return stopped
+    def _wait(self, run: ClaimedRun, seconds: float) -> bool:
+        """Waits at most `seconds`; whether somebody asked to stop."""
+        if not self._stop.wait(min(seconds, self._beat_every())):
+            self._beat(run)
+        return self._stop.is_set()
 
     # --- the verdict ---
 
@@ -268,6 +298,8 @@ class Executor:
             told = {"attempt": attempt, "result": result}
         if run.missed:
             told["missed_slots"] = run.missed
+        if run.retry_of:
+            told["retry_of"] = run.retry_of
         if outcome.survivors:
             told["survivors"] = list(outcome.survivors)
         verdict = Verdict(
@@ -290,7 +322,7 @@ class Executor:
                 return self._ledger.finish(run.run_id, run.token, verdict, channels)
             except DatabaseError as error:
                 refusal = error
-                self._pause(run, VERDICT_PAUSE_SEC)
+                self._pause(VERDICT_PAUSE_SEC)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,

@@ -294,6 +294,8 @@ class ClaimedRun:
     next_run_at: datetime | None
     """The job's next slot after the claim: no retry starts behind it."""
     missed: int = 0
+    retry_of: str = ""
+    """The interrupted run that this one makes up for; then `scheduled_for` is that run's slot."""
 
 
 @dataclass(frozen=True)
@@ -331,3 +333,5 @@ class Verdict:
     error: Mapping[str, object] | None = None
     exit_code: int | None = None
     event: Mapping[str, object] | None = None
+    retry: bool = False
+    """Whether the run is to be made up for by one more: an interrupted one of a job with `retry_interrupted`."""

@@ -31,10 +31,12 @@ _POLL_SEC = 0.05
 class Stop:
     """A request to stop, made by a signal handler or another thread, that a wait for something else can see.
 
-    It can't be taken back. `fileno()` is readable from then on, for as many waits as there are.
+    It can't be taken back. Its descriptors are readable from then on, for as many waits as there are. One with a
+    `parent` is asked also when that is: a run's own, below that of the whole process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Stop | None = None) -> None:
+        self._parent = parent
         self._reason: str | None = None
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
@@ -48,22 +50,22 @@ class Stop:
 
     def is_set(self) -> bool:
         """Whether anybody asked."""
-        return self._reason is not None
+        return self._reason is not None or (self._parent is not None and self._parent.is_set())
 
     def wait(self, seconds: float) -> bool:
         """Waits until somebody asks, at most `seconds` (and at most an hour); whether anybody asked."""
         if not self.is_set():
-            process_table.wait_readable([self._read], seconds)
+            process_table.wait_readable(self.descriptors(), seconds)
         return self.is_set()
 
     @property
     def reason(self) -> str:
         """Why, or "" as long as nobody asked."""
-        return self._reason or ""
+        return self._reason or (self._parent.reason if self._parent is not None else "")
 
-    def fileno(self) -> int:
-        """A descriptor to poll for reading; never read from it."""
-        return self._read
+    def descriptors(self) -> list[int]:
+        """What to poll for reading; never to be read from."""
+        return [self._read, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
         """Gives the descriptors back; nobody may wait for it any more."""
@@ -90,7 +92,7 @@ class Child:
         code = self.exit_code()
         if code is not None or timeout <= 0 or (stop is not None and stop.is_set()):
             return code
-        descriptors = [] if stop is None else [stop.fileno()]
+        descriptors = [] if stop is None else stop.descriptors()
         if self._pidfd is None:
             timeout = min(timeout, _POLL_SEC)
         else:

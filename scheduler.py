@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from boundary import failure_of, guarded
 from errors import CronError, JobNotFound, LeaseLost, VerdictNotStored
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 #: A claim whose plan was overtaken by another process is planned anew this often within one tick.
 REPLANS = 3
+
+
+class _Waiting(NamedTuple):
+    """A slot to be served, or an interrupted run to be made up for; `since` (UTC text) says which comes first."""
+
+    since: str
+    job_id: str
+    retry_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,18 +118,21 @@ class Scheduler:
         report.delivered = sum(delivery.delivered for delivery in self._notifier.deliver(self._store.events))
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
-        self._serve(due, now, settled.suspects, report)
+        retries = [_Waiting(*row) for row in self._store.runs.retries_due()]
+        # Both lists are sorted, and a sorted list is a heap.
+        queue = sorted([*(_Waiting(*row) for row in due), *retries])
+        self._serve(queue, now, settled.suspects, report)
         if report.written_off:
             # A gap is told in the tick that finds it; what runs have to tell, each delivers itself.
             self._notifier.deliver(self._store.events)
         return report
 
-    def _serve(self, queue: list[tuple[str, str]], now: datetime, suspects: frozenset[str], report: TickReport) -> None:
+    def _serve(self, queue: list[_Waiting], now: datetime, suspects: frozenset[str], report: TickReport) -> None:
         finished: SimpleQueue[tuple[str, dict[str, object]]] = SimpleQueue()
         active = 0
         while True:
             while queue and not self._stop.is_set():
-                claim = self._claim_or_report(queue[0][1], now, suspects, report)
+                claim = self._claim_or_report(queue[0], now, suspects, report)
                 if claim is ClaimOutcome.NO_PLACE:
                     break
                 heapq.heappop(queue)
@@ -135,25 +146,40 @@ class Scheduler:
             active -= 1
             report.results.append(result)
             self._requeue(queue, job_id, now)
-        report.left_due += [job_id for _, job_id in queue]
+        report.left_due += [waiting.job_id for waiting in queue]
 
-    def _requeue(self, queue: list[tuple[str, str]], job_id: str, now: datetime) -> None:
+    def _requeue(self, queue: list[_Waiting], job_id: str, now: datetime) -> None:
         """With `catch_up` `all` the job's next slot may be due already."""
         cursor = guarded(lambda: self._store.definitions.due_cursor(job_id, now))
         if isinstance(cursor, str):
-            heapq.heappush(queue, (cursor, job_id))
+            heapq.heappush(queue, _Waiting(cursor, job_id))
 
     def _claim_or_report(
-        self, job_id: str, now: datetime, suspects: frozenset[str], report: TickReport
+        self, waiting: _Waiting, now: datetime, suspects: frozenset[str], report: TickReport
     ) -> ClaimedRun | ClaimOutcome | None:
         """A run to start, `NO_PLACE`, or None when nothing is to be started; one bad job never stops the tick."""
-        found = guarded(lambda: self._try_claim(job_id, now, suspects, report))
+        job_id = waiting.job_id
+        if waiting.retry_of:
+            found = guarded(lambda: self._try_retry(waiting, report))
+        else:
+            found = guarded(lambda: self._try_claim(job_id, now, suspects, report))
         if not isinstance(found, Failure):
             return found
         report.problems.append({"job_id": job_id, "error": found.as_dict()})
         report.left_due.append(job_id)
         self._mark(job_id, found.as_dict())
         return None
+
+    def _try_retry(self, waiting: _Waiting, report: TickReport) -> ClaimedRun | ClaimOutcome | None:
+        state = self._store.definitions.load(waiting.job_id)
+        at = self._clock.now()
+        terms = self._claim_terms(state.job, at) if state is not None else ClaimTerms(at, at, 0)
+        claim = self._store.claims.claim_retry(
+            state, waiting.retry_of, self._owner, terms, max_running=self._terms.max_running
+        )
+        if claim.outcome is ClaimOutcome.RUNNING:
+            report.left_due.append(waiting.job_id)
+        return ClaimOutcome.NO_PLACE if claim.outcome is ClaimOutcome.NO_PLACE else claim.run
 
     def _mark(self, job_id: str, failure: dict[str, object]) -> None:
         try:

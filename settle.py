@@ -1,9 +1,14 @@
-"""Settles runs whose scheduler died: ends what is left of them, and writes `interrupted` with what was known."""
+"""Ends runs from outside: those whose scheduler died or hangs, and those that a person cancels or frees by hand.
+
+First their processes are ended, then the row is written with what was known: a crash between the two leaves the row,
+by which they are found again.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,6 +17,8 @@ from boundary import guarded
 from errors import LeaseLost
 from models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
 
+#: Runs whose processes are ended at the same time: each may take its grace.
+ENDED_AT_ONCE = 8
 #: A lease that ends this much later than a new one would is no lease of now: the clock was wrong when it was taken.
 LEASE_SLACK_SEC = 60
 
@@ -63,6 +70,19 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True)
+class End:
+    """How a run is ended from outside: the verdict's status, its code, and why, as the end of a sentence.
+
+    With `retry` the run is made up for by one more, if its job wants that.
+    """
+
+    status: RunStatus
+    code: str
+    why: str
+    retry: bool = False
+
+
+@dataclass(frozen=True)
 class Settled:
     """What one round did: the rows it ended, and the jobs whose owner is gone but whose lease is not over."""
 
@@ -84,7 +104,7 @@ def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, own
 
 
 class Settler:
-    """Looks at every running row once."""
+    """Looks at running rows, and ends those that are to be ended."""
 
     def __init__(
         self,
@@ -93,13 +113,18 @@ class Settler:
         clock: Clock,
         is_alive: Callable[[ProcessId], bool],
         end_leftovers: Callable[[str, ProcessId | None], int],
+        last_output: Callable[[Any], Mapping[str, object]],
+        wants_retry: Callable[[Any], bool],
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
+        """`last_output` gives what a run printed last, safe to be told; `wants_retry` whether its job asks for one."""
         self._ledger = ledger
         self._clock = clock
         self._is_alive = is_alive
         self._end_leftovers = end_leftovers
+        self._last_output = last_output
+        self._wants_retry = wants_retry
         self._channels_of = channels_of
         self._lease_sec = lease_sec
 
@@ -108,39 +133,87 @@ class Settler:
 
         A row that can't be settled is left for the next tick and hurts no other.
         """
-        ended: list[dict[str, object]] = []
         suspects: set[str] = set()
+        dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
-            found = guarded(lambda run=run: self._look(run))  # type: ignore[misc]
-            if found is Health.SUSPECT or isinstance(found, Failure):
+            state = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
+            if state is Health.SUSPECT or isinstance(state, Failure):
                 suspects.add(run.job_id)
-            elif isinstance(found, dict):
+            elif state is not Health.ALIVE:
+                dead.append((run, _interruption(run, state)))
+        ended: list[dict[str, object]] = []
+        for (run, end), killed in zip(dead, self._end_all(dead), strict=True):
+            found = self._write_or_fail(run, end, killed)
+            if isinstance(found, Failure):
+                suspects.add(run.job_id)
+            elif found is not None:
                 ended.append(found)
         return Settled(tuple(ended), frozenset(suspects))
 
-    def _look(self, run: Running) -> Health | dict[str, object] | None:
+    def health(self, run: Running) -> Health:
+        """What a running row deserves now."""
         alive = self._is_alive(run.owner)
-        state = health(run, self._clock.now(), self._clock.monotonic(), self._lease_sec, owner_alive=alive)
-        return state if state in (Health.ALIVE, Health.SUSPECT) else self._end(run, state)
+        return health(run, self._clock.now(), self._clock.monotonic(), self._lease_sec, owner_alive=alive)
 
-    def _end(self, run: Running, state: Health) -> dict[str, object] | None:
-        # First the processes, then the row: a crash between the two leaves the row for the next tick to find them by.
-        killed = self._end_leftovers(run.run_id, run.child)
+    def end(self, run: Running, end: End) -> dict[str, object] | None:
+        """Ends one run; what was told of it, or None when it had ended meanwhile."""
+        return self._write(run, end, self._end_leftovers(run.run_id, run.child))
+
+    def _end_all(self, dead: Sequence[tuple[Running, End]]) -> list[int | Failure]:
+        """Ends the processes of all, several at the same time; how many there were of each."""
+
+        def one(run: Running) -> int | Failure:
+            return guarded(lambda: self._end_leftovers(run.run_id, run.child))
+
+        if len(dead) < 2:
+            return [one(run) for run, _ in dead]
+        with ThreadPoolExecutor(ENDED_AT_ONCE) as pool:
+            return list(pool.map(one, [run for run, _ in dead]))
+
+    def _write_or_fail(self, run: Running, end: End, killed: int | Failure) -> dict[str, object] | Failure | None:
+        return killed if isinstance(killed, Failure) else guarded(lambda: self._write(run, end, killed))
+
+    def _write(self, run: Running, end: End, killed: int) -> dict[str, object] | None:
         now = self._clock.now()
-        error = _interrupted(run, state, killed)
+        retry = end.retry and self._wants_retry(run)
+        error = self._error(run, end, killed, retry=retry)
         ids: dict[str, object] = {"job_id": run.job_id, "run_id": run.run_id}
         verdict = Verdict(
-            status=RunStatus.INTERRUPTED,
+            status=end.status,
             finished_at=now,
             duration_ms=_lived_ms(run.started_at, now),
             error=error,
             event={**ids, "attempts": run.attempt, "error": error},
+            retry=retry,
         )
         try:
             self._ledger.finish(run.run_id, run.token, verdict, self._channels_of(run.notify_channel))
         except LeaseLost:
             return None
         return {**ids, "error": error}
+
+    def _error(self, run: Running, end: End, killed: int, *, retry: bool) -> dict[str, object]:
+        details: dict[str, object] = {
+            "attempt": run.attempt,
+            "lease_owner": run.lease_owner,
+            "lease_expires_at": run.lease_expires_at,
+            "child_pid": run.child.pid if run.child else None,
+            "processes_ended": killed,
+            "output_dir": run.output_dir or None,
+            **self._last_output(run),
+        }
+        if end.retry:
+            details["retry"] = retry
+        verb = "interrupted" if end.status is RunStatus.INTERRUPTED else "ended"
+        return Failure(end.code, f"The run {run.run_id} was {verb}: {end.why}", details).as_dict()
+
+
+def _interruption(run: Running, state: Health) -> End:
+    if state is Health.TOO_OLD:
+        why = f"its scheduler {run.lease_owner} hangs: the run is older than its attempts and waits can take"
+    else:
+        why = f"its scheduler {run.lease_owner} is gone"
+    return End(RunStatus.INTERRUPTED, "INTERRUPTED", why, retry=True)
 
 
 def _lived_ms(started_at: str, now: datetime) -> int:
@@ -149,19 +222,3 @@ def _lived_ms(started_at: str, now: datetime) -> int:
         return max(0, round((now - from_text(started_at)).total_seconds() * 1000))
     except ValueError:
         return 0
-
-
-def _interrupted(run: Running, state: Health, killed: int) -> dict[str, object]:
-    if state is Health.TOO_OLD:
-        why = f"its scheduler {run.lease_owner} hangs: the run is older than its attempts and waits can take"
-    else:
-        why = f"its scheduler {run.lease_owner} is gone"
-    details: dict[str, object] = {
-        "attempt": run.attempt,
-        "lease_owner": run.lease_owner,
-        "lease_expires_at": run.lease_expires_at,
-        "child_pid": run.child.pid if run.child else None,
-        "processes_ended": killed,
-        "output_dir": run.output_dir or None,
-    }
-    return Failure("INTERRUPTED", f"The run {run.run_id} was interrupted: {why}", details).as_dict()

@@ -6,7 +6,6 @@ A room is imported when it is asked for.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,27 +16,28 @@ from typing import TYPE_CHECKING
 
 import idle
 from boundary import guarded
-from errors import CronError, SettingsError, TimezoneError
-from models import ClaimedRun, Clock, Failure, from_text, utc_text
+from errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
+from instants import Schedules, show_instant
+from models import ClaimedRun, Clock, Failure, Job, from_text, utc_text
 from settings import Settings, load
 from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from control import Control
     from executor import Executor
     from invoker import Invoker
     from notifier import Notifier
-    from planner import DueSlots
     from processes import Stop
     from redact import Redactor
     from scheduler import Scheduler
     from settle import Settler
     from store.bundle import Store
     from store.claims import Owner
+    from store.runs import RunningRun
     from sync import Sync, SyncReport
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
 LAST_SYNC = "last_sync_at"
@@ -79,9 +79,9 @@ class App:
         return machine_timezone(self.environ.get("TZ", ""))
 
     @cached_property
-    def calendar(self) -> _Schedules:
+    def calendar(self) -> Schedules:
         """`schedules` as the planner knows it."""
-        return _Schedules()
+        return Schedules()
 
     def open_store(self, *, read_only: bool = False) -> Store:
         """A connection of its own; the caller closes it."""
@@ -140,13 +140,15 @@ class App:
     def make_executor(self, store: Store, stop: Stop) -> Executor:
         """An executor over a thread's own store."""
         from executor import Executor, Limits
+        from processes import Stop
 
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
             invoke=self.invoker().invoke,
             clock=self.clock,
-            stop=stop,
+            stop=Stop(stop),
+            pause=threading.Event().wait,
             limits=Limits(
                 lease_sec=self.settings.lease_sec,
                 max_running=self.settings.max_running,
@@ -159,9 +161,12 @@ class App:
         )
 
     def _redactor(self, run: ClaimedRun) -> Redactor:
+        return self._redactor_of(run.job)
+
+    def _redactor_of(self, job: Job | None) -> Redactor:
         from redact import Redactor
 
-        return Redactor(self.settings.variables.get(name, "") for name in run.job.allow_env)
+        return Redactor(self.settings.variables.get(name, "") for name in (job.allow_env if job else ()))
 
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
@@ -176,8 +181,32 @@ class App:
             end_leftovers=lambda run_id, child: len(
                 sweep((MARK, run_id), self.settings.kill_grace_sec, self.clock, root=child).pids
             ),
+            last_output=lambda run: self._last_output(store, run),
+            wants_retry=lambda run: _wants_retry(store, run),
             channels_of=channels_of,
             lease_sec=self.settings.lease_sec,
+        )
+
+    def _last_output(self, store: Store, run: RunningRun) -> dict[str, object]:
+        """The end of what an interrupted run's last attempt printed, as far as there is anything."""
+        from runners.base import read_tail
+
+        folder = Path(run.output_dir) if run.output_dir else self.settings.runs_folder / run.job_id / run.run_id
+        tails = {name: read_tail(folder / f"attempt-{run.attempt}.{name}") for name in ("stdout", "stderr")}
+        return self._redactor_of(_job_of(store, run))({name: tail for name, tail in tails.items() if tail})
+
+    def control(self, store: Store) -> Control:
+        """Cancels and frees from outside."""
+        from control import Control
+
+        return Control(
+            ledger=store.runs,
+            jobs=store.definitions,
+            settler=self.settler(store),
+            clock=self.clock,
+            pause=threading.Event().wait,
+            me=self._owner().name,
+            kill_grace_sec=self.settings.kill_grace_sec,
         )
 
     def scheduler(self, store: Store, stop: Stop) -> Scheduler:
@@ -329,67 +358,24 @@ class App:
         ]
 
 
+def _job_of(store: Store, run: RunningRun) -> Job | None:
+    """The job's present definition; None when it is gone or can't be read."""
+    try:
+        state = store.definitions.load(run.job_id)
+    except DefinitionUnreadable:
+        return None
+    return None if state is None else state.job
+
+
+def _wants_retry(store: Store, run: RunningRun) -> bool:
+    """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down."""
+    job = _job_of(store, run)
+    return job is not None and job.retry_interrupted and not run.retry_of
+
+
 def _instant(text: str) -> datetime | None:
     """What a stored text says; None when it is empty, or damaged."""
     try:
         return from_text(text) if text else None
     except ValueError:
         return None
-
-
-class _Schedules:
-    """`schedules`, imported when first asked: most commands never need it."""
-
-    def next_fire(
-        self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
-    ) -> datetime | None:
-        from schedules import next_fire
-
-        return next_fire(schedule, timezone, after, anchor=anchor)
-
-    def due_slots(
-        self,
-        schedule: str,
-        timezone: str,
-        after: datetime,
-        until: datetime,
-        *,
-        anchor: datetime | None = None,
-        keep: int = 1,
-    ) -> DueSlots:
-        from schedules import due_slots
-
-        return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
-
-
-def show_instant(instant: datetime, zone: str) -> dict[str, str]:
-    """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""
-    from zoneinfo import ZoneInfo
-
-    try:
-        local = instant.astimezone(ZoneInfo(zone))
-    except OverflowError:
-        # In the last hours of the year 9999 there is no later date to show.
-        local = instant
-    return {"utc": utc_text(instant), "local": local.replace(microsecond=0).isoformat()}
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """A stop flag that Ctrl-C, TERM and a closed terminal set, so that running jobs end in order."""
-    from processes import Stop
-
-    # Inherited as ignored, it would hide the exit codes of what we start.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    stop = Stop()
-    # A closed terminal that nohup wants ignored stays ignored. SIGINT does not: a script's `&` ignores it for all that
-    # it starts, and who sends it then means the run.
-    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    names = [name for name in STOP_SIGNALS if not (nohup and name is signal.SIGHUP)]
-    old = {name: signal.signal(name, lambda number, _: stop.set(signal.Signals(number).name)) for name in names}
-    try:
-        yield stop
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)
-        stop.close()

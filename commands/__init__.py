@@ -28,6 +28,8 @@ COMMANDS = {
     "list": "list_jobs",
     "logs": "logs",
     "next": "next_instants",
+    "cancel": "cancel",
+    "unlock": "unlock",
 }
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.

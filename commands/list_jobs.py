@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from commands.output import print_json
+from instants import show_instant
 from models import from_text
-from wiring import App, show_instant
+from wiring import App
 
 
 @click.command("list")

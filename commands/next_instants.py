@@ -8,9 +8,10 @@ import click
 
 from commands.output import print_json
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
+from instants import show_instant
 from models import JobState
 from store.definitions import job_state
-from wiring import App, show_instant
+from wiring import App
 
 
 @click.command("next")

@@ -8,7 +8,8 @@ import click
 
 from commands.output import print_json
 from errors import JobNotFound
-from wiring import App, stop_on_signals
+from stop_signals import stop_on_signals
+from wiring import App
 
 
 @click.command("run-now")

@@ -10,8 +10,9 @@ import click
 import idle
 from commands.output import print_json
 from models import utc_text
+from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
-from wiring import App, stop_on_signals
+from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from db import Database
 from errors import JobDisabled, JobLocked, JobNotFound
-from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, utc_text
+from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, from_text, utc_text
 from store.definitions import job_state
 from store.events import Events
 from store.ledger import free_run_id, write_off
@@ -95,6 +95,31 @@ class Claims:
         rows = tuple(row for row in written_off if row is not None)
         return Claim(ClaimOutcome.CLAIMED if run else ClaimOutcome.WRITTEN_OFF, run, rows)
 
+    def claim_retry(
+        self, state: JobState | None, interrupted: str, owner: Owner, terms: ClaimTerms, *, max_running: int
+    ) -> Claim:
+        """Claims the run that makes up for an interrupted one, once.
+
+        It is dropped (`WRITTEN_OFF`) when the job is gone or disabled, or a newer slot of it is due: that runs instead.
+        """
+        with self._db.transaction():
+            row = self._db.row(
+                "SELECT job_id, scheduled_for, retry_due FROM runs WHERE run_id = ? AND retry_due = 1", (interrupted,)
+            )
+            if row is None:
+                return Claim(ClaimOutcome.CHANGED)
+            if state is not None and (refused := self._refusal(state, False, max_running, starts=True)) is not None:
+                return Claim(refused)
+            self._db.run("UPDATE runs SET retry_due = 0 WHERE run_id = ?", (interrupted,))
+            due = state is not None and state.next_run_at is not None and state.next_run_at <= terms.now
+            if state is None or not state.enabled or due:
+                return Claim(ClaimOutcome.WRITTEN_OFF)
+            slot = row["scheduled_for"]
+            run = self._insert(state, from_text(slot) if slot else None, None, owner, terms, retry_of=interrupted)
+            if run is not None:
+                self._mirror_lease(run, owner, terms)
+        return Claim(ClaimOutcome.CLAIMED, run)
+
     def claim_manual(self, job_id: str, owner: Owner, terms: ClaimTerms, *, force: bool) -> ClaimedRun:
         """Claims a run by hand. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""
         with self._db.transaction():
@@ -142,31 +167,43 @@ class Claims:
         return None
 
     def _insert(
-        self, state: JobState, slot: datetime | None, plan: Plan | None, owner: Owner, terms: ClaimTerms
+        self,
+        state: JobState,
+        slot: datetime | None,
+        plan: Plan | None,
+        owner: Owner,
+        terms: ClaimTerms,
+        *,
+        retry_of: str = "",
     ) -> ClaimedRun | None:
         job = state.job
+        by_hand = Trigger.RETRY if retry_of else Trigger.MANUAL
+        # The slot of a retry is accounted for by the interrupted row.
+        own_slot = None if retry_of else slot
         run = ClaimedRun(
             run_id=free_run_id(self._db, job.job_id, terms.now),
             job=job,
-            trigger=plan.trigger if plan is not None else Trigger.MANUAL,
+            trigger=plan.trigger if plan is not None else by_hand,
             token=os.urandom(16).hex(),
             started_at=terms.now,
             scheduled_for=slot,
             next_run_at=plan.following if plan is not None else _ahead(state.next_run_at, terms.now),
             missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
+            retry_of=retry_of,
         )
         inserted = self._db.insert_new(
             "INSERT INTO runs (run_id, job_id, started_at, status, target, scheduled_for, trigger, slots, attempt,"
-            " lease_token, lease_owner, lease_expires_at, ceiling_monotonic, owner_pid, owner_started, boot_id)"
-            " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+            " lease_token, lease_owner, lease_expires_at, ceiling_monotonic, owner_pid, owner_started, boot_id,"
+            " retry_of)"
+            " VALUES (?, ?, ?, 'running', ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run.run_id,
                 job.job_id,
                 utc_text(terms.now),
                 job.puruto_target,
-                None if slot is None else utc_text(slot),
+                None if own_slot is None else utc_text(own_slot),
                 run.trigger,
-                0 if slot is None else 1,
+                0 if own_slot is None else 1,
                 run.token,
                 owner.name,
                 utc_text(terms.lease_until),
@@ -174,6 +211,7 @@ class Claims:
                 owner.process.pid,
                 owner.process.started,
                 owner.process.boot_id,
+                retry_of or None,
             ),
         )
         return run if inserted else None

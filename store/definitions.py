@@ -95,6 +95,15 @@ class Definitions:
             "UPDATE jobs SET problem_json = ? WHERE job_id = ?", (json.dumps(problem, ensure_ascii=False), job_id)
         )
 
+    def clear_lease(self, job_id: str) -> bool:
+        """Clears the mirror of a lease that no running row stands behind; whether there was one."""
+        changed = self._db.run(
+            "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ? AND lease_owner IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running')",
+            (job_id,),
+        )
+        return changed == 1
+
     def move_cursor(self, state: JobState, to: datetime | None) -> bool:
         """Sets a cursor that still is what was read; False if it is not."""
         return (

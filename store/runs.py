@@ -29,6 +29,7 @@ class RunningRun:
     child: ProcessId | None
     output_dir: str
     notify_channel: str
+    retry_of: str
 
 
 class Runs:
@@ -57,6 +58,24 @@ class Runs:
             _mine(changed, run)
             self._db.run("UPDATE jobs SET lease_expires_at = ? WHERE job_id = ?", (utc_text(until), run.job.job_id))
 
+    def cancel_asked_by(self, run: ClaimedRun) -> str:
+        """Who asked for the run's end (host:pid), or "". Raises `LeaseLost` when somebody has settled the run."""
+        row = self._db.row(
+            "SELECT coalesce(cancel_requested_by, '') FROM runs"
+            " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+            (run.run_id, run.token),
+        )
+        _mine(0 if row is None else 1, run)
+        return "" if row is None else str(row[0])
+
+    def request_cancel(self, run_id: str, by: str, now: str) -> bool:
+        """Notes who wants a running run to end; the run's own process sees it. False when it does not run any more."""
+        changed = self._db.run(
+            "UPDATE runs SET cancel_requested_at = ?, cancel_requested_by = ? WHERE run_id = ? AND status = 'running'",
+            (now, by, run_id),
+        )
+        return changed == 1
+
     def begin_wait(self, run: ClaimedRun) -> None:
         """Between two attempts: the run keeps its lease and gives up its place under the cap."""
         changed = self._db.run(
@@ -83,7 +102,8 @@ class Runs:
         with self._db.transaction():
             changed = self._db.run(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
-                " exit_code = ?, lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL, waiting = 0"
+                " exit_code = ?, retry_due = ?, lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL,"
+                " waiting = 0"
                 " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
                 (
                     verdict.status,
@@ -92,6 +112,7 @@ class Runs:
                     _json(verdict.result),
                     _json(verdict.error),
                     verdict.exit_code,
+                    int(verdict.retry),
                     run_id,
                     token,
                 ),
@@ -111,6 +132,11 @@ class Runs:
             " LEFT JOIN jobs j ON j.job_id = r.job_id WHERE r.status = 'running'"
         )
         return [_running(row) for row in rows]
+
+    def retries_due(self) -> list[tuple[str, str, str]]:
+        """`(started_at, job_id, run_id)` of the interrupted runs that are to be made up for, oldest first."""
+        rows = self._db.rows("SELECT started_at, job_id, run_id FROM runs WHERE retry_due = 1 ORDER BY 1, 2, 3")
+        return [(row["started_at"], row["job_id"], row["run_id"]) for row in rows]
 
     def running_now(self) -> list[dict[str, object]]:
         """The running rows for people: run, job, slot, attempt, since when, and who holds it until when."""
@@ -189,4 +215,5 @@ def _running(row: Row) -> RunningRun:
         child=_process(row["child_pid"], row["child_started"], row["boot_id"]),
         output_dir=row["output_dir"] or "",
         notify_channel=row["notify_channel"],
+        retry_of=row["retry_of"] or "",
     )

@@ -96,6 +96,9 @@ class FakeStop:
     def set(self, reason: str) -> None:
         self.reason = self.reason or reason
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
     def is_set(self) -> bool:
         return bool(self.reason)
 
@@ -119,6 +122,7 @@ class FakeLedger:
     lose_at: str = ""
     refuse: dict[str, list[Exception]] = field(default_factory=dict)
     full_looks: int = 0
+    cancelled_by: str = ""
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     channels: list[tuple[str, ...]] = field(default_factory=list)
@@ -132,6 +136,10 @@ class FakeLedger:
 
     def renew(self, run: ClaimedRun, until: datetime) -> None:
         self._note("renew", until)
+
+    def cancel_asked_by(self, run: ClaimedRun) -> str:
+        self._note("cancel_asked_by")
+        return self.cancelled_by
 
     def begin_wait(self, run: ClaimedRun) -> None:
         self._note("begin_wait")
@@ -202,6 +210,7 @@ class Bench:
             invoke=self.invoke,
             clock=self.clock,
             stop=stop,
+            pause=lambda seconds: self.clock.advance(seconds=seconds),
             limits=self.limits,
             runs_folder="/runs",
             new_id=lambda: f"id{next(ids)}",
@@ -249,3 +258,4 @@ class RunningRow:
     child: ProcessId | None = CHILD
     output_dir: str = "/runs/report/report-20260225T120000"
     notify_channel: str = "telegram"
+    retry_of: str = ""

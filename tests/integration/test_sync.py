@@ -17,6 +17,7 @@ import schedules
 from db import Database, create
 from definition import job_json
 from errors import DatabaseLocked, RemovalsRefused
+from instants import show_instant
 from models import Job, ProcessId, Trigger, utc_text
 from planner import plan
 from store.bundle import Store
@@ -25,7 +26,6 @@ from store.definitions import Change, Definitions, Removal, Zone
 from sync import ATTEMPTS, Sync, SyncReport
 from tests.fakes import NOON, make_job
 from tests.workspace import FakeClock
-from wiring import show_instant
 
 
 @dataclass

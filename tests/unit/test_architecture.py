@@ -42,6 +42,7 @@ ALLOWED: dict[str, str] = {
     # deciding, without a disk
     "planner": "models",
     "settle": "errors models boundary",
+    "control": "errors models settle",
     # telling
     "notifier": "errors models",
     # one way down: scheduler → executor, which is given an invoke
@@ -59,9 +60,11 @@ ALLOWED: dict[str, str] = {
     "start_errors": "errors strict_json",
     # the way in
     "idle": "errors db store",
-    "wiring": "errors models boundary definition idle db store redact settings jobs schedules sync notifier settle"
-    " executor scheduler invoker policy targets processes",
-    "commands": "errors models boundary idle db store schedules settings wiring",
+    "instants": "models schedules",
+    "stop_signals": "processes",
+    "wiring": "boundary control db definition errors executor idle instants invoker jobs models notifier"
+    " policy processes redact runners scheduler schedules settings settle store sync targets",
+    "commands": "errors models boundary idle db store schedules settings instants stop_signals wiring",
     "main": "errors idle commands",
 }
 

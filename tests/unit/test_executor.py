@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
-from executor import Limits, channels_of
+from executor import VERDICT_PAUSE_SEC, Limits, channels_of
 from models import RunStatus, Trigger
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
@@ -218,22 +219,78 @@ def test_the_lease_is_renewed_each_third_of_its_length_for_its_whole_length() ->
     clock = FakeClock(NOON)
 
     def beats(beat: Callable[[], None]) -> None:
-        beat()
-        clock.advance(seconds=40)
-        beat()
+        for _ in range(85):
+            beat()
+            clock.advance(seconds=1)
 
     bench = make_bench(invoke=FakeInvoke([answered()], during=beats))
     bench.clock = clock
     bench.run(make_run())
-    assert bench.invoke.beat_every == [40]
+    assert bench.invoke.beat_every == [1]
     ends = [call[1] for call in bench.ledger.named("renew")]
-    assert ends == [NOON + timedelta(seconds=120), NOON + timedelta(seconds=160)]
+    assert ends == [NOON + timedelta(seconds=160), NOON + timedelta(seconds=200)]
 
 
-@pytest.mark.parametrize("call", ["note_child", "renew", "begin_wait", "end_wait", "finish"])
+def test_after_a_long_sleep_one_renewal_is_enough() -> None:
+    clock = FakeClock(NOON)
+
+    def beats(beat: Callable[[], None]) -> None:
+        clock.advance(hours=8)
+        beat()
+        beat()
+
+    bench = make_bench(invoke=FakeInvoke([answered()], during=beats))
+    bench.clock = clock
+    assert bench.run(make_run())["status"] == "ok"
+    assert [call[1] for call in bench.ledger.named("renew")] == [NOON + timedelta(hours=8, seconds=120)]
+
+
+def test_a_run_that_somebody_cancels_reads_cancelled_and_says_who_did_it() -> None:
+    ledger = FakeLedger()
+    bench = make_bench(failed(), ledger=ledger, limits=Limits(lease_sec=120, max_running=4))
+    bench.invoke.during = lambda beat: setattr(ledger, "cancelled_by", "host:7")
+    bench.run(make_run(max_retries=3))
+    assert bench.verdict.status is RunStatus.CANCELLED
+    assert bench.verdict.error is not None
+    assert bench.verdict.error["details"]["stopped_by"] == "cancel (host:7)"  # type: ignore[index]
+    assert len(bench.invoke.invocations) == 1, "it is not tried again"
+
+
+def test_a_run_that_is_cancelled_in_its_backoff_is_not_tried_again() -> None:
+    ledger = FakeLedger()
+    bench = make_bench(failed(), ledger=ledger)
+    wait = bench.stop.wait
+
+    def cancel_after_five(seconds: float) -> bool:
+        ledger.cancelled_by = "host:7" if len(bench.stop.waits) == 5 else ""
+        return wait(seconds)
+
+    bench.stop.wait = cancel_after_five  # type: ignore[method-assign]
+    bench.run(make_run(max_retries=3, retry_backoff_sec=1000))
+    assert bench.verdict.status is RunStatus.CANCELLED
+    assert sum(bench.stop.waits) < 10
+
+
+def test_the_stop_of_a_run_is_closed_at_its_end_however_it_ends() -> None:
+    for ledger in (FakeLedger(), FakeLedger(lose_at="finish")):
+        bench = make_bench(answered(), ledger=ledger)
+        closed: list[bool] = []
+        bench.stop.close = lambda closed=closed: closed.append(True)  # type: ignore[method-assign,misc]
+        with suppress(LeaseLost):
+            bench.run(make_run())
+        assert closed == [True]
+
+
+@pytest.mark.parametrize("call", ["note_child", "renew", "cancel_asked_by", "begin_wait", "end_wait", "finish"])
 def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -> None:
     ledger = FakeLedger(lose_at=call)
-    bench = make_bench(invoke=FakeInvoke([failed(), answered()], during=lambda beat: beat()), ledger=ledger)
+    bench = make_bench(invoke=FakeInvoke([failed(), answered()]), ledger=ledger)
+
+    def a_minute(beat: Callable[[], None]) -> None:
+        bench.clock.advance(minutes=1)
+        beat()
+
+    bench.invoke.during = a_minute
     with pytest.raises(LeaseLost):
         bench.run(make_run(max_retries=1))
     assert ledger.verdicts == []
@@ -242,8 +299,15 @@ def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -
 
 @pytest.mark.parametrize("error", [DatabaseLocked("busy"), DatabaseFull("full")])
 def test_a_database_that_refuses_a_renewal_does_not_end_a_healthy_run(error: Exception) -> None:
-    ledger = FakeLedger(refuse={"renew": [error, error]})
-    bench = make_bench(invoke=FakeInvoke([answered()], during=lambda beat: beat()), ledger=ledger)
+    ledger = FakeLedger(refuse={"renew": [error, error], "cancel_asked_by": [error]})
+    bench = make_bench(invoke=FakeInvoke([answered()]), ledger=ledger)
+
+    def two_minutes(beat: Callable[[], None]) -> None:
+        for _ in range(2):
+            bench.clock.advance(minutes=1)
+            beat()
+
+    bench.invoke.during = two_minutes
     assert bench.run(make_run())["status"] == "ok"
 
 
@@ -264,11 +328,13 @@ def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_suc
     assert len(bench.ledger.named("finish")) < 100, "it gives up: the row is settled when its lease is over"
 
 
-def test_a_verdict_that_is_refused_for_a_while_is_stored_as_it_was_under_a_renewed_lease() -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["", "while somebody asks to stop"])
+def test_a_verdict_that_is_refused_for_a_while_is_stored_as_it_was(stopped: bool) -> None:
     bench = make_bench(answered({"n": 1}), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 3}))
+    bench.invoke.during = lambda beat: bench.stop.set("SIGTERM") if stopped else None
     assert bench.run(make_run())["status"] == "ok"
     assert bench.event["result"]["response"]["result"] == {"n": 1}
-    assert len(bench.ledger.named("renew")) == 3
+    assert bench.clock.now() >= NOON + timedelta(seconds=3 * VERDICT_PAUSE_SEC), "it waits between two attempts"
 
 
 # --- secrets ---

@@ -125,7 +125,7 @@ def test_a_retry_is_not_made_when_the_machine_slept_past_the_next_slot() -> None
 def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() -> None:
     bench = make_bench(failed(), failed(), answered())
     bench.run(make_run(max_retries=2))
-    names = [call[0] for call in bench.ledger.calls if call[0] != "renew"]
+    names = [call[0] for call in bench.ledger.calls if call[0] not in ("renew", "cancel_asked_by")]
     assert names == [
         "note_child",
         "begin_wait",
@@ -142,17 +142,18 @@ def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() ->
 def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_waits() -> None:
     bench = make_bench(failed(), answered(), limits=Limits(lease_sec=90, max_running=4))
     bench.run(make_run(max_retries=1, retry_backoff_sec=100))
-    assert bench.stop.waits == [30, 30, 30, 10]
+    assert sum(bench.stop.waits) == 100
+    assert max(bench.stop.waits) <= 1, "somebody may cancel it"
     ends = [call[1] for call in bench.ledger.named("renew")]
-    assert ends == [NOON + timedelta(seconds=passed + 90) for passed in (30, 60, 90, 100)]
+    assert ends == [NOON + timedelta(seconds=passed + 90) for passed in (30, 60, 90)]
 
 
 def test_a_run_whose_place_is_taken_asks_again_and_keeps_its_lease() -> None:
-    bench = make_bench(failed(), answered(), ledger=FakeLedger(full_looks=3))
+    bench = make_bench(failed(), answered(), ledger=FakeLedger(full_looks=50))
     assert bench.run(make_run(max_retries=1, retry_backoff_sec=0))["attempt"] == 2
-    assert len(bench.ledger.named("end_wait")) == 4
-    assert len(bench.ledger.named("renew")) == 3
-    assert len(bench.stop.waits) == 3
+    assert len(bench.ledger.named("end_wait")) == 51
+    assert len(bench.ledger.named("renew")) == 1, "a third of its lease has passed"
+    assert len(bench.stop.waits) == 50
 
 
 def test_a_place_that_does_not_become_free_before_the_next_slot_ends_the_run() -> None:

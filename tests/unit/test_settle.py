@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -57,6 +58,7 @@ class Scene:
     alive: frozenset[int] = frozenset()
     taken: frozenset[str] = frozenset()
     leftovers: int = 0
+    retried: frozenset[str] = frozenset()
     diary: list[tuple[str, str]] = field(default_factory=list)
     children: list[ProcessId | None] = field(default_factory=list)
     verdicts: dict[str, tuple[str, Verdict, tuple[str, ...]]] = field(default_factory=dict)
@@ -81,6 +83,8 @@ class Scene:
             clock=FakeClock(now),
             is_alive=lambda owner: owner.pid in self.alive,
             end_leftovers=self.end_leftovers,
+            last_output=lambda run: {"stderr": "the last line"},
+            wants_retry=lambda run: run.run_id in self.retried,
             channels_of=channels_of,
             lease_sec=LEASE_SEC,
         ).settle()
@@ -103,6 +107,8 @@ def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
             "child_pid": 100,
             "processes_ended": 3,
             "output_dir": "/runs/report/report-20260225T120000",
+            "stderr": "the last line",
+            "retry": False,
         },
     }
     assert token == "token-of-theirs"
@@ -121,7 +127,45 @@ def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
 def test_what_is_left_of_a_run_is_killed_before_its_row_is_written() -> None:
     scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
     scene.settle()
-    assert scene.diary == [("kill", DEAD.run_id), ("finish", DEAD.run_id), ("kill", "other"), ("finish", "other")]
+    for run_id in (DEAD.run_id, "other"):
+        assert scene.diary.index(("kill", run_id)) < scene.diary.index(("finish", run_id))
+
+
+def test_the_processes_of_several_dead_runs_are_ended_at_the_same_time() -> None:
+    rows = [replace(DEAD, run_id=f"r{n}", job_id=f"j{n}") for n in range(4)]
+    scene = Scene(rows)
+    all_there = threading.Barrier(4)
+    end = scene.end_leftovers
+
+    def wait_for_the_others(run_id: str, child: ProcessId | None) -> int:
+        all_there.wait(timeout=30)
+        return end(run_id, child)
+
+    scene.end_leftovers = wait_for_the_others  # type: ignore[method-assign]
+    assert len(scene.settle().ended) == 4
+
+
+def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
+    scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
+    end = scene.end_leftovers
+
+    def refuse_one(run_id: str, child: ProcessId | None) -> int:
+        if run_id == DEAD.run_id:
+            raise RuntimeError("no thread left")
+        return end(run_id, child)
+
+    scene.end_leftovers = refuse_one  # type: ignore[method-assign]
+    settled = scene.settle()
+    assert [row["run_id"] for row in settled.ended] == ["other"]
+    assert settled.suspects == {DEAD.job_id}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_run_is_made_up_for_when_its_job_wants_that_and_says_so(wanted: bool) -> None:
+    scene = Scene([DEAD], retried=frozenset([DEAD.run_id] if wanted else []))
+    (row,) = scene.settle().ended
+    assert row["error"]["details"]["retry"] is wanted  # type: ignore[index]
+    assert scene.verdicts[DEAD.run_id][1].retry is wanted
 
 
 def test_a_row_that_another_process_settles_first_is_left_to_it() -> None:

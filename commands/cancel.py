@@ -1,0 +1,29 @@
+"""`cancel`."""
+
+from __future__ import annotations
+
+import click
+
+from commands.output import print_json
+from wiring import App
+
+
+@click.command("cancel")
+@click.argument("run_id")
+@click.pass_obj
+def command(app: App, run_id: str) -> None:
+    """End a run that goes on in another process, with all that it started; it then reads "cancelled".
+
+    Its processes get TERM, and KILL after PURUTO_CRON_KILL_GRACE_SECONDS. A run that waits between two attempts is not
+    tried again. If the run's scheduler is gone or does not answer, this command ends the run itself.
+
+    Prints how the run ended ("run_status") and who ended it. Exit code 1 for RUN_NOT_FOUND and RUN_NOT_RUNNING.
+
+    \b
+    Example:
+      python3 main.py cancel daily-data-backup-20260225T200000
+    """
+    with app.store() as store:
+        report = app.control(store).cancel(run_id)
+        app.notifier.deliver(store.events)
+    print_json(report)

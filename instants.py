@@ -1,0 +1,48 @@
+"""Instants for the rooms that must not know schedules, and for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from models import utc_text
+
+if TYPE_CHECKING:
+    from planner import DueSlots
+
+
+class Schedules:
+    """`schedules`, imported when first asked: most commands never need it."""
+
+    def next_fire(
+        self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
+    ) -> datetime | None:
+        from schedules import next_fire
+
+        return next_fire(schedule, timezone, after, anchor=anchor)
+
+    def due_slots(
+        self,
+        schedule: str,
+        timezone: str,
+        after: datetime,
+        until: datetime,
+        *,
+        anchor: datetime | None = None,
+        keep: int = 1,
+    ) -> DueSlots:
+        from schedules import due_slots
+
+        return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
+
+
+def show_instant(instant: datetime, zone: str) -> dict[str, str]:
+    """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        local = instant.astimezone(ZoneInfo(zone))
+    except OverflowError:
+        # In the last hours of the year 9999 there is no later date to show.
+        local = instant
+    return {"utc": utc_text(instant), "local": local.replace(microsecond=0).isoformat()}
