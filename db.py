@@ -34,6 +34,7 @@ BUSY_TIMEOUT_MS = 5000
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")
 
+SQLITE_VERSION = sqlite3.sqlite_version_info
 Connection = sqlite3.Connection
 Row = sqlite3.Row
 complete_statement = sqlite3.complete_statement
@@ -54,7 +55,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DatabaseCorrupt(
             f"{path} is damaged or no SQLite database",
-            hint="Move it away, run init-db and sync-jobs: the jobs come back from .jobs.json, the history does not.",
+            hint="Run: python3 main.py doctor --repair. It keeps this file as a copy, and brings the jobs back from .jobs.json.",
             details=details,
         )
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
@@ -260,6 +261,14 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
             details={"path": path},
         )
     raise DatabaseMissing(f"{path} is empty", hint="Run: python3 main.py init-db", details={"path": path})
+
+
+def bare(path: str) -> Connection:
+    """A reading connection that checks and migrates nothing: for looking at a database that may be damaged.
+
+    Raises what `Database` raises; statements on it go inside `Translated(path)`.
+    """
+    return _connect(path, "ro")
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

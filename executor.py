@@ -142,6 +142,10 @@ class Executor:
         while True:
             request = self._request(run, correlation_id)
             outcome = self._attempt(run, request, attempt)
+            if outcome.response.error is not None and not self._stop.is_set():
+                # A `cancel` that lost its patience with us may have ended the processes itself.
+                self._beat(run)
+                outcome = replace(outcome, stopped=self._stop.is_set())
             if outcome.stopped or outcome.response.error is None:
                 break
             refusal = self._no_retry(run, outcome, attempt) or self._wait_for_retry(run, attempt)

@@ -156,8 +156,16 @@ class Settler:
         return health(run, self._clock.now(), self._clock.monotonic(), self._lease_sec, owner_alive=alive)
 
     def end(self, run: Running, end: End) -> dict[str, object] | None:
-        """Ends one run; what was told of it, or None when it had ended meanwhile."""
-        return self._write(run, end, self._end_leftovers(run.run_id, run.child))
+        """Ends one run; what was told of it, or None when it had ended meanwhile.
+
+        Of a scheduler that lives the row is taken first, else it would tell the end of its processes as a failure.
+        When it finds its lease lost it ends them too, so that a crash here leaves none.
+        """
+        if not self._is_alive(run.owner):
+            return self._write(run, end, self._end_leftovers(run.run_id, run.child))
+        told = self._write(run, end, None)
+        self._end_leftovers(run.run_id, run.child)
+        return told
 
     def _end_all(self, dead: Sequence[tuple[Running, End]]) -> list[int | Failure]:
         """Ends the processes of all, several at the same time; how many there were of each."""
@@ -173,7 +181,7 @@ class Settler:
     def _write_or_fail(self, run: Running, end: End, killed: int | Failure) -> dict[str, object] | Failure | None:
         return killed if isinstance(killed, Failure) else guarded(lambda: self._write(run, end, killed))
 
-    def _write(self, run: Running, end: End, killed: int) -> dict[str, object] | None:
+    def _write(self, run: Running, end: End, killed: int | None) -> dict[str, object] | None:
         now = self._clock.now()
         retry = end.retry and self._wants_retry(run)
         error = self._error(run, end, killed, retry=retry)
@@ -192,13 +200,13 @@ class Settler:
             return None
         return {**ids, "error": error}
 
-    def _error(self, run: Running, end: End, killed: int, *, retry: bool) -> dict[str, object]:
+    def _error(self, run: Running, end: End, killed: int | None, *, retry: bool) -> dict[str, object]:
         details: dict[str, object] = {
             "attempt": run.attempt,
             "lease_owner": run.lease_owner,
             "lease_expires_at": run.lease_expires_at,
             "child_pid": run.child.pid if run.child else None,
-            "processes_ended": killed,
+            **({} if killed is None else {"processes_ended": killed}),
             "output_dir": run.output_dir or None,
             **self._last_output(run),
         }

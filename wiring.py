@@ -14,11 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import health
 import idle
 from boundary import guarded
 from errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from instants import Schedules, show_instant
-from models import ClaimedRun, Clock, Failure, Job, from_text, utc_text
+from models import ClaimedRun, Clock, Failure, Job, utc_text
 from settings import Settings, load
 from store.look import SEEN_KEY
 
@@ -302,16 +303,15 @@ class App:
 
     def waiting_events(self, store: Store) -> list[dict[str, object]]:
         """Per channel how many events have not arrived, since when, and why."""
-        return [
-            {
-                "channel": waiting.channel,
-                "count": waiting.count,
-                "oldest_ts": waiting.oldest_ts,
-                "failures": waiting.failures,
-                "last_error": waiting.last_error or None,
-            }
-            for waiting in store.events.waiting_summary()
-        ]
+        return health.waiting_events(store)
+
+    def scheduler_health(self, store: Store, now: datetime) -> dict[str, object]:
+        """All that `status` says under `scheduler`."""
+        from processes import is_alive
+
+        moment = health.Now(now, self.clock.monotonic(), is_alive)
+        found = health.condition(store, self._last_tick(), moment, self.settings.lease_sec)
+        return {**self.tick_state(now), **found, "paths": self.paths()}
 
     def paths(self) -> dict[str, str]:
         """Where everything lies, absolute, so that nobody looks at another copy than the program does."""
@@ -329,19 +329,15 @@ class App:
 
     def tick_state(self, now: datetime) -> dict[str, object]:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
-        last = _instant(idle.last_tick_text(str(self.settings.db_path)))
-        age = None if last is None else round((now - last).total_seconds())
-        return {
-            "last_tick_at": None if last is None else utc_text(last),
-            "last_tick_age_sec": age,
-            "stale_after_sec": self.settings.stale_after_sec,
-            "stale": age is None or abs(age) > self.settings.stale_after_sec,
-        }
+        return health.tick_state(self._last_tick(), now, self.settings.stale_after_sec)
+
+    def _last_tick(self) -> datetime | None:
+        return health.instant(idle.last_tick_text(str(self.settings.db_path)))
 
     def last_seen(self, store: Store) -> datetime | None:
         """The latest instant that a tick or a sync has taken for now."""
         known = (idle.last_tick_text(str(self.settings.db_path)), store.state.get(LAST_SYNC))
-        return max((instant for text in known if (instant := _instant(text)) is not None), default=None)
+        return max((found for text in known if (found := health.instant(text)) is not None), default=None)
 
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
         """One warning when no tick has been seen lately: then nothing fires, however good the jobs are."""
@@ -371,11 +367,3 @@ def _wants_retry(store: Store, run: RunningRun) -> bool:
     """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down."""
     job = _job_of(store, run)
     return job is not None and job.retry_interrupted and not run.retry_of
-
-
-def _instant(text: str) -> datetime | None:
-    """What a stored text says; None when it is empty, or damaged."""
-    try:
-        return from_text(text) if text else None
-    except ValueError:
-        return None

@@ -38,7 +38,7 @@ def command(app: App, limit: int) -> None:
                 "telegram_outbox": settings.display("telegram_outbox"),
                 "telegram_repo_exists": app.notifier.telegram_exists(),
             },
-            "scheduler": app.tick_state(now),
+            "scheduler": app.scheduler_health(store, now),
             "running": store.runs.running_now(),
             "events": {"waiting": app.waiting_events(store)},
             "sync": app.sync_state(store),

@@ -9,6 +9,7 @@ import click
 
 import idle
 from commands.output import print_json
+from health import CLOCK_FACT, clock_fact
 from models import utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
@@ -58,6 +59,8 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     store.state.set(SEEN_KEY, "" if broken else seen)
     scheduler = app.scheduler(store, stop)
     anomaly = scheduler.correct_clock(now, last_seen)
+    if anomaly is not None:
+        store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
     _leave_time(app, now)
     report = scheduler.tick(now)
     return {

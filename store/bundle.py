@@ -6,6 +6,7 @@ from db import Database
 from store.claims import Claims
 from store.definitions import Definitions
 from store.events import Events
+from store.health import Health
 from store.runs import Runs
 from store.state import State
 
@@ -20,6 +21,7 @@ class Store:
         self.runs = Runs(db)
         self.events = Events(db)
         self.state = State(db)
+        self.health = Health(db)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import Database
+from db import Database, Row
 from errors import JobDisabled, JobLocked, JobNotFound
 from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, from_text, utc_text
 from store.definitions import job_state
@@ -100,25 +100,34 @@ class Claims:
     ) -> Claim:
         """Claims the run that makes up for an interrupted one, once.
 
-        It is dropped (`WRITTEN_OFF`) when the job is gone or disabled, or a newer slot of it is due: that runs instead.
+        It is dropped (`WRITTEN_OFF`) when the job is gone or disabled, has run since, or has a newer slot due, which
+        runs instead.
         """
         with self._db.transaction():
-            row = self._db.row(
-                "SELECT job_id, scheduled_for, retry_due FROM runs WHERE run_id = ? AND retry_due = 1", (interrupted,)
-            )
+            row = self._db.row("SELECT * FROM runs WHERE run_id = ? AND retry_due = 1", (interrupted,))
             if row is None:
                 return Claim(ClaimOutcome.CHANGED)
-            if state is not None and (refused := self._refusal(state, False, max_running, starts=True)) is not None:
+            if state is None or not state.enabled or self._is_overtaken(state, row, terms.now):
+                self._db.run("UPDATE runs SET retry_due = 0 WHERE run_id = ?", (interrupted,))
+                return Claim(ClaimOutcome.WRITTEN_OFF)
+            if (refused := self._refusal(state, False, max_running, starts=True)) is not None:
                 return Claim(refused)
             self._db.run("UPDATE runs SET retry_due = 0 WHERE run_id = ?", (interrupted,))
-            due = state is not None and state.next_run_at is not None and state.next_run_at <= terms.now
-            if state is None or not state.enabled or due:
-                return Claim(ClaimOutcome.WRITTEN_OFF)
             slot = row["scheduled_for"]
             run = self._insert(state, from_text(slot) if slot else None, None, owner, terms, retry_of=interrupted)
             if run is not None:
                 self._mirror_lease(run, owner, terms)
         return Claim(ClaimOutcome.CLAIMED, run)
+
+    def _is_overtaken(self, state: JobState, interrupted: Row, now: datetime) -> bool:
+        if state.next_run_at is not None and state.next_run_at <= now:
+            return True
+        since = (state.job.job_id, interrupted["started_at"], interrupted["run_id"])
+        newer = (
+            "SELECT 1 FROM runs WHERE job_id = ? AND (started_at, run_id) > (?, ?)"
+            " AND status NOT IN ('skipped', 'missed')"
+        )
+        return self._db.row(newer, since) is not None
 
     def claim_manual(self, job_id: str, owner: Owner, terms: ClaimTerms, *, force: bool) -> ClaimedRun:
         """Claims a run by hand. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""

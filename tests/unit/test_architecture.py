@@ -42,6 +42,7 @@ ALLOWED: dict[str, str] = {
     # deciding, without a disk
     "planner": "models",
     "settle": "errors models boundary",
+    "health": "models settle",
     "control": "errors models settle",
     # telling
     "notifier": "errors models",

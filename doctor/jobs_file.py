@@ -1,0 +1,50 @@
+"""`.jobs.json`: good, and the one that the database knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from doctor.findings import Finding, error, fine, of_error, warning
+from doctor.scene import Scene
+from errors import CronError
+
+SUBJECT = ".jobs.json"
+SYNC = "Run: python3 main.py sync-jobs"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """The file is read as a sync reads it."""
+    from jobs import read_jobs
+    from schedules import check as check_schedule
+
+    path = scene.root / ".jobs.json"
+
+    def known(schedule: str, zone: str | None) -> None:
+        check_schedule(schedule, zone or (scene.app.default_zone if scene.settings else "UTC"))
+
+    try:
+        file = read_jobs(path, known)
+    except CronError as wrong:
+        found = of_error(SUBJECT, wrong)
+        more = wrong.details.get("problem_count")
+        many = f" ({more} faults)" if isinstance(more, int) and more > 1 else ""
+        cure = found.cure or "sync-jobs names the place of each fault."
+        yield Finding(found.code, found.severity, SUBJECT, found.message + many, cure)
+        return
+    for note in file.warnings:
+        yield warning(str(note["code"]), SUBJECT, str(note["message"]), "Take it out of the file.")
+    yield fine(SUBJECT, f"{path} holds {len(file.jobs)} good jobs")
+
+
+def check_step(scene: Scene) -> Iterator[Finding]:
+    """The stored jobs are those of the file."""
+    state = scene.app.sync_state(scene.need_store)
+    known = state["error"]
+    if isinstance(known, dict) and isinstance(known.get("error"), dict):
+        told = known["error"]
+        hint = told.get("details", {}).get("hint") if isinstance(told.get("details"), dict) else None
+        text = f"Since {known.get('at')} no tick can take over the file: {told.get('message')}"
+        yield error(str(told.get("code")), SUBJECT, text, str(hint or SYNC))
+    elif not state["in_step"]:
+        later = "the next tick takes it over" if state["auto_sync"] else "and PURUTO_CRON_AUTO_SYNC is off"
+        yield warning("NOT_IN_STEP", SUBJECT, f"The file is not the one that was synced last; {later}", SYNC)

@@ -1,0 +1,65 @@
+"""Who else may change what we believe, or read what is secret."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from doctor.findings import Few, Finding, fine, warning
+from doctor.scene import Scene
+from errors import CronError
+from policy import POLICY_FILE
+from runners.invoke import FILE as INVOKE
+from targets import Targets
+
+SUBJECT = "rights"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Files and folders of ours."""
+    paths = [scene.root, *(scene.root / name for name in (".jobs.json", ".env", POLICY_FILE, "main.py"))]
+    if scene.settings is not None:
+        paths += [scene.settings.db_path.parent, scene.settings.db_path]
+    yield from world_writable(paths)
+    yield from secret(scene.root / ".env")
+    yield fine(SUBJECT, f"Looked at {len(paths)} files and folders")
+
+
+def check_targets(scene: Scene) -> Iterator[Finding]:
+    """The folders of targets, and what is started there."""
+    settings, few = scene.need_settings, Few()
+    targets = Targets(settings.home, settings.data_path)
+    names = sorted({str(row["puruto_target"]) for row in scene.need_store.definitions.table() if row["enabled"]})
+    for name in names:
+        try:
+            folder = targets.resolve(name)
+        except CronError:
+            continue
+        yield from (finding for finding in world_writable([folder, folder / INVOKE]) if few.passes(finding))
+    yield from few.rest(SUBJECT)
+
+
+def world_writable(paths: Iterable[Path]) -> Iterator[Finding]:
+    """What everybody may change, links followed. What is missing is no matter here."""
+    for path in paths:
+        mode = _mode(path)
+        if mode is not None and mode & stat.S_IWOTH:
+            text = f"Every user of this machine may change {path}, and so what is run in your name"
+            yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {path}")
+
+
+def secret(path: Path) -> Iterator[Finding]:
+    """A `.env` that others may read."""
+    mode = _mode(path)
+    if mode is not None and mode & stat.S_IROTH:
+        text = f"Every user of this machine may read {path}"
+        yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {path}")
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return None
