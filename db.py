@@ -55,7 +55,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DatabaseCorrupt(
             f"{path} is damaged or no SQLite database",
-            hint="Run: python3 main.py doctor --repair. It keeps this file as a copy, and brings the jobs back from .jobs.json.",
+            hint="Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json.",
             details=details,
         )
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
@@ -316,9 +316,11 @@ def create(path: str) -> tuple[Database, bool]:
 
     The folder is made with mode 0700 and the file with 0600. Running it again changes nothing.
     """
+    from folders import make_private
+
     folder = os.path.dirname(path)
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_private(folder)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}

@@ -16,6 +16,7 @@ import processes
 import runners
 import strict_json
 from errors import InvocationError, InvocationStopped, InvocationTimeout, IpcError
+from folders import make_private
 from models import AttemptOutcome, Clock, Failure, Invocation, InvocationRequest, InvocationResult, ProcessId
 from processes import Child, Stop
 from runners.base import Ending, read_tail
@@ -248,7 +249,7 @@ class _Files:
             ) from None
 
     def _make_folder(self) -> None:
-        os.makedirs(self._folder.parent, mode=0o700, exist_ok=True)
+        make_private(str(self._folder.parent))
         try:
             os.mkdir(self._folder, 0o700)
         except FileExistsError:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from errors import CronError
+from folders import make_private
 from models import utc_text
 
 LOCAL = "local"
@@ -142,7 +143,7 @@ class AppendOnly:
         self._fd = -1
 
     def __enter__(self) -> AppendOnly:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        make_private(os.path.dirname(self._path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(self._path, flags, 0o600)
         try:

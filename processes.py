@@ -58,6 +58,10 @@ class Stop:
             process_table.wait_readable(self.descriptors(), seconds)
         return self.is_set()
 
+    def for_run(self) -> Stop:
+        """A stop of a run's own, below this one; whoever runs it closes it."""
+        return Stop(self)
+
     @property
     def reason(self) -> str:
         """Why, or "" as long as nobody asked."""
@@ -68,9 +72,11 @@ class Stop:
         return [self._read, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
-        """Gives the descriptors back; nobody may wait for it any more."""
-        os.close(self._read)
-        os.close(self._write)
+        """Gives the descriptors back, once; nobody may wait for it any more."""
+        read, write, self._read, self._write = self._read, self._write, -1, -1
+        for descriptor in (read, write):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 class Child:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from boundary import failure_of, guarded
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from processes import Stop
     from store.bundle import Store
 
+#: How often a tick whose runs go on asks for a place for what is still due.
+PLACE_POLL_SEC = 1.0
 #: A claim whose plan was overtaken by another process is planned anew this often within one tick.
 REPLANS = 3
 
@@ -142,7 +144,11 @@ class Scheduler:
             # With no run of ours to wait for, what is left waits for the next tick: a tick must not live for ever.
             if not active:
                 break
-            job_id, result = finished.get()
+            try:
+                # A place may also become free by a run of another process, or by one of ours that waits for its retry.
+                job_id, result = finished.get(timeout=PLACE_POLL_SEC if queue else None)
+            except Empty:
+                continue
             active -= 1
             report.results.append(result)
             self._requeue(queue, job_id, now)

@@ -23,6 +23,26 @@ def explain(error: OSError | ValueError, argv: list[str], cwd: Path, env: Mappin
     return IpcError(message, hint=hint, details=details)
 
 
+def foresee(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError | None:
+    """Why these could not be started, found without starting them; None when nothing speaks against it."""
+    if not os.access(cwd, os.X_OK):
+        return explain(OSError(errno.EACCES, ""), argv, cwd, env)
+    path = _find(argv[0], cwd, env)
+    if path is None:
+        return explain(OSError(errno.ENOENT, ""), argv, cwd, env)
+    if path.is_dir() or not os.access(path, os.X_OK):
+        return explain(OSError(errno.EACCES, ""), argv, cwd, env)
+    interpreter, *words = _shebang(path) or [""]
+    if interpreter and not os.access(interpreter, os.X_OK):
+        return explain(OSError(errno.ENOENT, ""), argv, cwd, env)
+    # `#!/usr/bin/env node`: what is looked for in PATH is the word behind env.
+    wanted = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+    if os.path.basename(interpreter) == "env" and wanted and _find(wanted, cwd, env) is None:
+        message = f"{wanted}, named in the first line of {path}, was not found in PATH ({env.get('PATH', '')})"
+        return IpcError(message, hint=f"Install {wanted}, or name it there by its absolute path.")
+    return None
+
+
 def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
     if not isinstance(error, OSError):
         return f"{program!r} can't be started: {error}", "Arguments and variables are text without NUL characters."
@@ -82,12 +102,18 @@ def _find(program: str, cwd: Path, env: Mapping[str, str]) -> Path | None:
 
 
 def _interpreter(path: Path) -> str:
+    return next(iter(_shebang(path)), "")
+
+
+def _shebang(path: Path) -> list[str]:
+    """The words of a script's first line behind `#!`; none when there is no such line."""
     try:
         with path.open("rb") as file:
             line = file.read(_SHEBANG_LIMIT).split(b"\n")[0]
     except OSError:
-        return ""
+        return []
     if not line.startswith(b"#!"):
-        return ""
-    words = line[2:].strip(b" \t").split(b" ")[0].split(b"\t")[0]
-    return words.decode("utf-8", "replace")
+        return []
+    # No other whitespace: a carriage return belongs to the name that the system looks for.
+    words = line[2:].replace(b"\t", b" ").split(b" ")
+    return [word.decode("utf-8", "replace") for word in words if word]

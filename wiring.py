@@ -139,16 +139,15 @@ class App:
         )
 
     def make_executor(self, store: Store, stop: Stop) -> Executor:
-        """An executor over a thread's own store."""
+        """An executor over a thread's own store, with a stop of the run's own, which it closes."""
         from executor import Executor, Limits
-        from processes import Stop
 
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
             invoke=self.invoker().invoke,
             clock=self.clock,
-            stop=Stop(stop),
+            stop=stop,
             pause=threading.Event().wait,
             limits=Limits(
                 lease_sec=self.settings.lease_sec,
@@ -217,7 +216,7 @@ class App:
         return Scheduler(
             store=store,
             open_store=self.open_store,
-            make_executor=lambda own: self.make_executor(own, stop),
+            make_executor=lambda own: self.make_executor(own, stop.for_run()),
             settle=lambda: self.settler(store).settle(),
             notifier=self.notifier,
             calendar=self.calendar,

@@ -28,6 +28,7 @@ COMMANDS = {
     "list": "list_jobs",
     "logs": "logs",
     "next": "next_instants",
+    "doctor": "doctor",
     "cancel": "cancel",
     "unlock": "unlock",
 }

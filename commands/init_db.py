@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from commands.output import print_json
@@ -25,12 +23,13 @@ def command(app: App) -> None:
     """
     from db import SCHEMA_VERSION, create
     from errors import ConfigurationError
+    from folders import make_private
 
     settings = app.settings
     folders = [settings.local_events.parent, settings.runs_folder]
     for folder in folders:
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            make_private(str(folder))
         except OSError as error:
             raise ConfigurationError(
                 f"The folder {folder} can't be made: {error.strerror}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from errors import CronError, OutputUnwritable
 
@@ -16,9 +16,13 @@ def print_json(value: Mapping[str, object]) -> None:
     A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
     """
     indent = 2 if sys.stdout.isatty() else None
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    print_text([json.dumps(value, ensure_ascii=False, indent=indent)])
+
+
+def print_text(lines: Sequence[str]) -> None:
+    """Lines on stdout, always UTF-8. Raises `OutputUnwritable`."""
     # cron's locale is C: the text layer of stdout can't be trusted with what a prompt or a target says.
-    data = text.encode("utf-8", "backslashreplace") + b"\n"
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -33,7 +33,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         return
     for note in file.warnings:
         yield warning(str(note["code"]), SUBJECT, str(note["message"]), "Take it out of the file.")
-    yield fine(SUBJECT, f"{path} holds {len(file.jobs)} good jobs")
+    yield fine(SUBJECT, f"Good jobs in {path}: {len(file.jobs)}")
 
 
 def check_step(scene: Scene) -> Iterator[Finding]:

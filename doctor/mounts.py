@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 #: Kinds that reach other machines, where SQLite's locks and shared memory can't be trusted.
 NETWORK = frozenset(
-    "9p acfs afp afs beegfs ceph cifs coda davfs fuse.ceph fuse.cephfs fuse.davfs2 fuse.glusterfs fuse.gcsfuse"
-    " fuse.rclone fuse.s3fs fuse.smbnetfs fuse.sshfs gfs gfs2 glusterfs gpfs lustre moosefs ncpfs nfs nfs3 nfs4 ocfs2"
-    " orangefs pvfs2 prl_fs prl_tg smb2 smb3 smbfs sshfs vboxsf virtiofs vmhgfs fuse.vmhgfs-fuse webdav".split()
-)
+    {
+        "9p", "acfs", "afp", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.ceph", "fuse.cephfs",
+        "fuse.davfs2", "fuse.glusterfs", "fuse.gcsfuse", "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs",
+        "gfs", "gfs2", "glusterfs", "gpfs", "lustre", "moosefs", "ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs",
+        "pvfs2", "prl_fs", "prl_tg", "smb2", "smb3", "smbfs", "sshfs", "vboxsf", "virtiofs", "vmhgfs",
+        "fuse.vmhgfs-fuse", "webdav",
+    }
+)  # fmt: skip
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 

@@ -43,7 +43,7 @@ def writable(folders: list[Path], files: list[Path]) -> Iterator[Finding]:
             yield error("FOLDER_UNWRITABLE", SUBJECT, text, f"Let it write there: ls -ld {found}")
     for path in files:
         if os.path.islink(path):
-            text = f"{path} is a link; what is written there is not written through links"
+            text = f"{path} is a link, and nothing is written through one"
             yield error("FILE_UNWRITABLE", SUBJECT, text, "Put the file itself in its place.")
         elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
             yield error("FILE_UNWRITABLE", SUBJECT, f"This user can't write {path}", f"See its owner: ls -l {path}")

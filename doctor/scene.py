@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from doctor.programs import Answer, ask
+from errors import InternalError
 
 if TYPE_CHECKING:
     from instants import Schedules
@@ -72,13 +73,15 @@ class Scene:
     @property
     def need_settings(self) -> Settings:
         """The settings, for checks that are made only when there are some."""
-        assert self.settings is not None
+        if self.settings is None:
+            raise InternalError("A check was made without the settings that it needs")
         return self.settings
 
     @property
     def need_store(self) -> Store:
         """The store, for checks that are made only when there is one."""
-        assert self.store is not None
+        if self.store is None:
+            raise InternalError("A check was made without the store that it needs")
         return self.store
 
     @cached_property

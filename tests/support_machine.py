@@ -198,12 +198,18 @@ class Machine:
 class Leap(Stop):
     """Waits by moving a clock, and keeps what it was asked to wait."""
 
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
+    def __init__(self, clock: FakeClock, parent: Leap | None = None) -> None:
+        super().__init__(parent)
         self._clock = clock
+        self._above = parent
         self.waited = 0.0
 
+    def for_run(self) -> Leap:
+        return Leap(self._clock, self)
+
     def wait(self, seconds: float) -> bool:
+        if self._above is not None:
+            return self._above.wait(seconds) or self.is_set()
         if not self.is_set():
             self._clock.advance(seconds=seconds)
             self.waited += seconds

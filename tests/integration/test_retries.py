@@ -148,6 +148,17 @@ def test_a_run_that_waits_gives_its_place_to_another_job(workspace: Workspace) -
     assert [row["status"] for row in workspace.runs("job-0")] == ["cancelled"]
 
 
+def test_a_tick_whose_run_waits_serves_its_other_jobs_meanwhile(workspace: Workspace) -> None:
+    prepare(workspace, shell(FAIL, max_retries=1, retry_backoff_sec=3600), shell(COUNT, job_id="other"))
+    workspace.make_due("job-0", minutes_ago=1)
+    workspace.make_due("other")
+    with ended(workspace.start("tick", env={"PURUTO_CRON_MAX_RUNNING": "1"})) as tick:
+        wait_for(lambda: [row["status"] for row in workspace.runs("other")] == ["ok"], what="the other job's run")
+        assert [row["waiting"] for row in workspace.runs("job-0")] == [1]
+        tick.terminate()
+        assert {result["job_id"] for result in answer_of(tick)["results"]} == {"job-0", "other"}
+
+
 def test_a_run_that_comes_back_from_its_wait_waits_for_a_place(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:

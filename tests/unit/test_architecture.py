@@ -24,6 +24,7 @@ NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", 
 ALLOWED: dict[str, str] = {
     # leaves
     "errors": "",
+    "folders": "",
     "models": "",
     "redact": "",
     "strict_json": "",
@@ -37,7 +38,7 @@ ALLOWED: dict[str, str] = {
     "schedules": "errors timetable",
     "timetable": "errors",
     # what is stored; db loads store.migrations when there is something to migrate
-    "db": "errors store",
+    "db": "errors folders store",
     "store": "errors models db definition",
     # deciding, without a disk
     "planner": "models",
@@ -45,13 +46,13 @@ ALLOWED: dict[str, str] = {
     "health": "models settle",
     "control": "errors models settle",
     # telling
-    "notifier": "errors models",
+    "notifier": "errors folders models",
     # one way down: scheduler → executor, which is given an invoke
     "scheduler": "errors models boundary planner settle executor store",
     "executor": "errors models redact",
     "sync": "errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
-    "invoker": "errors models strict_json processes runners invoker_program",
+    "invoker": "errors folders models strict_json processes runners invoker_program",
     "invoker_program": "errors models strict_json processes policy settings targets invoker",
     "runners": "errors models strict_json",
     "targets": "errors models strict_json",
@@ -59,13 +60,16 @@ ALLOWED: dict[str, str] = {
     "processes": "errors models process_table start_errors",
     "process_table": "models",
     "start_errors": "errors strict_json",
+    # looks at everything and starts nothing of it; what the whole program knows, it is given
+    "doctor": "errors models boundary db store idle settings jobs schedules planner policy targets runners invoker"
+    " start_errors",
     # the way in
     "idle": "errors db store",
     "instants": "models schedules",
     "stop_signals": "processes",
-    "wiring": "boundary control db definition errors executor idle instants invoker jobs models notifier"
+    "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
     " policy processes redact runners scheduler schedules settings settle store sync targets",
-    "commands": "errors models boundary idle db store schedules settings instants stop_signals wiring",
+    "commands": "errors folders models boundary doctor health idle db store schedules settings instants stop_signals wiring",
     "main": "errors idle commands",
 }
 
@@ -80,8 +84,8 @@ OWNERS: dict[str, str] = {
     "annotated_types": "models jobs jobfile",
     "dotenv": "environment",
     "psutil": "processes process_table",
-    "subprocess": "processes process_table",
-    "fcntl": "notifier",
+    "subprocess": "processes process_table doctor",
+    "fcntl": "notifier doctor",
 }
 
 #: Programs of their own: they make the clock that the rooms are given.

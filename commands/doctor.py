@@ -1,0 +1,95 @@
+"""`doctor`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.output import print_json, print_text
+from errors import SettingsError
+from wiring import App
+
+if TYPE_CHECKING:
+    from doctor.findings import Finding
+    from doctor.scene import Scene
+
+
+@click.command("doctor")
+@click.option("--as-cron", is_flag=True, help="Repeat it in the environment that cron gives, and mark what differs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines for people.")
+@click.option(
+    "--repair", is_flag=True, help="Replace a damaged database: a copy is kept, the jobs come from .jobs.json."
+)
+@click.pass_obj
+def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
+    """Look at everything that jobs need to be started, and say what is wrong and how it is cured.
+
+    The interpreter and its libraries, settings, clock, crontab, database, folders and rights, .jobs.json, each enabled
+    job's target and program, schedules, what waits. Nothing is changed, except a damaged database with --repair.
+
+    Prints lines for people, worst first, or with --json {"status", "findings", "counts", "paths"}. Exit code 1 if
+    there is an error among them, else 0.
+
+    \b
+    Example:
+      python3 main.py doctor --as-cron
+    """
+    from doctor.findings import counts, worst_first
+
+    found = worst_first(_examined(app, as_cron=as_cron, repair=repair))
+    number = counts(found)
+    if as_json:
+        print_json(
+            {
+                "status": "error" if number["error"] else "ok",
+                "findings": [finding.as_dict() for finding in found],
+                "counts": number,
+                "paths": _paths(app),
+            }
+        )
+    else:
+        from doctor.plain import lines
+
+        print_text(lines(found, number, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    return 1 if number["error"] else 0
+
+
+def _examined(app: App, *, as_cron: bool, repair: bool) -> list[Finding]:
+    from doctor.as_cron import under_cron
+    from doctor.checks import examine
+    from doctor.repair import repair as repair_database
+
+    scene, found = _scene(app)
+    if repair and scene.settings is not None and not found:
+        found += repair_database(scene)
+    try:
+        found += examine(scene)
+    finally:
+        if scene.store is not None:
+            scene.store.close()
+    return found + (under_cron(scene, found, _paths(app)) if as_cron else [])
+
+
+def _scene(app: App) -> tuple[Scene, list[Finding]]:
+    """The scene; with wrong settings as much of it as there can be, and what is wrong with them."""
+    from doctor.scene import Scene
+    from doctor.setting_faults import faults, stand_ins
+
+    try:
+        return Scene(app, app.settings), []
+    except SettingsError as wrong:
+        instead = stand_ins(wrong)
+        if instead is None:
+            return Scene(app, None), faults(wrong)
+        other = App(app.clock, {**app.environ, **instead}, app.root)
+        return Scene(other, other.settings), faults(wrong)
+
+
+def _paths(app: App) -> dict[str, str]:
+    try:
+        return {**app.paths(), "interpreter": sys.executable}
+    except SettingsError:
+        return {"root": app.root, "interpreter": sys.executable}

@@ -1,0 +1,98 @@
+"""How the scheduler is: the last tick, the clock, what waits, what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from doctor.findings import Few, Finding, error, fine, warning
+from doctor.scene import Scene
+
+TICKS = "ticks"
+CLOCK = "clock"
+#: Years in which this program can run. Outside of them no clock was set.
+YEARS = range(2024, 2200)
+#: Found by a closer look at the schedules, which `status` does not take.
+_LOOKED_AT_CLOSER = {"NO_NEXT_RUN"}
+_CLOCK_CODES = {"LAST_TICK_IN_FUTURE", "CLOCK_SET_BACK"}
+
+
+def check_clock(scene: Scene) -> Iterator[Finding]:
+    """The two clocks of the machine."""
+    yield from clock(scene.now, (scene.app.clock.monotonic(), scene.app.clock.monotonic()))
+
+
+def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
+    """A year that can be, and a monotonic clock that does not go back."""
+    cure = "Set the machine's clock, and let a time service keep it."
+    if now.year not in YEARS:
+        yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", cure)
+    if monotonic[1] < monotonic[0] or monotonic[0] < 0:
+        text = f"The monotonic clock says {monotonic[0]} s, then {monotonic[1]} s"
+        yield error("CLOCK_NOT_MONOTONIC", CLOCK, text, "See the machine, or the virtual machine, that this runs on.")
+    yield fine(CLOCK, f"It is {now.replace(microsecond=0).isoformat()}")
+
+
+def check_tick(scene: Scene) -> Iterator[Finding]:
+    """The last tick's age: it stands beside the database, whatever is wrong with that."""
+    yield from last_tick(scene.app.tick_state(scene.now))
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """What else `status` says under `scheduler`, each as a finding."""
+    state = scene.app.scheduler_health(scene.need_store, scene.now)
+    yield from late(state)
+    yield from waiting(_list(state["waiting_events"]))
+    yield from strange(_list(state["anomalies"]))
+
+
+def last_tick(state: Mapping[str, object]) -> Iterator[Finding]:
+    """The last tick's age."""
+    at, age = state["last_tick_at"], state["last_tick_age_sec"]
+    if state["stale"]:
+        since = f"since {at} ({age} s)" if at else "so far"
+        cure = "See the findings about the crontab, and db/tick.log; is the cron service running?"
+        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", cure)
+    else:
+        yield fine(TICKS, f"The last tick ran at {at}, {age} s ago")
+
+
+def late(state: Mapping[str, object]) -> Iterator[Finding]:
+    """Jobs that ticks leave due."""
+    jobs = _list(state["overdue_jobs"])
+    if not jobs:
+        return
+    first = jobs[0]
+    text = (
+        f"Overdue jobs: {state['overdue_count']}, longest {first['job_id']}:"
+        f" due at {first['next_run_at']}, {first['late_sec']} s ago"
+    )
+    cure = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
+    yield warning("JOBS_OVERDUE", TICKS, text, cure)
+
+
+def waiting(channels: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
+    """Events that have not arrived although that was tried."""
+    for channel in channels:
+        if channel["failures"]:
+            text = (
+                f"Events that wait for the channel {channel['channel']} since {channel['oldest_ts']}:"
+                f" {channel['count']}. {channel['last_error']}"
+            )
+            yield warning("EVENTS_WAITING", TICKS, text, "Make that file writable; the next tick tries again.")
+
+
+def strange(anomalies: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
+    """What `status` calls an anomaly."""
+    few = Few()
+    for anomaly in anomalies:
+        code = str(anomaly["code"])
+        subject = f"job {anomaly['job_id']}" if "job_id" in anomaly else CLOCK if code in _CLOCK_CODES else TICKS
+        finding = warning(code, subject, str(anomaly["message"]), str(anomaly.get("hint") or ""))
+        if code not in _LOOKED_AT_CLOSER and few.passes(finding):
+            yield finding
+    yield from few.rest(TICKS)
+
+
+def _list(value: object) -> list[Mapping[str, object]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

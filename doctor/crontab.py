@@ -1,0 +1,137 @@
+"""Reads crontabs. Source: man 5 crontab (Debian's cron)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_ASSIGNMENT = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*|"[^"]*"|'[^']*')\s*=\s*(.*)""")
+_WORD = re.compile(r"@[a-z]+$")
+_EACH_MINUTE = re.compile(r"\*(/1)?$")
+#: Words of a shell that end one command and begin another.
+_BREAKS = frozenset({"&&", "||", ";", "|", "&", "(", ")", "|&"})
+_PROGRAM = "main.py"
+_COMMAND = "puruto-cron"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that starts our program: where it stands, when it runs, with which interpreter, which copy, which words.
+
+    `interpreter` is "" when the program is started by its own name. `environ` is what the crontab sets above it.
+    """
+
+    source: str
+    when: str
+    interpreter: str
+    program: str
+    words: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ticks(self) -> bool:
+        """Whether it is there to start what is due."""
+        return self.words[:1] == ("tick",)
+
+    @property
+    def each_minute(self) -> bool:
+        """Whether it runs each minute."""
+        return all(_EACH_MINUTE.match(part) for part in self.when.split())
+
+
+def read(text: str, source: str, environ: Mapping[str, str], *, system: bool) -> list[Line]:
+    """The lines that start a copy of this program.
+
+    `environ` is what cron gives (HOME, PATH, …); a `system` crontab names a user before the command.
+    """
+    found: list[Line] = []
+    known = dict(environ)
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if match := _ASSIGNMENT.fullmatch(line):
+            known[_unquoted(match[1])] = _unquoted(match[2].strip())
+            continue
+        when, command = _split(line, system=system)
+        if command and (_PROGRAM in command or _COMMAND in command):
+            found += _starts(command, when, source, dict(known))
+    return found
+
+
+def _split(line: str, *, system: bool) -> tuple[str, str]:
+    """When, and the command with its first line only: a percent sign begins what goes to its stdin."""
+    fields = 1 if _WORD.match(line.split(None, 1)[0]) else 5
+    parts = line.split(None, fields + system)
+    if len(parts) <= fields + system:
+        return "", ""
+    command = re.split(r"(?<!\\)%", parts[-1])[0].replace(r"\%", "%")
+    return " ".join(parts[:fields]), command
+
+
+def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Line]:
+    folder = environ.get("HOME", "/")
+    for words in _commands(command):
+        plain = [_expanded(word, environ) for word in words]
+        if plain[:1] == ["cd"]:
+            folder = os.path.join(folder, plain[1]) if len(plain) > 1 else environ.get("HOME", "/")
+            continue
+        for number, word in enumerate(plain):
+            if os.path.basename(word) in (_PROGRAM, _COMMAND):
+                before = [part for part in plain[:number] if not part.startswith("-")]
+                interpreter = before[-1] if before and "=" not in before[-1] else ""
+                if "/" in interpreter:
+                    interpreter = os.path.join(folder, interpreter)
+                yield Line(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ)
+                break
+
+
+def _commands(command: str) -> list[list[str]]:
+    """The single commands of a line of shell, redirections cut off. A line that no shell can read has none."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    # A # inside a word is no comment.
+    lexer.commenters = ""
+    try:
+        words = list(lexer)
+    except ValueError:
+        return []
+    found: list[list[str]] = [[]]
+    skip = False
+    for word in words:
+        if word in _BREAKS:
+            found.append([])
+            skip = False
+        elif set(word) <= set("<>&|"):
+            skip = True
+        elif not skip:
+            found[-1].append(word)
+        else:
+            skip = False
+    return [words for words in found if words]
+
+
+def _expanded(word: str, environ: Mapping[str, str]) -> str:
+    home = environ.get("HOME", "/")
+    if word == "~" or word.startswith("~/"):
+        word = home + word[1:]
+    return string.Template(word).safe_substitute(environ)
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def system_files(etc: str) -> list[Path]:
+    """The crontabs of the system, those that cron reads: names in cron.d have no dot."""
+    folder = Path(etc) / "cron.d"
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    return [Path(etc) / "crontab", *(folder / name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name))]

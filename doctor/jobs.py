@@ -1,0 +1,90 @@
+"""Each enabled job: its target is there, may be asked, and has something that can be started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import runners
+from boundary import guarded
+from doctor.findings import Few, Finding, error, fine, of_error
+from doctor.scene import Scene
+from errors import CronError
+from invoker import child_environment
+from models import Failure, Invocation, InvocationRequest, Job
+from policy import POLICY_FILE, Policy, PolicyFile
+from start_errors import foresee
+from store.definitions import job_state
+from targets import Targets
+
+SUBJECT = "jobs"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """All enabled jobs, each as the invoker would start it."""
+    settings, few = scene.need_settings, Few()
+    policy = PolicyFile(settings.root / POLICY_FILE).read()
+    yield from policy_itself(policy)
+    jobs = [row for row in scene.need_store.definitions.active() if row["enabled"]]
+    starts = Starts(Targets(settings.home, settings.data_path), policy, settings.variables)
+    for row in jobs:
+        job_id = str(row["job_id"])
+        found = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
+        if found is None:
+            continue
+        finding = of_error(f"job {job_id}", found)
+        if few.passes(finding):
+            yield finding
+    yield from few.rest(SUBJECT)
+    yield fine(SUBJECT, f"Enabled jobs whose target and program were looked at: {len(jobs)}")
+
+
+def policy_itself(policy: Policy) -> Iterator[Finding]:
+    """A policy that denies all is said once, and not for each job."""
+    if policy.fault:
+        text = f"{policy.path} can't be used, so nothing is allowed: {policy.fault}"
+        yield error("POLICY_UNUSABLE", SUBJECT, text, "Correct that file, or remove it.")
+    elif not policy.enabled:
+        text = f"{policy.path} says enabled false, so nothing is allowed"
+        yield error("POLICY_DISABLED", SUBJECT, text, "Set enabled to true there, or remove the file.")
+
+
+class Starts:
+    """Foresees the start of jobs. Targets are looked up once each."""
+
+    def __init__(self, targets: Targets, policy: Policy, variables: Mapping[str, str]) -> None:
+        self._targets = targets
+        self._policy = policy
+        self._variables = variables
+        self._folders: dict[str, Path | Failure] = {}
+
+    def refusal(self, job: Job) -> CronError | Failure | None:
+        """Why the job's next run could not be started; None when nothing speaks against it. Raises `CronError`s."""
+        invocation = _invocation(job)
+        if self._policy.enabled and not self._policy.fault:
+            self._policy.check(invocation.request)
+        folder = self._folder(job.puruto_target)
+        if isinstance(folder, Failure):
+            return folder
+        launch = runners.choose(invocation, folder).launch(invocation, folder)
+        return foresee(list(launch.argv), folder, child_environment(self._variables, invocation, Path("/")))
+
+    def _folder(self, target: str) -> Path | Failure:
+        if target not in self._folders:
+            self._folders[target] = guarded(lambda: self._targets.resolve(target))
+        return self._folders[target]
+
+
+def _invocation(job: Job) -> Invocation:
+    request = InvocationRequest("", "", "puruto-cron", job.puruto_target, "run", job.prompt, job.timeout_sec, 0, "", {})
+    return Invocation(
+        request=request,
+        attempt=1,
+        run_folder="",
+        run_id="",
+        job_id=job.job_id,
+        runner=job.runner,
+        command=tuple(job.command or ()),
+        env=job.env,
+        allow_env=tuple(job.allow_env),
+    )

@@ -1,0 +1,33 @@
+"""The findings as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from doctor.findings import Finding, Severity
+
+_COLOURS: Mapping[Severity, str] = {"error": "31;1", "warning": "33", "ok": "32"}
+
+
+def lines(findings: Sequence[Finding], counts: Mapping[str, int], *, colour: bool) -> list[str]:
+    """One line for each finding, its cure on the next, and a summary. `colour` is for terminals."""
+    found: list[str] = []
+    for finding in findings:
+        where = " (only under cron)" if finding.only_under_cron else ""
+        word = _painted(finding.severity, colour)
+        found.append(f"{word} {finding.subject}: {_plain(finding.message)} [{finding.code}]{where}")
+        if finding.cure:
+            found.append(f"        → {_plain(finding.cure)}")
+    found.append("")
+    found.append(f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}")
+    return found
+
+
+def _painted(severity: Severity, colour: bool) -> str:
+    word = f"{severity:<7}"
+    return f"\033[{_COLOURS[severity]}m{word}\033[0m" if colour else word
+
+
+def _plain(text: str) -> str:
+    """What a file name or a target said must not move a terminal's cursor, or begin a line."""
+    return "".join(char if char.isprintable() else " " for char in text)

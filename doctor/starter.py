@@ -1,0 +1,115 @@
+"""What starts the ticks: the crontab's line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from doctor.crontab import Line, read, system_files
+from doctor.findings import Finding, error, fine, warning
+from doctor.scene import Scene, account
+
+SUBJECT = "crontab"
+_SECONDS = 10.0
+#: How `crontab -l` says that there is none.
+_NO_CRONTAB = "no crontab for"
+
+
+def cron_environment() -> dict[str, str]:
+    """What cron gives to a job. Source: man 5 crontab; PATH is Debian's."""
+    name, home = account()
+    return {"HOME": home, "LOGNAME": name, "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """A line that starts this program's tick each minute, with an interpreter that is there."""
+    lines, trouble = all_lines(scene)
+    here = [line for line in lines if is_here(line, scene.root)]
+    ours = [line for line in here if line.ticks]
+    if not ours:
+        yield nothing_starts_it(scene, lines, here, trouble)
+        return
+    broken = [line for line in ours if not _interpreter_exists(line)]
+    for line in broken:
+        text = f"The line in {line.source} starts {line.interpreter}, which is not there or can't be executed"
+        yield error("CRON_INTERPRETER_MISSING", SUBJECT, text, f"Use this one: {proposed(scene)}")
+    if not any(line.each_minute for line in ours):
+        text = f"The line in {ours[0].source} runs at `{ours[0].when}`: jobs start late in between"
+        yield warning("CRON_NOT_EACH_MINUTE", SUBJECT, text, f"Use this one: {proposed(scene)}")
+    for line in ours[1:]:
+        text = f"A second line starts the tick, in {line.source}. It does no harm, and costs a start each time"
+        yield warning("CRON_TWICE", SUBJECT, text, "Remove one of the two.")
+    if len(broken) < len(ours):
+        yield fine(SUBJECT, f"A line in {ours[0].source} starts the tick")
+
+
+def nothing_starts_it(scene: Scene, lines: list[Line], here: list[Line], trouble: str) -> Finding:
+    """There is no line; an error unless something else does the work."""
+    text = "No crontab has a line that starts the tick of this copy"
+    if here:
+        text += f". A line in {here[0].source} starts it with other words: {' '.join(here[0].words[:3])}"
+    elif others := [line for line in lines if line.ticks]:
+        text += f". One in {others[0].source} starts another copy: {others[0].program}"
+    text += f". {trouble}" if trouble else ""
+    cure = f"Put this line into your crontab (crontab -e): {proposed(scene)}"
+    if scene.ticks_lately:
+        return warning("NO_CRON_LINE", SUBJECT, f"{text}. Something else has started a tick lately", cure)
+    return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", cure)
+
+
+def proposed(scene: Scene) -> str:
+    """The README's line for this copy."""
+    python = scene.root / ".venv" / "bin" / "python"
+    folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
+    return f"* * * * * {python} {scene.root / 'main.py'} tick --quiet >> {folder / 'tick.log'} 2>&1"
+
+
+def line_here(scene: Scene) -> Line | None:
+    """The first good line that starts the tick of this copy."""
+    lines, _ = all_lines(scene)
+    ours = (line for line in lines if is_here(line, scene.root) and line.ticks and _interpreter_exists(line))
+    return next(ours, None)
+
+
+def all_lines(scene: Scene) -> tuple[list[Line], str]:
+    """Every line that starts a copy of this program, this user's first; and why that could not be looked at."""
+    environ = cron_environment()
+    answer = scene.ask(["crontab", "-l"], scene.app.environ, "/", _SECONDS)
+    lines, trouble = [], ""
+    if answer.code == 0:
+        lines = read(answer.out, "the crontab of this user", environ, system=False)
+    elif answer.code is None:
+        trouble = f"The program crontab gives no answer: {answer.reason}"
+    elif _NO_CRONTAB not in answer.err:
+        trouble = f"crontab -l says: {answer.err.strip()[:200]}"
+    for path in system_files(scene.etc):
+        lines += read(_text(path), str(path), environ, system=True)
+    return lines, trouble
+
+
+def is_here(line: Line, root: Path) -> bool:
+    """Whether a line starts this very copy: its main.py, or the command that was installed for it."""
+    if os.path.basename(line.program) == "main.py":
+        return os.path.realpath(line.program) == os.path.realpath(root / "main.py")
+    return os.path.realpath(line.program).startswith(f"{os.path.realpath(root)}{os.sep}")
+
+
+def _interpreter_exists(line: Line) -> bool:
+    if not line.interpreter:
+        return os.access(line.program, os.X_OK)
+    if "/" in line.interpreter:
+        return os.path.isfile(line.interpreter) and os.access(line.interpreter, os.X_OK)
+    return shutil.which(line.interpreter, path=line.environ.get("PATH", "/usr/bin:/bin")) is not None
+
+
+def _text(path: Path) -> str:
+    """A crontab of the system; one that this user may not read says nothing to it."""
+    try:
+        with open(
+            path, encoding="utf-8", errors="replace", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
+        ) as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""

@@ -1,0 +1,68 @@
+"""The ledger of a damaged database: what can still be read goes into a new one, so that slots stay accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from db import Connection, Database, Row, Translated, Value, bare
+from errors import DatabaseError
+from models import from_text
+
+#: All that a row must have to say which slot of which job became what.
+_NEEDED = ("run_id", "job_id", "started_at", "status", "target", "trigger")
+_INSTANTS = ("started_at", "finished_at", "scheduled_for", "lease_expires_at")
+
+
+def salvage_runs(damaged: str, db: Database) -> int:
+    """Copies each run that can be read in the file `damaged` into `db`, and returns how many there were.
+
+    A damaged page hides what lies on it: the table is read from both ends up to it. Each row is checked anew: by its
+    instants here, by the types, checks and keys of the new table there. Rows that still run are kept as they are; the
+    next tick settles them.
+    """
+    columns = [str(row["name"]) for row in db.rows("SELECT name FROM pragma_table_info('runs')")]
+    try:
+        connection = bare(damaged)
+    except DatabaseError:
+        return 0
+    try:
+        with db.transaction():
+            return sum(_insert(db, row, columns) for row in _readable(connection, damaged))
+    finally:
+        connection.close()
+
+
+def _readable(connection: Connection, path: str) -> Iterator[Row]:
+    for order in ("", " DESC"):
+        try:
+            with Translated(path):
+                yield from connection.execute(f"SELECT * FROM runs NOT INDEXED ORDER BY rowid{order}")  # noqa: S608 - fixed texts
+            return
+        except DatabaseError:
+            # The damaged page: what lies behind it is read from the other end.
+            continue
+
+
+def _insert(db: Database, row: Row, columns: list[str]) -> int:
+    found: dict[str, Value] = {name: row[name] for name in row.keys() if name in columns}  # noqa: SIM118 - a Row iterates its values
+    if not _makes_sense(found):
+        return 0
+    names = list(found)
+    marks = ", ".join("?" * len(names))
+    try:
+        # Names that are columns of ours.
+        return int(db.insert_new(f"INSERT INTO runs ({', '.join(names)}) VALUES ({marks})", list(found.values())))  # noqa: S608
+    except DatabaseError:
+        return 0
+
+
+def _makes_sense(found: dict[str, Value]) -> bool:
+    if not all(isinstance(found.get(name), str) and found[name] for name in _NEEDED):
+        return False
+    try:
+        for name in _INSTANTS:
+            if found.get(name) is not None:
+                from_text(str(found[name]))
+    except ValueError:
+        return False
+    return True
