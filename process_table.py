@@ -44,6 +44,9 @@ class Table(Protocol):
     def pids(self) -> list[int]:
         """All processes that can be seen."""
 
+    def children(self, pid: int) -> list[int]:
+        """The children of a process that adopts orphans, dead ones included; none where nobody can."""
+
     def row(self, pid: int) -> Row | None:
         """What is known of a process, dead ones that nobody has waited for included; None when there is none."""
 
@@ -68,6 +71,18 @@ class ProcTable:
 
     def pids(self) -> list[int]:
         return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+    def children(self, pid: int) -> list[int]:
+        found: list[int] = []
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                    found += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            # A kernel without these files, or a thread that has just ended.
+            rows = (self.row(other) for other in self.pids())
+            return [row.pid for row in rows if row is not None and row.ppid == pid]
+        return found
 
     def row(self, pid: int) -> Row | None:
         data = _read(f"/proc/{pid}/stat")
@@ -134,6 +149,10 @@ class PsutilTable:
         import psutil
 
         return psutil.pids()
+
+    def children(self, pid: int) -> list[int]:  # noqa: ARG002 - the protocol's signature
+        # Orphans are adopted on Linux alone.
+        return []
 
     def row(self, pid: int) -> Row | None:
         import psutil

@@ -1,7 +1,8 @@
 """Starts a run's processes, waits for them, and ends every one of them. POSIX only.
 
-A run's processes are its *family*: the child in a session of its own, all that descend from it, and whatever carries
-the run's mark in its environment. The mark finds those that left the session and lost their parents.
+A run's processes are its *family*: the child in a session of its own, all that descend from it, whatever carries the
+run's mark in its environment, and the orphans that only this run can have left. The mark finds those that left the
+session and lost their parents, `adoption` those that cleared their environment besides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import process_table
+from adoption import OURS, Adoption
 from errors import IpcError
 from models import Clock, ProcessId
 from process_table import Row, Table, boot_id, identify, is_alive
@@ -126,7 +128,8 @@ class Child:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-        self._process.poll()
+        if self._process.poll() is not None:
+            OURS.reaped(self._process.pid)
 
 
 class Ended(NamedTuple):
@@ -161,20 +164,21 @@ def start(
         stdout = _open(files, stdout_path, fresh)
         stderr = _open(files, stderr_path, fresh)
         try:
-            process = subprocess.Popen(
-                [argument.encode("utf-8", "surrogateescape") for argument in argv],
-                cwd=cwd,
-                env=dict(env),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+            with OURS.starting(process_table.system_table()):
+                process = subprocess.Popen(
+                    [argument.encode("utf-8", "surrogateescape") for argument in argv],
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+                return _adopt(process)
         except (OSError, ValueError) as error:
             import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
-    return _adopt(process)
 
 
 def end_tree(
@@ -184,7 +188,8 @@ def end_tree(
 
     `on_wait` is called every now and then during the grace; if it raises, what is left is killed first.
     """
-    return _Family(mark, child.identity, process_table.system_table()).end(grace_sec, clock, on_wait)
+    OURS.ending(child.identity)
+    return _Family(mark, child.identity, process_table.system_table(), OURS).end(grace_sec, clock, on_wait)
 
 
 def sweep(
@@ -208,8 +213,11 @@ def find_marked(run_id: str, *, table: Table | None = None) -> list[ProcessId]:
 class _Family:
     """The processes of one run. Whoever was once seen in it stays in it, also when its parent dies."""
 
-    def __init__(self, mark: tuple[str, str], root: ProcessId | None, table: Table) -> None:
+    def __init__(
+        self, mark: tuple[str, str], root: ProcessId | None, table: Table, adoption: Adoption | None = None
+    ) -> None:
         self._table = table
+        self._adoption = adoption
         self._mark = b"\0" + os.fsencode("=".join(mark)) + b"\0"
         self._root = root.pid if root is not None and root.boot_id == boot_id() else 0
         self._seen: dict[int, str] = {}
@@ -223,6 +231,8 @@ class _Family:
         """All that can still run, newest finds included. Cheap when there is none."""
         pids = self._table.pids()
         certain = [pid for pid in pids if self._belongs(pid)]
+        if self._adoption is not None:
+            certain += self._adoption.orphans(self._table)
         # The dead have no children any more, and whoever is left of their session is certain by itself.
         if not any(row.alive for pid in certain if (row := self._table.row(pid)) is not None):
             return []
@@ -352,4 +362,5 @@ def _adopt(process: subprocess.Popen[bytes]) -> Child:
         process.kill()
         process.wait()
         raise IpcError(f"process {process.pid} can't be seen in the system's table", hint="Is /proc restricted?")
+    OURS.started(identity)
     return Child(process, identity)

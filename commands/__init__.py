@@ -36,7 +36,7 @@ COMMANDS = {
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
 Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick` each minute; it runs what is due.
-Each command prints one JSON object on stdout, also for errors.
+Each command prints one JSON object on stdout (doctor with --json), also for errors.
 
 \b
 Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 129, 130 and 143 ended

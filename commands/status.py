@@ -18,9 +18,9 @@ RECENT_RUNS = 20
 def command(app: App, limit: int) -> None:
     """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
 
-    "scheduler" says when the last tick ran and whether that is too long ago; "running" what runs now; "sync" whether
-    the stored jobs are those of .jobs.json and what is wrong with the file; "events" which events wait for delivery
-    and why; "paths" where all of it lies.
+    "scheduler" says when the last tick ran and whether that is too long ago, which jobs are overdue, which events
+    wait, and what looks wrong; "running" what runs now; "sync" whether the stored jobs are those of .jobs.json and
+    what is wrong with the file; "events" which events wait for delivery and why; "paths" where all of it lies.
 
     \b
     Example:

@@ -28,8 +28,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     few = Few()
     states: list[JobState] = []
     kept: Counter[str] = Counter()
+    complete = scene.need_store.health.complete()
     for row in scene.need_store.definitions.active():
-        if not row["enabled"]:
+        if not row["enabled"] or row["job_id"] in complete:
             continue
         kept[str(row["timezone"])] += row["timezone_source"] == "machine"
         state = guarded(lambda row=row: job_state(row))  # type: ignore[misc]
@@ -46,7 +47,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def silent(state: JobState, now: datetime, calendar: Calendar) -> Finding | None:
-    """What to say of an enabled job without a next run; None when it has one, or was an `@at` that is complete."""
+    """What to say of an enabled job without a next run; None when it has one."""
     job = state.job
     if state.next_run_at is not None:
         return None
@@ -105,7 +106,10 @@ def minutes(states: Iterable[JobState], now: datetime, calendar: Calendar) -> Co
                 schedule, zone, now, now + AHEAD, anchor=anchor, keep=_MINUTES
             )
         )
-        if not isinstance(slots, Failure):
-            for minute in {slot.replace(second=0, microsecond=0) for slot in slots.last}:
-                load[minute] += count
+        if isinstance(slots, Failure):
+            continue
+        # More slots than minutes: an interval of seconds, which is due at every tick.
+        instants = slots.last if slots.count <= _MINUTES else [now + timedelta(minutes=n) for n in range(_MINUTES)]
+        for minute in {slot.replace(second=0, microsecond=0) for slot in instants}:
+            load[minute] += count
     return load

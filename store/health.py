@@ -8,16 +8,19 @@ from db import Database, Row
 
 _OVERDUE = "FROM jobs WHERE enabled = 1 AND next_run_at <= ?"
 
-_TROUBLED = """
+#: An `@at` that has run: that it has no next run is as it should be.
+_COMPLETE = "next_run_at IS NULL AND last_run_at IS NOT NULL AND ltrim(schedule, ' ' || char(9)) LIKE '@at%'"
+
+_TROUBLED = f"""
 SELECT job_id, schedule, problem_json, paused_at, lease_owner, lease_expires_at,
        enabled = 1 AND next_run_at IS NULL AND removed_at IS NULL
-       AND NOT (last_run_at IS NOT NULL AND ltrim(schedule, ' ' || char(9)) LIKE '@at%') AS no_next_run,
+       AND NOT ({_COMPLETE}) AS no_next_run,
        lease_owner IS NOT NULL
        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.job_id = jobs.job_id AND r.status = 'running') AS stray_lease
 FROM jobs
 WHERE no_next_run OR stray_lease OR (removed_at IS NULL AND (problem_json IS NOT NULL OR paused_at IS NOT NULL))
 ORDER BY job_id LIMIT ?
-"""
+"""  # noqa: S608 - fixed texts
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Health:
         )
         found = [Overdue(row["job_id"], row["next_run_at"], bool(row["running"])) for row in rows]
         return int(counted[0]) if counted is not None else 0, found
+
+    def complete(self) -> set[str]:
+        """Enabled jobs that were to run once, and have."""
+        return {row["job_id"] for row in self._db.rows(f"SELECT job_id FROM jobs WHERE enabled = 1 AND {_COMPLETE}")}  # noqa: S608 - fixed texts
 
     def troubled(self, limit: int) -> list[Troubled]:
         """Jobs with a problem, paused ones, ones that nothing will start, and ones with a lease that no run has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from doctor import repair as repair_room
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.workspace import FakeClock, Workspace, ended
 
@@ -245,3 +247,84 @@ def test_what_is_not_damaged_is_not_repaired(workspace: Workspace, state: str) -
     assert ("NOTHING_TO_REPAIR" in found) == (state != "whole")
     assert (workspace.database.read_bytes() if workspace.database.exists() else None) == before
     assert not list(workspace.database.parent.glob("*.corrupt-*"))
+
+
+def fail(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the disk")
+
+
+def test_a_disk_without_room_for_the_copy_leaves_everything_as_it_was(
+    workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT))
+    workspace.database.write_bytes(b"no database at all")
+    before = beside(workspace)
+    copy = repair_room._copy
+
+    def half(source: int, to: str) -> None:
+        copy(source, to)
+        fail()
+
+    monkeypatch.setattr(repair_room, "_copy", half)
+    _, report = machine.run("doctor", "--repair", "--json")
+    (found,) = [finding for finding in report["findings"] if finding["code"] == "REPAIR_FAILED"]
+    assert "No space left" in found["message"]
+    assert beside(workspace) == before
+
+
+def test_a_repair_that_dies_halfway_is_done_again_and_the_first_copy_stays(
+    workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT))
+    machine.run_now()
+    overwrite(workspace.database, 0)
+    before = workspace.database.read_bytes()
+
+    def half(descriptor: int, fresh: str) -> None:
+        os.pwrite(descriptor, Path(fresh).read_bytes()[: 3 * PAGE], 0)
+        fail()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repair_room, "_write_over", half)
+        machine.run("doctor", "--repair", "--json")
+    (first,) = workspace.database.parent.glob("*.corrupt-*Z")
+    clock.advance(seconds=1)
+    _, report = machine.run("doctor", "--repair", "--json")
+    assert "DATABASE_REPAIRED" in {finding["code"] for finding in report["findings"]}
+    assert whole(workspace.database)
+    assert first.read_bytes() == before
+    assert machine.run_now()["status"] == "ok"
+
+
+def test_rows_that_make_no_sense_are_not_taken_over(workspace: Workspace) -> None:
+    """A damaged page may hold anything: a row must say which slot of which job became what."""
+    prepare(workspace, shell(COUNT))
+    fill_history(workspace)
+    workspace.sql("UPDATE runs SET started_at = 'noon' WHERE run_id = 'job-0-old-0001'")
+    workspace.sql("UPDATE runs SET scheduled_for = '2025-13-01' WHERE run_id = 'job-0-old-0002'")
+    workspace.sql("UPDATE runs SET target = '' WHERE run_id = 'job-0-old-0003'")
+    with closing(sqlite3.connect(workspace.database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(workspace)
+    doctor(workspace, "--repair", code=1)
+    rows = {row["run_id"] for row in workspace.runs()}
+    assert not rows & {f"job-0-old-000{n}" for n in (1, 2, 3)}
+    assert {"job-0-old-0000", "job-0-old-0004"} <= rows
+
+
+def test_a_run_that_was_going_on_is_settled_by_the_next_tick(workspace: Workspace) -> None:
+    prepare(workspace, shell(COUNT))
+    fill_history(workspace)
+    workspace.sql(
+        "INSERT INTO runs (run_id, job_id, started_at, status, target, trigger, lease_token, lease_owner,"
+        " lease_expires_at, owner_pid, owner_started, boot_id, attempt) VALUES ('job-0-dead', 'job-0',"
+        " '2026-01-01T00:00:00+00:00', 'running', 'puruto-target', 'manual', 't', 'host:1',"
+        " '2026-01-01T00:02:00+00:00', 1, 'never', 'another boot', 1)"
+    )
+    with closing(sqlite3.connect(workspace.database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(workspace)
+    doctor(workspace, "--repair", code=1)
+    assert [entry["run_id"] for entry in workspace.json("tick")["settled"]] == ["job-0-dead"]

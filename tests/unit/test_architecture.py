@@ -57,8 +57,9 @@ ALLOWED: dict[str, str] = {
     "runners": "errors models strict_json",
     "targets": "errors models strict_json",
     "policy": "errors models strict_json",
-    "processes": "errors models process_table start_errors",
+    "processes": "errors models adoption process_table start_errors",
     "process_table": "models",
+    "adoption": "models process_table",
     "start_errors": "errors strict_json",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
     "doctor": "errors models boundary db store idle settings jobs schedules planner policy targets runners invoker"

@@ -92,7 +92,7 @@ def anchors(path: Path) -> set[str]:
 
 def not_codes() -> set[str]:
     """Words in capitals that the program has besides codes."""
-    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | {"UTC", "COMMIT", "ROLLBACK"}
+    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | {"UTC", "COMMIT", "ROLLBACK", "NO_COLOR"}
     ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
     return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
 
@@ -107,7 +107,8 @@ def used_codes() -> set[str]:
 
 
 def documented_codes() -> list[list[str]]:
-    return [row for row in rows(read("docs/errors.md")) if CODE.fullmatch(row[0].strip("`")) and row[0].startswith("`")]
+    found = [row for name in ("docs/errors.md", "docs/doctor.md") for row in rows(read(name))]
+    return [row for row in found if CODE.fullmatch(row[0].strip("`")) and row[0].startswith("`")]
 
 
 def error_classes() -> list[type[errors.CronError]]:

@@ -72,6 +72,9 @@ class FakeTable:
     def pids(self) -> list[int]:
         return sorted(self.rows)
 
+    def children(self, pid: int) -> list[int]:
+        return [row.pid for row in self.rows.values() if row.ppid == pid]
+
     def row(self, pid: int) -> Row | None:
         return self.rows.get(pid)
 

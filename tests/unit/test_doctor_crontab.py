@@ -1,0 +1,261 @@
+"""Crontabs as people write them, what is found in them, and the examination in cron's environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from doctor import as_cron, starter
+from doctor.crontab import Line, read
+from doctor.findings import Finding, error, fine, warning
+from doctor.programs import Answer
+from doctor.scene import Scene
+from doctor.starter import cron_environment
+from tests.fakes import NOON
+
+CRON = {"HOME": "/home/me", "LOGNAME": "me", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+ROOT = "/home/me/purutos/puruto-cron"
+MAIN = f"{ROOT}/main.py"
+#: An interpreter that is there on every machine that runs this.
+PYTHON = "/bin/sh"
+GOOD = f"* * * * * {PYTHON} {MAIN} tick --quiet >> {ROOT}/db/tick.log 2>&1"
+
+
+def one(text: str, *, system: bool = False) -> Line:
+    (line,) = read(text, "here", CRON, system=system)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("command", "interpreter", "program", "word"),
+    [
+        (f"/v/bin/python {MAIN} tick --quiet >> /x/tick.log 2>&1", "/v/bin/python", MAIN, "tick"),
+        (f"cd {ROOT} && .venv/bin/python main.py tick", f"{ROOT}/.venv/bin/python", MAIN, "tick"),
+        ("cd purutos/puruto-cron; python3 ./main.py tick", "python3", f"{ROOT}/./main.py", "tick"),
+        ("cd && python3 purutos/puruto-cron/main.py tick", "python3", MAIN, "tick"),
+        (f"/v/bin/python -I -u {MAIN} tick", "/v/bin/python", MAIN, "tick"),
+        (f"TZ=UTC nice -n 5 flock -n /tmp/lock /v/bin/python {MAIN} tick", "/v/bin/python", MAIN, "tick"),
+        (f"'/v/bin/python' \"{MAIN}\" 'tick'", "/v/bin/python", MAIN, "tick"),
+        ("/v/bin/python $HOME/purutos/puruto-cron/main.py tick>>/x 2>&1", "/v/bin/python", MAIN, "tick"),
+        ("~/v/bin/python ~/purutos/puruto-cron/main.py tick", "/home/me/v/bin/python", MAIN, "tick"),
+        (f"{MAIN} tick", "", MAIN, "tick"),
+        (f"A=1 {MAIN} tick", "", MAIN, "tick"),
+        (f"/v/bin/python {MAIN} status", "/v/bin/python", MAIN, "status"),
+        (f"{ROOT}/.venv/bin/puruto-cron tick", "", f"{ROOT}/.venv/bin/puruto-cron", "tick"),
+        (f"(/v/bin/python {MAIN} tick) | logger", "/v/bin/python", MAIN, "tick"),
+        (f"/v/bin/python {MAIN} tick % input of it", "/v/bin/python", MAIN, "tick"),
+    ],
+)
+def test_a_command_is_read_as_the_shell_would(command: str, interpreter: str, program: str, word: str) -> None:
+    line = one(f"* * * * * {command}")
+    assert (line.interpreter, line.program, line.words[0]) == (interpreter, program, word)
+    assert line.ticks == (word == "tick")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        f"# * * * * * /v/bin/python {MAIN} tick",
+        "* * * * * /usr/bin/backup",
+        f"* * * * * /v/bin/python '{MAIN} tick",
+        f"* * * * {MAIN}",
+        "PROGRAM=/x/main.py",
+        "* * * * * /usr/bin/test -f /x/main.py.old",
+    ],
+)
+def test_what_starts_no_copy_of_ours_is_left_out(text: str) -> None:
+    assert read(text, "here", CRON, system=False) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "each"),
+    [("* * * * *", True), ("*/1 * * * *", True), ("*/5 * * * *", False), ("@hourly", False), ("* 9-17 * * *", False)],
+)
+def test_when_a_line_runs(when: str, each: bool) -> None:
+    line = one(f"  {when}   {PYTHON} {MAIN} tick")
+    assert (line.when, line.each_minute) == (when, each)
+
+
+def test_a_system_crontab_names_a_user_before_the_command() -> None:
+    line = one(f"*\t*\t*\t*\t*\troot\t{PYTHON} {MAIN} tick", system=True)
+    assert (line.interpreter, line.words) == (PYTHON, ("tick",))
+    assert one(f"@reboot me {MAIN} tick", system=True).when == "@reboot"
+
+
+def test_what_is_set_above_a_line_holds_for_it_and_what_is_below_does_not() -> None:
+    text = f'PATH = /opt/bin:/bin\nNAME="two words"\n* * * * * python3 {MAIN} tick\nPATH=/later'
+    line = one(text)
+    assert line.environ == {**CRON, "PATH": "/opt/bin:/bin", "NAME": "two words"}
+
+
+def test_a_percent_sign_that_is_escaped_belongs_to_the_command() -> None:
+    assert one(rf"* * * * * python3 {MAIN} tick >> /x/$(date +\%F).log").words[0] == "tick"
+
+
+# --- what starts the ticks ---
+
+
+def set_scene(crontab: str | Answer, *, stale: bool = False) -> Scene:
+    """A scene with this crontab of the user's, and none of the system's."""
+    answer = Answer(0, crontab) if isinstance(crontab, str) else crontab
+    app: Any = SimpleNamespace(
+        root=ROOT,
+        environ={},
+        clock=SimpleNamespace(now=lambda: NOON),
+        tick_state=lambda now: {"stale": stale},
+    )
+    settings: Any = SimpleNamespace(db_path=Path(ROOT) / "db" / "cron.db")
+    return Scene(app, settings, ask=lambda *_: answer, etc="/nonexistent")
+
+
+def problems(scene: Scene) -> list[tuple[str, str]]:
+    found = [(finding.code, finding.severity) for finding in starter.check(scene)]
+    return [entry for entry in found if entry[1] != "ok"]
+
+
+def test_a_good_line_is_fine() -> None:
+    (found,) = starter.check(set_scene(f'MAILTO=""\n\n{GOOD}\n'))
+    assert (found.severity, found.subject) == ("ok", "crontab")
+
+
+NO_CRONTAB = Answer(1, "", "no crontab for me\n")
+
+
+@pytest.mark.parametrize(
+    "crontab",
+    [
+        "",
+        NO_CRONTAB,
+        Answer(None, reason="crontab was not found"),
+        Answer(1, "", "you are not allowed to use this program"),
+        f"* * * * * {PYTHON} {MAIN} status",
+        f"* * * * * {PYTHON} /elsewhere/main.py tick",
+    ],
+)
+def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab: str | Answer) -> None:
+    assert problems(set_scene(crontab, stale=True)) == [("NO_CRON_LINE", "error")]
+    assert problems(set_scene(crontab)) == [("NO_CRON_LINE", "warning")]
+    (found,) = starter.check(set_scene(crontab))
+    assert f"{MAIN} tick --quiet" in found.cure
+
+
+@pytest.mark.parametrize(
+    ("crontab", "told"),
+    [
+        (Answer(None, reason="crontab was not found"), "crontab was not found"),
+        (Answer(1, "", "you are not allowed"), "you are not allowed"),
+        (f"* * * * * {PYTHON} {MAIN} status", "other words: status"),
+        (f"* * * * * {PYTHON} /elsewhere/main.py tick", "another copy: /elsewhere/main.py"),
+    ],
+)
+def test_what_was_found_instead_of_a_line_is_told(crontab: str | Answer, told: str) -> None:
+    (found,) = starter.check(set_scene(crontab, stale=True))
+    assert told in found.message
+
+
+def test_an_interpreter_that_is_not_there_is_an_error() -> None:
+    assert problems(set_scene(GOOD.replace(PYTHON, "/nonexistent/python"))) == [("CRON_INTERPRETER_MISSING", "error")]
+    assert problems(set_scene(GOOD.replace(PYTHON, "no-such-python"))) == [("CRON_INTERPRETER_MISSING", "error")]
+    assert problems(set_scene(GOOD.replace(PYTHON, "sh"))) == [], "found in cron's PATH"
+    assert problems(set_scene("PATH=/nonexistent\n" + GOOD.replace(PYTHON, "sh"))) == [
+        ("CRON_INTERPRETER_MISSING", "error")
+    ]
+
+
+def test_a_line_that_does_not_run_each_minute_is_a_warning() -> None:
+    assert problems(set_scene(GOOD.replace("* * * * *", "*/5 * * * *"))) == [("CRON_NOT_EACH_MINUTE", "warning")]
+
+
+def test_a_second_line_is_a_warning() -> None:
+    assert problems(set_scene(f"{GOOD}\n{GOOD}")) == [("CRON_TWICE", "warning")]
+
+
+# --- as cron ---
+
+
+def report(*findings: Finding, **paths: str) -> Answer:
+    return Answer(0, json.dumps({"findings": [finding.as_dict() for finding in findings], "paths": paths}))
+
+
+class Cron:
+    """Answers `crontab -l` and then, as the program under cron, `answer`; keeps what it was asked."""
+
+    def __init__(self, answer: Answer, crontab: str = "") -> None:
+        self.answer = answer
+        self.crontab = crontab
+        self.asked: tuple[Sequence[str], Mapping[str, str], str] | None = None
+
+    def __call__(self, argv: Sequence[str], environ: Mapping[str, str], folder: str, seconds: float) -> Answer:
+        if argv[0] == "crontab":
+            return Answer(0, self.crontab)
+        self.asked = (argv, environ, folder)
+        return self.answer
+
+
+def under_cron(cron: Cron, here: Sequence[Finding] = (), **paths: str) -> list[Finding]:
+    scene = set_scene("")
+    scene.ask = cron
+    return as_cron.under_cron(scene, here, paths)
+
+
+def test_what_is_found_only_under_cron_is_marked_so() -> None:
+    known, new = error("DENIED", "job a", "here too", ""), error("IPC_ERROR", "job b", "not in PATH", "install it")
+    (found,) = under_cron(Cron(report(known, fine("clock", "noon"), new)), [known])
+    assert (found.code, found.only_under_cron, found.cure) == ("IPC_ERROR", True, "install it")
+    assert found.as_dict()["only_under_cron"] is True
+    (well,) = under_cron(Cron(report(known)), [known])
+    assert (well.severity, well.only_under_cron) == ("ok", False)
+
+
+def test_it_runs_with_nothing_but_what_cron_gives() -> None:
+    cron = Cron(report())
+    under_cron(cron)
+    assert cron.asked is not None
+    argv, environ, folder = cron.asked
+    assert list(argv[1:]) == [MAIN, "doctor", "--json"]
+    assert dict(environ) == cron_environment()
+    assert set(environ) == {"HOME", "LOGNAME", "SHELL", "PATH"}
+    assert (environ["SHELL"], environ["PATH"], folder) == ("/bin/sh", "/usr/bin:/bin", environ["HOME"])
+
+
+def test_the_line_of_the_crontab_says_which_interpreter_and_what_is_set() -> None:
+    cron = Cron(report(), f"PATH=/opt/bin\n{GOOD}")
+    under_cron(cron)
+    assert cron.asked is not None
+    assert (cron.asked[0][0], cron.asked[1]["PATH"]) == (PYTHON, "/opt/bin")
+
+
+def test_another_database_under_cron_is_an_error() -> None:
+    (found,) = under_cron(
+        Cron(report(database="/b", root="/r", interpreter="/y")), database="/a", root="/r", interpreter="/x"
+    )
+    assert (found.code, found.severity, found.only_under_cron) == ("OTHER_PATHS_UNDER_CRON", "error", True)
+    assert all(path in found.message for path in ("/a", "/b"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        (Answer(None, reason="/x/python was not found"), "AS_CRON_FAILED", "not found"),
+        (Answer(1, "", "Segmentation fault"), "AS_CRON_FAILED", "Segmentation"),
+        (Answer(1, "[]"), "AS_CRON_FAILED", "exit code 1"),
+        (Answer(0, '{"findings": [{"code": "X"}], "paths": {}}'), "AS_CRON_FAILED", "exit code 0"),
+        (
+            Answer(
+                2, '{"status": "error", "error": {"code": "DEPENDENCY_MISSING", "message": "no click", "details": {}}}'
+            ),
+            "DEPENDENCY_MISSING",
+            "no click",
+        ),
+    ],
+)
+def test_a_doctor_that_can_not_run_under_cron_is_an_error(answer: Answer, code: str, told: str) -> None:
+    (found,) = under_cron(Cron(answer), [warning("X", "y", "z", "")])
+    assert (found.code, found.severity, found.only_under_cron) == (code, "error", True)
+    assert told in found.message
