@@ -112,13 +112,15 @@ class Settler:
         ledger: Ledger,
         clock: Clock,
         is_alive: Callable[[ProcessId], bool],
-        end_leftovers: Callable[[str, ProcessId | None], int],
+        end_leftovers: Callable[[Any], int],
         last_output: Callable[[Any], Mapping[str, object]],
         wants_retry: Callable[[Any], bool],
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
-        """`last_output` gives what a run printed last, safe to be told; `wants_retry` whether its job asks for one."""
+        """`end_leftovers` ends what lives of a run and says how many there were. `last_output` gives what it printed last,
+        safe to be told; `wants_retry` whether its job asks for one more.
+        """
         self._ledger = ledger
         self._clock = clock
         self._is_alive = is_alive
@@ -162,16 +164,16 @@ class Settler:
         When it finds its lease lost it ends them too, so that a crash here leaves none.
         """
         if not self._is_alive(run.owner):
-            return self._write(run, end, self._end_leftovers(run.run_id, run.child))
+            return self._write(run, end, self._end_leftovers(run))
         told = self._write(run, end, None)
-        self._end_leftovers(run.run_id, run.child)
+        self._end_leftovers(run)
         return told
 
     def _end_all(self, dead: Sequence[tuple[Running, End]]) -> list[int | Failure]:
         """Ends the processes of all, several at the same time; how many there were of each."""
 
         def one(run: Running) -> int | Failure:
-            return guarded(lambda: self._end_leftovers(run.run_id, run.child))
+            return guarded(lambda: self._end_leftovers(run))
 
         if len(dead) < 2:
             return [one(run) for run, _ in dead]

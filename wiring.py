@@ -171,15 +171,17 @@ class App:
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
         from executor import channels_of
-        from processes import MARK, is_alive, sweep
+        from processes import is_alive, marks, sweep
         from settle import Settler
 
         return Settler(
             ledger=store.runs,
             clock=self.clock,
             is_alive=is_alive,
-            end_leftovers=lambda run_id, child: len(
-                sweep((MARK, run_id), self.settings.kill_grace_sec, self.clock, root=child).pids
+            end_leftovers=lambda run: len(
+                sweep(
+                    marks(run.run_id, self._run_folder(run)), self.settings.kill_grace_sec, self.clock, root=run.child
+                ).pids
             ),
             last_output=lambda run: self._last_output(store, run),
             wants_retry=lambda run: _wants_retry(store, run),
@@ -187,11 +189,14 @@ class App:
             lease_sec=self.settings.lease_sec,
         )
 
+    def _run_folder(self, run: RunningRun) -> str:
+        return run.output_dir or str(self.settings.runs_folder / run.job_id / run.run_id)
+
     def _last_output(self, store: Store, run: RunningRun) -> dict[str, object]:
         """The end of what an interrupted run's last attempt printed, as far as there is anything."""
         from runners.base import read_tail
 
-        folder = Path(run.output_dir) if run.output_dir else self.settings.runs_folder / run.job_id / run.run_id
+        folder = Path(self._run_folder(run))
         tails = {name: read_tail(folder / f"attempt-{run.attempt}.{name}") for name in ("stdout", "stderr")}
         return self._redactor_of(_job_of(store, run))({name: tail for name, tail in tails.items() if tail})
 

@@ -22,6 +22,8 @@ from errors import CronError, DatabaseCorrupt, DatabaseError
 _LOCK_START, _LOCK_LENGTH = 0x40000000, 512
 _BESIDE = ("-wal", "-shm")
 _CHUNK = 1 << 20
+#: The first bytes of a database say that it is one.
+_HEADER = 100
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ def repair(scene: Scene) -> list[Finding]:
     if isinstance(damage, Finding):
         return [damage]
     try:
-        _jobs_can_be_read(scene)
         with _alone(path) as descriptor:
             done = _rebuild(scene, path, descriptor)
     except CronError as wrong:
@@ -70,15 +71,6 @@ def _damage(path: str) -> str | Finding:
     except DatabaseError as wrong:
         return warning("NOTHING_TO_REPAIR", SUBJECT, f"{wrong.message}: --repair is not for this", wrong.hint)
     return "; ".join(damage) or fine(SUBJECT, f"{path} is whole: nothing to repair")
-
-
-def _jobs_can_be_read(scene: Scene) -> None:
-    """A database without jobs is no repair: a file that is wrong is to be corrected first. Raises `CronError`s."""
-    from jobs import read_jobs
-    from schedules import check
-
-    settings = scene.need_settings
-    read_jobs(settings.jobs_file, lambda schedule, zone: check(schedule, zone or scene.app.default_zone))
 
 
 def _unchanged(path: str) -> Finding:
@@ -177,12 +169,25 @@ def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int]:
 
 
 def _write_over(descriptor: int, fresh: str) -> None:
-    """The new database in the place of the old one, in the same file."""
-    place = 0
+    """The new database in the place of the old one, in the same file.
+
+    Its header comes last, so that what a crash leaves is no database, and never a mixture that looks like one.
+    """
+    _write(descriptor, bytes(_HEADER), 0)
+    os.fsync(descriptor)
+    place = _HEADER
     with open(fresh, "rb") as file:
+        header = file.read(_HEADER)
         while data := file.read(_CHUNK):
-            while data:
-                written = os.pwrite(descriptor, data, place)
-                place, data = place + written, data[written:]
+            _write(descriptor, data, place)
+            place += len(data)
     os.ftruncate(descriptor, place)
     os.fsync(descriptor)
+    _write(descriptor, header, 0)
+    os.fsync(descriptor)
+
+
+def _write(descriptor: int, data: bytes, place: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, place)
+        place, data = place + written, data[written:]

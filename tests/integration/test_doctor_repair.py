@@ -279,16 +279,14 @@ def test_a_repair_that_dies_halfway_is_done_again_and_the_first_copy_stays(
     machine = Machine(workspace, clock)
     machine.ready(shell(COUNT))
     machine.run_now()
-    overwrite(workspace.database, 0)
+    fill_history(workspace)
+    damage(workspace)
     before = workspace.database.read_bytes()
-
-    def half(descriptor: int, fresh: str) -> None:
-        os.pwrite(descriptor, Path(fresh).read_bytes()[: 3 * PAGE], 0)
-        fail()
-
     with monkeypatch.context() as patch:
-        patch.setattr(repair_room, "_write_over", half)
-        machine.run("doctor", "--repair", "--json")
+        patch.setattr(os, "ftruncate", fail)
+        _, report = machine.run("doctor", "--repair", "--json")
+    assert {"REPAIR_FAILED", "DATABASE_CORRUPT"} <= {finding["code"] for finding in report["findings"]}
+    assert workspace.database.read_bytes()[:16] == bytes(16), "no mixture that looks like a database"
     (first,) = workspace.database.parent.glob("*.corrupt-*Z")
     clock.advance(seconds=1)
     _, report = machine.run("doctor", "--repair", "--json")

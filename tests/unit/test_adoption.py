@@ -13,7 +13,8 @@ from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F40
 
 
 @pytest.fixture(autouse=True)
-def _no_real_subreaper(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def reaped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """No real subreaper; who would have been reaped."""
     reaped: list[int] = []
     monkeypatch.setattr(adoption, "_become_subreaper", lambda: None)
     monkeypatch.setattr(adoption, "_reap", reaped.append)
@@ -101,13 +102,11 @@ def test_before_the_first_run_nobody_is_an_orphan(ours: Adoption, table: FakeTab
     assert ours.orphans(table) == []
 
 
-def test_dead_orphans_are_reaped_and_not_listed(
-    ours: Adoption, table: FakeTable, _no_real_subreaper: list[int]
-) -> None:
+def test_dead_orphans_are_reaped_and_not_listed(ours: Adoption, table: FakeTable, reaped: list[int]) -> None:
     child = begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150", state="Z")
     assert ours.orphans(table) == []
-    assert _no_real_subreaper == [400], "at once, also while runs go on"
+    assert reaped == [400], "at once, also while runs go on"
     ours.ending(child)
 
 

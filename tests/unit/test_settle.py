@@ -72,9 +72,9 @@ class Scene:
             raise LeaseLost("settled by another process")
         self.verdicts[run_id] = (token, verdict, channels)
 
-    def end_leftovers(self, run_id: str, child: ProcessId | None) -> int:
-        self.diary.append(("kill", run_id))
-        self.children.append(child)
+    def end_leftovers(self, run: RunningRow) -> int:
+        self.diary.append(("kill", run.run_id))
+        self.children.append(run.child)
         return self.leftovers
 
     def settle(self, now: datetime = NOW) -> Settled:
@@ -137,9 +137,9 @@ def test_the_processes_of_several_dead_runs_are_ended_at_the_same_time() -> None
     all_there = threading.Barrier(4)
     end = scene.end_leftovers
 
-    def wait_for_the_others(run_id: str, child: ProcessId | None) -> int:
+    def wait_for_the_others(run: RunningRow) -> int:
         all_there.wait(timeout=30)
-        return end(run_id, child)
+        return end(run)
 
     scene.end_leftovers = wait_for_the_others  # type: ignore[method-assign]
     assert len(scene.settle().ended) == 4
@@ -149,10 +149,10 @@ def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
     scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
     end = scene.end_leftovers
 
-    def refuse_one(run_id: str, child: ProcessId | None) -> int:
-        if run_id == DEAD.run_id:
+    def refuse_one(run: RunningRow) -> int:
+        if run.run_id == DEAD.run_id:
             raise RuntimeError("no thread left")
-        return end(run_id, child)
+        return end(run)
 
     scene.end_leftovers = refuse_one  # type: ignore[method-assign]
     settled = scene.settle()
