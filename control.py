@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import crash
 from errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
 from models import Clock, RunStatus, utc_text
 from settle import End, Health, Settler
@@ -53,6 +54,7 @@ class Control:
         """
         self._must_run(run_id)
         self.ledger.request_cancel(run_id, self.me, utc_text(self.clock.now()))
+        crash.point("cancel.requested")
         deadline = self.clock.monotonic() + self.kill_grace_sec + PATIENCE_SEC
         ended_by = "its scheduler"
         while (run := self._running(run_id)) is not None:

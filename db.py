@@ -9,6 +9,7 @@ import os
 import sqlite3
 import stat
 
+import crash
 from errors import (
     DatabaseCorrupt,
     DatabaseError,
@@ -85,10 +86,14 @@ def _cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
 
 
 class Transaction:
-    """`with db.transaction():` takes the write lock at once (never upgraded later), commits, or rolls all back."""
+    """`with db.transaction("claim"):` takes the write lock at once (never upgraded later), commits, or rolls all back.
 
-    def __init__(self, db: Database) -> None:
+    The name is that of its crash points.
+    """
+
+    def __init__(self, db: Database, name: str) -> None:
         self._db = db
+        self._name = name
 
     def __enter__(self) -> None:
         self._db.run("BEGIN IMMEDIATE")
@@ -97,11 +102,13 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
+            crash.point(f"{self._name}.before_commit")
             try:
                 self._db.run("COMMIT")
             except DatabaseError:
                 self._roll_back()
                 raise
+            crash.point(f"{self._name}.after_commit")
         else:
             self._roll_back()
 
@@ -198,9 +205,9 @@ class Database:
             raise translate(error, self.path) from error
         return found
 
-    def transaction(self) -> Transaction:
+    def transaction(self, name: str) -> Transaction:
         """A write transaction; not to be nested."""
-        return Transaction(self)
+        return Transaction(self, name)
 
     def _check_version(self) -> int:
         version = schema_version(self.connection, self.path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import crash
 from errors import DatabaseError, InvocationStopped, VerdictNotStored
 from models import (
     AttemptOutcome,
@@ -142,6 +143,7 @@ class Executor:
         while True:
             request = self._request(run, correlation_id)
             outcome = self._attempt(run, request, attempt)
+            crash.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that lost its patience with us may have ended the processes itself.
                 self._beat(run)
@@ -207,6 +209,7 @@ class Executor:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         with suppress(DatabaseError):
             self._ledger.note_child(run, child, folder)
+        crash.point("child.noted")
 
     def _beat_every(self) -> float:
         return min(CANCEL_POLL_SEC, self._limits.lease_sec / 3)
@@ -244,6 +247,7 @@ class Executor:
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
         with suppress(DatabaseError):
             self._ledger.begin_wait(run)
+        crash.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         self._beat(run)
         if self._stop.is_set():

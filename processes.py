@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import crash
 import process_table
 from adoption import OURS, Adoption
 from errors import IpcError
@@ -166,6 +167,7 @@ def start(
         stdout = _open(files, stdout_path, fresh)
         stderr = _open(files, stderr_path, fresh)
         try:
+            crash.point("start.before")
             with OURS.starting(process_table.system_table()):
                 process = subprocess.Popen(
                     [argument.encode("utf-8", "surrogateescape") for argument in argv],
@@ -176,6 +178,7 @@ def start(
                     stderr=stderr,
                     start_new_session=True,
                 )
+                crash.point("start.after")
                 return _adopt(process)
         except (OSError, ValueError) as error:
             import start_errors
@@ -207,7 +210,7 @@ def sweep(
     root: ProcessId | None = None,
     table: Table | None = None,
 ) -> Ended:
-    """Ends whatever carries all these marks (name → value), and the family of `root` if that very process is still there."""
+    """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
     return _Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None)
 
 

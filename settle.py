@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import crash
 from boundary import guarded
 from errors import LeaseLost
 from models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
@@ -118,8 +119,8 @@ class Settler:
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
-        """`end_leftovers` ends what lives of a run and says how many there were. `last_output` gives what it printed last,
-        safe to be told; `wants_retry` whether its job asks for one more.
+        """`end_leftovers` ends what lives of a run and says how many there were; `last_output` gives what it printed
+        last, safe to be told; `wants_retry` says whether its job asks for one more.
         """
         self._ledger = ledger
         self._clock = clock
@@ -144,7 +145,10 @@ class Settler:
             elif state is not Health.ALIVE:
                 dead.append((run, _interruption(run, state)))
         ended: list[dict[str, object]] = []
-        for (run, end), killed in zip(dead, self._end_all(dead), strict=True):
+        counts = self._end_all(dead)
+        if dead:
+            crash.point("settle.after_leftovers")
+        for (run, end), killed in zip(dead, counts, strict=True):
             found = self._write_or_fail(run, end, killed)
             if isinstance(found, Failure):
                 suspects.add(run.job_id)
@@ -173,6 +177,7 @@ class Settler:
         """Ends the processes of all, several at the same time; how many there were of each."""
 
         def one(run: Running) -> int | Failure:
+            crash.point("settle.before_leftovers")
             return guarded(lambda: self._end_leftovers(run))
 
         if len(dead) < 2:

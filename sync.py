@@ -110,7 +110,7 @@ class Sync:
     def _write(self, work: _Work, now: datetime, facts: Mapping[str, str]) -> bool:
         """False, with nothing written, if a cursor moved since it was read."""
         try:
-            with self._store.db.transaction():
+            with self._store.db.transaction("sync"):
                 if not self._store.definitions.apply(work.changes, work.removals, now):
                     raise _OvertakenError
                 for key, value in facts.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import crash
 import idle
 from commands.output import print_json
 from health import CLOCK_FACT, clock_fact
@@ -62,6 +63,7 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     if anomaly is not None:
         store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
     _leave_time(app, now)
+    crash.point("time.left")
     report = scheduler.tick(now)
     return {
         **report.as_dict(),

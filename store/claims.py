@@ -78,7 +78,7 @@ class Claims:
 
         In one transaction: the run's row, the row of the missed slots before it, and the cursor.
         """
-        with self._db.transaction():
+        with self._db.transaction("claim"):
             refused = self._refusal(state, running, max_running, starts=plan.slot is not None and not running)
             if refused is not None:
                 return Claim(refused)
@@ -103,7 +103,7 @@ class Claims:
         It is dropped (`WRITTEN_OFF`) when the job is gone or disabled, has run since, or has a newer slot due, which
         runs instead.
         """
-        with self._db.transaction():
+        with self._db.transaction("retry_claim"):
             row = self._db.row("SELECT * FROM runs WHERE run_id = ? AND retry_due = 1", (interrupted,))
             if row is None:
                 return Claim(ClaimOutcome.CHANGED)
@@ -131,7 +131,7 @@ class Claims:
 
     def claim_manual(self, job_id: str, owner: Owner, terms: ClaimTerms, *, force: bool) -> ClaimedRun:
         """Claims a run by hand. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""
-        with self._db.transaction():
+        with self._db.transaction("manual_claim"):
             row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
             if row is None:
                 raise JobNotFound(

@@ -62,7 +62,7 @@ class Events:
 
     def settle(self, channel: str, events: Sequence[StoredEvent], state: str, now: str) -> None:
         """Marks events of `channel` as `delivered` or `not_applicable`."""
-        with self._db.transaction():
+        with self._db.transaction("delivered"):
             for event in events:
                 self._db.run(
                     "UPDATE deliveries SET state = ?, settled_at = ?, last_error = NULL"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import crash
 from db import Connection, Database, complete_statement
 from errors import DatabaseError
 
@@ -46,12 +47,14 @@ def migrate(db: Database, version: int, upto: int, folder: str) -> None:
 
     Raises `DatabaseError`s, and then the old schema and its rows are as they were.
     """
-    with db.transaction():
+    with db.transaction("migration"):
         row = db.row("PRAGMA user_version")
         current = int(row[0]) if row is not None else version
         if current >= upto:
             # Another process has migrated while this one waited for the lock.
             return
+        crash.point("migration.before_backup")
         db.back_up(f"{db.path}.v{current}.bak")
+        crash.point("migration.after_backup")
         with db.translated():
             apply(db.connection, current, upto, folder)

@@ -50,7 +50,7 @@ class Runs:
 
     def renew(self, run: ClaimedRun, until: datetime) -> None:
         """Moves the lease's end. Raises `LeaseLost` when somebody has settled the run."""
-        with self._db.transaction():
+        with self._db.transaction("renewal"):
             changed = self._db.run(
                 "UPDATE runs SET lease_expires_at = ? WHERE run_id = ? AND lease_token = ? AND status = 'running'",
                 (utc_text(until), run.run_id, run.token),
@@ -87,7 +87,7 @@ class Runs:
 
     def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
         """Takes a place again for the next attempt; False when all are taken. Raises `LeaseLost`."""
-        with self._db.transaction():
+        with self._db.transaction("place"):
             if running_places(self._db) >= max_running:
                 return False
             changed = self._db.run(
@@ -99,7 +99,7 @@ class Runs:
 
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: Sequence[str]) -> None:
         """The verdict, the lease's release and the event, in one transaction. Raises `LeaseLost`."""
-        with self._db.transaction():
+        with self._db.transaction("verdict"):
             changed = self._db.run(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
                 " exit_code = ?, retry_due = ?, lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL,"

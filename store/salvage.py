@@ -26,7 +26,7 @@ def salvage_runs(damaged: str, db: Database) -> int:
     except DatabaseError:
         return 0
     try:
-        with db.transaction():
+        with db.transaction("salvage"):
             return sum(_insert(db, row, columns) for row in _readable(connection, damaged))
     finally:
         connection.close()

@@ -39,7 +39,7 @@ class Bench:
     def add(self, name: str = "report", cursor: datetime | None = NOON, **fields: Any) -> JobState:
         job = make_job(name, **{"schedule": "0 * * * *", **fields})
         change = Change(job, job_json(job), Zone("UTC", "machine"), NOON, cursor)
-        with self.store.db.transaction():
+        with self.store.db.transaction("test"):
             assert self.store.definitions.apply([change], [], self.now)
         return self.state(name)
 

@@ -209,7 +209,7 @@ def test_a_file_that_may_only_be_read_in_a_folder_that_may_be_written_is_read_on
         with as_nobody():
             opened = Database(str(path))
             try:
-                with pytest.raises(DatabaseReadOnly), opened.transaction():
+                with pytest.raises(DatabaseReadOnly), opened.transaction("test"):
                     opened.run("DELETE FROM jobs")
             finally:
                 opened.close()
@@ -255,7 +255,7 @@ def test_a_write_lock_that_is_held_for_too_long_is_named_and_reading_goes_on(mad
         holder.execute("BEGIN IMMEDIATE")
         found = Database(str(made))
         try:
-            with pytest.raises(DatabaseLocked) as caught, found.transaction():
+            with pytest.raises(DatabaseLocked) as caught, found.transaction("test"):
                 raise AssertionError("the transaction was not to begin")
             assert str(made) in caught.value.message
             assert "fuser" in caught.value.hint
@@ -285,21 +285,21 @@ def test_a_full_disk_rolls_back_and_is_named(opened: Database) -> None:
     opened.run("PRAGMA max_page_count = 60")
 
     def two_rows() -> None:
-        with opened.transaction():
+        with opened.transaction("test"):
             opened.run("INSERT INTO state (key, value) VALUES ('small', 'x')")
             opened.run("INSERT INTO state (key, value) VALUES ('large', ?)", ("x" * 1_000_000,))
 
     with pytest.raises(DatabaseFull):
         two_rows()
     assert opened.rows("SELECT * FROM state") == []
-    with opened.transaction():
+    with opened.transaction("test"):
         opened.run("INSERT INTO state (key, value) VALUES ('small', 'x')")
     assert len(opened.rows("SELECT * FROM state")) == 1
 
 
 def test_an_error_inside_a_transaction_rolls_it_back_and_goes_through(opened: Database) -> None:
     def breaks_off() -> None:
-        with opened.transaction():
+        with opened.transaction("test"):
             opened.run("INSERT INTO state (key, value) VALUES ('a', 'b')")
             raise LookupError
 
@@ -313,7 +313,7 @@ def test_a_commit_that_fails_rolls_back(opened: Database) -> None:
     opened.run("PRAGMA foreign_keys = ON")
 
     def delivery_of_nothing() -> None:
-        with opened.transaction():
+        with opened.transaction("test"):
             opened.run("PRAGMA defer_foreign_keys = ON")
             opened.run("INSERT INTO deliveries (channel, event_id, state) VALUES ('local', 7, 'waiting')")
 

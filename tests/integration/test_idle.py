@@ -52,7 +52,7 @@ class Place:
     def add(self, name: str, cursor: datetime | None, **fields: Any) -> None:
         job = make_job(name, **fields)
         change = Change(job, job_json(job), Zone("UTC", "machine"), NOON, cursor)
-        with self.store.db.transaction():
+        with self.store.db.transaction("test"):
             assert self.store.definitions.apply([change], [], NOON)
 
     def seen(self) -> None:
@@ -540,7 +540,7 @@ FORBIDDEN = {
     "subprocess", "threading", "psutil", "dotenv", "zoneinfo", "models", "settings", "commands", "wiring",
     "scheduler", "logging", "enum", "inspect",
 }  # fmt: skip
-OURS = {"idle", "db", "errors", "store", "store.look"}
+OURS = {"crash", "idle", "db", "errors", "store", "store.look"}
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
 

@@ -34,7 +34,7 @@ _WRITER = """
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(int(count)):
-        with store.db.transaction():
+        with store.db.transaction("test"):
             store.events.add(f"{name}-{number}", name, "2026-01-01T00:00:00+00:00",
                              {"job_id": name, "run_id": f"{name}-{number}", "text": "ñ" * 3000}, ["local", "telegram"])
         notifier.deliver(store.events)

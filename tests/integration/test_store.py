@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def _add(store: Store, *names: str, **fields: Any) -> None:
     jobs = [make_job(name, **{"schedule": "0 * * * *", **fields}) for name in names]
-    with store.db.transaction():
+    with store.db.transaction("test"):
         assert store.definitions.apply(
             [Change(job, job_json(job), Zone("UTC", "machine"), NOON, NOON) for job in jobs], [], NOON
         )

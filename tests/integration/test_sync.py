@@ -634,11 +634,11 @@ def test_a_slot_that_is_dropped_names_the_target_that_it_was_for(bench: Bench) -
 
 def test_what_a_sync_writes_can_be_applied_by_hand(bench: Bench) -> None:
     change = Change(HOURLY, job_json(HOURLY), Zone("UTC", "machine"), NOON, NOON)
-    with bench.store.db.transaction():
+    with bench.store.db.transaction("test"):
         assert bench.store.definitions.apply([change], [], NOON)
     state = bench.store.definitions.load("report")
     assert state is not None
     assert (state.next_run_at, state.anchor) == (NOON, NOON)
-    with bench.store.db.transaction():
+    with bench.store.db.transaction("test"):
         assert not bench.store.definitions.apply([change], [], NOON), "the cursor is not what was expected"
         assert not bench.store.definitions.apply([], [Removal("report", None, state.job)], NOON)

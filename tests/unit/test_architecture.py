@@ -26,6 +26,7 @@ ALLOWED: dict[str, str] = {
     "errors": "",
     "folders": "",
     "models": "",
+    "crash": "",
     "redact": "",
     "strict_json": "",
     "boundary": "errors models",
@@ -38,26 +39,26 @@ ALLOWED: dict[str, str] = {
     "schedules": "errors timetable",
     "timetable": "errors",
     # what is stored; db loads store.migrations when there is something to migrate
-    "db": "errors folders store",
-    "store": "errors models db definition",
+    "db": "crash errors folders store",
+    "store": "crash errors models db definition",
     # deciding, without a disk
     "planner": "models",
-    "settle": "errors models boundary",
+    "settle": "crash errors models boundary",
     "health": "models settle",
-    "control": "errors models settle",
+    "control": "crash errors models settle",
     # telling
-    "notifier": "errors folders models",
+    "notifier": "crash errors folders models",
     # one way down: scheduler → executor, which is given an invoke
     "scheduler": "errors models boundary planner settle executor store",
-    "executor": "errors models redact",
-    "sync": "errors models planner store",
+    "executor": "crash errors models redact",
+    "sync": "crash errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
     "invoker": "errors folders models strict_json processes runners invoker_program",
     "invoker_program": "errors models strict_json processes policy settings targets invoker",
     "runners": "errors models strict_json",
     "targets": "errors models strict_json",
     "policy": "errors models strict_json",
-    "processes": "errors models adoption process_table start_errors",
+    "processes": "crash errors models adoption process_table start_errors",
     "process_table": "models",
     "adoption": "models process_table",
     "start_errors": "errors strict_json",
@@ -70,7 +71,8 @@ ALLOWED: dict[str, str] = {
     "stop_signals": "processes",
     "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
     " policy processes redact runners scheduler schedules settings settle store sync targets",
-    "commands": "errors folders models boundary doctor health idle db store schedules settings instants stop_signals wiring",
+    "commands": "boundary crash db doctor errors folders health idle instants models schedules settings stop_signals"
+    " store wiring",
     "main": "errors idle commands",
 }
 

@@ -92,7 +92,8 @@ def anchors(path: Path) -> set[str]:
 
 def not_codes() -> set[str]:
     """Words in capitals that the program has besides codes."""
-    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | {"UTC", "COMMIT", "ROLLBACK", "NO_COLOR"}
+    sql_and_others = {"UTC", "COMMIT", "ROLLBACK", "NO_COLOR"}
+    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | sql_and_others
     ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
     return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
 

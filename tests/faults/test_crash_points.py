@@ -1,0 +1,168 @@
+"""`kill -9` at every named point between claim and delivered event: then a restart, and the ledger is asked."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+import crash
+from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
+from tests.support_machine import from_root, prepare
+from tests.workspace import PROJECT, Workspace, ended, wait_for
+
+HOOK = """
+import crash, os, signal
+def hook(name, reached=[]):
+    reached.extend([name] if name == {point!r} else [])
+    if len(reached) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+crash.hook = hook
+"""
+FAILS_FIRST = LEDGER_TARGET + '[ "$PURUTO_CRON_ATTEMPT" -ge 2 ] && echo fine'
+SLOW = LEDGER_TARGET + "n=0; while [ $n -lt 50 ] && [ ! -e release ]; do n=$((n+1)); sleep 0.1; done"
+
+
+def job(script: str, **fields: object) -> dict[str, object]:
+    return {"schedule": "@yearly", "command": ["/bin/sh", "-c", script], **fields}
+
+
+def one_due(workspace: Workspace) -> tuple[str, ...]:
+    """A due job that fails once and then succeeds, and another: all points of a slot's life."""
+    workspace.add_target("puruto-telegram", invoke=None)
+    prepare(workspace, job(FAILS_FIRST, max_retries=1, retry_backoff_sec=0), job(LEDGER_TARGET + "echo fine"))
+    workspace.make_due()
+    return ("tick",)
+
+
+def by_hand(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    return ("run-now", "job-1")
+
+
+def long_enough_to_renew(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    prepare(workspace, job(SLOW))
+    workspace.make_due()
+    workspace.environ["PURUTO_CRON_LEASE_SECONDS"] = "5"
+    return ("tick",)
+
+
+def left_by_the_dead(workspace: Workspace) -> tuple[str, ...]:
+    """A run whose scheduler was killed, to be settled and made up for."""
+    workspace.add_target("puruto-telegram", invoke=None)
+    prepare(workspace, job(SLOW, retry_interrupted=True))
+    workspace.make_due()
+    kill_at(workspace, "child.noted", ("tick",))
+    workspace.sql("UPDATE runs SET lease_expires_at = ? WHERE status = 'running'", (PAST,))
+    workspace.sql("UPDATE jobs SET next_run_at = '2099-01-01T00:00:00+00:00'")
+    (workspace.home / "puruto-target" / "release").touch()
+    return ("tick",)
+
+
+def an_edit(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    workspace.write_jobs(job(FAILS_FIRST, max_retries=1, retry_backoff_sec=0), job(LEDGER_TARGET + "echo"), job("true"))
+    return ("sync-jobs",)
+
+
+def an_old_database(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    workspace.database.unlink()
+    with closing(sqlite3.connect(workspace.database)) as connection:
+        connection.executescript((PROJECT / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {0x5043524E}")
+    return ("sync-jobs",)
+
+
+def damaged(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    workspace.json("tick")
+    workspace.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with workspace.database.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096)
+    return ("doctor", "--repair", "--json")
+
+
+SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
+    "manual_claim": by_hand,
+    "retry_claim": left_by_the_dead,
+    "renewal": long_enough_to_renew,
+    "settle": left_by_the_dead,
+    "sync": an_edit,
+    "migration": an_old_database,
+    "salvage": damaged,
+}
+
+
+def kill_at(workspace: Workspace, point: str, words: tuple[str, ...], *, count: int = 1) -> None:
+    """Starts a command that is killed when it reaches a point for the n-th time; fails if it never does."""
+    process = from_root(workspace, HOOK.format(point=point, count=count), *words)
+    with ended(process):
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == -9, f"{point} was not reached: {out!r} {err!r}"
+
+
+def cancelled(workspace: Workspace, point: str) -> None:
+    prepare(workspace, job(SLOW))
+    workspace.make_due()
+    with ended(workspace.start("tick")):
+        (run,) = wait_for(lambda: [row for row in running(workspace) if row["child_pid"]], what="the run")
+        kill_at(workspace, point, ("cancel", run["run_id"]))
+        wait_for(lambda: not running(workspace), what="the end that was asked for")
+    assert [row["status"] for row in workspace.runs()] == ["cancelled"]
+
+
+@pytest.mark.parametrize("point", crash.POINTS)
+def test_a_crash_at(workspace: Workspace, point: str) -> None:
+    if point.startswith("cancel."):
+        cancelled(workspace, point)
+    else:
+        words = SCENES.get(point.split(".")[0], one_due)(workspace)
+        kill_at(workspace, point, words)
+    (workspace.home / "puruto-target" / "release").touch()
+    if point.startswith("salvage."):
+        workspace.json("doctor", "--repair", "--json")
+    if workspace.json("tick")["sync"] is None:
+        workspace.json("sync-jobs", "--allow-removals")
+    settle_all(workspace)
+    if not point.startswith("salvage."):
+        check(workspace)
+    assert workspace.json("run-now", "job-0")["status"] in ("ok", "error")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("point", ["append.half", "append.after", "delivered.after_commit", "verdict.after_commit"])
+def test_a_crash_at_a_later_time(workspace: Workspace, point: str, count: int) -> None:
+    words = one_due(workspace)
+    process = from_root(workspace, HOOK.format(point=point, count=count), *words)
+    with ended(process):
+        process.communicate(timeout=60)
+    settle_all(workspace)
+    check(workspace)
+
+
+def test_the_points_are_documented_where_they_are_and_reached_by_their_names() -> None:
+    """A name in the program that no test knows would be a point that no test reaches."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in PROJECT.glob("*.py"))
+    text += "\n".join(path.read_text(encoding="utf-8") for path in PROJECT.glob("*/*.py") if "tests" not in path.parts)
+    import re
+
+    names = set(re.findall(r'crash\.point\("([a-z_.]+)"\)', text))
+    names |= {f"{name}.{side}_commit" for name in re.findall(r'\.transaction\("([a-z_]+)"\)', text)
+              for side in ("before", "after")}  # fmt: skip
+    assert names == set(crash.POINTS)
+
+
+def test_nothing_but_a_test_can_set_the_hook() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import crash; print(crash.hook, sorted(vars(crash)))"],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("None ")
+    assert "\nimport" not in (PROJECT / "crash.py").read_text(encoding="utf-8"), "without os it sees no environment"
