@@ -1,19 +1,23 @@
 """Orphans of runs. Linux only: this process becomes a child subreaper, so that who loses its parent becomes our child.
 
-The mark and the session find nearly every process of a run. One that left the session, cleared its environment and lost
-its parent carries nothing that tells whose it is but its birth: it can only come from a run that was alive then. So it
-is ended when the last of those has ended, never earlier: it may be what another run is working with.
+The marks and the session find nearly every process of a run. One that left the session, cleared its environment and
+lost its parent tells whose it is by its output, if that still goes into a run's files, and else by its birth alone: it
+can only come from a run that was alive then. So it is ended when the last of those has ended, never earlier: it may be
+what another run is working with.
+
+Other children of this program are left alone if they are in its own session or were there before its first run.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from models import ProcessId
-from process_table import Table
+from process_table import Row, Table
 
 #: Source: prctl(2).
 _PR_SET_CHILD_SUBREAPER = 36
@@ -66,33 +70,49 @@ class Adoption:
         """The pid is free for others."""
         with self._change:
             self._ours.discard(pid)
+            self._alive.pop(pid, None)
 
-    def orphans(self, table: Table) -> list[int]:
-        """The adopted processes that no living attempt can be the origin of; those that have died are reaped."""
+    def orphans(self, table: Table, outputs: Iterable[Path] = ()) -> list[Row]:
+        """The adopted processes that print into `outputs`, and those that no living attempt can be the origin of.
+
+        The dead among them, which print nowhere, are gone when this returns: they, and those of living attempts, are
+        reaped. Costs next to nothing as long as nobody was adopted.
+        """
         if not self._ready or not self._strangers(table):
             return []
+        files = {os.path.realpath(path) for path in outputs}
+        with self._no_start():
+            rows = (table.row(pid) for pid in self._strangers(table))
+            return [row for row in rows if row is not None and self._is_orphan(row, table, files)]
+
+    @contextmanager
+    def _no_start(self) -> Iterator[None]:
+        """A child that another thread is just starting looks like an orphan."""
         with self._change:
-            # A child that another thread is just starting looks like an orphan.
             self._change.wait_for(lambda: not self._looking)
             self._looking = True
-            self._change.wait_for(lambda: not self._starting)
         try:
-            return [pid for pid in self._strangers(table) if self._is_orphan(pid, table)]
+            with self._change:
+                self._change.wait_for(lambda: not self._starting)
+            yield
         finally:
             with self._change:
                 self._looking = False
                 self._change.notify_all()
 
-    def _strangers(self, table: Table) -> set[int]:
-        return set(table.children(os.getpid())) - self._ours - self._inherited
+    def _strangers(self, table: Table) -> list[int]:
+        # What was started in a session of its own can't come back to ours. In a container ours may be 0: still another.
+        ours = os.getsid(0)
+        found = set(table.children(os.getpid())) - self._ours - self._inherited
+        return [pid for pid in found if table.session(pid) != ours]
 
-    def _is_orphan(self, pid: int, table: Table) -> bool:
-        row = table.row(pid)
-        if row is None or row.ppid != os.getpid():
+    def _is_orphan(self, row: Row, table: Table, files: set[str]) -> bool:
+        if row.ppid != os.getpid():
             return False
         if not row.alive:
-            _reap(pid)
-            return False
+            _reap(row.pid)
+        elif files and not files.isdisjoint(table.outputs(row.pid)):
+            return True
         with self._change:
             return all(born > int(row.started) for born in self._alive.values())
 
@@ -103,7 +123,7 @@ def _become_subreaper() -> None:
 
     try:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
+    except (ImportError, OSError, AttributeError):
         return
 
 

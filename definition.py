@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, Field, fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from errors import DefinitionUnreadable
-from models import Job
+from models import Job, Success
 
-_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-
-
-def _stored_type(field: Field[Any]) -> type | None:
-    """The type that a field's default tells; text for a required field, None where null is allowed."""
-    if field.default_factory is not MISSING:
-        return type(field.default_factory())
-    if field.default is MISSING:
-        return str
-    return None if field.default is None else type(field.default)
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars).encode
 
 
-_STORED_TYPES = {field.name: _stored_type(field) for field in fields(Job)}
+def _stored_types(hint: Any) -> frozenset[type]:
+    """The types that a value of this annotation has when it comes from JSON."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return frozenset().union(*map(_stored_types, get_args(hint)))
+    if origin is Literal:
+        return frozenset(map(type, get_args(hint)))
+    return frozenset({dict if is_dataclass(hint) else origin or hint})
+
+
+def _types_of(kind: type[Job | Success]) -> dict[str, frozenset[type]]:
+    hints = get_type_hints(kind)
+    return {field.name: _stored_types(hints[field.name]) for field in fields(kind)}
+
+
+_JOB, _SUCCESS = _types_of(Job), _types_of(Success)
 
 
 def job_json(job: Job) -> str:
     """The definition as canonical JSON: sorted keys, no spaces, defaults included. Equal jobs give equal text."""
     return _ENCODE(vars(job))
+
+
+def as_dict(job: Job) -> dict[str, Any]:
+    """The fields of a job as JSON knows them."""
+    return {**vars(job), "success": None if job.success is None else vars(job.success)}
 
 
 def job_from_json(text: str) -> Job:
@@ -40,13 +52,21 @@ def job_from_json(text: str) -> Job:
         if not isinstance(stored, dict):
             raise TypeError("it is no object")
         whose = f" of job {stored.get('job_id')!a}"
-        known = {name: stored[name] for name in _STORED_TYPES if name in stored}
-        wrong = [name for name, value in known.items() if _STORED_TYPES[name] not in (None, type(value))]
-        if wrong:
-            raise TypeError(f"{', '.join(wrong)} of the wrong type")
+        known = _known(stored, _JOB)
+        if known.get("success") is not None:
+            known["success"] = Success(**_known(known["success"], _SUCCESS, "success."))
         return Job(**known)
     except (ValueError, TypeError, RecursionError) as error:
         message = f"the stored definition{whose[:140]} can't be read: {error}"[:400]
         raise DefinitionUnreadable(
             message, hint="Run sync-jobs: it stores the definitions of .jobs.json again."
         ) from None
+
+
+def _known(stored: dict[str, Any], types: dict[str, frozenset[type]], of: str = "") -> dict[str, Any]:
+    """Those of the stored values that belong to a field. Raises TypeError when the type of one is wrong."""
+    known = {name: stored[name] for name in types if name in stored}
+    wrong = [of + name for name, value in known.items() if type(value) not in types[name]]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} of the wrong type")
+    return known

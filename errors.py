@@ -312,6 +312,12 @@ class NonzeroExit(InvocationError):
     code = "NONZERO_EXIT"
 
 
+class SuccessCheckFailed(InvocationError):
+    """The attempt ended well, but did not do what its job calls success; `details.failed` says what it missed."""
+
+    code = "SUCCESS_CHECK_FAILED"
+
+
 class IpcError(InvocationError):
     """The process could not be started or its output could not be read."""
 

@@ -175,6 +175,7 @@ class Executor:
             env=job.env,
             allow_env=tuple(job.allow_env),
             allow_empty_result=job.allow_empty_result,
+            success=job.success,
         )
         return self._invoke(
             invocation,

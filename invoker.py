@@ -15,6 +15,7 @@ from typing import Protocol
 import processes
 import runners
 import strict_json
+import success
 from errors import InvocationError, InvocationStopped, InvocationTimeout, IpcError
 from folders import make_private
 from models import AttemptOutcome, Clock, Failure, Invocation, InvocationRequest, InvocationResult, ProcessId
@@ -101,6 +102,7 @@ class Invoker:
         files.prepare(request)
         if stop.is_set():
             raise _stopped(course, stop)
+        before = success.snapshot(invocation.success, folder)
         child = processes.start(
             launch.argv,
             cwd=folder,
@@ -110,11 +112,20 @@ class Invoker:
             stderr_path=files.stderr,
         )
         code, ended = self._follow(child, invocation, course, stop, on_start, pulse)
-        if code is not None:
-            return runner.read(invocation, Ending(code, files.stdout, files.stderr))
-        if stop.is_set():
+        if code is None:
+            raise _stopped(course, stop) if stop.is_set() else _timeout(request, ended, files)
+        ending = Ending(code, files.stdout, files.stderr)
+        answer = runner.read(invocation, ending)
+        if invocation.success is None or isinstance(answer, Failure):
+            return answer
+
+        def watch(inspector: Child, seconds: float) -> int | None:
+            return _watch(inspector, self._clock, seconds, stop, pulse)
+
+        seen = success.Seen(invocation, folder, ending, before, runner.result_key)
+        if not success.check(invocation.success, seen, self._clock, stop, watch):
             raise _stopped(course, stop)
-        raise _timeout(request, ended, files)
+        return answer
 
     def _follow(
         self,
@@ -219,6 +230,7 @@ def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _P
         if code is not None or left <= 0 or stop.is_set():
             return code
         pulse()
+        processes.reap_orphans()
 
 
 class _Files:

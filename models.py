@@ -87,6 +87,31 @@ Name = Annotated[
 ]
 EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the name of an environment variable")]
 Argument = Annotated[str, MaxLen(32_768)]
+Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """What a run must have done to count as a success. The only definition of these fields, like `Job` for its own."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    exit_codes: Annotated[list[Annotated[int, Ge(0), Le(255)]], MinLen(1), MaxLen(256)] = field(
+        default_factory=lambda: [0]
+    )
+    """The exit codes of a success. An `invoke` must give a valid answer besides."""
+
+    stdout_matches: Pattern | None = None
+    """Regular expression (Python's, `^` and `$` at each line) that must be found in stdout."""
+
+    stdout_not_matches: Pattern | None = None
+    """Regular expression that must not be found in stdout."""
+
+    file_changed: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
+    """File that must be new or changed after the run: a path, absolute or from the target's folder."""
+
+    json_schema: dict[str, Any] | None = None
+    """JSON Schema that the result of an `invoke` must fit; of a `command`, all of its stdout, as one JSON value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +176,12 @@ class Job:
 
     allow_empty_result: bool = False
     """Whether an `invoke` that answers ok with an empty result counts as a success."""
+
+    success: Success | None = None
+    """What a run must have done to count as a success. Null: exit code 0, and of an `invoke` a valid answer."""
+
+    pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
+    """After so many runs that failed one after another the job is paused, and that is told. Null: never."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +277,7 @@ class Invocation:
     env: Mapping[str, str] = field(default_factory=dict)
     allow_env: tuple[str, ...] = ()
     allow_empty_result: bool = False
+    success: Success | None = None
 
 
 @dataclass(frozen=True)

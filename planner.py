@@ -92,6 +92,21 @@ def skip_all(state: JobState, now: datetime, calendar: Calendar, reason: str) ->
     return Missed(1 + later.count, cursor, last, reason, made_up=False)
 
 
+class Slots:
+    """What the store asks when a verdict pauses a job, or ends its pause. Both raise `ScheduleError`."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+
+    def following(self, state: JobState, now: datetime) -> datetime | None:
+        """The job's first slot after now."""
+        return self._calendar.next_fire(state.job.schedule, state.timezone, now, anchor=state.anchor)
+
+    def due(self, state: JobState, now: datetime, reason: str) -> Missed | None:
+        """The job's slots up to now that nobody has served."""
+        return skip_all(state, now, self._calendar, reason)
+
+
 def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> datetime | None:
     """Where the cursor belongs when it lies further ahead than the next instant from now, else the cursor.
 

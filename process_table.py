@@ -45,7 +45,13 @@ class Table(Protocol):
         """All processes that can be seen."""
 
     def children(self, pid: int) -> list[int]:
-        """The children of a process that adopts orphans, dead ones included; none where nobody can."""
+        """What a process has adopted, and what its first thread has started; none where nobody can adopt.
+
+        Dead ones are included. What its other threads have started may be missing.
+        """
+
+    def outputs(self, pid: int) -> list[str]:
+        """The files that are its stdout and stderr, without symbolic links; empty when that may not be known."""
 
     def row(self, pid: int) -> Row | None:
         """What is known of a process, dead ones that nobody has waited for included; None when there is none."""
@@ -73,15 +79,20 @@ class ProcTable:
         return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
     def children(self, pid: int) -> list[int]:
-        found: list[int] = []
         try:
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                    found += map(int, file.read().split())
+            # The kernel gives a process's orphans to its first thread, and to that the children of threads that end.
+            with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+                return [int(child) for child in file.read().split()]
         except (FileNotFoundError, ProcessLookupError):
-            # A kernel without these files, or a thread that has just ended.
+            # A kernel without this file.
             rows = (self.row(other) for other in self.pids())
             return [row.pid for row in rows if row is not None and row.ppid == pid]
+
+    def outputs(self, pid: int) -> list[str]:
+        found = []
+        for number in (1, 2):
+            with suppress(OSError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
         return found
 
     def row(self, pid: int) -> Row | None:
@@ -152,6 +163,9 @@ class PsutilTable:
 
     def children(self, pid: int) -> list[int]:  # noqa: ARG002 - the protocol's signature
         # Orphans are adopted on Linux alone.
+        return []
+
+    def outputs(self, pid: int) -> list[str]:  # noqa: ARG002 - the protocol's signature
         return []
 
     def row(self, pid: int) -> Row | None:

@@ -1,9 +1,4 @@
-"""Starts a run's processes, waits for them, and ends every one of them. POSIX only.
-
-A run's processes are its *family*: the child in a session of its own, all that descend from it, whatever carries the
-run's marks in its environment, and the orphans that only this run can have left. The marks find those that left the
-session and lost their parents, `adoption` those that cleared their environment besides.
-"""
+"""Starts a run's processes, waits for them, and has every one of them ended. POSIX only."""
 
 from __future__ import annotations
 
@@ -13,14 +8,14 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import crash
 import process_table
-from adoption import OURS, Adoption
+from adoption import OURS
 from errors import IpcError
+from family import Ended, Family
 from models import Clock, ProcessId
-from process_table import Row, Table, boot_id, identify, is_alive
+from process_table import Table, boot_id, identify, is_alive
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
@@ -28,8 +23,6 @@ __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "iden
 #: enough: two installations with a job of the same name start runs of the same name in the same second.
 RUN_ID = "PURUTO_CRON_RUN_ID"
 RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
-_ROUND_SEC = 0.05
-_KILL_ROUNDS = 100
 _POLL_SEC = 0.05
 
 
@@ -87,9 +80,11 @@ class Stop:
 class Child:
     """A process that we started. It stays a zombie until `close`, so that its pid and session stay its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, outputs: tuple[Path, ...]) -> None:
+        """`outputs` are the files that only its family prints into."""
         self._process = process
         self.identity = identity
+        self.outputs = outputs
         self._pidfd: int | None = None
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):
@@ -135,15 +130,6 @@ class Child:
             OURS.reaped(self._process.pid)
 
 
-class Ended(NamedTuple):
-    """What an end came upon: the processes that were alive and those that could not be ended, as `name (pid)`."""
-
-    found: tuple[str, ...]
-    left: tuple[str, ...]
-    pids: tuple[int, ...]
-    """Of those that were alive."""
-
-
 def start(
     argv: Sequence[str],
     *,
@@ -179,7 +165,7 @@ def start(
                     start_new_session=True,
                 )
                 crash.point("start.after")
-                return _adopt(process)
+                return _adopt(process, (stdout_path, stderr_path))
         except (OSError, ValueError) as error:
             import start_errors
 
@@ -199,7 +185,14 @@ def end_tree(
     `on_wait` is called every now and then during the grace; if it raises, what is left is killed first.
     """
     OURS.ending(child.identity)
-    return _Family(marks, child.identity, process_table.system_table(), OURS).end(grace_sec, clock, on_wait)
+    table = process_table.system_table()
+    family = Family(marks, child.identity, table, lambda: OURS.orphans(table, child.outputs))
+    return family.end(grace_sec, clock, on_wait)
+
+
+def reap_orphans() -> None:
+    """Reaps what runs have left and what has died since. Called now and then while runs go on, else pids run out."""
+    OURS.orphans(process_table.system_table())
 
 
 def sweep(
@@ -211,141 +204,13 @@ def sweep(
     table: Table | None = None,
 ) -> Ended:
     """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
-    return _Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None)
+    return Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None)
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:
     """The living processes that carry all these marks, and their descendants; never we or our ancestors."""
-    family = _Family(marks, None, table or process_table.system_table())
+    family = Family(marks, None, table or process_table.system_table())
     return [ProcessId(row.pid, row.started, boot_id()) for row in family.alive()]
-
-
-class _Family:
-    """The processes of one run. Whoever was once seen in it stays in it, also when its parent dies."""
-
-    def __init__(
-        self, marks: Mapping[str, str], root: ProcessId | None, table: Table, adoption: Adoption | None = None
-    ) -> None:
-        self._table = table
-        self._adoption = adoption
-        self._marks = [b"\0" + os.fsencode(f"{name}={value}") + b"\0" for name, value in marks.items()]
-        self._root = root.pid if root is not None and root.boot_id == boot_id() else 0
-        self._seen: dict[int, str] = {}
-        self._sessions: set[int] = set()
-        if root is not None and self._root:
-            self._seen[root.pid] = root.started
-            if self._is_seen(root.pid):
-                self._sessions.add(root.pid)
-
-    def alive(self) -> list[Row]:
-        """All that can still run, newest finds included. Cheap when there is none."""
-        pids = self._table.pids()
-        certain = [pid for pid in pids if self._belongs(pid)]
-        if self._adoption is not None:
-            certain += self._adoption.orphans(self._table)
-        # The dead have no children any more, and whoever is left of their session is certain by itself.
-        if not any(row.alive for pid in certain if (row := self._table.row(pid)) is not None):
-            return []
-        rows = {pid: row for pid in pids if (row := self._table.row(pid)) is not None}
-        members = self._descent(certain, rows, _ancestors(os.getpid(), rows))
-        for row in members:
-            self._seen[row.pid] = row.started
-            if row.session == row.pid:
-                self._sessions.add(row.pid)
-        return [row for row in members if row.alive]
-
-    def _belongs(self, pid: int) -> bool:
-        if pid == os.getpid():
-            return False
-        if pid in self._seen and self._is_seen(pid):
-            return True
-        session = self._table.session(pid)
-        if session in self._sessions and not self._is_taken(session):
-            return True
-        # Session 0: a kernel thread, or a process that is older than this container.
-        return session != 0 and self._is_marked(b"\0" + self._table.environ(pid) + b"\0")
-
-    def _is_marked(self, environ: bytes) -> bool:
-        return all(mark in environ for mark in self._marks)
-
-    def _is_seen(self, pid: int) -> bool:
-        row = self._table.row(pid)
-        return row is not None and row.started == self._seen.get(pid)
-
-    def _is_taken(self, pid: int) -> bool:
-        """Whether a stranger has this pid now, and so the session of that number."""
-        return self._table.row(pid) is not None and not self._is_seen(pid)
-
-    def _descent(self, certain: list[int], rows: dict[int, Row], protected: set[int]) -> list[Row]:
-        """The certain ones, all below them, and all in the sessions that one of them leads."""
-        children: dict[int, list[int]] = {}
-        sessions: dict[int, list[int]] = {}
-        for row in rows.values():
-            children.setdefault(row.ppid, []).append(row.pid)
-            sessions.setdefault(row.session, []).append(row.pid)
-        members: dict[int, Row] = {}
-        waiting = [pid for pid in certain if pid in rows]
-        while waiting:
-            pid = waiting.pop()
-            if pid not in members and pid not in protected:
-                members[pid] = rows[pid]
-                waiting += children.get(pid, [])
-                if rows[pid].session == pid:
-                    waiting += sessions[pid]
-        return list(members.values())
-
-    def end(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> Ended:
-        """Ends all of it, in a bounded time."""
-        found = self.alive()
-        try:
-            if found:
-                self._ask(grace_sec, clock, on_wait)
-        finally:
-            left = self._kill(clean=not found)
-        return Ended(tuple(map(str, found)), tuple(map(str, left)), tuple(row.pid for row in found))
-
-    def _ask(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> None:
-        asked: set[tuple[int, str]] = set()
-        deadline = clock.monotonic() + grace_sec
-        while (remaining := deadline - clock.monotonic()) > 0 and (rows := self.alive()):
-            for row in rows:
-                if (row.pid, row.started) not in asked:
-                    asked.add((row.pid, row.started))
-                    self._table.send(row, signal.SIGTERM)
-                if row.state == "T":
-                    self._table.send(row, signal.SIGCONT)  # a stopped process sees no TERM before it goes on
-            self._table.wait_gone(rows[0], min(_ROUND_SEC, remaining))
-            if on_wait is not None:
-                on_wait()
-
-    def _kill(self, *, clean: bool) -> list[Row]:
-        """Kills until two looks in a row find nobody; `clean` says that one did. Returns who is left at last.
-
-        One look is not enough: a process may be born behind it, and its parent die before it.
-        """
-        rows: list[Row] = []
-        for _ in range(_KILL_ROUNDS):
-            if self._root and self._is_seen(self._root):
-                # All at once: the links of a chain of forks are gone before they can be looked at one by one.
-                self._table.send_group(self._root, signal.SIGKILL)
-            rows = self.alive()
-            if not rows and clean:
-                break
-            clean = not rows
-            for row in rows:
-                self._table.send(row, signal.SIGKILL)
-            if rows:
-                self._table.wait_gone(rows[0], _ROUND_SEC)
-        return rows
-
-
-def _ancestors(pid: int, rows: Mapping[int, Row]) -> set[int]:
-    """The process, its parents up to the first, and nobody's pids, which must never be signalled."""
-    found = {0, 1}
-    while pid not in found:
-        found.add(pid)
-        pid = rows[pid].ppid if pid in rows else 0
-    return found
 
 
 def _keep_exit_codes() -> None:
@@ -369,11 +234,11 @@ def _open(files: ExitStack, path: Path, flags: int) -> int:
     return descriptor
 
 
-def _adopt(process: subprocess.Popen[bytes]) -> Child:
+def _adopt(process: subprocess.Popen[bytes], outputs: tuple[Path, ...]) -> Child:
     identity = identify(process.pid)
     if identity is None:
         process.kill()
         process.wait()
         raise IpcError(f"process {process.pid} can't be seen in the system's table", hint="Is /proc restricted?")
     OURS.started(identity)
-    return Child(process, identity)
+    return Child(process, identity, outputs)

@@ -11,6 +11,7 @@ from errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, Schedu
 from models import Job, JobState, Missed
 from planner import Calendar, skip_all
 from store.definitions import Change, Removal, Zone, job_state
+from store.pauses import how_to_resume
 
 if TYPE_CHECKING:
     from db import Row
@@ -141,6 +142,7 @@ class Sync:
                 work.removals.append(Removal(job_id, row["next_run_at"], old.job if old else None, skipped))
                 work.report.removed.append(job_id)
         self._warn_of_zones(work.report, rows)
+        _warn_of_pauses(work, rows)
         return work
 
     def _zone(self, job: Job, row: Row | None) -> Zone:
@@ -161,17 +163,21 @@ class Sync:
 
     def _change(self, job: Job, definition: str, zone: Zone, row: Row | None, now: datetime) -> Change:
         old = _readable(row)
+        # Another default zone changes the job, and is no word about what it failed of.
+        stays_paused = row is not None and row["paused_at"] is not None and old is not None and old.job == job
         same_schedule = old is not None and old.job.schedule == job.schedule
         anchor = old.anchor if old is not None and same_schedule else now
         keeps = old is not None and same_schedule and old.timezone == zone.name and old.enabled and job.enabled
         if old is not None and keeps:
             cursor, skipped = old.next_run_at, None
         else:
-            cursor = self._next_fire(job.schedule, zone.name, now, anchor) if job.enabled else None
+            starts = job.enabled and not stays_paused
+            cursor = self._next_fire(job.schedule, zone.name, now, anchor) if starts else None
             what = "its schedule or zone was changed" if job.enabled else "it was disabled"
             skipped = self._dropped(old, now, what)
         expected = None if row is None else row["next_run_at"]
-        return Change(job, definition, zone, anchor, cursor, expected, old.job if old else None, skipped)
+        before = old.job if old else None
+        return Change(job, definition, zone, anchor, cursor, expected, before, skipped, stays_paused)
 
     def _next_fire(self, schedule: str, zone: str, after: datetime, anchor: datetime) -> datetime | None:
         # Many jobs of a large file share a schedule, and nearly all of a first sync is this question.
@@ -197,14 +203,15 @@ class Sync:
         instants: list[dict[str, str]] = []
         # The cursor of an enabled job is its next instant already; a disabled one has none.
         found = change.next_run_at
-        if not job.enabled:
+        enabled = job.enabled and not change.stays_paused
+        if not enabled:
             found = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
         while found is not None:
             instants.append(self._show(found, change.zone.name))
             if len(instants) == PREVIEW:
                 break
             found = self._next_fire(job.schedule, change.zone.name, found, change.anchor)
-        report.next[job.job_id] = {"timezone": change.zone.name, "enabled": job.enabled, "instants": instants}
+        report.next[job.job_id] = {"timezone": change.zone.name, "enabled": enabled, "instants": instants}
         if not instants:
             report.warnings.append(
                 {
@@ -223,6 +230,16 @@ class Sync:
             hint="If that is meant: python3 main.py sync-jobs --allow-removals. Nothing was changed.",
             details={"would_remove": removed[:100], "stored": stored},
         )
+
+
+def _warn_of_pauses(work: _Work, rows: Mapping[str, Row]) -> None:
+    gone = {*work.report.removed, *(change.job.job_id for change in work.changes if not change.stays_paused)}
+    for job_id, row in rows.items():
+        if row["paused_at"] is not None and job_id not in gone:
+            message = f"The job {job_id} stays paused, since {row['paused_at']}: its entry has not changed"
+            work.report.warnings.append(
+                {"code": "JOB_PAUSED", "job_id": job_id, "message": message, "hint": how_to_resume(job_id)}
+            )
 
 
 def _readable(row: Row | None) -> JobState | None:

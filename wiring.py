@@ -87,9 +87,10 @@ class App:
     def open_store(self, *, read_only: bool = False) -> Store:
         """A connection of its own; the caller closes it."""
         from db import Database
+        from planner import Slots
         from store.bundle import Store
 
-        return Store(Database(str(self.settings.db_path), read_only=read_only))
+        return Store(Database(str(self.settings.db_path), read_only=read_only), Slots(self.calendar))
 
     @contextmanager
     def store(self, *, read_only: bool = False) -> Iterator[Store]:

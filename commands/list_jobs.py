@@ -35,6 +35,10 @@ def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str
     zone, cursor = str(row["timezone"]), row["next_run_at"]
     return {
         **fields,
+        # A paused job is declared as enabled, and is not.
+        "enabled": row["enabled"],
+        "paused": row["paused"],
+        "consecutive_failures": row["consecutive_failures"],
         "timezone": zone,
         "timezone_source": row["timezone_source"],
         "next_run": show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None,

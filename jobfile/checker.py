@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ScheduleError, TimezoneError
+from jobfile import success
 from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest
 from models import Job
@@ -104,6 +105,8 @@ class _Checker:
                 self.faults.add("DUPLICATE_JOB_ID", f"{path}.job_id", message, "rename one", known, first=where)
         self._check_texts(path, known, entry, told)
         self._check_runner(path, known, entry)
+        if isinstance(entry.get("success"), dict):
+            self._check_success(f"{path}.success", known, entry["success"], told)
         if f"{path}.schedule" not in told:
             zone = None if f"{path}.timezone" in told else entry.get("timezone")
             for field, error in self._schedule_faults(entry["schedule"], zone):
@@ -170,6 +173,13 @@ class _Checker:
             message = 'would never be used, because runner is "invoke"'
             self.faults.add("CONFLICT", f"{path}.command", message, "remove one of the two", job_id)
 
+    def _check_success(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
+        def wrong(field: str) -> bool:
+            return f"{path}.{field}" in told
+
+        for code, place, message, hint in success.faults(entry, wrong):
+            self.faults.add(code, path + place, message, hint, job_id)
+
     def _schedule_faults(self, schedule: str, timezone: str | None) -> list[tuple[str, ScheduleError]]:
         """(field, error) of a schedule and its zone; with a bad zone the schedule is checked without it."""
         key = (schedule, timezone)
@@ -195,6 +205,17 @@ def _validator() -> tuple[Callable[[object], Job], Any]:
     from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator, ValidationError
 
-    core: Any = TypeAdapter(Job).core_schema
-    strict = {**core, "strict": False, "config": {**core.get("config", {}), "strict": True}}
-    return SchemaValidator(strict).validate_python, ValidationError
+    core: Any = _open(TypeAdapter(Job).core_schema)
+    return SchemaValidator(core).validate_python, ValidationError
+
+
+def _open(schema: Any) -> Any:
+    """pydantic's schema with its dataclasses open to objects, and all below them strict."""
+    if isinstance(schema, list):
+        return [_open(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    opened = {key: _open(part) for key, part in schema.items()}
+    if opened.get("type") == "dataclass":
+        opened |= {"strict": False, "config": {**opened.get("config", {}), "strict": True}}
+    return opened

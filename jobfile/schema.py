@@ -9,16 +9,17 @@ from jobfile.words import meaning
 from models import Job
 
 RUNTIME_NOTE = "Belongs to the database. Ignored, with a warning."
+SCHEMA_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of the whole file.
 
-    It can't say everything that is checked: schedules, zones, unique `job_id`s, control characters and doubled keys are
-    for `parse_jobs` alone, and JSON Schema takes 180.0 for a whole number.
+    It can't say everything that is checked: schedules, zones, regular expressions, unique `job_id`s, control characters
+    and doubled keys are for `parse_jobs` alone, and JSON Schema takes 180.0 for a whole number.
     """
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": SCHEMA_OF_SCHEMAS,
         "title": ".jobs.json of puruto-cron",
         "description": "The jobs that puruto-cron runs.",
         "type": "object",
@@ -28,12 +29,21 @@ def json_schema() -> dict[str, Any]:
         },
         "required": ["jobs"],
         "additionalProperties": False,
-        "$defs": {"Job": _job_schema()},
+        "$defs": _schemas(),
     }
 
 
-def _job_schema() -> dict[str, Any]:
-    job = _plain_job_schema()
+def _schemas() -> dict[str, Any]:
+    """Those of a job and of the objects in it."""
+    job, success = _plain_schemas()
+    job["properties"]["success"]["title"] = success["title"]
+    # What is empty says nothing.
+    success["minProperties"] = 1
+    # A schema that names its draft may be of an older one.
+    success["properties"]["json_schema"]["anyOf"][0] |= {
+        "if": {"not": {"required": ["$schema"]}},
+        "then": {"$ref": SCHEMA_OF_SCHEMAS},
+    }
     reserved = {"pattern": f"^{RESERVED_PREFIX}"}
     env = job["properties"]["env"]
     (pattern, value), *_ = env.pop("patternProperties").items()
@@ -46,34 +56,42 @@ def _job_schema() -> dict[str, Any]:
         _if_runner("command", {"required": ["command"], "properties": {"command": {"type": "array"}}}),
         _if_runner("invoke", {"properties": {"command": {"type": "null"}}}),
     ]
-    return job
+    return {"Job": job, "Success": success}
 
 
 def _if_runner(runner: str, then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": {"runner": {"const": runner}}, "required": ["runner"]}, "then": then}
 
 
-def _plain_job_schema() -> dict[str, Any]:
-    """pydantic's schema of `Job`, and the defaults of its lists and objects, which pydantic leaves out."""
+def _plain_schemas() -> tuple[dict[str, Any], dict[str, Any]]:
+    """pydantic's schemas of `Job` and `Success`, and the defaults of lists and objects, which pydantic leaves out."""
     from pydantic import TypeAdapter
 
+    made = TypeAdapter(Job).json_schema()
+    success = made.pop("$defs")["Success"]
+    for schema, name, default in ((made, "env", {}), (made, "allow_env", []), (success, "exit_codes", [0])):
+        schema["properties"][name]["default"] = default
     # Sorted, because versions of pydantic differ in the order of these keys and the schema is compared as text.
-    job = dict(sorted({**TypeAdapter(Job).json_schema(), "description": "One job."}.items()))
-    for name, empty in (("env", {}), ("allow_env", [])):
-        job["properties"][name]["default"] = empty
-    return job
+    job = dict(sorted({**made, "description": "One job."}.items()))
+    return job, dict(sorted({**success, "description": "What a run must have done to count as a success."}.items()))
 
 
 def fields_table() -> str:
-    """A Markdown table of a job's fields."""
-    import json
-
-    job = _plain_job_schema()
+    """A Markdown table of a job's fields, and below each that is an object those of it."""
+    job, success = _plain_schemas()
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in job["properties"].items():
-        default = "required" if name in job["required"] else f"`{json.dumps(field['default'])}`"
-        rows.append(f"| `{name}` | {_type_words(field)} | {default} | {field['description']} |")
+        rows.append(_row(name, field, job))
+        if name == "success":
+            rows += [_row(f"{name}.{inner}", part, success) for inner, part in success["properties"].items()]
     return "\n".join(rows) + "\n"
+
+
+def _row(name: str, field: dict[str, Any], schema: dict[str, Any]) -> str:
+    import json
+
+    default = "required" if name in schema.get("required", ()) else f"`{json.dumps(field['default'])}`"
+    return f"| `{name}` | {_type_words(field)} | {default} | {field['description']} |"
 
 
 def _type_words(field: dict[str, Any]) -> str:
@@ -81,16 +99,22 @@ def _type_words(field: dict[str, Any]) -> str:
         return " or ".join(_type_words(kind) for kind in field["anyOf"])
     if "enum" in field:
         return " or ".join(f"`{choice}`" for choice in field["enum"])
-    match field["type"]:
+    match field.get("type", "object"):
         case "string":
             name = f": {meaning(field['pattern'])}" if field.get("pattern", "").endswith("$") else ""
             return f"text, at most {field['maxLength']:,} characters{name}"
         case "integer":
-            return f"whole number, {field['minimum']:,} to {field['maximum']:,}"
+            return f"whole number, {_bounds(field)}"
         case "boolean":
             return "true or false"
         case "array":
-            return f"list of at most {field['maxItems']:,} texts"
+            item = field["items"]
+            what = "texts" if item["type"] == "string" else f"whole numbers, {_bounds(item)}"
+            return f"list of at most {field['maxItems']:,} {what}"
         case "object":
-            return f"object of at most {field['maxProperties']:,} texts"
+            return f"object of at most {field['maxProperties']:,} texts" if "maxProperties" in field else "object"
     return str(field["type"])
+
+
+def _bounds(number: dict[str, Any]) -> str:
+    return f"{number['minimum']:,} to {number['maximum']:,}"

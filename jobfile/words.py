@@ -15,7 +15,11 @@ Problem = dict[str, object]
 MAX_PROBLEMS = 100
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
-_FIELD_NAMES = tuple(field.name for field in fields(models.Job))
+#: By the field in which they stand; "" for the job itself.
+_FIELD_NAMES = {
+    "": tuple(field.name for field in fields(models.Job)),
+    "success": tuple(field.name for field in fields(models.Success)),
+}
 
 #: Fields whose values may hold what should not be repeated in a message.
 _PRIVATE = frozenset({"prompt", "command", "env", "allow_env"})
@@ -25,6 +29,7 @@ _WANTED = {
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "an object",
+    "dataclass_type": "an object",
 }
 
 
@@ -104,7 +109,8 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == "missing":
         return "MISSING_FIELD", "is missing", f'add "{loc[-1]}": …'
     if kind == "unexpected_keyword_argument":
-        return "UNKNOWN_FIELD", "is no field of a job", nearest(str(loc[-1]), _FIELD_NAMES)
+        of = ".".join(map(str, loc[:-1]))
+        return "UNKNOWN_FIELD", f"is no field of {of or 'a job'}", nearest(str(loc[-1]), _FIELD_NAMES[of])
     if kind == "string_unicode":
         return "BAD_TEXT", "holds half of a surrogate pair, which is no character", "remove the \\ud… escape"
     if kind in ("greater_than_equal", "less_than_equal"):

@@ -40,7 +40,13 @@ class Ending:
 
 
 class Runner(ABC):
-    """One way to run a target."""
+    """One way to run a target.
+
+    A runner judges the exit code only of a job without `success`; else that is one of the things asked for there.
+    """
+
+    #: The key of the printed JSON object that holds the result; "" where all that is printed is the result.
+    result_key = ""
 
     @abstractmethod
     def fits(self, invocation: Invocation, folder: Path) -> bool:
@@ -95,7 +101,7 @@ def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
     details: dict[str, object] = {"exit_code": ending.exit_code, **more}
     how = f"ended with exit code {ending.exit_code}"
     if ending.exit_code < 0:
-        name = _signal_name(-ending.exit_code)
+        name = signal_name(-ending.exit_code)
         details["signal"] = name
         how = f"was killed by {name}"
     for stream, path in (("stderr", ending.stderr), ("stdout", ending.stdout)):
@@ -106,7 +112,8 @@ def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
     return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how}", hint=hint, details=details)
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """`SIGKILL (9)`."""
     try:
         return f"{signal.Signals(number).name} ({number})"
     except ValueError:

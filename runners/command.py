@@ -11,7 +11,7 @@ from runners.base import RESULT_LIMIT, Ending, Launch, Runner, nonzero_exit, rea
 
 
 class CommandRunner(Runner):
-    """Success is exit code 0; the result is what the program printed."""
+    """Success is exit code 0, or what the job says; the result is what the program printed."""
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return bool(invocation.command)
@@ -26,12 +26,12 @@ class CommandRunner(Runner):
         return Launch(invocation.command)
 
     def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
-        if ending.exit_code != 0:
+        if ending.exit_code != 0 and invocation.success is None:
             raise nonzero_exit(invocation.command[0], ending)
         data, size = read_head(ending.stdout, RESULT_LIMIT)
         text, complete = to_text(data, RESULT_LIMIT, whole=size <= RESULT_LIMIT)
         result: dict[str, object] = {
-            "exit_code": 0,
+            "exit_code": ending.exit_code,
             "stdout": text,
             "stdout_bytes": size,
             "stdout_truncated": not complete,

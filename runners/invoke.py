@@ -17,7 +17,9 @@ _LONGEST_CODE = 128
 
 
 class InvokeRunner(Runner):
-    """Success is exit code 0 and a valid answer with status ok on stdout."""
+    """Success is exit code 0, or what the job says, and a valid answer with status ok on stdout."""
+
+    result_key = "result"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return (folder / FILE).is_file()
@@ -38,10 +40,11 @@ class InvokeRunner(Runner):
         try:
             answer = _answer(invocation, ending.stdout)
         except _Wrong as wrong:
-            if ending.exit_code != 0:
+            allowed = [0] if invocation.success is None else [0, *invocation.success.exit_codes]
+            if ending.exit_code not in allowed:
                 raise nonzero_exit(FILE, ending, answer=str(wrong)) from None
             raise _invalid(str(wrong), ending) from None
-        if ending.exit_code == 0:
+        if ending.exit_code == 0 or (invocation.success is not None and not isinstance(answer, Failure)):
             return answer
         if isinstance(answer, Failure):
             return Failure(answer.code, answer.message, {**answer.details, "exit_code": ending.exit_code})

@@ -7,6 +7,7 @@ from store.claims import Claims
 from store.definitions import Definitions
 from store.events import Events
 from store.health import Health
+from store.pauses import Slots
 from store.runs import Runs
 from store.state import State
 
@@ -14,11 +15,12 @@ from store.state import State
 class Store:
     """The rooms' way to the database. Not shared between threads: each opens its own."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, slots: Slots | None = None) -> None:
+        """`slots` knows the calendar; without it no success ends a pause."""
         self.db = db
         self.definitions = Definitions(db)
         self.claims = Claims(db)
-        self.runs = Runs(db)
+        self.runs = Runs(db, slots)
         self.events = Events(db)
         self.state = State(db)
         self.health = Health(db)

@@ -14,6 +14,7 @@ from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, from_
 from store.definitions import job_state
 from store.events import Events
 from store.ledger import free_run_id, write_off
+from store.pauses import how_to_resume
 from store.runs import running_places
 
 
@@ -141,11 +142,7 @@ class Claims:
                 )
             state = job_state(row)
             if not state.enabled and not force:
-                raise JobDisabled(
-                    f"The job {job_id} is disabled",
-                    hint="Run it all the same with --force, or set enabled to true in .jobs.json.",
-                    details={"job_id": job_id},
-                )
+                raise _disabled(job_id, row)
             self._refuse_if_running(job_id)
             run = self._insert(state, None, None, owner, terms)
             if run is None:
@@ -253,6 +250,18 @@ class Claims:
             payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
             self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
         return row
+
+
+def _disabled(job_id: str, row: Row) -> JobDisabled:
+    if row["paused_at"] is None:
+        hint = "Run it all the same with --force, or set enabled to true in .jobs.json."
+        return JobDisabled(f"The job {job_id} is disabled", hint=hint, details={"job_id": job_id})
+    failures = row["consecutive_failures"]
+    return JobDisabled(
+        f"The job {job_id} is paused since {row['paused_at']}: its last {failures} runs failed",
+        hint=how_to_resume(job_id),
+        details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
+    )
 
 
 def _ahead(cursor: datetime | None, now: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db import Database, Row
-from definition import job_from_json
+from definition import as_dict, job_from_json
 from errors import DefinitionUnreadable
 from models import Job, JobState, Missed, from_text, utc_text
 from store.ledger import write_off
@@ -24,7 +24,10 @@ class Zone:
 
 @dataclass(frozen=True)
 class Change:
-    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots of `old` that go."""
+    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots of `old` that go.
+
+    With `stays_paused` a pause goes on; else it ends here, and its count of failures with it.
+    """
 
     job: Job
     definition_json: str
@@ -34,6 +37,7 @@ class Change:
     expected_cursor: str | None = None
     old: Job | None = None
     skipped: Missed | None = None
+    stays_paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Definitions:
     def active(self) -> list[Row]:
         """What a sync and a clock correction need of each job that is in the file, by job_id."""
         return self._db.rows(
-            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled FROM jobs"
-            " WHERE removed_at IS NULL ORDER BY job_id"
+            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at"
+            " FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
         )
 
     def load(self, job_id: str) -> JobState | None:
@@ -141,7 +145,7 @@ class Definitions:
     def _upsert(self, change: Change, now: datetime) -> bool:
         job = change.job
         values = (
-            int(job.enabled),
+            int(job.enabled and not change.stays_paused),
             job.puruto_target,
             job.schedule,
             job.prompt,
@@ -161,9 +165,10 @@ class Definitions:
             "UPDATE jobs SET enabled = ?, puruto_target = ?, schedule = ?, prompt = ?, notify_channel = ?,"
             " timeout_sec = ?, max_retries = ?, retry_backoff_sec = ?, next_run_at = ?, timezone = ?,"
             " timezone_source = ?, anchor_at = ?, definition_json = ?, updated_at = ?, removed_at = NULL,"
-            " problem_json = NULL"
+            " problem_json = NULL, paused_at = CASE WHEN ? THEN paused_at END,"
+            " consecutive_failures = CASE WHEN ? OR paused_at IS NULL THEN consecutive_failures ELSE 0 END"
             " WHERE job_id = ? AND next_run_at IS ?",
-            (*values, change.expected_cursor),
+            (*values[:-1], change.stays_paused, change.stays_paused, job.job_id, change.expected_cursor),
         )
         if updated == 1:
             return True
@@ -202,11 +207,19 @@ def _for_people(row: Row) -> dict[str, object]:
     shown["problem"] = json.loads(problem) if isinstance(problem, str) else None
     definition = shown.pop("definition_json")
     try:
-        shown["definition"] = vars(job_from_json(str(definition)))
+        shown["definition"] = as_dict(job_from_json(str(definition)))
     except DefinitionUnreadable as error:
         shown["definition"], shown["problem"] = {}, error.as_dict()
     del shown["removed_at"]
+    shown["paused"] = _pause(shown)
     return shown
+
+
+def _pause(shown: dict[str, object]) -> dict[str, object] | None:
+    """Since when and why a job is paused; None when it is not."""
+    if shown["paused_at"] is None:
+        return None
+    return {"since": shown["paused_at"], "reason": f"its last {shown['consecutive_failures']} runs failed"}
 
 
 def _text(instant: datetime | None) -> str | None:

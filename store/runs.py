@@ -11,6 +11,7 @@ from db import Database, Row
 from errors import LeaseLost
 from models import ClaimedRun, ProcessId, Verdict, utc_text
 from store.events import Events
+from store.pauses import Pauses, Slots
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class RunningRun:
 class Runs:
     """Rows of `runs`. Whatever a run writes of itself is guarded by its token."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, slots: Slots | None = None) -> None:
         self._db = db
         self._events = Events(db)
+        self._pauses = Pauses(db, self._events, slots)
 
     def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None:
         """Keeps which process runs the present attempt. Raises `LeaseLost`."""
@@ -124,6 +126,7 @@ class Runs:
             self._db.run("UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ?", (job_id,))
             if verdict.event is not None:
                 self._events.add(run_id, job_id, utc_text(verdict.finished_at), verdict.event, channels)
+            self._pauses.count(run_id, job_id, verdict, channels)
 
     def running(self) -> list[RunningRun]:
         """All runs that are running, with their owners."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import jobs
 from errors import ScheduleError, TimezoneError
+from models import Job, Success
 
 GOOD: dict[str, Any] = {"job_id": "a", "puruto_target": "puruto-data", "schedule": "0 9 * * 5", "prompt": "Do it"}
 
@@ -51,7 +52,21 @@ FULL: dict[str, Any] = {
     "env": {"LANG": "es_ES.UTF-8", "_x1": ""},
     "allow_env": ["BANK_TOKEN"],
     "allow_empty_result": True,
+    "retry_interrupted": True,
+    "success": {
+        "exit_codes": [0, 255],
+        "stdout_matches": "^hecho: \\d+$",
+        "stdout_not_matches": "(?i)traceback|ñ🐦",
+        "file_changed": "out/report.html",
+        "json_schema": {
+            "type": "object",
+            "properties": {"filas": {"$ref": "#/$defs/número"}, "id": {"enum": [1.5, None, "🐦"]}},
+            "$defs": {"número": {"type": "integer", "minimum": 1}},
+        },
+    },
+    "pause_after_failures": 1_000,
 }
+FULL_JOB = Job(**{**FULL, "success": Success(**FULL["success"])})
 
 
 #: (name, file, (line, column) if it is told there, part of the hint)
@@ -132,7 +147,19 @@ BAD_ROOTS: list[tuple[Any, set[tuple[str, str]]]] = [
 ]
 
 LONE = "\ud83d"
-NUMBERS = ("timeout_sec", "max_retries", "retry_backoff_sec", "catch_up_limit", "max_lateness_sec")
+
+
+def nested(schema: dict[str, Any], depth: int) -> dict[str, Any]:
+    """A schema of this depth around `schema`."""
+    for _ in range(depth - 1):
+        schema = {"not": schema}
+    return schema
+
+
+NUMBERS = (
+    "timeout_sec", "max_retries", "retry_backoff_sec", "catch_up_limit", "max_lateness_sec", "pause_after_failures",
+)  # fmt: skip
+SWITCHES = ("enabled", "allow_empty_result", "retry_interrupted")
 NO_NUMBERS: tuple[Any, ...] = ("120", 180.0, 1.5, True, [], {}, "", 1e300)
 NO_SWITCHES: tuple[Any, ...] = (1, 0, "true", "yes", "", None, [], {}, 1.0)
 
@@ -208,7 +235,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": 1}, "WRONG_TYPE", "prompt"),
     ({"prompt": ["a", "b"]}, "WRONG_TYPE", "prompt"),
     # yes or no
-    *[({name: value}, "WRONG_TYPE", name) for name in ("enabled", "allow_empty_result") for value in NO_SWITCHES],
+    *[({name: value}, "WRONG_TYPE", name) for name in SWITCHES for value in NO_SWITCHES],
     # numbers
     *[({name: value}, "WRONG_TYPE", name)
       for name in NUMBERS
@@ -217,12 +244,14 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     *[({name: value}, "OUT_OF_RANGE", name)
       for name in NUMBERS
       for value in (-1, 10**9, -(10**30), 10**31)],
-    *[({name: 0}, "OUT_OF_RANGE", name) for name in ("timeout_sec", "catch_up_limit", "max_lateness_sec")],
+    *[({name: 0}, "OUT_OF_RANGE", name)
+      for name in ("timeout_sec", "catch_up_limit", "max_lateness_sec", "pause_after_failures")],
     ({"timeout_sec": 604_801}, "OUT_OF_RANGE", "timeout_sec"),
     ({"max_retries": 101}, "OUT_OF_RANGE", "max_retries"),
     ({"retry_backoff_sec": 3_601}, "OUT_OF_RANGE", "retry_backoff_sec"),
     ({"catch_up_limit": 1_001}, "OUT_OF_RANGE", "catch_up_limit"),
     ({"max_lateness_sec": 31_536_001}, "OUT_OF_RANGE", "max_lateness_sec"),
+    ({"pause_after_failures": 1_001}, "OUT_OF_RANGE", "pause_after_failures"),
     # words
     ({"notify_channel": "slack"}, "UNKNOWN_VALUE", "notify_channel"),
     ({"notify_channel": "Telegram"}, "UNKNOWN_VALUE", "notify_channel"),
@@ -285,6 +314,50 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"allow_env": ["A" * 129]}, "TOO_LONG", "allow_env[0]"),
     ({"allow_env": ["A"] * 129}, "TOO_LONG", "allow_env"),
     ({"allow_env": ["PURUTO_CRON_TIMEZONE"]}, "RESERVED_VARIABLE", "allow_env[0]"),
+    # success
+    *[({"success": value}, "WRONG_TYPE", "success") for value in ([], "x", 0, True, 1.5)],
+    ({"success": {}}, "EMPTY", "success"),
+    ({"success": {"exit_code": [0]}}, "UNKNOWN_FIELD", "success.exit_code"),
+    ({"success": {"": 0}}, "UNKNOWN_FIELD", 'success[""]'),
+    ({"success": {"job_id": "a"}}, "UNKNOWN_FIELD", "success.job_id"),
+    ({"success": {"exit_codes": 0}}, "WRONG_TYPE", "success.exit_codes"),
+    ({"success": {"exit_codes": None}}, "WRONG_TYPE", "success.exit_codes"),
+    ({"success": {"exit_codes": []}}, "EMPTY", "success.exit_codes"),
+    ({"success": {"exit_codes": [0] * 257}}, "TOO_LONG", "success.exit_codes"),
+    ({"success": {"exit_codes": [0, -1]}}, "OUT_OF_RANGE", "success.exit_codes[1]"),
+    ({"success": {"exit_codes": [256]}}, "OUT_OF_RANGE", "success.exit_codes[0]"),
+    ({"success": {"exit_codes": ["0"]}}, "WRONG_TYPE", "success.exit_codes[0]"),
+    ({"success": {"exit_codes": [True]}}, "WRONG_TYPE", "success.exit_codes[0]"),
+    ({"success": {"exit_codes": [0.0]}}, "WRONG_TYPE", "success.exit_codes[0]"),
+    *[({"success": {name: value}}, code, f"success.{name}")
+      for name in ("stdout_matches", "stdout_not_matches")
+      for value, code in (
+          (1, "WRONG_TYPE"), (["a"], "WRONG_TYPE"), ("", "EMPTY"), ("x" * 1_001, "TOO_LONG"), (LONE, "BAD_TEXT"),
+          ("(", "BAD_PATTERN"), ("*", "BAD_PATTERN"), ("[z-a]", "BAD_PATTERN"), ("a{99999999999}", "BAD_PATTERN"),
+          ("(?P<a>b)(?P<a>c)", "BAD_PATTERN"), ("x(?i)", "BAD_PATTERN"), ("(?<=a*)b", "BAD_PATTERN"),
+      )],
+    ({"success": {"stdout_matches": "a", "stdout_not_matches": "a"}}, "CONFLICT", "success.stdout_not_matches"),
+    ({"success": {"file_changed": 1}}, "WRONG_TYPE", "success.file_changed"),
+    ({"success": {"file_changed": ""}}, "EMPTY", "success.file_changed"),
+    ({"success": {"file_changed": "x" * 4_097}}, "TOO_LONG", "success.file_changed"),
+    ({"success": {"file_changed": "a\0"}}, "BAD_TEXT", "success.file_changed"),
+    ({"success": {"file_changed": LONE}}, "BAD_TEXT", "success.file_changed"),
+    *[({"success": {"file_changed": path}}, "BAD_PATH", "success.file_changed")
+      for path in ("out/", "/", ".", "..", "out/..", "~/report", "~ana/report")],
+    *[({"success": {"json_schema": value}}, "WRONG_TYPE", "success.json_schema") for value in ([], "{}", True, 1)],
+    ({"success": {"json_schema": {"type": "strin"}}}, "BAD_SCHEMA", "success.json_schema.type"),
+    ({"success": {"json_schema": {"pattern": "("}}}, "BAD_SCHEMA", "success.json_schema.pattern"),
+    ({"success": {"json_schema": {"properties": {"a b": {"minimum": "1"}}}}}, "BAD_SCHEMA",
+     'success.json_schema.properties["a b"].minimum'),
+    ({"success": {"json_schema": {"$schema": "draft-5"}}}, "BAD_SCHEMA", 'success.json_schema["$schema"]'),
+    ({"success": {"json_schema": {"$schema": 5}}}, "BAD_SCHEMA", 'success.json_schema["$schema"]'),
+    *[({"success": {"json_schema": {"items": {"$ref": target}}}}, "BAD_SCHEMA", 'success.json_schema.items["$ref"]')
+      for target in ("http://localhost:9/x.json", "file:///etc/passwd", "other.json", "#/$defs/none", "#none")],
+    ({"success": {"json_schema": {"$id": "http://[bad", "$ref": "x"}}}, "BAD_SCHEMA", "success.json_schema"),
+    ({"success": {"json_schema": nested({}, 33)}}, "BAD_SCHEMA", "success.json_schema" + 32 * ".not"),
+    ({"success": {"json_schema": {"enum": list(range(5_000))}}}, "TOO_LONG", "success.json_schema"),
+    ({"success": {"json_schema": {"title": LONE}}}, "BAD_TEXT", "success.json_schema.title"),
+    ({"success": {"json_schema": {"properties": {LONE: {}}}}}, "BAD_TEXT", "success.json_schema.properties"),
     # keys that no job has
     ({"timeout": 5}, "UNKNOWN_FIELD", "timeout"),
     ({"Prompt": "x"}, "UNKNOWN_FIELD", "Prompt"),

@@ -187,6 +187,50 @@ _PROCESS = [
     wrong("allow_env", ["A"] * 129, "TOO_LONG", "129 entries", name="of 129 names"),
 ]
 
+_SUCCESS = [
+    *(wrong("success", value, "WRONG_TYPE", "must be an object, not") for value in ([], "stdout", 0, True)),
+    wrong("success", {}, "EMPTY", "name at least one check"),
+    wrong("success", {"exit_code": [0]}, "UNKNOWN_FIELD", "did you mean exit_codes?", inside=".exit_code"),
+    wrong("success", {"matches": "x"}, "UNKNOWN_FIELD", "did you mean stdout_matches?", inside=".matches"),
+    wrong("success", {"xyzzy": 1}, "UNKNOWN_FIELD", "known are: exit_codes, stdout_matches", inside=".xyzzy"),
+    wrong("success", {"exit_codes": 0}, "WRONG_TYPE", "must be a list, not the number 0", inside=".exit_codes"),
+    wrong("success", {"exit_codes": []}, "EMPTY", "is empty", inside=".exit_codes"),
+    wrong("success", {"exit_codes": [0, 256]}, "OUT_OF_RANGE", "at most 255, not 256", inside=".exit_codes[1]"),
+    wrong("success", {"exit_codes": ["0"]}, "WRONG_TYPE", "write 0 without quotes", inside=".exit_codes[0]"),
+    wrong("success", {"stdout_matches": "("}, "BAD_PATTERN", "at position 0", inside=".stdout_matches"),
+    wrong("success", {"stdout_matches": "x" * 1_001}, "TOO_LONG", "1001 characters", inside=".stdout_matches"),
+    wrong(
+        "success", {"stdout_not_matches": "[z-a]"}, "BAD_PATTERN", "bad character range", inside=".stdout_not_matches"
+    ),
+    wrong("success", {"stdout_not_matches": "\ud800"}, "BAD_TEXT", "surrogate", inside=".stdout_not_matches"),
+    wrong(
+        "success",
+        {"stdout_matches": "a", "stdout_not_matches": "a"},
+        "CONFLICT",
+        "no run could succeed",
+        inside=".stdout_not_matches",
+        name="of two expressions that are the same",
+    ),
+    wrong("success", {"file_changed": "out/"}, "BAD_PATH", "name a file", inside=".file_changed"),
+    wrong("success", {"file_changed": "~/out"}, "BAD_PATH", "write the whole path", inside=".file_changed"),
+    wrong("success", {"file_changed": "a\0b"}, "BAD_TEXT", "NUL", inside=".file_changed"),
+    wrong("success", {"json_schema": True}, "WRONG_TYPE", "must be an object, not true", inside=".json_schema"),
+    wrong("success", {"json_schema": {"type": "strin"}}, "BAD_SCHEMA", "'strin'", inside=".json_schema.type"),
+    wrong(
+        "success",
+        {"json_schema": {"$ref": "http://localhost:9/x.json"}},
+        "BAD_SCHEMA",
+        "nothing is fetched",
+        inside='.json_schema["$ref"]',
+        name="of a schema elsewhere",
+    ),
+    wrong("success", {"json_schema": {"title": "\ud800"}}, "BAD_TEXT", "surrogate", inside=".json_schema.title"),
+    wrong("pause_after_failures", 0, "OUT_OF_RANGE", "at least 1"),
+    wrong("pause_after_failures", 1_001, "OUT_OF_RANGE", "at most 1000"),
+    wrong("pause_after_failures", "3", "WRONG_TYPE", "write 3 without quotes"),
+    wrong("pause_after_failures", True, "WRONG_TYPE", "a whole number"),
+]
+
 _TOGETHER = [
     _refused("runner command without one", with_fields(runner="command"), (("CONFLICT", "jobs[1].runner"),)),
     _refused(
@@ -274,6 +318,6 @@ _UNKNOWN = [
 ]
 
 CASES = [
-    *_WRONG_TYPES, *_NAMES, *_TEXTS, *_NUMBERS, *_RAW_NUMBERS, *_PROCESS, *_TOGETHER, *_UNKNOWN,
+    *_WRONG_TYPES, *_NAMES, *_TEXTS, *_NUMBERS, *_RAW_NUMBERS, *_PROCESS, *_SUCCESS, *_TOGETHER, *_UNKNOWN,
     *as_process(_WRONG_TYPES[0], _NAMES[1], _TEXTS[2], _NUMBERS[0], _PROCESS[4], _TOGETHER[2], _UNKNOWN[0]),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import family
 import processes
 from errors import LeaseLost
 from models import AttemptOutcome, ProcessId
@@ -258,7 +259,7 @@ def test_a_process_that_can_not_be_ended_is_reported(place: Place, monkeypatch: 
             send(self, row, number)
 
     monkeypatch.setattr(type(table), "send", refused)
-    monkeypatch.setattr(processes, "_KILL_ROUNDS", 5)
+    monkeypatch.setattr(family, "_KILL_ROUNDS", 5)
     command = python("""
 if not os.fork():
     os.setsid()

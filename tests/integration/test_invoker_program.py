@@ -33,7 +33,8 @@ class Program:
         self.target.mkdir()
         for path in SOURCE.glob("*.py"):
             shutil.copy(path, self.root)
-        shutil.copytree(SOURCE / "runners", self.root / "runners")
+        for name in ("environment", "runners"):
+            shutil.copytree(SOURCE / name, self.root / name)
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -196,12 +197,18 @@ if not os.fork():
     os.setsid()
     tell("daemon")
     sleep()
+if not os.fork():
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    tell("bare")
+    os.execve(sys.executable, [sys.executable, "-ISc", "import time; time.sleep(10**6)"], {})
 tell("root")
 sleep()
 """,
     )
     with program.start("--target", "puruto-x", "--prompt", "x") as process:
-        members = [told(program.target, name) for name in ("root", "daemon")]
+        members = [told(program.target, name) for name in ("root", "daemon", "bare")]
         process.send_signal(number)
         out, err = process.communicate()
     assert process.returncode == code

@@ -14,7 +14,7 @@ import definition
 import jobs
 from errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
 from models import Job
-from tests.support_jobs import FULL, GOOD, check_schedule
+from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 
 HERE = Path(jobs.__file__).resolve().parent
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_good_file_is_read(file: Path) -> None:
     file.write_text(json.dumps({"jobs": [GOOD, FULL]}), encoding="utf-8")
-    assert read(file).jobs == (Job(**GOOD), Job(**FULL))
+    assert read(file).jobs == (Job(**GOOD), FULL_JOB)
 
 
 def test_a_link_to_a_good_file_is_read(file: Path) -> None:
@@ -145,7 +145,7 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
         "import sys; from definition import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, definition.job_json(Job(**FULL))]
+    command = [sys.executable, "-c", code, definition.job_json(FULL_JOB)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

@@ -159,8 +159,8 @@ sleep()
 
 
 def test_what_a_process_left_behind_when_it_ended_is_ended(start: Starter) -> None:
-    child = start(FAMILY.replace('child("bare", setsid=True, bare=True)', "") + "sys.exit(0)")
-    left = [told(start.folder, name) for name in NAMES if name != "bare"]
+    child = start(FAMILY + "sys.exit(0)")
+    left = [told(start.folder, name) for name in NAMES]
     wait_for(lambda: child.wait(1) == 0)
     start.end(child, grace=0.5)
     assert alive(left) == []
@@ -189,6 +189,54 @@ while os.path.exists("go_on"):
         assert links.stat().st_size == before
     finally:
         flag.unlink()
+
+
+@pytest.mark.skipif(not isinstance(TABLES[-1], ProcTable), reason="orphans are adopted on Linux alone")
+def test_a_chain_of_forks_in_ever_new_sessions_with_no_mark_is_ended(start: Starter) -> None:
+    """Each link is an orphan, known by nothing but that we have adopted it."""
+    flag = start.folder / "go_on"
+    flag.touch()
+    chain = """
+import os
+os.closerange(0, 3)
+links = os.open("links", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+while os.path.exists("go_on"):
+    os.write(links, b".")
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+"""
+    try:
+        child = start(f"""
+if not os.fork():
+    os.setsid()
+    os.execve(sys.executable, [sys.executable, "-ISc", {chain!r}], {{}})
+sleep()
+""")
+        links = start.folder / "links"
+        wait_for(lambda: links.exists() and links.stat().st_size > 50)
+        start.end(child, grace=0.2)
+        before = links.stat().st_size
+        for _ in range(50):
+            assert processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) == []
+        assert links.stat().st_size == before
+    finally:
+        flag.unlink()
+
+
+def test_another_child_of_this_program_lives_on_and_keeps_its_exit_code(start: Starter) -> None:
+    with (
+        subprocess.Popen([sys.executable, "-ISc", "input(); raise SystemExit(7)"], stdin=subprocess.PIPE) as living,
+        subprocess.Popen([sys.executable, "-ISc", "raise SystemExit(8)"]) as dead,
+    ):
+        wait_for(lambda: (row := TABLES[-1].row(dead.pid)) is not None and not row.alive, "its end")
+        child = start("")
+        wait_for(lambda: child.wait(1) == 0)
+        assert start.end(child, grace=60).pids == ()
+        assert dead.wait(60) == 8
+        assert living.poll() is None
+        living.communicate(b"\n", timeout=60)
+    assert living.returncode == 7
 
 
 def test_processes_of_other_runs_with_similar_names_and_other_variables_are_left_alone(

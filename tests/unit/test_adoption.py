@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,14 @@ from adoption import Adoption
 from models import ProcessId
 from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F401 - a fixture
 
+OUR_SESSION = 50
+
 
 @pytest.fixture(autouse=True)
 def reaped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """No real subreaper; who would have been reaped."""
     reaped: list[int] = []
+    monkeypatch.setattr(os, "getsid", lambda _pid: OUR_SESSION)
     monkeypatch.setattr(adoption, "_become_subreaper", lambda: None)
     monkeypatch.setattr(adoption, "_reap", reaped.append)
     return reaped
@@ -31,6 +36,11 @@ def ours() -> Adoption:
     return Adoption()
 
 
+def orphans(ours: Adoption, table: FakeTable, *outputs: str) -> list[int]:
+    """The living ones."""
+    return [row.pid for row in ours.orphans(table, [Path(output) for output in outputs]) if row.alive]
+
+
 def begin(ours: Adoption, table: FakeTable, pid: int, started: str) -> ProcessId:
     with ours.starting(table):
         child = table.add(pid, ppid=ME, started=started)
@@ -41,18 +51,18 @@ def begin(ours: Adoption, table: FakeTable, pid: int, started: str) -> ProcessId
 def test_an_orphan_of_the_only_run_is_found_when_that_ends(ours: Adoption, table: FakeTable) -> None:
     child = begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150")
-    assert ours.orphans(table) == [], "its run goes on"
+    assert orphans(ours, table) == [], "its run goes on"
     ours.ending(child)
-    assert ours.orphans(table) == [400]
+    assert orphans(ours, table) == [400]
 
 
 def test_an_orphan_born_in_two_runs_is_found_when_the_last_ends(ours: Adoption, table: FakeTable) -> None:
     first, second = begin(ours, table, 300, "100"), begin(ours, table, 301, "120")
     table.add(400, ppid=ME, started="150")
     ours.ending(first)
-    assert ours.orphans(table) == []
+    assert orphans(ours, table) == []
     ours.ending(second)
-    assert ours.orphans(table) == [400]
+    assert orphans(ours, table) == [400]
 
 
 def test_an_orphan_that_is_older_than_every_living_run_is_found_though_they_go_on(
@@ -62,7 +72,7 @@ def test_an_orphan_that_is_older_than_every_living_run_is_found_though_they_go_o
     table.add(400, ppid=ME, started="150")
     begin(ours, table, 301, "151")
     ours.ending(first)
-    assert ours.orphans(table) == [400]
+    assert orphans(ours, table) == [400]
 
 
 def test_births_in_one_tick_of_the_kernels_clock_decide_nothing(ours: Adoption, table: FakeTable) -> None:
@@ -70,9 +80,9 @@ def test_births_in_one_tick_of_the_kernels_clock_decide_nothing(ours: Adoption, 
     table.add(400, ppid=ME, started="150")
     second = begin(ours, table, 301, "150")
     ours.ending(first)
-    assert ours.orphans(table) == []
+    assert orphans(ours, table) == []
     ours.ending(second)
-    assert ours.orphans(table) == [400]
+    assert orphans(ours, table) == [400]
 
 
 def test_births_are_compared_as_numbers(ours: Adoption, table: FakeTable) -> None:
@@ -80,34 +90,113 @@ def test_births_are_compared_as_numbers(ours: Adoption, table: FakeTable) -> Non
     table.add(400, ppid=ME, started="101")
     begin(ours, table, 301, "1000")
     ours.ending(first)
-    assert ours.orphans(table) == [400]
+    assert orphans(ours, table) == [400]
 
 
 def test_children_of_ours_are_no_orphans_before_and_after_their_attempt(ours: Adoption, table: FakeTable) -> None:
     child = begin(ours, table, 300, "100")
     ours.ending(child)
-    assert ours.orphans(table) == []
+    assert orphans(ours, table) == []
     ours.reaped(300)
-    assert ours.orphans(table) == [300], "the pid is somebody else's now"
+    assert orphans(ours, table) == [300], "the pid is somebody else's now"
 
 
 def test_children_from_before_the_first_run_are_left_alone(ours: Adoption, table: FakeTable) -> None:
     table.add(250, ppid=ME, started="50")
     ours.ending(begin(ours, table, 300, "100"))
-    assert ours.orphans(table) == []
+    assert orphans(ours, table) == []
 
 
 def test_before_the_first_run_nobody_is_an_orphan(ours: Adoption, table: FakeTable) -> None:
     table.add(250, ppid=ME, started="50")
-    assert ours.orphans(table) == []
+    assert orphans(ours, table) == []
 
 
-def test_dead_orphans_are_reaped_and_not_listed(ours: Adoption, table: FakeTable, reaped: list[int]) -> None:
-    child = begin(ours, table, 300, "100")
+def test_dead_orphans_are_reaped_at_once_also_while_runs_go_on(
+    ours: Adoption, table: FakeTable, reaped: list[int]
+) -> None:
+    begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150", state="Z")
+    assert ours.orphans(table) == [], "its run goes on"
+    assert reaped == [400]
+
+
+def test_an_orphan_that_has_just_died_is_told_because_it_may_have_left_a_child(
+    ours: Adoption, table: FakeTable, reaped: list[int]
+) -> None:
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=ME, started="150", state="Z")
+    assert [(row.pid, row.alive) for row in ours.orphans(table)] == [(400, False)]
+    assert reaped == [400]
+
+
+def test_a_dead_first_thread_whose_others_go_on_is_not_reaped(
+    ours: Adoption, table: FakeTable, reaped: list[int]
+) -> None:
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=ME, started="150", state="Z", threads=2)
+    assert orphans(ours, table) == [400]
+    assert reaped == []
+
+
+def test_an_orphan_that_still_prints_into_its_runs_files_is_found_though_others_go_on(
+    ours: Adoption, table: FakeTable
+) -> None:
+    first = begin(ours, table, 300, "100")
+    begin(ours, table, 301, "100")
+    table.add(400, ppid=ME, started="150")
+    table.add(401, ppid=ME, started="150")
+    table.printing = {400: ["/nowhere/r1.out", "/dev/null"], 401: ["/nowhere/r2.out"]}
+    ours.ending(first)
+    assert orphans(ours, table, "/nowhere/r1.out", "/nowhere/r1.err") == [400]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_child_that_something_else_of_this_program_started_is_left_alone(
+    ours: Adoption, table: FakeTable, reaped: list[int], dead: bool
+) -> None:
+    """It stays in our session, where nothing of a run can come back to. Its exit code is its starter's."""
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=ME, session=OUR_SESSION, started="150", state="Z" if dead else "S")
     assert ours.orphans(table) == []
-    assert reaped == [400], "at once, also while runs go on"
-    ours.ending(child)
+    assert reaped == []
+
+
+def test_a_session_of_number_0_is_one_as_well(
+    ours: Adoption, table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container our session may be unseen; then our own children are in 0 too, those of runs never."""
+    monkeypatch.setattr(os, "getsid", lambda _pid: 0)
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=ME, started="150")
+    table.add(401, ppid=ME, started="150")
+    table.rows[401] = table.rows[401]._replace(session=0)
+    assert orphans(ours, table) == [400]
+
+
+def test_grandchildren_and_strangers_are_no_orphans_of_ours(ours: Adoption, table: FakeTable) -> None:
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=1, started="150")
+    table.add(401, ppid=300, started="150")
+    assert orphans(ours, table) == []
+
+
+def test_who_has_got_another_parent_since_the_look_is_no_orphan(
+    ours: Adoption, table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pid was used again."""
+    ours.ending(begin(ours, table, 300, "100"))
+    table.add(400, ppid=1, started="150")
+    monkeypatch.setattr(table, "children", lambda _pid: [300, 400])
+    assert orphans(ours, table) == []
+
+
+def test_a_child_that_was_closed_without_an_end_holds_no_orphan_back(ours: Adoption, table: FakeTable) -> None:
+    begin(ours, table, 300, "100")
+    table.add(400, ppid=ME, started="150")
+    ours.reaped(300)
+    del table.rows[300]
+    assert orphans(ours, table) == [400]
 
 
 def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: Adoption, table: FakeTable) -> None:
@@ -125,7 +214,7 @@ def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: A
     thread.start()
     assert inside.wait(30)
     found: list[list[int]] = []
-    looker = threading.Thread(target=lambda: found.append(ours.orphans(table)))
+    looker = threading.Thread(target=lambda: found.append(orphans(ours, table)))
     looker.start()
     go_on.set()
     thread.join(30)

@@ -53,13 +53,16 @@ ALLOWED: dict[str, str] = {
     "executor": "crash errors models redact",
     "sync": "crash errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
-    "invoker": "errors folders models strict_json processes runners invoker_program",
+    "invoker": "errors folders models strict_json processes runners success invoker_program",
+    "success": "errors models strict_json processes runners",
+    "inspector": "strict_json",
     "invoker_program": "errors models strict_json processes policy settings targets invoker",
     "runners": "errors models strict_json",
     "targets": "errors models strict_json",
     "policy": "errors models strict_json",
-    "processes": "crash errors models adoption process_table start_errors",
+    "processes": "crash errors models adoption family process_table start_errors",
     "process_table": "models",
+    "family": "models process_table",
     "adoption": "models process_table",
     "start_errors": "errors strict_json",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
@@ -70,7 +73,7 @@ ALLOWED: dict[str, str] = {
     "instants": "models schedules",
     "stop_signals": "processes",
     "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
-    " policy processes redact runners scheduler schedules settings settle store sync targets",
+    " planner policy processes redact runners scheduler schedules settings settle store sync targets",
     "commands": "boundary crash db doctor errors folders health idle instants models schedules settings stop_signals"
     " store wiring",
     "main": "errors idle commands",
@@ -82,6 +85,8 @@ OWNERS: dict[str, str] = {
     "click": "commands",
     "croniter": "schedules timetable",
     "tzlocal": "schedules timetable",
+    "jsonschema": "jobfile inspector",
+    "referencing": "jobfile inspector",
     "pydantic": "jobs jobfile",
     "pydantic_core": "jobs jobfile",
     "annotated_types": "models jobs jobfile",

@@ -257,7 +257,7 @@ def test_statuses_and_triggers_are_all_documented() -> None:
 
 def test_events_in_the_document_are_events() -> None:
     shown = [json.loads(block) for block in blocks(section(read("docs/files.md"), "## Events"))]
-    assert len(shown) == 5
+    assert len(shown) == 6
     for event in shown:
         assert list(event)[:3] == ["ts", "job_id", "run_id"]
         assert ("attempt" in event, "attempts" in event) in ((True, False), (False, True))

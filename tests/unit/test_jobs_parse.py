@@ -10,7 +10,7 @@ import pytest
 
 from errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
 from models import Job
-from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, GOOD, NOT_JSON, parse, parse_job
+from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_JOB, GOOD, NOT_JSON, parse, parse_job
 
 
 def problems_of(data: bytes | str | dict[str, Any]) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def problems_of(data: bytes | str | dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_full_job_is_read_as_it_is_written() -> None:
-    assert parse({"jobs": [FULL]}).jobs == (Job(**FULL),)
+    assert parse({"jobs": [FULL]}).jobs == (FULL_JOB,)
 
 
 def test_the_contracts_sample_is_read_with_its_defaults() -> None:

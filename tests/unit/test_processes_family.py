@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import processes
+from family import Family
 from models import ProcessId
 from process_table import Row, identify, is_alive
 
@@ -45,6 +46,7 @@ class FakeTable:
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
         self.environs: dict[int, bytes] = {}
+        self.printing: dict[int, list[str]] = {}
         self.sent: list[tuple[int, str, int]] = []
         self.groups: list[int] = []
         self.deadly: set[int] = {signal.SIGTERM, signal.SIGKILL}
@@ -80,6 +82,9 @@ class FakeTable:
 
     def session(self, pid: int) -> int:
         return self.rows[pid].session if pid in self.rows else 0
+
+    def outputs(self, pid: int) -> list[str]:
+        return self.printing.get(pid, [])
 
     def environ(self, pid: int) -> bytes:
         return self.environs.get(pid, b"")
@@ -328,7 +333,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
     def lost() -> None:
         raise KeyboardInterrupt
 
-    family = processes._Family(MARKS, None, table)
+    family = Family(MARKS, None, table)
     try:
         family.end(1000, Clock(), lost)
     except KeyboardInterrupt:

@@ -1,0 +1,126 @@
+"""What a verdict means for its job: failures in a row are counted, so many of them pause it, a success ends that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from db import Database, Row
+from errors import DefinitionUnreadable, ScheduleError
+from models import JobState, Missed, RunStatus, Verdict, utc_text
+from store.definitions import job_state
+from store.events import Events
+from store.ledger import write_off
+
+CODE = "JOB_PAUSED"
+_FAILURES = (RunStatus.ERROR, RunStatus.INTERRUPTED)
+
+
+class Slots(Protocol):
+    """What is asked of the calendar. Both raise `ScheduleError`."""
+
+    def following(self, state: JobState, now: datetime) -> datetime | None:
+        """The job's first slot after now."""
+
+    def due(self, state: JobState, now: datetime, reason: str) -> Missed | None:
+        """The job's slots up to now that nobody has served."""
+
+
+class Pauses:
+    """Counters and pauses in `jobs`. Everything here belongs to the caller's transaction, the verdict's."""
+
+    def __init__(self, db: Database, events: Events, slots: Slots | None) -> None:
+        """Without `slots` no pause ends here: nobody could say when the job is due next."""
+        self._db = db
+        self._events = events
+        self._slots = slots
+
+    def count(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
+        """A success sets the count to 0 and ends a pause; a failure adds to it, and may pause the job and tell that."""
+        if verdict.status is RunStatus.OK:
+            self._succeeded(job_id, verdict.finished_at)
+        elif verdict.status in _FAILURES:
+            self._db.run("UPDATE jobs SET consecutive_failures = consecutive_failures + 1 WHERE job_id = ?", (job_id,))
+            self._pause_if_enough(run_id, job_id, verdict, channels)
+
+    def _succeeded(self, job_id: str, now: datetime) -> None:
+        self._db.run(
+            "UPDATE jobs SET consecutive_failures = 0 WHERE job_id = ? AND consecutive_failures <> 0", (job_id,)
+        )
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND paused_at IS NOT NULL", (job_id,))
+        state = _readable(row)
+        if row is None or state is None or self._slots is None:
+            return
+        wanted = state.job.enabled and row["removed_at"] is None
+        cursor, problem = None, None
+        try:
+            cursor = self._slots.following(state, now) if wanted else None
+        except ScheduleError as error:
+            problem = json.dumps(error.as_dict(), ensure_ascii=False)
+        self._db.run(
+            "UPDATE jobs SET paused_at = NULL, enabled = ?, next_run_at = ?, problem_json = ? WHERE job_id = ?",
+            (int(wanted), None if cursor is None else utc_text(cursor), problem, job_id),
+        )
+
+    def _pause_if_enough(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND enabled = 1 AND removed_at IS NULL", (job_id,))
+        state = _readable(row)
+        limit = None if state is None else state.job.pause_after_failures
+        if row is None or state is None or limit is None or row["consecutive_failures"] < limit:
+            return
+        now, failures = verdict.finished_at, int(row["consecutive_failures"])
+        self._db.run(
+            "UPDATE jobs SET enabled = 0, next_run_at = NULL, paused_at = ? WHERE job_id = ?", (utc_text(now), job_id)
+        )
+        unserved = self._unserved(state, now)
+        if unserved is not None:
+            write_off(self._db, state.job, unserved, now, status="skipped", code=CODE)
+        error = _error(job_id, failures, limit, verdict)
+        told = {"job_id": job_id, "run_id": run_id, "attempts": 0, "error": error}
+        self._events.add(run_id, job_id, utc_text(now), told, channels)
+
+    def _unserved(self, state: JobState, now: datetime) -> Missed | None:
+        """The slots that were due already and now lose their cursor."""
+        reason = "it was paused before it could run"
+        try:
+            if self._slots is not None:
+                return self._slots.due(state, now, reason)
+        except ScheduleError:
+            # A stored schedule that was once good: of its slots only the promised one is known.
+            pass
+        cursor = state.next_run_at
+        return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, made_up=False)
+
+
+def why_paused(failures: int, limit: object) -> str:
+    """The reason of a pause, as the end of a sentence."""
+    return f"its last {failures} runs failed, and pause_after_failures is {limit}"
+
+
+def how_to_resume(job_id: str) -> str:
+    """What ends a pause, as a sentence."""
+    return f"Change its entry in .jobs.json, or let it succeed once: python3 main.py run-now {job_id} --force"
+
+
+def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> dict[str, object]:
+    hint = how_to_resume(job_id)
+    return {
+        "code": CODE,
+        "message": f"The job {job_id} is paused: {why_paused(failures, limit)}. {hint}",
+        "details": {
+            "consecutive_failures": failures,
+            "pause_after_failures": limit,
+            "paused_at": utc_text(verdict.finished_at),
+            "last_error": (verdict.error or {}).get("code"),
+            "hint": hint,
+        },
+    }
+
+
+def _readable(row: Row | None) -> JobState | None:
+    try:
+        return None if row is None else job_state(row)
+    except DefinitionUnreadable:
+        return None
