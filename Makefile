@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test lint unit bench docs clean
+.PHONY: help install demo test lint unit faults soak bench docs clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
 	@echo "make test    all checks and tests, as in CI"
 	@echo "make install the virtual environment only"
+	@echo "make faults  a thousand random kills, and every other fault"
+	@echo "make soak    ten minutes of ticks, runs, kills and edits at once"
 	@echo "make bench   the speed table"
 	@echo "make docs    write the generated documents anew"
 
@@ -35,6 +37,12 @@ unit: install
 
 test: lint
 	$(PYTEST)
+
+faults: install
+	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) tests/faults
+
+soak: install
+	PURUTO_SOAK_SECONDS=$${PURUTO_SOAK_SECONDS:-600} $(PYTEST) tests/faults/test_soak.py
 
 bench: install
 	$(BIN)/python bench/run.py

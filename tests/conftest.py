@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import support_faults
 from tests.workspace import FakeClock, Workspace
+
+
+def pytest_report_header() -> str:
+    """The seed stands at the head of every report, also of a good one."""
+    return support_faults.HEADER
 
 
 @pytest.fixture

@@ -160,6 +160,7 @@ NUMBERS = (
     "timeout_sec", "max_retries", "retry_backoff_sec", "catch_up_limit", "max_lateness_sec", "pause_after_failures",
 )  # fmt: skip
 SWITCHES = ("enabled", "allow_empty_result", "retry_interrupted")
+NO_OBJECTS: tuple[Any, ...] = ([], "{}", 0, True, 1.5)
 NO_NUMBERS: tuple[Any, ...] = ("120", 180.0, 1.5, True, [], {}, "", 1e300)
 NO_SWITCHES: tuple[Any, ...] = (1, 0, "true", "yes", "", None, [], {}, 1.0)
 
@@ -315,7 +316,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"allow_env": ["A"] * 129}, "TOO_LONG", "allow_env"),
     ({"allow_env": ["PURUTO_CRON_TIMEZONE"]}, "RESERVED_VARIABLE", "allow_env[0]"),
     # success
-    *[({"success": value}, "WRONG_TYPE", "success") for value in ([], "x", 0, True, 1.5)],
+    *[({"success": value}, "WRONG_TYPE", "success") for value in NO_OBJECTS],
     ({"success": {}}, "EMPTY", "success"),
     ({"success": {"exit_code": [0]}}, "UNKNOWN_FIELD", "success.exit_code"),
     ({"success": {"": 0}}, "UNKNOWN_FIELD", 'success[""]'),
@@ -344,7 +345,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"success": {"file_changed": LONE}}, "BAD_TEXT", "success.file_changed"),
     *[({"success": {"file_changed": path}}, "BAD_PATH", "success.file_changed")
       for path in ("out/", "/", ".", "..", "out/..", "~/report", "~ana/report")],
-    *[({"success": {"json_schema": value}}, "WRONG_TYPE", "success.json_schema") for value in ([], "{}", True, 1)],
+    *[({"success": {"json_schema": value}}, "WRONG_TYPE", "success.json_schema") for value in NO_OBJECTS],
     ({"success": {"json_schema": {"type": "strin"}}}, "BAD_SCHEMA", "success.json_schema.type"),
     ({"success": {"json_schema": {"pattern": "("}}}, "BAD_SCHEMA", "success.json_schema.pattern"),
     ({"success": {"json_schema": {"properties": {"a b": {"minimum": "1"}}}}}, "BAD_SCHEMA",

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -84,9 +85,13 @@ class Workspace:
 
     def write_jobs(self, *jobs: Mapping[str, object]) -> None:
         """Replaces .jobs.json; what a job leaves out gets a workable value."""
-        base = {"puruto_target": "puruto-target", "schedule": "* * * * *", "prompt": "Do it"}
-        entries = [{"job_id": f"job-{n}", **base, **job} for n, job in enumerate(jobs)]
-        (self.root / ".jobs.json").write_text(json.dumps({"jobs": entries}), encoding="utf-8")
+        (self.root / ".jobs.json").write_text(_jobs_text(jobs), encoding="utf-8")
+
+    def replace_jobs(self, *jobs: Mapping[str, object]) -> None:
+        """The same as `write_jobs`, by a rename: a reader finds the old file or the new one."""
+        with tempfile.NamedTemporaryFile("w", dir=self.root / "db", delete=False, encoding="utf-8") as file:
+            file.write(_jobs_text(jobs))
+        Path(file.name).replace(self.root / ".jobs.json")
 
     def add_target(self, name: str = "puruto-target", invoke: str | None = COUNTING_INVOKE) -> Path:
         """A sibling, with an executable `invoke` unless that is None."""
@@ -161,6 +166,11 @@ class Workspace:
     def runs(self, job_id: str = "%") -> list[dict[str, Any]]:
         """All columns of the runs, oldest first."""
         return self.sql("SELECT * FROM runs WHERE job_id LIKE ? ORDER BY started_at, rowid", (job_id,))
+
+
+def _jobs_text(jobs: Sequence[Mapping[str, object]]) -> str:
+    base = {"puruto_target": "puruto-target", "schedule": "* * * * *", "prompt": "Do it"}
+    return json.dumps({"jobs": [{"job_id": f"job-{n}", **base, **job} for n, job in enumerate(jobs)]})
 
 
 def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 30) -> Any:

@@ -187,8 +187,9 @@ _PROCESS = [
     wrong("allow_env", ["A"] * 129, "TOO_LONG", "129 entries", name="of 129 names"),
 ]
 
+_NO_OBJECTS: tuple[Any, ...] = ([], "stdout", 0, True)
 _SUCCESS = [
-    *(wrong("success", value, "WRONG_TYPE", "must be an object, not") for value in ([], "stdout", 0, True)),
+    *(wrong("success", value, "WRONG_TYPE", "must be an object, not") for value in _NO_OBJECTS),
     wrong("success", {}, "EMPTY", "name at least one check"),
     wrong("success", {"exit_code": [0]}, "UNKNOWN_FIELD", "did you mean exit_codes?", inside=".exit_code"),
     wrong("success", {"matches": "x"}, "UNKNOWN_FIELD", "did you mean stdout_matches?", inside=".matches"),

@@ -150,6 +150,19 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
+    code = (
+        "import json, sys, jobs; entry = json.loads(sys.argv[1]);"
+        "parse = lambda: jobs.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
+        "parse(); print('jsonschema' in sys.modules);"
+        "entry['success']['json_schema'] = {}; parse(); print('jsonschema' in sys.modules)"
+    )
+    entry = {**GOOD, "success": {"stdout_matches": "x", "file_changed": "y"}}
+    command = [sys.executable, "-c", code, json.dumps(entry)]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False\nTrue\n", "")
+
+
 # --- documents -------------------------------------------------------------------------------------------------
 
 

@@ -167,12 +167,12 @@ def sayable(changes: dict[str, Any], code: str) -> bool:
     whole = any(isinstance(value, float) and value.is_integer() for value in changes.values())
     # Python's $ also matches before a last newline; that of JSON Schema's regular expressions does not.
     newline = any(isinstance(value, str) and value.endswith("\n") for value in changes.values())
-    unsaid = ("SCHEDULE_INVALID", "TIMEZONE_INVALID", "BAD_TEXT", "BAD_PATTERN", "BAD_PATH", "BAD_SCHEMA")
+    unsaid = {"SCHEDULE_INVALID", "TIMEZONE_INVALID", "BAD_TEXT", "BAD_PATTERN", "BAD_PATH", "BAD_SCHEMA"}
     success = changes.get("success")
     if isinstance(success, dict):
         whole = success.get("exit_codes") == [0.0] and type(success["exit_codes"][0]) is float
         # How large a schema may be, and that two expressions may not be the same.
-        unsaid += ("CONFLICT", *(["TOO_LONG"] if "json_schema" in success else []))
+        unsaid |= {"CONFLICT"} | ({"TOO_LONG"} if "json_schema" in success else set())
     return code not in unsaid and not whole and not newline
 
 
