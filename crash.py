@@ -44,6 +44,10 @@ POINTS = {
     "migration.after_commit": "the new schema is stored",
     "salvage.before_commit": "rows of a damaged database are written into its successor, not committed",
     "salvage.after_commit": "they are stored, and the successor has not taken the damaged one's place",
+    "forget_output.before_commit": "old output is deleted, and its rows still name it",
+    "forget_output.after_commit": "old output is deleted and forgotten",
+    "prune.before_commit": "the output of old runs is deleted, and so are their rows, not committed",
+    "prune.after_commit": "old runs are deleted",
     "time.left": "the tick has left its time",
     "cancel.requested": "a run's end is asked for, and nobody has seen it",
 }

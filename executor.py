@@ -98,7 +98,7 @@ def ceiling_sec(job_timeout: int, retries: int, backoff: int, grace: int) -> int
 class Executor:
     """Sees one claimed run to its end. `stop` is the run's own, below that of the process; it is closed at the end.
 
-    `pause` waits some seconds, whoever asks to stop.
+    `pause` waits some seconds, whoever asks to stop; `measure` gives the bytes below a folder.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Executor:
         pause: Callable[[float], object],
         limits: Limits,
         runs_folder: str,
+        measure: Callable[[str], int],
         new_id: Callable[[], str],
         redactor: Callable[[ClaimedRun], Redactor],
     ) -> None:
@@ -121,6 +122,7 @@ class Executor:
         self._pause = pause
         self._limits = limits
         self._runs_folder = runs_folder
+        self._measure = measure
         self._new_id = new_id
         self._redactor = redactor
         self._renew_at = clock.monotonic() + limits.lease_sec / 3
@@ -318,6 +320,7 @@ class Executor:
             result=result,
             error=error,
             exit_code=outcome.exit_code,
+            output_bytes=self._measure(f"{self._runs_folder}/{run.job.job_id}/{run.run_id}"),
             event={**ids, **told},
         )
         self._store(run, verdict)

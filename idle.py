@@ -71,8 +71,8 @@ def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: dat
 
 _IDLE = (
     '{"status": "ok", "now": "%s", "lease_owner": "%s:%d", "due_jobs": [], "results": [], "written_off": [],'
-    ' "settled": [], "left_due": [], "taken_elsewhere": 0, "problems": [], "clock_anomaly": null, "sync": null,'
-    ' "events": {"delivered": 0, "waiting": []}, "warnings": []}\n'
+    ' "settled": [], "left_due": [], "taken_elsewhere": 0, "problems": [], "pruned": null, "clock_anomaly": null,'
+    ' "sync": null, "events": {"delivered": 0, "waiting": []}, "warnings": []}\n'
 )
 
 

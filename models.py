@@ -365,5 +365,7 @@ class Verdict:
     error: Mapping[str, object] | None = None
     exit_code: int | None = None
     event: Mapping[str, object] | None = None
+    output_bytes: int | None = None
+    """The size of the run's output; None when nobody measured it."""
     retry: bool = False
     """Whether the run is to be made up for by one more: an interrupted one of a job with `retry_interrupted`."""

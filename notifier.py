@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -60,7 +61,8 @@ class Delivery:
 class Notifier:
     """Delivers what waits. `local_file` and `telegram_file` are absolute paths; the sibling is `telegram_repo`.
 
-    `pause` waits for some seconds, between two attempts to lock a file.
+    `pause` waits for some seconds, between two attempts to lock a file. `rotate_at` is the size in bytes at which the
+    local file is put aside; the mirror never is, because its reader keeps a byte offset.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class Notifier:
         local_file: str,
         telegram_repo: str,
         telegram_file: str,
+        rotate_at: int,
         now: Callable[[], datetime],
         pause: Callable[[float], object],
     ) -> None:
         self._local_file = local_file
         self._telegram_repo = telegram_repo
         self._telegram_file = telegram_file
+        self._rotate_at = rotate_at
         self._now = now
         self._pause = pause
 
@@ -110,6 +114,9 @@ class Notifier:
                 file.append("".join(line(event) for event in events).encode())
                 outbox.settle(channel, events, "delivered", utc_text(self._now()))
                 delivered += len(events)
+            # Here nothing of the channel waits: no line of the file can be one that is still to be recognised.
+            if channel == LOCAL:
+                file.rotate(self._rotate_at, self._now().date().isoformat())
         return delivered
 
     def _drop_all(self, channel: str, _path: str, outbox: Outbox) -> int:
@@ -146,13 +153,38 @@ class AppendOnly:
     def __enter__(self) -> AppendOnly:
         make_private(os.path.dirname(self._path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, 0o600)
-        try:
-            self._lock()
-        except OSError:
+        while True:
+            self._fd = os.open(self._path, flags, 0o600)
+            try:
+                self._lock()
+                if self._is_current():
+                    return self
+            except OSError:
+                os.close(self._fd)
+                raise
+            # Another process has put the file aside while this one waited for its lock.
             os.close(self._fd)
-            raise
-        return self
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def rotate(self, size: int, day: str) -> None:
+        """Puts the file aside as `<name>-<day><ending>` when it has reached `size` bytes; the next append makes anew.
+
+        A folder that refuses leaves it in its place: a long file is better than a lost line.
+        """
+        if os.fstat(self._fd).st_size < size:
+            return
+        stem, ending = os.path.splitext(self._path)
+        aside, number = f"{stem}-{day}{ending}", 1
+        while os.path.lexists(aside):
+            number += 1
+            aside = f"{stem}-{day}-{number}{ending}"
+        with suppress(OSError):
+            os.rename(self._path, aside)
 
     def _lock(self) -> None:
         """Waits for others a while: one that hangs must not hold up every tick behind it. Raises OSError."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from notifier import Notifier
     from processes import Stop
     from redact import Redactor
+    from retention import Retention
     from scheduler import Scheduler
     from settle import Settler
     from store.bundle import Store
@@ -110,6 +111,7 @@ class App:
             local_file=str(self.settings.local_events),
             telegram_repo=str(self.settings.telegram_path),
             telegram_file=str(self.settings.telegram_outbox),
+            rotate_at=self.settings.events_mb * 1_000_000,
             now=self.clock.now,
             # An event that nobody sets: a plain pause.
             pause=threading.Event().wait,
@@ -142,6 +144,7 @@ class App:
     def make_executor(self, store: Store, stop: Stop) -> Executor:
         """An executor over a thread's own store, with a stop of the run's own, which it closes."""
         from executor import Executor, Limits
+        from retention import size_of
 
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
@@ -157,6 +160,7 @@ class App:
                 hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
             ),
             runs_folder=str(self.settings.runs_folder),
+            measure=lambda folder: size_of(Path(folder)),
             new_id=lambda: uuid.uuid4().hex,
             redactor=self._redactor,
         )
@@ -213,6 +217,20 @@ class App:
             pause=threading.Event().wait,
             me=self._owner().name,
             kill_grace_sec=self.settings.kill_grace_sec,
+        )
+
+    def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
+        """Deletes what is older or more than is kept."""
+        from retention import Limits, Retention
+
+        settings = self.settings
+        return Retention(
+            rows=store.retention,
+            runs_folder=settings.runs_folder,
+            events_folder=settings.local_events.parent,
+            limits=Limits(settings.keep_runs, settings.keep_days, settings.keep_output_mb),
+            clock=self.clock,
+            dry_run=dry_run,
         )
 
     def scheduler(self, store: Store, stop: Stop) -> Scheduler:

@@ -31,6 +31,7 @@ COMMANDS = {
     "doctor": "doctor",
     "cancel": "cancel",
     "unlock": "unlock",
+    "prune": "prune",
 }
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 import crash
 import idle
+from boundary import guarded
 from commands.output import print_json
 from health import CLOCK_FACT, clock_fact
 from models import utc_text
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from processes import Stop
+    from retention import Pruned
+    from scheduler import TickReport
     from store.bundle import Store
+
+#: State row that holds when a tick last cleaned by age and room, and how often one does.
+PRUNED_AT = "pruned_at"
+PRUNE_EVERY = timedelta(hours=1)
 
 
 @click.command("tick")
@@ -65,13 +73,28 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     _leave_time(app, now)
     crash.point("time.left")
     report = scheduler.tick(now)
+    pruned = guarded(lambda: _prune(app, store, report))
     return {
         **report.as_dict(),
+        "pruned": pruned.as_dict() if pruned else None,
         "clock_anomaly": anomaly,
         "sync": sync,
         "events": {"delivered": report.delivered, "waiting": app.waiting_events(store)},
         "warnings": list(app.settings.warnings),
     }
+
+
+def _prune(app: App, store: Store, report: TickReport) -> Pruned:
+    """Cleans behind the runs that ended, bounded; now and then also by age and room."""
+    now = app.clock.now()
+    retention = app.retention(store)
+    ended = {str(row["job_id"]) for row in [*report.results, *report.settled]}
+    pruned = retention.after_runs(sorted(ended))
+    last = store.state.get(PRUNED_AT)
+    if ended and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
+        store.state.set(PRUNED_AT, utc_text(now))
+        pruned = retention.hourly()
+    return pruned
 
 
 def _leave_time(app: App, now: datetime) -> None:

@@ -8,6 +8,7 @@ from store.definitions import Definitions
 from store.events import Events
 from store.health import Health
 from store.pauses import Slots
+from store.retention import RetentionRows
 from store.runs import Runs
 from store.state import State
 
@@ -21,6 +22,7 @@ class Store:
         self.definitions = Definitions(db)
         self.claims = Claims(db)
         self.runs = Runs(db, slots)
+        self.retention = RetentionRows(db)
         self.events = Events(db)
         self.state = State(db)
         self.health = Health(db)

@@ -13,7 +13,7 @@ from errors import JobDisabled, JobLocked, JobNotFound
 from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, from_text, utc_text
 from store.definitions import job_state
 from store.events import Events
-from store.ledger import free_run_id, write_off
+from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
 from store.runs import running_places
 
@@ -183,6 +183,8 @@ class Claims:
         retry_of: str = "",
     ) -> ClaimedRun | None:
         job = state.job
+        if slot is not None and not retry_of and is_pruned(self._db, job.job_id, slot):
+            return None
         by_hand = Trigger.RETRY if retry_of else Trigger.MANUAL
         # The slot of a retry is accounted for by the interrupted row.
         own_slot = None if retry_of else slot

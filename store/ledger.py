@@ -19,6 +19,12 @@ def free_run_id(db: Database, job_id: str, now: datetime) -> str:
     return candidate
 
 
+def is_pruned(db: Database, job_id: str, slot: datetime) -> bool:
+    """Whether retention has deleted rows of this job up to this slot: then it is accounted for, whatever clocks do."""
+    row = db.row("SELECT 1 FROM jobs WHERE job_id = ? AND pruned_through >= ?", (job_id, utc_text(slot)))
+    return row is not None
+
+
 def write_off(
     db: Database, job: Job, missed: Missed, now: datetime, *, status: str, code: str
 ) -> dict[str, object] | None:
@@ -37,6 +43,8 @@ def write_off(
             "made_up": missed.made_up,
         },
     }
+    if is_pruned(db, job.job_id, missed.last):
+        return None
     run_id = free_run_id(db, job.job_id, now)
     written = db.insert_new(
         "INSERT INTO runs (run_id, job_id, started_at, finished_at, status, error_json, target, scheduled_for, trigger,"

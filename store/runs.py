@@ -104,8 +104,8 @@ class Runs:
         with self._db.transaction("verdict"):
             changed = self._db.run(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
-                " exit_code = ?, retry_due = ?, lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL,"
-                " waiting = 0"
+                " exit_code = ?, retry_due = ?, output_bytes = ?, lease_owner = NULL, lease_expires_at = NULL,"
+                " lease_token = NULL, waiting = 0"
                 " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
                 (
                     verdict.status,
@@ -115,6 +115,7 @@ class Runs:
                     _json(verdict.error),
                     verdict.exit_code,
                     int(verdict.retry),
+                    verdict.output_bytes,
                     run_id,
                     token,
                 ),

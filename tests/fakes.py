@@ -213,6 +213,7 @@ class Bench:
             pause=lambda seconds: self.clock.advance(seconds=seconds),
             limits=self.limits,
             runs_folder="/runs",
+            measure=len,
             new_id=lambda: f"id{next(ids)}",
             redactor=lambda _: Redactor(self.secrets),
         ).run(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -74,6 +75,7 @@ class Place:
     root: Path
     outbox: MemoryOutbox = field(default_factory=MemoryOutbox)
     pause: Callable[[float], object] = time.sleep
+    rotate_at: int = 1 << 40
 
     @property
     def local(self) -> Path:
@@ -92,6 +94,7 @@ class Place:
             local_file=str(self.local),
             telegram_repo=str(self.repo),
             telegram_file=str(self.mirror),
+            rotate_at=self.rotate_at,
             now=lambda: NOON,
             pause=self.pause,
         )
@@ -491,3 +494,65 @@ def test_a_lock_that_is_given_back_after_a_while_is_waited_for(place: Place) -> 
         assert place.deliver()[LOCAL] == (2, "")
     assert len(pauses) == 9
     assert place.ids() == _runs(2)
+
+
+# --- putting the local file aside ---
+
+
+def test_a_local_file_that_has_grown_is_put_aside_and_the_mirror_never_is(place: Place) -> None:
+    place.rotate_at = 1
+    held = None
+    for _ in range(3):
+        place.outbox.add()
+        assert place.deliver()[LOCAL] == (1, "")
+        # A reader keeps the byte offset at which it stopped.
+        data = place.mirror.read_bytes()
+        assert held is None or data.startswith(held)
+        held = data
+    names = sorted(path.name for path in place.local.parent.iterdir())
+    assert names == ["events-2026-02-25-2.jsonl", "events-2026-02-25-3.jsonl", "events-2026-02-25.jsonl"]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in place.local.parent.iterdir())
+    assert place.ids(place.mirror) == ["report-1", "report-2", "report-3"]
+    assert place.ids(place.local.with_name("events-2026-02-25-3.jsonl")) == ["report-3"]
+
+
+def test_a_file_with_a_line_that_is_not_marked_yet_is_not_put_aside(place: Place) -> None:
+    """Its last line is how the next delivery recognises what has arrived."""
+    place.rotate_at = 1
+    place.outbox.add()
+    place.outbox.refuse = [DatabaseLocked("busy")]
+    place.deliver()
+    assert [path.name for path in place.local.parent.iterdir()] == ["events.jsonl"]
+    place.outbox.add()
+    place.deliver()
+    assert place.ids(place.local.with_name("events-2026-02-25.jsonl")) == ["report-1", "report-2"]
+
+
+def test_a_file_that_can_not_be_put_aside_goes_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    place.rotate_at = 1
+    for _ in range(2):
+        place.outbox.add()
+        assert place.deliver()[LOCAL] == (1, "")
+    assert place.ids() == ["report-1", "report-2"]
+
+
+def test_a_writer_that_waited_for_a_file_that_was_put_aside_writes_into_the_new_one(place: Place) -> None:
+    place.outbox.add()
+    place.deliver()
+    aside = place.local.with_name("aside.jsonl")
+    holder = os.open(place.local, os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+
+    def put_aside_meanwhile(_seconds: float) -> None:
+        if not aside.exists():
+            place.local.rename(aside)
+            os.close(holder)
+
+    place.pause = put_aside_meanwhile
+    place.outbox.add()
+    assert place.deliver()[LOCAL] == (1, "")
+    assert (place.ids(aside), place.ids()) == (["report-1"], ["report-2"])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from db import create
 from store.bundle import Store
@@ -19,12 +22,12 @@ _WRITER = """
     from db import Database
     from notifier import Notifier
     from store.bundle import Store
-    root, name, count, dies = sys.argv[1:]
+    root, name, count, dies, rotate_at = sys.argv[1:]
     store = Store(Database(root + "/cron.db"))
     notifier = Notifier(
         local_file=root + "/notifications/events.jsonl", telegram_repo=root + "/puruto-telegram",
-        telegram_file=root + "/puruto-telegram/inbox/cron-events.jsonl", now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
-                                                                         pause=time.sleep,
+        telegram_file=root + "/puruto-telegram/inbox/cron-events.jsonl", rotate_at=int(rotate_at),
+        now=lambda: datetime(2026, 1, 1, tzinfo=UTC), pause=time.sleep,
     )
     if dies == "after the append":
         store.events.settle = lambda *_: os.kill(os.getpid(), 9)
@@ -39,6 +42,10 @@ _WRITER = """
                              {"job_id": name, "run_id": f"{name}-{number}", "text": "ñ" * 3000}, ["local", "telegram"])
         notifier.deliver(store.events)
 """
+
+
+def _writer(root: Path, name: str, count: int, dies: str = "", *, rotate_at: int = 1 << 40) -> subprocess.Popen[bytes]:
+    return python(_WRITER, str(root), name, str(count), dies, str(rotate_at), stdin=subprocess.PIPE)
 
 
 def _stored(root: Path) -> list[str]:
@@ -63,29 +70,39 @@ def _told(path: Path) -> list[str]:
     return [json.loads(line)["run_id"] for line in lines]
 
 
-def test_twenty_writers_at_once_make_whole_lines_each_event_once_in_order(tmp_path: Path) -> None:
+def _local_files(folder: Path) -> list[Path]:
+    """Those that were put aside in their order, and the present one."""
+    aside = sorted(folder.glob("events-*.jsonl"), key=lambda path: (len(path.name), path.name))
+    current = folder / "events.jsonl"
+    return [*aside, *([current] if current.exists() else [])]
+
+
+@pytest.mark.parametrize("rotate_at", [1 << 40, 20_000], ids=["one file", "put aside all the time"])
+def test_twenty_writers_at_once_make_whole_lines_each_event_once_in_order(tmp_path: Path, rotate_at: int) -> None:
     (tmp_path / "puruto-telegram").mkdir()
     create(str(tmp_path / "cron.db"))[0].close()
-    writers = [python(_WRITER, str(tmp_path), f"writer{number}", str(EACH), "", stdin=-1) for number in range(WRITERS)]
+    writers = [_writer(tmp_path, f"writer{number}", EACH, rotate_at=rotate_at) for number in range(WRITERS)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
     outputs = [writer.communicate(b"go\n", timeout=240) for writer in writers]
     assert [(writer.returncode, err) for writer, (_, err) in zip(writers, outputs, strict=True)] == [(0, b"")] * WRITERS
     # Who waits too long for the lock leaves the events to the next one; behind the last one, that is us.
-    last = python(_WRITER, str(tmp_path), "last", "1", "", stdin=-1)
+    last = _writer(tmp_path, "last", 1, rotate_at=rotate_at)
     assert last.communicate(b"go\n", timeout=60) == (b"ready\n", b"")
     stored = _stored(tmp_path)
     assert len(set(stored)) == WRITERS * EACH + 1
     assert _waiting(tmp_path) == 0
-    assert _told(tmp_path / "notifications" / "events.jsonl") == stored
+    files = _local_files(tmp_path / "notifications")
+    assert (len(files) > 5) == (rotate_at == 20_000)
+    assert [run_id for path in files for run_id in _told(path)] == stored
     assert _told(tmp_path / "puruto-telegram" / "inbox" / "cron-events.jsonl") == stored
 
 
 def test_writers_that_are_killed_in_mid_delivery_leave_no_gap_no_double_and_no_lock(tmp_path: Path) -> None:
     create(str(tmp_path / "cron.db"))[0].close()
     for number, dies in enumerate(["within a line", "after the append", "within a line", "", "after the append", ""]):
-        writer = python(_WRITER, str(tmp_path), f"writer{number}", "2", dies, stdin=-1)
+        writer = _writer(tmp_path, f"writer{number}", 2, dies)
         _, err = writer.communicate(b"go\n", timeout=60)
         assert (writer.returncode, err) == (-signal.SIGKILL if dies else 0, b"")
     stored = _stored(tmp_path)

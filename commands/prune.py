@@ -1,0 +1,31 @@
+"""`prune`."""
+
+from __future__ import annotations
+
+import click
+
+from commands.output import print_json
+from wiring import App
+
+
+@click.command("prune")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; say what would go.")
+@click.pass_obj
+def command(app: App, dry_run: bool) -> None:
+    """Delete what is older or more than is kept: ended runs with their events and output, and old event files.
+
+    Ticks do the same bit by bit; this does all of it at once, and also deletes folders in runs/ that no row names. Kept
+    are PURUTO_CRON_KEEP_RUNS runs of each job, none older than PURUTO_CRON_KEEP_DAYS, PURUTO_CRON_KEEP_OUTPUT_MB of
+    output, and always each job's newest run, what still runs, and what is still to be told. A deleted slot never starts
+    again.
+
+    Prints how much was deleted, the limits, and what could not be deleted.
+
+    \b
+    Example:
+      python3 main.py prune --dry-run
+    """
+    with app.store(read_only=dry_run) as store:
+        pruned = app.retention(store, dry_run=dry_run).everything()
+    limits = {name: getattr(app.settings, name) for name in ("keep_runs", "keep_days", "keep_output_mb")}
+    print_json({"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits})
