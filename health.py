@@ -18,6 +18,8 @@ from models import ProcessId, from_text, utc_text
 OVERDUE_AFTER_SEC = 120
 #: Of overdue jobs, and of each kind of anomaly, at most so many are shown.
 SHOWN = 100
+#: State row that holds how the last ping went: `{"at", "ok", "failed", "error"}`.
+PING_FACT = "ping"
 #: State row with the last clock anomaly that a tick met, and for how long it is shown.
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)

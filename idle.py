@@ -38,6 +38,8 @@ WATCHED = (
     "PURUTO_TELEGRAM_PATH",
     "TZ",
 )
+#: With it each tick sends a ping, for which it needs much more than this.
+PING_VARIABLE = "PURUTO_CRON_PING_URL"
 JOBS_FILE = ".jobs.json"
 ENV_FILE = ".env"
 DEFAULT_DB = "db/cron.db"
@@ -54,6 +56,8 @@ def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: dat
     None says it all.
     """
     if list(options) not in ([], ["--quiet"]):
+        return None
+    if environ.get(PING_VARIABLE):
         return None
     db_path = _db_path(root, environ)
     text = now.replace(microsecond=0).isoformat()
@@ -133,8 +137,9 @@ def leave_time(db_path: str, text: str) -> None:
 
 
 def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
-    """The database's path, or None when only the whole parser of .env can tell."""
-    text = environ.get("DB_PATH") or _plain_db_path(os.path.join(root, ENV_FILE))
+    """The database's path, or None when only the whole parser of .env can tell, or a ping is wanted."""
+    plain = _plain_db_path(os.path.join(root, ENV_FILE))
+    text = plain and (environ.get("DB_PATH") or plain)
     if text is None or text.startswith("~"):
         return None
     return os.path.join(root, text)
@@ -156,6 +161,8 @@ def _plain_db_path(env_file: str) -> str | None:
     found = DEFAULT_DB
     for line in lines:
         name, _, value = line.partition("=")
+        if PING_VARIABLE in line and not line.startswith("#"):
+            return None
         if "DB_PATH" not in line or line.startswith("#"):
             continue
         if name != "DB_PATH" or not value or not _PLAIN.issuperset(value):

@@ -262,6 +262,8 @@ class _Files:
 
     def _make_folder(self) -> None:
         make_private(str(self._folder.parent))
+        # The folder of all runs may be a link, of one's own making; what targets can reach may not.
+        os.close(os.open(self._folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
             os.mkdir(self._folder, 0o700)
         except FileExistsError:

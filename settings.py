@@ -7,7 +7,6 @@ against the folder that holds main.py, never against the current directory. Sour
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,7 @@ from environment.values import PARSERS
 from environment.variables import VARIABLES as VARIABLES
 from environment.variables import Variable as Variable
 from errors import NotInPlaceError, SettingsError
-
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|KEY|PASSWORD", re.IGNORECASE)
+from redact import looks_secret
 
 #: Places that can't be moved, as the contract writes them.
 _FIXED_PLACES = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}
@@ -154,7 +152,7 @@ def _find(variable: Variable, environ: Mapping[str, str], dotenv: Dotenv) -> _Fo
 
 def _problem(variable: Variable, found: _Found, unfit: Unfit) -> Problem:
     message = f"{variable.name} ({found.source}) {unfit.sentence}"
-    if _SECRET_NAME.search(variable.name) or variable.kind == "url":
+    if looks_secret(variable.name) or variable.kind == "url":
         return about(unfit.code, found.line, message, unfit.hint, variable=variable.name)
     text = shown(found.written)
     message = f'{message}; it is "{text}"'

@@ -166,10 +166,15 @@ class App:
         )
 
     def _redactor(self, run: ClaimedRun) -> Redactor:
-        return self._redactor_of(run.job)
+        return self.redactor(run.job)
 
-    def _redactor_of(self, job: Job | None) -> Redactor:
-        from redact import Redactor
+    def redactor(self, job: Job | None) -> Redactor:
+        """Masks what a run of this job may have seen of our secrets, and what looks like one."""
+        from redact import Redactor, secrets_of
+
+        settings, own = self.settings, dict(job.env) if job else {}
+        named = [*settings.redact, *(job.allow_env if job else ())]
+        return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
 
         return Redactor(self.settings.variables.get(name, "") for name in (job.allow_env if job else ()))
 
@@ -203,7 +208,7 @@ class App:
 
         folder = Path(self._run_folder(run))
         tails = {name: read_tail(folder / f"attempt-{run.attempt}.{name}") for name in ("stdout", "stderr")}
-        return self._redactor_of(_job_of(store, run))({name: tail for name, tail in tails.items() if tail})
+        return self.redactor(job_of(store, run.job_id))({name: tail for name, tail in tails.items() if tail})
 
     def control(self, store: Store) -> Control:
         """Cancels and frees from outside."""
@@ -377,10 +382,10 @@ class App:
         ]
 
 
-def _job_of(store: Store, run: RunningRun) -> Job | None:
+def job_of(store: Store, job_id: str) -> Job | None:
     """The job's present definition; None when it is gone or can't be read."""
     try:
-        state = store.definitions.load(run.job_id)
+        state = store.definitions.load(job_id)
     except DefinitionUnreadable:
         return None
     return None if state is None else state.job
@@ -388,5 +393,5 @@ def _job_of(store: Store, run: RunningRun) -> Job | None:
 
 def _wants_retry(store: Store, run: RunningRun) -> bool:
     """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down."""
-    job = _job_of(store, run)
+    job = job_of(store, run.job_id)
     return job is not None and job.retry_interrupted and not run.retry_of

@@ -9,7 +9,7 @@ import click
 
 from commands.output import print_json
 from errors import JobNotFound, RunNotFound
-from wiring import App
+from wiring import App, job_of
 
 #: Of each captured file at most this much is shown: its end, where programs say what went wrong.
 SHOWN_BYTES = 65_536
@@ -42,13 +42,15 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> Non
             raise RunNotFound(
                 f"There is no run {run_id}", hint="See: python3 main.py status", details={"run_id": run_id}
             )
+        redact = app.redactor(job_of(store, str(run["job_id"])) if run is not None else None)
         events = [
             {"ts": e.ts, **e.payload} for e in store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
         ]
     report: dict[str, object] = {"status": "ok", "events": events}
     if run is not None:
         report["run"] = run
-        report["output"] = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
+        output = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
+        report["output"] = [{**file, "text": redact.text(str(file["text"]))} for file in output]
     print_json(report)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.output import print_json
+from health import PING_FACT
 from wiring import App
 
 RECENT_RUNS = 20
@@ -42,6 +43,7 @@ def command(app: App, limit: int) -> None:
             "running": store.runs.running_now(),
             "events": {"waiting": app.waiting_events(store)},
             "sync": app.sync_state(store),
+            "ping": store.state.get_fact(PING_FACT),
         }
     report["paths"] = app.paths()
     report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]

@@ -12,7 +12,7 @@ import crash
 import idle
 from boundary import guarded
 from commands.output import print_json
-from health import CLOCK_FACT, clock_fact
+from health import CLOCK_FACT, PING_FACT, clock_fact
 from models import utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
@@ -55,8 +55,10 @@ def command(app: App, quiet: bool) -> int:
         last_seen = app.last_seen(store)
         report = _tick(app, store, stop, app.clock.now(), last_seen)
         reason = stop.reason
-    if not quiet or _is_worth_a_line(report):
-        print_json(report)
+        if not quiet or _is_worth_a_line(report):
+            print_json(report)
+        if app.settings.ping_url:
+            _ping(app, store, report)
     return 128 + signal.Signals[reason] if reason else 0
 
 
@@ -95,6 +97,18 @@ def _prune(app: App, store: Store, report: TickReport) -> Pruned:
         store.state.set(PRUNED_AT, utc_text(now))
         pruned = retention.hourly()
     return pruned
+
+
+def _ping(app: App, store: Store, report: dict[str, object]) -> None:
+    """After all is said and done: a server that does not answer holds up no run and no line."""
+    import ping
+
+    results, settled = report["results"], report["settled"]
+    bad = isinstance(results, list) and any(result["status"] != "ok" for result in results)
+    error = ping.send(ping.address(app.settings.ping_url or "", failed=bad or bool(settled)))
+    fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": bad or bool(settled), "error": error or None}
+    # A database that refuses this note has shown itself before.
+    guarded(lambda: store.state.set_fact(PING_FACT, fact))
 
 
 def _leave_time(app: App, now: datetime) -> None:

@@ -48,7 +48,7 @@ class RetentionRows:
         if edge is None:
             return []
         rows = self._db.rows(
-            "SELECT r.* FROM runs r WHERE r.job_id = ? AND (r.started_at, r.run_id) <= (?, ?)"
+            "SELECT r.* FROM runs r WHERE r.job_id = ? AND (r.started_at, r.run_id) <= (?, ?)"  # noqa: S608 - fixed texts
             f" AND {_MAY_GO} ORDER BY r.started_at, r.run_id LIMIT ?",
             (job_id, edge["started_at"], edge["run_id"], limit),
         )

@@ -28,11 +28,12 @@ ALLOWED: dict[str, str] = {
     "models": "",
     "crash": "",
     "redact": "",
+    "ping": "",
     "strict_json": "",
     "boundary": "errors models",
     "definition": "errors models",
     # what people write down
-    "settings": "errors environment",
+    "settings": "errors environment redact",
     "environment": "errors",
     "jobs": "errors models jobfile",
     "jobfile": "errors models",
@@ -75,8 +76,8 @@ ALLOWED: dict[str, str] = {
     "stop_signals": "processes",
     "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
     " planner policy processes redact retention runners scheduler schedules settings settle store sync targets",
-    "commands": "boundary crash db doctor errors folders health idle instants models schedules settings stop_signals"
-    " store wiring",
+    "commands": "boundary crash db doctor errors folders health idle instants models ping schedules settings"
+    " stop_signals store wiring",
     "main": "errors idle commands",
 }
 
