@@ -13,7 +13,7 @@ import idle
 from boundary import guarded
 from commands.output import print_json
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import utc_text
+from models import from_text, utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
 from wiring import App
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: State row that holds when a tick last cleaned by age and room, and how often one does.
 PRUNED_AT = "pruned_at"
 PRUNE_EVERY = timedelta(hours=1)
+#: State row that holds when a tick came so long after the last one: the machine was off, or its clock jumped.
+JUMPED_AT = "jumped_at"
+JUMP = timedelta(days=1)
 
 
 @click.command("tick")
@@ -72,6 +75,8 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     anomaly = scheduler.correct_clock(now, last_seen)
     if anomaly is not None:
         store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
+    if last_seen is not None and now - last_seen > JUMP:
+        store.state.set(JUMPED_AT, utc_text(now))
     _leave_time(app, now)
     crash.point("time.left")
     report = scheduler.tick(now)
@@ -92,8 +97,10 @@ def _prune(app: App, store: Store, report: TickReport) -> Pruned:
     retention = app.retention(store)
     ended = {str(row["job_id"]) for row in [*report.results, *report.settled]}
     pruned = retention.after_runs(sorted(ended))
-    last = store.state.get(PRUNED_AT)
-    if ended and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
+    last, jumped = store.state.get(PRUNED_AT), store.state.get(JUMPED_AT)
+    # A clock that is wrong in the future makes everything old: a day is left to set it right.
+    trusted = not (jumped and jumped <= utc_text(now) < utc_text(from_text(jumped) + JUMP))
+    if ended and trusted and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
         store.state.set(PRUNED_AT, utc_text(now))
         pruned = retention.hourly()
     return pruned

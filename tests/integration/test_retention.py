@@ -66,10 +66,26 @@ def test_old_runs_go_by_age_but_the_newest_of_each_job_stays(
     machine.run_now("rare")
     run_minutes(machine, clock, 3)
     clock.advance(days=8)
-    report = machine.tick()
-    assert report["pruned"]["runs"] == 3
+    assert machine.tick()["pruned"] is None, "a day is left to set a clock right that jumped"
+    clock.advance(days=1)
+    assert machine.tick()["pruned"]["runs"] == 3
     assert [row["status"] for row in workspace.runs("rare")] == ["ok"]
-    assert {row["started_at"][:10] for row in workspace.runs("job-0")} == {"2026-03-05"}
+    assert {row["started_at"][:10] for row in workspace.runs("job-0")} == {"2026-03-05", "2026-03-06"}
+
+
+def test_a_clock_that_is_a_year_ahead_for_a_while_costs_no_history(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.ready(shell(COUNT, schedule=MINUTELY))
+    run_minutes(machine, clock, 3)
+    clock.advance(days=365)
+    run_minutes(machine, clock, 3)
+    clock.advance(hours=5)
+    machine.tick()
+    clock.advance(days=-365)
+    machine.tick()
+    assert [row["scheduled_for"][:16] for row in workspace.runs()[:2]] == ["2026-02-25T20:01", "2026-02-25T20:02"]
+    assert machine.run("prune", "--dry-run")[1]["runs"] == 0
 
 
 def test_a_job_that_only_misses_keeps_the_run_that_ended_last(

@@ -19,7 +19,7 @@ ODD = [
     "'single' \"double\" \\back\\slash\\",
     "--leading dashes",
     "-rf",
-    "emoji 🦆, ñandú, 漢字, ‮right to left",
+    "emoji 🦆, ñandú, 漢字, \u202eright to left",
     '{"json": [1, null]}',
     "x" * 100_000,
 ]
@@ -63,7 +63,7 @@ def test_a_nul_is_refused(workspace: Workspace, field: str) -> None:
 def test_nothing_of_our_environment_reaches_a_child_but_what_is_listed(workspace: Workspace) -> None:
     ours = {f"STRAY_{n}": "x" for n in range(50)} | {
         "AWS_SECRET_ACCESS_KEY": "s3cr3t-aws-key", "LD_PRELOAD_NOT": "x", "PYTHONPATH_NOT": "x", "SSH_AUTH_SOCK": "/s",
-        "PURUTO_CRON_MAX_RUNNING": "3", "DB_PATH": str(workspace.database), "BASH_ENV": "/x", "ENV": "/x", "GIVEN": "yes",
+        "PURUTO_CRON_MAX_RUNNING": "3", "DB_PATH": str(workspace.database), "BASH_ENV": "/x", "GIVEN": "yes",
     }  # fmt: skip
     (workspace.root / ".env").write_text("FROM_FILE=1\nSECRET_IN_FILE=2\n")
     command = [sys.executable, "-ISc", DUMP]

@@ -374,3 +374,32 @@ def test_both_readmes_have_the_same_rows_with_the_same_names_and_numbers() -> No
 def test_both_readmes_link_to_the_same_places() -> None:
     english, spanish = (re.findall(r"\]\(([^)\s]+)\)", read(name)) for name in READMES)
     assert [link for link in english if link != "README.es.md"] == [link for link in spanish if link != "README.md"]
+
+
+# --- the tests that documents name ---
+
+
+def test_every_test_that_a_document_names_is_there() -> None:
+    named = []
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        named += [(file, test) for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)]
+        named += [(file, test) for test, file in re.findall(r"\[(test_\w+)\]\((tests/[\w/]+\.py)\)", text)]
+    assert len(named) > 60
+    missing = [f"{file}::{test}" for file, test in named if f"\ndef {test}(" not in read(file)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_promise_names_its_tests(name: str) -> None:
+    head = "## What is promised" if name == "README.md" else "## Qué se promete"
+    promises = re.split(r"\n(?=\d\. )", section(read(name), head))[1:]
+    assert len(promises) == 6
+    assert all("](tests/" in promise for promise in promises)
+
+
+@pytest.mark.parametrize(("name", "count"), [("docs/promises.md", 25), ("docs/time.md", 20)])
+def test_every_rule_names_its_test(name: str, count: int) -> None:
+    found = [row for row in rows(read(name)) if row[0] not in ("#", "what happens")]
+    assert len(found) >= count
+    assert all("`tests/" in row[-1] for row in found)
