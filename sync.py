@@ -128,7 +128,7 @@ class Sync:
             row = rows.get(job.job_id)
             zone = self._zone(job, row)
             definition = self._definition_of(job)
-            if row is not None and row["definition_json"] == definition and row["timezone"] == zone.name:
+            if row is not None and _says(row, definition, job) and row["timezone"] == zone.name:
                 work.report.unchanged.append(job.job_id)
                 continue
             change = self._change(job, definition, zone, row, now)
@@ -240,6 +240,14 @@ def _warn_of_pauses(work: _Work, rows: Mapping[str, Row]) -> None:
             work.report.warnings.append(
                 {"code": "JOB_PAUSED", "job_id": job_id, "message": message, "hint": how_to_resume(job_id)}
             )
+
+
+def _says(row: Row, definition: str, job: Job) -> bool:
+    """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
+    if row["definition_json"] == definition:
+        return True
+    old = _readable(row)
+    return old is not None and old.job == job
 
 
 def _readable(row: Row | None) -> JobState | None:

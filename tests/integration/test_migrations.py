@@ -18,7 +18,7 @@ from db import Database, create
 from errors import CronError, DatabaseError, DatabaseReadOnly
 from store.migrations import migrate, scripts, statements
 from tests.support_rooms import as_nobody, public_folder, python
-from tests.workspace import PROJECT
+from tests.workspace import PROJECT, Workspace
 
 #: The version of the program, and a made-up one that follows it.
 NOW = db.SCHEMA_VERSION
@@ -260,3 +260,49 @@ def test_a_statement_without_its_semicolon_is_not_dropped_in_silence() -> None:
     except CronError:
         return
     assert len(found) == 2
+
+
+# --- databases of earlier versions ---
+
+
+@pytest.fixture(params=sorted((PROJECT / "tests" / "fixtures").glob("schema-*.sql")), ids=lambda path: path.stem)
+def kept(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
+    """A workspace with a database that an earlier version left, jobs and all."""
+    workspace.database.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(workspace.database)) as connection:
+        connection.executescript(request.param.read_text(encoding="utf-8"))
+        connection.execute("PRAGMA journal_mode = WAL")
+    workspace.environ["PURUTO_CRON_KEEP_DAYS"] = "36500"
+    workspace.add_target("puruto-hello", invoke=None)
+    workspace.write_jobs(
+        {"job_id": "hello", "puruto_target": "puruto-hello", "schedule": "*/5 * * * *", "timezone": "Europe/Madrid",
+         "prompt": "Say hello", "command": ["echo", "hello"]},
+        {"job_id": "fails", "puruto_target": "puruto-hello", "schedule": "@every 15m", "prompt": "Fail",
+         "command": ["false"], "max_retries": 1, "retry_backoff_sec": 0},
+        {"job_id": "off", "puruto_target": "puruto-hello", "schedule": "0 9 * * 5", "enabled": False,
+         "prompt": "Never", "command": ["true"]},
+    )  # fmt: skip
+    return workspace
+
+
+def test_a_database_of_an_earlier_version_goes_on_with_all_that_is_in_it(kept: Workspace) -> None:
+    before = {name: kept.sql(f"SELECT * FROM {name}") for name in ("jobs", "runs", "events", "deliveries")}
+    assert kept.json("sync-jobs")["changed"] == []
+    assert kept.sql("PRAGMA user_version") == [{"user_version": db.SCHEMA_VERSION}]
+    for name, rows in before.items():
+        now = kept.sql(f"SELECT * FROM {name}")
+        assert [{key: row.get(key) for key in old} for row, old in zip(now, rows, strict=True)] == [
+            {key: value if key in now[0] else None for key, value in old.items()} for old in rows
+        ], name
+    (backup,) = _backups(kept.database)
+    assert _look(backup)[0] < db.SCHEMA_VERSION
+    report = kept.json("tick")
+    assert [row["run_id"] for row in report["settled"]] == ["fails-20260225T200000"]
+    assert kept.json("run-now", "hello")["status"] == "ok"
+    assert kept.json("doctor", "--json")["counts"]["error"] == 0
+    assert {row["run_id"] for row in before["runs"]} <= {row["run_id"] for row in kept.runs()}
+
+
+def test_a_reading_command_may_be_the_first_after_an_update(kept: Workspace) -> None:
+    assert len(kept.json("list")["jobs"]) == 3
+    assert len(kept.json("status")["recent_runs"]) > 3
