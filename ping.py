@@ -1,26 +1,25 @@
-"""The dead-man's ping: asks an address after each tick, so that somebody notices when ticks stop coming.
-
-A leaf. No proxy and no scheme but http and https beyond what the standard library takes from the environment.
-"""
+"""The dead-man's ping: asks an address after each tick, so that somebody notices when ticks stop coming."""
 
 from __future__ import annotations
 
+import binascii
+import os
+import socket
+import ssl
 import threading
-import urllib.error
 import urllib.request
-from urllib.parse import urlsplit, urlunsplit
+from email.message import Message
+from http.client import HTTPException, InvalidURL
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
+
+from boundary import guarded
 
 #: All of it, whatever the name's lookup, the connection, or a slow answer take.
 DEADLINE_SEC = 5.0
-_HANDLERS = (
-    urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.HTTPRedirectHandler,
-    urllib.request.HTTPErrorProcessor,
-    urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.UnknownHandler,
-)
+TOO_SLOW = "no answer in time"
+NO_ADDRESS = "it, or where it redirects to, is no http:// or https:// address"
 
 
 def address(url: str, *, failed: bool) -> str:
@@ -32,32 +31,92 @@ def address(url: str, *, failed: bool) -> str:
 
 
 def send(url: str, *, deadline_sec: float = DEADLINE_SEC) -> str:
-    """Asks the address and waits for its answer, at most `deadline_sec`; "" or why it did not work.
+    """Asks the address and waits for the head of its answer, at most `deadline_sec`; "" or why it did not work.
 
-    What it says never holds the address, which may be a secret.
+    Never raises, and what it says never holds the address, which may be a secret. A proxy is taken from the
+    environment, by the rules of the standard library.
     """
-    failures: list[str] = ["no answer in time"]
+    said: list[str] = []
 
     def ask() -> None:
-        try:
-            opener = urllib.request.OpenerDirector()
-            for handler in _HANDLERS:
-                opener.add_handler(handler())
-            request = urllib.request.Request(url, headers={"User-Agent": "puruto-cron"})  # noqa: S310 - only http(s)
-            with opener.open(request, timeout=deadline_sec) as answer:
-                answer.read(1024)
-            failures[0] = ""
-        except urllib.error.HTTPError as error:
-            failures[0] = f"the answer was {error.code}"
-            error.close()
-        except urllib.error.URLError as error:
-            reason = error.reason
-            failures[0] = str(getattr(reason, "strerror", None) or type(reason).__name__)
-        except (OSError, ValueError) as error:
-            failures[0] = str(getattr(error, "strerror", None) or type(error).__name__)
+        found = guarded(lambda: _ask(url, deadline_sec))
+        # A fault that nobody foresaw: its text may hold the address, its kind does not.
+        said.append(found if isinstance(found, str) else f"it could not be asked: {found.details.get('type')}")
 
     # A lookup of a name can't be given a time: the thread is left behind, and ends with the process.
     thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return "the machine has no thread left"
     thread.join(deadline_sec)
-    return failures[0]
+    return said[0] if said else TOO_SLOW
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """The standard library would also follow to ftp."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise URLError(NO_ADDRESS)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+def _ask(url: str, seconds: float) -> str:
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        _Redirects,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+    ):
+        opener.add_handler(handler())
+    try:
+        with opener.open(_request(url), timeout=seconds):
+            # The head is the answer. What follows it may never end.
+            return ""
+    except HTTPError as error:
+        error.close()
+        return f"the answer was {error.code}"
+    except (OSError, ValueError, HTTPException) as error:
+        return _reason(error)
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A name and password in the address go where they belong, and to nobody that it is redirected to."""
+    parts = urlsplit(url)
+    account, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(  # noqa: S310 - the settings let only http and https pass
+        urlunsplit(parts._replace(netloc=host, fragment="")), headers={"User-Agent": "puruto-cron"}
+    )
+    if at:
+        name, _, password = account.partition(":")
+        login = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+        encoded = binascii.b2a_base64(login, newline=False).decode()
+        request.add_unredirected_header("Authorization", f"Basic {encoded}")
+    return request
+
+
+def _reason(error: BaseException) -> str:
+    """Why, in words of ours or of the system: those of an exception may hold the address."""
+    if isinstance(error, URLError):
+        return _reason(error.reason) if isinstance(error.reason, BaseException) else NO_ADDRESS
+    if isinstance(error, TimeoutError):
+        return TOO_SLOW
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not accepted"
+    if isinstance(error, ssl.SSLError):
+        return "no secure connection could be made"
+    if isinstance(error, socket.gaierror):
+        return "its name can't be looked up"
+    if isinstance(error, InvalidURL):
+        return NO_ADDRESS
+    if isinstance(error, HTTPException):
+        return "what answered does not speak HTTP"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return f"it could not be asked: {type(error).__name__}"

@@ -2,60 +2,103 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
-#: Words in the name of a variable that say that its value is a secret. Whole words: not KEYBOARD, not AUTHOR.
+#: Words in the name of a variable that say that its value is a secret. Whole words: not KEYBOARD, not AUTHOR; and
+#: those that end a longer word, like PGPASSWORD.
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|KEY|APIKEY|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|PAT)S?\d*(?:_|$)", re.IGNORECASE
+    r"(?:(?:^|[^A-Z0-9])(?:KEY|CREDENTIAL|AUTH|PASS|PAT)|[^A-Z0-9]PWD|TOKEN|SECRET|APIKEY|PASSWORD|PASSWD|PASSPHRASE)"
+    r"S?\d*(?:[^A-Z0-9]|$)"
 )
-#: What a variable with such a name holds all the same without being a secret: a path, a number, a short word.
-_NO_SECRET = re.compile(r"(~|\.{1,2})?/[^+=]*/[^+=]*|~?/[\w.-]*|[\d.,:+-]*|.{0,7}", re.DOTALL)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: What a variable with such a name holds all the same without being a secret: a path, a number, a short or an ordinary
+#: word. A path begins with a word in plain letters: one in sixty base64 texts begins with a slash.
+_NO_SECRET = re.compile(
+    r"(?:~|\.{1,2})/[^+=]*|/(?:[a-z]+|Users|Library|Volumes|Applications)(?:/[^+=]*)?|[\d.,:+-]*|.{0,7}"
+    r"|(?i:localhost|(?:un)?limited|(?:en|dis)abled|required|optional|production|development|undefined|anonymous)",
+    re.DOTALL,
+)
 #: Shorter values are ordinary words and numbers; masking them would garble every answer.
 SHORTEST_SECRET = 6
+#: What every process gets anyway, and nobody hides: a HOME that is masked would garble each path.
+NO_SECRETS = frozenset({"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR"})
+#: Of a secret that was cut off, by a limit of ours, so much must be left to be told from ordinary text.
+_SHORTEST_PIECE = 8
+#: Lines of a secret of several, like a private key, are masked on their own from this length.
+_SHORTEST_LINE = 16
+#: Behind a piece: the end of the text, or the mark of an excerpt. Before one: the beginning, or an excerpt's.
+_CUT_AFTER = re.compile(r"[\"']?(?:…|\s*\Z)")
+_CUT_BEFORE = ("near '", 'near "')
+#: Our own keys look so, and no secret does.
+_PLAIN_KEY = re.compile(r"[a-z_]{1,40}")
 
 
 def looks_secret(name: str) -> bool:
     """Whether a variable of this name is likely to hold a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(_CAMEL.sub("_", name).upper()) is not None
 
 
 def secrets_of(variables: Mapping[str, str], named: Iterable[str]) -> Iterator[str]:
-    """The values to mask: those of the variables that are named, and those of variables that look like secrets."""
+    """The values to mask: those of the variables that are named, and those of variables that look like secrets.
+
+    Also the password in a variable that holds an address: `postgres://name:password@host`.
+    """
     yield from (variables[name] for name in named if name in variables)
     for name, value in variables.items():
         if looks_secret(name) and not _NO_SECRET.fullmatch(value):
             yield value
+        if "://" in value and "@" in value:
+            yield from _passwords(value)
+
+
+def _passwords(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return
+    for text in {parts.password or "", unquote(parts.password or "")}:
+        # `guest:guest` is no secret, and its mask would garble every other `guest`.
+        if text != parts.username and not _NO_SECRET.fullmatch(text):
+            yield text
 
 
 class Redactor:
     """Replaces the given values wherever they stand in strings, also inside nested objects and lists.
 
-    Also as they are written in JSON and in addresses; not when a program has split or encoded them otherwise.
+    Also as they are written in JSON, in addresses, in Python and in base64, and pieces of them at the place where a
+    text was cut off; not when a program has split or encoded them otherwise.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        found = {text for text in secrets if len(text) >= SHORTEST_SECRET}
-        for text in list(found):
-            found |= {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-            found |= {quote(text, safe="", errors="surrogateescape")}
-        # Longest first, so that a secret that contains another leaves no tail behind.
-        self._secrets = sorted(found, key=len, reverse=True)
+        whole = {text for given in secrets for text in _texts(given)}
+        written = {form for text in whole for form in (text, *_written(text))}
+        self._cut = sorted(form for form in written if len(form) > _SHORTEST_PIECE)
+        self._secrets = sorted(written | {form for text in whole for form in _base64(text)})
 
     def __call__(self, value: Mapping[str, object]) -> dict[str, object]:
-        """A copy of a JSON object without the secrets, in keys and values."""
-        return {self.text(key): self._any(item) for key, item in value.items()}
+        """A copy of a JSON object without the secrets, in values, and in keys unless they are plain small letters."""
+        return {key if _PLAIN_KEY.fullmatch(key) else self.text(key): self.any(item) for key, item in value.items()}
 
     def text(self, text: str) -> str:
         """A string without the secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+        spans = [span for secret in self._secrets for span in _every(secret, text)]
+        spans += [span for secret in self._cut for span in _pieces(secret, text)]
+        if not spans:
+            return text
+        parts, done = [], 0
+        # Secrets may overlap: what any of them covers is covered.
+        for start, end in _merged(spans):
+            parts += [text[done:start], MASK]
+            done = end
+        return "".join([*parts, text[done:]])
 
-    def _any(self, value: object) -> object:
+    def any(self, value: object) -> object:
+        """A copy of any JSON value without the secrets."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, int | float) and self.text(str(value)) != str(value):
@@ -63,5 +106,81 @@ class Redactor:
         if isinstance(value, Mapping):
             return self(value)
         if isinstance(value, list | tuple):
-            return [self._any(item) for item in value]
+            return [self.any(item) for item in value]
         return value
+
+
+def _texts(secret: str) -> Iterator[str]:
+    """The secret as programs read it: without the newline of its file, and each line of a long one."""
+    for text in (secret, secret.strip()):
+        if len(text) >= SHORTEST_SECRET:
+            yield text
+    lines = [line.strip() for line in secret.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _SHORTEST_LINE)
+
+
+def _written(text: str) -> Iterator[str]:
+    """How it looks inside JSON, an address, or Python's quotes, and where bytes that are no UTF-8 were replaced."""
+    for ascii_only in (True, False):
+        as_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+        yield from (as_json, as_json.replace("/", "\\/"))
+    data = _bytes(text)
+    for in_address in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield from (in_address, re.sub("%..", lambda found: found[0].lower(), in_address))
+    yield repr(text)[1:-1]
+    yield data.decode("utf-8", "replace")
+
+
+def _base64(text: str) -> Iterator[str]:
+    """What base64 makes of it inside other bytes: the digits that hold nothing else, for each way to begin."""
+    data = _bytes(text)
+    if len(data) < _SHORTEST_PIECE:
+        return
+    for before, first in ((0, 0), (1, 2), (2, 3)):
+        digits = binascii.b2a_base64(b"\0" * before + data, newline=False).decode()
+        found = digits[first : (before + len(data)) * 8 // 6]
+        yield from {found, found.replace("+", "-").replace("/", "_")}
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _every(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    start = text.find(secret)
+    while start >= 0:
+        yield start, start + len(secret)
+        start = text.find(secret, start + 1)
+
+
+def _pieces(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the beginning of the secret stands before a cut, or its end behind one."""
+    for start, _ in _every(secret[:_SHORTEST_PIECE], text):
+        end = start + _common(secret, text[start : start + len(secret)])
+        if _CUT_AFTER.match(text, end):
+            yield start, end
+    first = len(text) - len(text.lstrip())
+    for _, end in _every(secret[-_SHORTEST_PIECE:], text):
+        begin = end - _common(secret[::-1], text[max(0, end - len(secret)) : end][::-1])
+        if begin <= first or text[max(0, begin - 6) : begin] in _CUT_BEFORE:
+            yield begin, end
+
+
+def _common(first: str, second: str) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), min(len(first), len(second)))
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found

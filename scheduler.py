@@ -96,7 +96,9 @@ class Scheduler:
         owner: Owner,
         terms: Terms,
         paths_of: Callable[[str], dict[str, str]],
+        mask: Callable[[dict[str, object]], dict[str, object]],
     ) -> None:
+        """`mask` takes secrets out of an error."""
         self._store = store
         self._open_store = open_store
         self._make_executor = make_executor
@@ -108,6 +110,7 @@ class Scheduler:
         self._owner = owner
         self._terms = terms
         self._paths_of = paths_of
+        self._mask = mask
         self._problems: list[dict[str, object]] = []
 
     # --- one tick ---
@@ -171,9 +174,10 @@ class Scheduler:
             found = guarded(lambda: self._try_claim(job_id, now, suspects, report))
         if not isinstance(found, Failure):
             return found
-        report.problems.append({"job_id": job_id, "error": found.as_dict()})
+        error = self._mask(found.as_dict())
+        report.problems.append({"job_id": job_id, "error": error})
         report.left_due.append(job_id)
-        self._mark(job_id, found.as_dict())
+        self._mark(job_id, error)
         return None
 
     def _try_retry(self, waiting: _Waiting, report: TickReport) -> ClaimedRun | ClaimOutcome | None:
@@ -271,7 +275,7 @@ class Scheduler:
         return {**result, "notification_paths": self._paths_of(run.job.notify_channel)}
 
     def _give_up(self, store: Store, run: ClaimedRun, failure: Failure) -> dict[str, object]:
-        error = failure.as_dict()
+        error = self._mask(failure.as_dict())
         told: dict[str, object] = {"job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0, "error": error}
         if failure.code == VerdictNotStored.code:
             # The run may have succeeded: no other verdict takes its place. The row is settled as interrupted later.
@@ -319,7 +323,7 @@ class Scheduler:
         for row in self._store.definitions.active():
             found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
             if isinstance(found, Failure):
-                self._problems.append({"job_id": row["job_id"], "error": found.as_dict()})
+                self._problems.append({"job_id": row["job_id"], "error": self._mask(found.as_dict())})
             elif found:
                 moved.append(row["job_id"])
         return {

@@ -68,8 +68,12 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 def dump(value: object) -> bytes:
     """One line of JSON, readable UTF-8 where that is possible. Raises ValueError for NaN."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # JSON allows these as they are, but many readers take them for the end of a line.
+    for char in "\x85\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False).encode("ascii")
 

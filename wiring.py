@@ -19,7 +19,7 @@ import idle
 from boundary import guarded
 from errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from instants import Schedules, show_instant
-from models import ClaimedRun, Clock, Failure, Job, utc_text
+from models import Clock, Failure, Job, utc_text
 from settings import Settings, load
 from store.look import SEEN_KEY
 
@@ -162,21 +162,16 @@ class App:
             runs_folder=str(self.settings.runs_folder),
             measure=lambda folder: size_of(Path(folder)),
             new_id=lambda: uuid.uuid4().hex,
-            redactor=self._redactor,
+            redactor=lambda run: self.redactor(run.job),
         )
 
-    def _redactor(self, run: ClaimedRun) -> Redactor:
-        return self.redactor(run.job)
-
     def redactor(self, job: Job | None) -> Redactor:
-        """Masks what a run of this job may have seen of our secrets, and what looks like one."""
-        from redact import Redactor, secrets_of
+        """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
+        from redact import NO_SECRETS, Redactor, secrets_of
 
         settings, own = self.settings, dict(job.env) if job else {}
-        named = [*settings.redact, *(job.allow_env if job else ())]
+        named = [*settings.redact, idle.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
         return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
-
-        return Redactor(self.settings.variables.get(name, "") for name in (job.allow_env if job else ()))
 
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
@@ -258,6 +253,7 @@ class App:
                 kill_grace_sec=self.settings.kill_grace_sec,
             ),
             paths_of=self.notification_paths,
+            mask=self.redactor(None),
         )
 
     def _owner(self) -> Owner:
@@ -310,7 +306,7 @@ class App:
         report = guarded(lambda: self.sync_jobs(store, now))
         if not isinstance(report, Failure):
             return report.as_dict()
-        error = report.as_dict()
+        error = self.redactor(None)(report.as_dict())
         if known is None or known["error"] != error:
             store.state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
         return {"status": "error", "error": error}

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from boundary import failure_of
+from boundary import failure_of, guarded
 from commands.output import print_error, print_json
 from errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from models import Failure
 
 if TYPE_CHECKING:
     from models import Clock
+    from wiring import App
 
 VERSION = "0.1.0"
 
@@ -92,6 +94,7 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     from settings import main_folder
     from wiring import App
 
+    app = None
     try:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
@@ -99,23 +102,26 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code
     except CronError as error:
-        return _fail(error)
+        return _fail(error, app)
     except click.ClickException as error:
         hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        return _fail(UsageError(error.format_message(), hint=hint))
+        return _fail(UsageError(error.format_message(), hint=hint), app)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(Interrupted("Interrupted"))
+        return _fail(Interrupted("Interrupted"), app)
     except Exception as error:  # noqa: BLE001 - the command line's boundary
-        return _fail(_unexpected(error))
+        return _fail(_unexpected(error), app)
     return code if isinstance(code, int) else 0
 
 
-def _fail(error: CronError) -> int:
+def _fail(error: CronError, app: App | None) -> int:
+    # Settings that can't be read name no secrets; what is wrong with them is told without their values.
+    redact = guarded(lambda: app.redactor(None)) if app is not None else None
+    mask = None if isinstance(redact, Failure) else redact
     try:
-        print_error(error)
+        print_error(error, mask)
     except OutputUnwritable:
         # stderr is all that is left.
-        sys.stderr.write(f"{error.code}: {error.message}\n")
+        sys.stderr.write(f"{error.code}: {mask.text(error.message) if mask else error.message}\n")
     return error.exit_code
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from commands.output import print_json
 from instants import show_instant
 from models import from_text
 from wiring import App
+
+if TYPE_CHECKING:
+    from store.bundle import Store
 
 
 @click.command("list")
@@ -22,10 +27,23 @@ def command(app: App) -> None:
     """
     now = app.clock.now()
     with app.store(read_only=True) as store:
-        rows = store.definitions.table()
+        rows = table(app, store)
         last = store.runs.last_of_each_job()
     jobs = [_job(row, last.get(str(row["job_id"]))) for row in rows]
     print_json({"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)})
+
+
+def table(app: App, store: Store) -> list[dict[str, object]]:
+    """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
+    from redact import Redactor, secrets_of
+
+    rows = store.definitions.table()
+    for row in rows:
+        definition = row["definition"]
+        if isinstance(definition, dict) and definition.get("env"):
+            own = Redactor(secrets_of(definition["env"], app.settings.redact))
+            row["definition"] = {**definition, "env": own(definition["env"])}
+    return rows
 
 
 def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str, object]:

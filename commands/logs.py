@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.output import print_json
 from errors import JobNotFound, RunNotFound
 from wiring import App, job_of
+
+if TYPE_CHECKING:
+    from redact import Redactor
 
 #: Of each captured file at most this much is shown: its end, where programs say what went wrong.
 SHOWN_BYTES = 65_536
@@ -42,20 +47,29 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> Non
             raise RunNotFound(
                 f"There is no run {run_id}", hint="See: python3 main.py status", details={"run_id": run_id}
             )
-        redact = app.redactor(job_of(store, str(run["job_id"])) if run is not None else None)
-        events = [
-            {"ts": e.ts, **e.payload} for e in store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
-        ]
-    report: dict[str, object] = {"status": "ok", "events": events}
+        events = store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
+        whose = {event.job_id for event in events} | ({str(run["job_id"])} if run is not None else set())
+        masks = {job: app.redactor(job_of(store, job)) for job in whose}
+    shown = [masked({"ts": event.ts, **event.payload}, masks[event.job_id]) for event in events]
+    report: dict[str, object] = {"status": "ok", "events": shown}
     if run is not None:
-        report["run"] = run
+        mask = masks[str(run["job_id"])]
+        report["run"] = masked(run, mask)
         output = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
-        report["output"] = [{**file, "text": redact.text(str(file["text"]))} for file in output]
+        report["output"] = [{**file, "text": mask.text(str(file["text"]))} for file in output]
     print_json(report)
 
 
+def masked(told: Mapping[str, object], mask: Redactor) -> dict[str, object]:
+    """A run or an event without the secrets in its result and error.
+
+    They were taken out before they were stored; of what has become a secret since, only here.
+    """
+    return {key: mask.any(value) if key in ("result", "error") else value for key, value in told.items()}
+
+
 def _output(folder: Path) -> list[dict[str, object]]:
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return []
     return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from errors import CronError, OutputUnwritable
 
@@ -16,7 +16,11 @@ def print_json(value: Mapping[str, object]) -> None:
     A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
     """
     indent = 2 if sys.stdout.isatty() else None
-    print_text([json.dumps(value, ensure_ascii=False, indent=indent)])
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # JSON allows these as they are, but many readers take them for the end of a line.
+    for char in "\x85\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    print_text([text])
 
 
 def print_text(lines: Sequence[str]) -> None:
@@ -34,6 +38,7 @@ def print_text(lines: Sequence[str]) -> None:
             raise OutputUnwritable(f"The answer can't be written to stdout: {error.strerror}") from error
 
 
-def print_error(error: CronError) -> None:
-    """The error as `{"status": "error", "error": {"code", "message", "details"}}`."""
-    print_json({"status": "error", "error": error.as_dict()})
+def print_error(error: CronError, mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None) -> None:
+    """The error as `{"status": "error", "error": {"code", "message", "details"}}`; `mask` takes secrets out of it."""
+    told = error.as_dict()
+    print_json({"status": "error", "error": mask(told) if mask else told})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from commands.list_jobs import table
 from commands.output import print_json
 from health import PING_FACT
 from wiring import App
@@ -32,7 +33,7 @@ def command(app: App, limit: int) -> None:
     with app.store(read_only=True) as store:
         report: dict[str, object] = {
             "status": "ok",
-            "jobs": store.definitions.table(),
+            "jobs": table(app, store),
             "recent_runs": store.runs.recent(limit),
             "notification_targets": {
                 "local_events": settings.display("local_events"),
@@ -43,7 +44,7 @@ def command(app: App, limit: int) -> None:
             "running": store.runs.running_now(),
             "events": {"waiting": app.waiting_events(store)},
             "sync": app.sync_state(store),
-            "ping": store.state.get_fact(PING_FACT),
+            "ping": store.state.get_fact(PING_FACT) if settings.ping_url else None,
         }
     report["paths"] = app.paths()
     report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]

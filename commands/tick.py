@@ -110,10 +110,11 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
     """After all is said and done: a server that does not answer holds up no run and no line."""
     import ping
 
-    results, settled = report["results"], report["settled"]
+    results = report["results"]
     bad = isinstance(results, list) and any(result["status"] != "ok" for result in results)
-    error = ping.send(ping.address(app.settings.ping_url or "", failed=bad or bool(settled)))
-    fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": bad or bool(settled), "error": error or None}
+    failed = bad or bool(report["settled"]) or bool(report["problems"])
+    error = ping.send(ping.address(app.settings.ping_url or "", failed=failed))
+    fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": failed, "error": error or None}
     # A database that refuses this note has shown itself before.
     guarded(lambda: store.state.set_fact(PING_FACT, fact))
 

@@ -122,9 +122,11 @@ def test_a_flood_costs_disk_but_no_memory(workspace: Workspace) -> None:
     text = "os.ftruncate(1, 5 << 30)\nfor _ in range(64): os.write(1, bytes(1 << 20))\nprint('the end', flush=True)"
     prepare(workspace, job(text))
     # Not ru_maxrss: it begins with what this process had when it forked.
-    measure = "import atexit, sys\n" + (
-        "atexit.register(lambda: sys.stderr.write(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]))"
-    )
+    measure = """
+import atexit, pathlib, sys
+peak = lambda: pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
+atexit.register(lambda: sys.stderr.write(peak()))
+"""
     with ended(from_root(workspace, measure, "run-now", "job-0")) as process:
         out, err = process.communicate(timeout=120)
     assert json.loads(out)["status"] == "ok"

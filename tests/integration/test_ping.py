@@ -22,6 +22,7 @@ class Server:
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
+    logins: list[str | None] = field(default_factory=list)
     answer: str = "ok"
     done: threading.Event = field(default_factory=threading.Event)
 
@@ -33,6 +34,7 @@ def server() -> Iterator[Server]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.asked.append(self.path)
+            state.logins.append(self.headers["Authorization"])
             if state.answer == "hang":
                 state.done.wait(30)
                 return
@@ -135,11 +137,41 @@ def test_a_refused_connection_is_shown(workspace: Workspace) -> None:
     assert "refused" in workspace.json("status")["ping"]["error"]
 
 
-@pytest.mark.parametrize("answer", ["hang", "trickle"])
-def test_a_server_that_does_not_come_to_an_end_is_left(server: Server, answer: str) -> None:
+def test_a_server_that_does_not_answer_is_left(server: Server) -> None:
     """The deadline is the whole of it: this returns at all."""
-    server.answer = answer
-    assert ping.send(server.url, deadline_sec=0.3) != "" or answer == "trickle"
+    server.answer = "hang"
+    assert ping.send(server.url, deadline_sec=0.3) == ping.TOO_SLOW
+
+
+def test_the_head_of_an_answer_is_enough(server: Server) -> None:
+    server.answer = "trickle"
+    assert ping.send(server.url) == ""
+
+
+def test_a_name_and_password_in_the_address_are_a_login(server: Server) -> None:
+    url = server.url.replace("http://", "http://ana:p%40ss@")
+    assert ping.send(url) == ""
+    server.answer = f"to {server.url}/elsewhere"
+    ping.send(url)
+    assert server.logins[:3] == ["Basic YW5hOnBAc3M=", "Basic YW5hOnBAc3M=", None]
+
+
+def test_what_answers_without_speaking_http_is_told(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-s3cret-uuid\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert ping.send(f"http://127.0.0.1:{port}/s3cret-uuid") == "what answered does not speak HTTP"
+        thread.join()
+    assert ping.send(server.url.replace("http:", "https:")) == "no secure connection could be made"
+    assert ping.send("http://nowhere.invalid/s3cret-uuid") == "its name can't be looked up"
 
 
 def test_a_redirection_loop_ends(server: Server) -> None:

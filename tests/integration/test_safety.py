@@ -201,6 +201,30 @@ def test_secrets_reach_no_event_no_row_no_answer_and_no_shown_log(workspace: Wor
     assert "***" in told[0] + told[2]
 
 
+def test_a_secret_in_a_jobs_env_is_not_shown_with_the_job(workspace: Workspace) -> None:
+    prepare(workspace, shell("true", env={"OWN_SECRET": "own-s3cret-value", "MODE": "plain-text-value"}))
+    for command in ("list", "status"):
+        shown = workspace.run(command).stdout.decode()
+        assert "own-s3cret-value" not in shown
+        assert "plain-text-value" in shown
+
+
+def test_a_secret_of_today_is_masked_in_what_was_told_yesterday(workspace: Workspace) -> None:
+    prepare(workspace, shell("echo open-sesame-1; exit 3"))
+    run_id = workspace.json("run-now", "job-0", code=1)["run_id"]
+    assert b"open-sesame-1" in workspace.run("logs", "--run", run_id).stdout
+    (workspace.root / ".env").write_text("MY_TOKEN=open-sesame-1\n")
+    assert b"open-sesame-1" not in workspace.run("logs", "--run", run_id).stdout
+
+
+def test_an_error_of_a_command_masks_too(workspace: Workspace) -> None:
+    prepare(workspace, shell("true"))
+    (workspace.root / ".env").write_text("MY_TOKEN=open-sesame-1\n")
+    refused = workspace.json("run-now", "open-sesame-1", code=2)
+    assert refused["error"]["code"] == "JOB_NOT_FOUND"
+    assert "open-sesame-1" not in json.dumps(refused)
+
+
 def target_folder_made(workspace: Workspace) -> Path:
     folder = target_folder(workspace)
     folder.mkdir(exist_ok=True)

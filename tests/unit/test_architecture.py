@@ -28,9 +28,9 @@ ALLOWED: dict[str, str] = {
     "models": "",
     "crash": "",
     "redact": "",
-    "ping": "",
     "strict_json": "",
     "boundary": "errors models",
+    "ping": "boundary",
     "definition": "errors models",
     # what people write down
     "settings": "errors environment redact",
@@ -76,7 +76,7 @@ ALLOWED: dict[str, str] = {
     "stop_signals": "processes",
     "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
     " planner policy processes redact retention runners scheduler schedules settings settle store sync targets",
-    "commands": "boundary crash db doctor errors folders health idle instants models ping schedules settings"
+    "commands": "boundary crash db doctor errors folders health idle instants models ping redact schedules settings"
     " stop_signals store wiring",
     "main": "errors idle commands",
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redact import MASK, SHORTEST_SECRET, Redactor
+from redact import MASK, SHORTEST_SECRET, Redactor, looks_secret, secrets_of
 
 SECRET = "s3cr3t-token"
 
@@ -63,6 +64,121 @@ def test_a_secret_with_quotes_newlines_and_accents_is_masked_before_it_is_writte
 def test_a_secret_of_digits_is_masked_also_when_it_comes_back_as_a_number() -> None:
     found = Redactor(["123456789"])({"chat_id": 123456789, "list": [123456789, 5, 1.5, True]})
     assert found == {"chat_id": "***", "list": ["***", 5, 1.5, True]}
+
+
+LONG = "sk-ant/0123+wörd with spaces"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {LONG}.",
+        "https://host/?key=sk-ant%2F0123%2Bw%C3%B6rd%20with%20spaces&a=b",
+        "https://host/?key=sk-ant%2f0123%2bw%c3%b6rd+with+spaces&a=b",
+        f"Traceback: ValueError({LONG!r})",
+        json.dumps({"key": LONG}),
+        json.dumps({"key": LONG}).replace("/", "\\/"),
+        base64.b64encode(f"u:{LONG}".encode()).decode(),
+        base64.b64encode(f"name:{LONG}".encode()).decode(),
+        base64.urlsafe_b64encode(f"ab:{LONG}".encode()).decode(),
+        LONG.encode().decode("latin-1").encode("latin-1").decode("utf-8", "replace"),
+    ],
+)
+def test_a_secret_is_masked_however_it_is_written(text: str) -> None:
+    masked = Redactor([LONG]).text(text)
+    assert MASK in masked
+    assert "0123" not in masked.replace("***", "\0")
+    # In base64 a digit may hold a bit of each neighbour; at most those two are left.
+    digits = base64.b64encode(LONG.encode()).decode()
+    assert digits[4:12] not in masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("cut here: sk-ant/0123", "cut here: ***"),
+        ("cut here: sk-ant/0123…", "cut here: ***…"),
+        ("near 'with spaces'", "near '***'"),
+        ("with spaces, and so on", "***, and so on"),
+        ("a word with spaces, and so on", "a word with spaces, and so on"),
+        ("sk-ant/0 is how they begin", "sk-ant/0 is how they begin"),
+    ],
+)
+def test_a_piece_of_a_secret_is_masked_where_a_text_was_cut_off(text: str, masked: str) -> None:
+    assert Redactor([LONG]).text(text) == masked
+
+
+def test_secrets_that_overlap_leave_nothing_of_either() -> None:
+    assert Redactor(["abcdefgh", "efghijkl"]).text("<abcdefghijkl>") == "<***>"
+
+
+def test_each_line_of_a_private_key_is_masked() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END KEY-----\n"
+    assert Redactor([key]).text("got AQEFAASCBKcwggSjAgEAAoIB, why?") == "got ***, why?"
+
+
+def test_a_key_of_ours_is_never_masked() -> None:
+    assert Redactor(["result"])({"result": "result", "a result": 1}) == {"result": "***", "a ***": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "API_KEY",
+        "GITHUB_TOKEN",
+        "github_token",
+        "AWS_SECRET_ACCESS_KEY",
+        "PGPASSWORD",
+        "accessToken",
+        "OPENAI_APIKEY",
+        "DB_PWD",
+        "AUTH_2",
+        "SSH-PAT",
+        "SMTP_PASS",
+        "apiKey",
+        "TOKENS",
+        "client.secret",
+    ],
+)
+def test_a_name_that_looks_like_a_secrets(name: str) -> None:
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["KEYBOARD", "AUTHOR", "PATH", "HOME", "MONKEY", "COMPASS", "PWD", "OLDPWD", "TOKENIZER"]
+)
+def test_a_name_that_does_not_look_like_a_secrets(name: str) -> None:
+    assert not looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "value", ["/usr/share/keys", "~/.ssh/id", "./key.pem", "12345.67", "short", "disabled", "localhost", ""]
+)
+def test_what_stands_under_such_a_name_without_being_a_secret(value: str) -> None:
+    assert list(secrets_of({"API_KEY": value}, [])) == []
+
+
+@pytest.mark.parametrize("value", ["/4AAQSkZJRgABAQ+Ag==", "hunter2hunter2", "/home/x+y="])
+def test_what_begins_like_a_path_and_may_be_a_secret(value: str) -> None:
+    assert list(secrets_of({"API_KEY": value}, [])) == [value]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgres://ana:hun%2Fter22@db/x", {"hun%2Fter22", "hun/ter22"}),
+        ("amqp://guest:guestguest@mq", {"guestguest"}),
+        ("amqp://guestguest:guestguest@mq", set()),
+        ("https://host/a@b", set()),
+        ("https://[broken@x", set()),
+    ],
+)
+def test_the_password_of_an_address_is_a_secret(url: str, found: set[str]) -> None:
+    assert set(secrets_of({"DATABASE_URL": url}, [])) == found
+
+
+def test_a_variable_that_is_named_is_a_secret_whatever_it_holds() -> None:
+    assert list(secrets_of({"A": "/etc/passwd", "B": "x"}, ["A", "C"])) == ["/etc/passwd"]
 
 
 texts = st.text(alphabet="abs3cr3t-xyz ", max_size=40)
