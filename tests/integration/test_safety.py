@@ -220,7 +220,7 @@ def test_a_secret_of_today_is_masked_in_what_was_told_yesterday(workspace: Works
 def test_an_error_of_a_command_masks_too(workspace: Workspace) -> None:
     prepare(workspace, shell("true"))
     (workspace.root / ".env").write_text("MY_TOKEN=open-sesame-1\n")
-    refused = workspace.json("run-now", "open-sesame-1", code=2)
+    refused = workspace.json("run-now", "open-sesame-1", code=1)
     assert refused["error"]["code"] == "JOB_NOT_FOUND"
     assert "open-sesame-1" not in json.dumps(refused)
 
