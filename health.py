@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import settle
 from models import ProcessId, from_text, utc_text
+from store.pauses import how_to_resume
 
 #: A job whose cursor is due for longer than this was left out by a tick: one comes each minute and takes a moment.
 OVERDUE_AFTER_SEC = 120
@@ -164,7 +165,7 @@ def _of_jobs(store: Store) -> Iterator[Anomaly]:
             yield {"code": "JOB_PROBLEM", "message": text, "hint": "See `problem` in: python3 main.py list", **who}
         if job.paused_at is not None:
             text = f"The job {job.job_id} is paused since {job.paused_at}: it failed too often"
-            hint = f"See why: python3 main.py logs --job {job.job_id}"
+            hint = f"See why: python3 main.py logs --job {job.job_id}. {how_to_resume(job.job_id)}"
             yield {"code": "JOB_PAUSED", "message": text, "hint": hint, **who}
         if job.no_next_run:
             text = f"The job {job.job_id} is enabled, and nothing will start it: `{job.schedule}` has no next run"

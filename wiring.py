@@ -388,6 +388,12 @@ def job_of(store: Store, job_id: str) -> Job | None:
 
 
 def _wants_retry(store: Store, run: RunningRun) -> bool:
-    """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down."""
+    """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down.
+
+    Nor is a run whose failure pauses its job.
+    """
     job = job_of(store, run.job_id)
-    return job is not None and job.retry_interrupted and not run.retry_of
+    if job is None or not job.retry_interrupted or run.retry_of:
+        return False
+    limit = job.pause_after_failures
+    return limit is None or store.definitions.failures(run.job_id) + 1 < limit

@@ -72,6 +72,11 @@ class Definitions:
         """Whether a job of this name is or once was in the file."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
 
+    def failures(self, job_id: str) -> int:
+        """How many runs of the job have failed since its last success."""
+        row = self._db.row("SELECT consecutive_failures FROM jobs WHERE job_id = ?", (job_id,))
+        return 0 if row is None else int(row["consecutive_failures"])
+
     def due(self, now: datetime) -> list[tuple[str, str]]:
         """`(next_run_at, job_id)` of the jobs whose cursor is due, oldest first."""
         rows = self._db.rows(

@@ -71,7 +71,7 @@ def no_slot_starts_twice(workspace: Workspace, rows: list[dict[str, Any]]) -> No
     attempts = Counter((line[0], line[2]) for line in lines)
     assert [attempt for attempt, count in attempts.items() if count > 1] == [], "an attempt started twice"
     known = {row["run_id"]: row for row in rows}
-    assert {line[0] for line in lines} <= set(known), "a start without a row"
+    assert sorted({line[0] for line in lines} - set(known)) == [], "a start without a row"
     slots: dict[tuple[str, str], set[str]] = {}
     for run_id, slot, _attempt, _pid in lines:
         row = known[run_id]

@@ -128,6 +128,9 @@ def test_an_interrupted_run_counts_and_may_pause_its_job(workspace: Workspace) -
     assert [row["status"] for row in workspace.runs()] == ["interrupted"]
     assert (failures(workspace), job(workspace)["enabled"]) == (1, 0)
     assert [event["error"]["code"] for event in workspace.events()] == ["INTERRUPTED", "JOB_PAUSED"]
+    assert workspace.events()[0]["error"]["details"]["retry"] is False, "no promise that the pause breaks"
+    (paused,) = [entry for entry in workspace.json("status")["scheduler"]["anomalies"] if entry["code"] == "JOB_PAUSED"]
+    assert "run-now job-0 --force" in paused["hint"]
     workspace.json("tick")
     assert len(workspace.starts()) == 1
 

@@ -45,7 +45,7 @@ ALLOWED: dict[str, str] = {
     # deciding, without a disk
     "planner": "models",
     "settle": "crash errors models boundary",
-    "health": "models settle",
+    "health": "models settle store",
     "retention": "boundary models",
     "control": "crash errors models settle",
     # telling
