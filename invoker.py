@@ -132,8 +132,8 @@ class Invoker:
             grace = self._kill_grace_sec
         finally:
             try:
-                mark = (processes.MARK, invocation.run_id)
-                ended = processes.end_tree(child, mark, grace, self._clock, pulse)
+                marks = processes.marks(invocation.run_id, invocation.run_folder)
+                ended = processes.end_tree(child, marks, grace, self._clock, pulse)
                 course.survivors = ended.left
                 course.exit_code = child.exit_code()
             finally:
@@ -154,7 +154,7 @@ def child_environment(variables: Mapping[str, str], invocation: Invocation, requ
     found.update({name: variables[name] for name in invocation.allow_env if name in variables})
     found = {name: value for name, value in found.items() if not name.startswith(OURS)}
     request = invocation.request
-    found[processes.MARK] = invocation.run_id
+    found.update(processes.marks(invocation.run_id, invocation.run_folder))
     found[OURS + "SLOT"] = invocation.scheduled_for
     found[OURS + "ATTEMPT"] = str(invocation.attempt)
     found[OURS + "REQUEST_ID"] = request.request_id

@@ -1,7 +1,7 @@
 """Starts a run's processes, waits for them, and ends every one of them. POSIX only.
 
 A run's processes are its *family*: the child in a session of its own, all that descend from it, and whatever carries
-the run's mark in its environment. The mark finds those that left the session and lost their parents.
+the run's marks in its environment. The marks find those that left the session and lost their parents.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from process_table import Row, Table, boot_id, identify, is_alive
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
-#: The environment variable that marks the processes of a run. Source: DESIGN "The life of a slot".
-MARK = "PURUTO_CRON_RUN_ID"
+#: The environment variables that mark the processes of a run. Source: DESIGN "The life of a slot". The id alone is not
+#: enough: two installations with a job of the same name start runs of the same name in the same second.
+RUN_ID = "PURUTO_CRON_RUN_ID"
+RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
 _ROUND_SEC = 0.05
 _KILL_ROUNDS = 100
 _POLL_SEC = 0.05
@@ -169,40 +171,45 @@ def start(
     return _adopt(process)
 
 
+def marks(run_id: str, run_folder: str) -> dict[str, str]:
+    """The variables that every process of a run carries, unless it clears its environment."""
+    return {RUN_ID: run_id, RUN_FOLDER: run_folder}
+
+
 def end_tree(
-    child: Child, mark: tuple[str, str], grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None = None
+    child: Child, marks: Mapping[str, str], grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None = None
 ) -> Ended:
     """Ends a child and all that came from it: TERM, up to `grace_sec` to obey, then KILL; with 0, KILL at once.
 
     `on_wait` is called every now and then during the grace; if it raises, what is left is killed first.
     """
-    return _Family(mark, child.identity, process_table.system_table()).end(grace_sec, clock, on_wait)
+    return _Family(marks, child.identity, process_table.system_table()).end(grace_sec, clock, on_wait)
 
 
 def sweep(
-    mark: tuple[str, str],
+    marks: Mapping[str, str],
     grace_sec: float,
     clock: Clock,
     *,
     root: ProcessId | None = None,
     table: Table | None = None,
 ) -> Ended:
-    """Ends whatever carries the mark (name, value), and the family of `root` if that very process is still there."""
-    return _Family(mark, root, table or process_table.system_table()).end(grace_sec, clock, None)
+    """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
+    return _Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None)
 
 
-def find_marked(run_id: str, *, table: Table | None = None) -> list[ProcessId]:
-    """The living processes that carry the run's mark, and their descendants; never we or our ancestors."""
-    family = _Family((MARK, run_id), None, table or process_table.system_table())
+def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:
+    """The living processes that carry all these marks, and their descendants; never we or our ancestors."""
+    family = _Family(marks, None, table or process_table.system_table())
     return [ProcessId(row.pid, row.started, boot_id()) for row in family.alive()]
 
 
 class _Family:
     """The processes of one run. Whoever was once seen in it stays in it, also when its parent dies."""
 
-    def __init__(self, mark: tuple[str, str], root: ProcessId | None, table: Table) -> None:
+    def __init__(self, marks: Mapping[str, str], root: ProcessId | None, table: Table) -> None:
         self._table = table
-        self._mark = b"\0" + os.fsencode("=".join(mark)) + b"\0"
+        self._marks = [b"\0" + os.fsencode(f"{name}={value}") + b"\0" for name, value in marks.items()]
         self._root = root.pid if root is not None and root.boot_id == boot_id() else 0
         self._seen: dict[int, str] = {}
         self._sessions: set[int] = set()
@@ -235,7 +242,10 @@ class _Family:
         if session in self._sessions and not self._is_taken(session):
             return True
         # Session 0: a kernel thread, or a process that is older than this container.
-        return session != 0 and self._mark in b"\0" + self._table.environ(pid) + b"\0"
+        return session != 0 and self._is_marked(b"\0" + self._table.environ(pid) + b"\0")
+
+    def _is_marked(self, environ: bytes) -> bool:
+        return all(mark in environ for mark in self._marks)
 
     def _is_seen(self, pid: int) -> bool:
         row = self._table.row(pid)

@@ -23,7 +23,7 @@ Problem = dict[str, object]
 PREFIX = "PURUTO_CRON_"
 
 #: Names of ours that are no setting: the contract's daemon sleep, and what a run finds in its environment.
-_NOT_SETTINGS = re.compile(PREFIX + "(POLL_SECONDS|(RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|SLOT|ATTEMPT|HOP)")
+_OURS = re.compile(PREFIX + "(POLL_SECONDS|(RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|KEY|PASSWORD", re.IGNORECASE)
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
@@ -342,7 +342,7 @@ def _unknown(origins: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
 
     known = [variable.name for variable in VARIABLES]
     for name, (line, _) in origins.items():
-        if name.startswith(PREFIX) and name not in known and not _NOT_SETTINGS.fullmatch(name):
+        if name.startswith(PREFIX) and name not in known and not _OURS.fullmatch(name):
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "settings are listed in .env.example"
             message = f"{_shown(name)} (.env line {line}) is no setting"

@@ -90,7 +90,7 @@ class Settler:
         ledger: Ledger,
         clock: Clock,
         is_alive: Callable[[ProcessId], bool],
-        end_leftovers: Callable[[str, ProcessId | None], int],
+        end_leftovers: Callable[[Any], int],
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
@@ -122,7 +122,7 @@ class Settler:
 
     def _end(self, run: Running, state: Health) -> dict[str, object] | None:
         # First the processes, then the row: a crash between the two leaves the row for the next tick to find them by.
-        killed = self._end_leftovers(run.run_id, run.child)
+        killed = self._end_leftovers(run)
         now = self._clock.now()
         error = _interrupted(run, state, killed)
         ids: dict[str, object] = {"job_id": run.job_id, "run_id": run.run_id}

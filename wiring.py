@@ -166,15 +166,20 @@ class App:
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
         from executor import channels_of
-        from processes import MARK, is_alive, sweep
+        from processes import is_alive, marks, sweep
         from settle import Settler
 
         return Settler(
             ledger=store.runs,
             clock=self.clock,
             is_alive=is_alive,
-            end_leftovers=lambda run_id, child: len(
-                sweep((MARK, run_id), self.settings.kill_grace_sec, self.clock, root=child).pids
+            end_leftovers=lambda run: len(
+                sweep(
+                    marks(run.run_id, str(self.settings.runs_folder / run.job_id / run.run_id)),
+                    self.settings.kill_grace_sec,
+                    self.clock,
+                    root=run.child,
+                ).pids
             ),
             channels_of=channels_of,
             lease_sec=self.settings.lease_sec,

@@ -92,6 +92,7 @@ def test_a_child_sees_exactly_the_promised_environment(place: Place) -> None:
         "MODE": "línea\n2",
         "TOKEN": "s3cret",
         "PURUTO_CRON_RUN_ID": place.run_id,
+        "PURUTO_CRON_RUN_FOLDER": str(place.run_folder),
         "PURUTO_CRON_JOB_ID": "j",
         "PURUTO_CRON_SLOT": "S",
         "PURUTO_CRON_ATTEMPT": "1",

@@ -50,7 +50,7 @@ def there(place: Place, *names: str) -> bool:
 def assert_nothing_lives(place: Place, *names: str) -> None:
     for name in names:
         assert not processes.is_alive(told(place.target, name)), f"{name} is alive"
-    assert processes.find_marked(place.run_id) == []
+    assert processes.find_marked({processes.RUN_ID: place.run_id}) == []
 
 
 def test_a_timeout_ends_the_whole_tree_and_tells_who_was_alive(place: Place) -> None:
@@ -111,7 +111,7 @@ def test_what_a_successful_command_left_running_is_ended(place: Place) -> None:
 def test_a_background_process_that_holds_the_output_open_delays_nobody(place: Place) -> None:
     place.grace = 60
     assert result_of(place.run(("sh", "-c", "sleep 1000 & echo done")))["stdout"] == "done\n"
-    assert processes.find_marked(place.run_id) == []
+    assert processes.find_marked({processes.RUN_ID: place.run_id}) == []
 
 
 def test_a_stop_from_another_thread_ends_the_attempt(place: Place) -> None:

@@ -57,7 +57,7 @@ class Starter:
         return child
 
     def end(self, child: Child, grace: float) -> processes.Ended:
-        return processes.end_tree(child, ("PURUTO_CRON_RUN_ID", self.run_id), grace, Clock())
+        return processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock())
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_a_whole_tree_is_ended_whatever_its_members_did_to_get_away(start: Start
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: type(table).__name__)
 def test_every_table_finds_a_whole_tree(table: Table, start: Starter) -> None:
     child, members = family(start)
-    ended = processes.sweep(("PURUTO_CRON_RUN_ID", start.run_id), 0.5, Clock(), root=child.identity, table=table)
+    ended = processes.sweep({"PURUTO_CRON_RUN_ID": start.run_id}, 0.5, Clock(), root=child.identity, table=table)
     if isinstance(table, ProcTable):
         assert set(ended.pids) == {member.pid for member in members}
     else:
         # psutil writes start times in its own way; without a root the mark alone has to find them.
-        assert processes.find_marked(start.run_id) == []
+        assert processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) == []
     start.end(child, grace=0)
     assert alive(members) == []
 
@@ -185,7 +185,7 @@ while os.path.exists("go_on"):
         start.end(child, grace=0.2)
         before = links.stat().st_size
         for _ in range(50):
-            assert processes.find_marked(start.run_id) == []
+            assert processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) == []
         assert links.stat().st_size == before
     finally:
         flag.unlink()
@@ -207,9 +207,9 @@ def test_processes_of_other_runs_with_similar_names_and_other_variables_are_left
             strangers = [told(start.folder, name) for name in ("longer", "shorter", "other_variable")]
             mine = start("tell('mine')\nsleep()", name="c")
             told(start.folder, "mine")
-            assert [found.pid for found in processes.find_marked(run_id)] == [mine.identity.pid]
+            assert [found.pid for found in processes.find_marked({"PURUTO_CRON_RUN_ID": run_id})] == [mine.identity.pid]
             assert start.end(mine, grace=5).pids == (mine.identity.pid,)
-            assert processes.sweep(("PURUTO_CRON_RUN_ID", run_id), 5, Clock()).pids == ()
+            assert processes.sweep({"PURUTO_CRON_RUN_ID": run_id}, 5, Clock()).pids == ()
             assert alive(strangers) == strangers
             assert processes.is_alive(others[0].identity)
         finally:
@@ -229,10 +229,12 @@ def test_a_run_whose_starter_is_gone_is_found_and_swept_by_its_mark(start: Start
     members = [told(start.folder, name) for name in NAMES if name != "bare"]
     bare = told(start.folder, "bare")
     try:
-        assert {found.pid for found in processes.find_marked(run_id)} == {member.pid for member in members}
-        processes.sweep(("PURUTO_CRON_RUN_ID", run_id), 0.2, Clock())
+        assert {found.pid for found in processes.find_marked({"PURUTO_CRON_RUN_ID": run_id})} == {
+            member.pid for member in members
+        }
+        processes.sweep({"PURUTO_CRON_RUN_ID": run_id}, 0.2, Clock())
         assert alive(members) == []
-        assert processes.find_marked(run_id) == []
+        assert processes.find_marked({"PURUTO_CRON_RUN_ID": run_id}) == []
     finally:
         os.kill(bare.pid, signal.SIGKILL)
 
@@ -401,5 +403,5 @@ def test_a_sweep_with_nothing_to_do_reads_no_more_than_one_file_for_each_process
     table = ProcTable()
     asked: list[int] = []
     monkeypatch.setattr(table, "row", asked.append)
-    processes.sweep(("PURUTO_CRON_RUN_ID", run_id), 5, Clock(), table=table)
+    processes.sweep({"PURUTO_CRON_RUN_ID": run_id}, 5, Clock(), table=table)
     assert asked == []

@@ -20,6 +20,7 @@ from tests.support_invocation import request
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
 OURS = {
     "PURUTO_CRON_RUN_ID": "j-20260225T200000",
+    "PURUTO_CRON_RUN_FOLDER": "/runs/j/r",
     "PURUTO_CRON_SLOT": "2026-02-25T20:00:00+00:00",
     "PURUTO_CRON_ATTEMPT": "2",
     "PURUTO_CRON_REQUEST_ID": "req-1",

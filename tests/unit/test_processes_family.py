@@ -14,8 +14,8 @@ from models import ProcessId
 from process_table import Row, identify, is_alive
 
 RUN = "daily-20260225T200000"
-MARK = ("PURUTO_CRON_RUN_ID", RUN)
-MARKED = f"PATH=/bin\0PURUTO_CRON_RUN_ID={RUN}\0LANG=C\0".encode()
+MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}
+MARKED = f"PATH=/bin\0PURUTO_CRON_RUN_ID={RUN}\0LANG=C\0PURUTO_CRON_RUN_FOLDER=/runs/daily\0".encode()
 ME = 77
 
 
@@ -105,7 +105,7 @@ class FakeTable:
 
 
 def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.Ended:
-    return processes.sweep(MARK, grace, Clock(), root=root, table=table)
+    return processes.sweep(MARKS, grace, Clock(), root=root, table=table)
 
 
 def test_nothing_is_signalled_when_nothing_belongs_to_the_run() -> None:
@@ -142,10 +142,10 @@ def test_only_the_exact_mark_counts() -> None:
 
 def test_the_mark_is_found_as_first_and_as_last_variable() -> None:
     table = FakeTable()
-    mark = f"PURUTO_CRON_RUN_ID={RUN}".encode()
-    table.add(300, environ=mark)
-    table.add(301, environ=mark + b"\0A=1\0")
-    table.add(302, environ=b"A=1\0" + mark + b"\0")
+    run, folder = f"PURUTO_CRON_RUN_ID={RUN}".encode(), b"PURUTO_CRON_RUN_FOLDER=/runs/daily"
+    table.add(300, environ=run + b"\0" + folder)
+    table.add(301, environ=folder + b"\0" + run + b"\0A=1\0")
+    table.add(302, environ=b"A=1\0" + run + b"\0" + folder + b"\0")
     assert set(sweep(table).pids) == {300, 301, 302}
 
 
@@ -236,6 +236,15 @@ def test_children_of_ours_that_belong_to_other_runs_are_left_alone() -> None:
     assert 400 in table.rows
 
 
+def test_a_run_of_another_installation_with_the_same_name_is_left_alone() -> None:
+    table = FakeTable()
+    table.add(300, environ=MARKED)
+    table.add(400, environ=MARKED.replace(b"/runs/daily", b"/other/runs/daily"))
+    table.add(401, environ=MARKED.replace(b"/runs/daily", b"/runs/daily-2"))
+    assert sweep(table).pids == (300,)
+    assert {400, 401} <= set(table.rows)
+
+
 def test_kernel_threads_are_not_even_looked_into() -> None:
     table = FakeTable()
     table.rows[2] = Row(2, "0", 0, 0, "S", 1, "kthreadd")
@@ -316,7 +325,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
     def lost() -> None:
         raise KeyboardInterrupt
 
-    family = processes._Family(MARK, None, table)
+    family = processes._Family(MARKS, None, table)
     try:
         family.end(1000, Clock(), lost)
     except KeyboardInterrupt:
@@ -330,7 +339,7 @@ def test_find_marked_names_the_living_and_their_descendants_only() -> None:
     table.add(300, environ=MARKED)
     table.add(301, ppid=300, session=301)
     table.add(302, environ=MARKED, state="Z")
-    found = processes.find_marked(RUN, table=table)
+    found = processes.find_marked(MARKS, table=table)
     assert {process.pid for process in found} == {300, 301}
     assert {process.started for process in found} == {"100"}
 

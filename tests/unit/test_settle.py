@@ -74,9 +74,9 @@ class Scene:
             raise LeaseLost("settled by another process")
         self.verdicts[run_id] = (token, verdict, channels)
 
-    def end_leftovers(self, run_id: str, child: ProcessId | None) -> int:
-        self.diary.append(("kill", run_id))
-        self.children.append(child)
+    def end_leftovers(self, run: RunningRow) -> int:
+        self.diary.append(("kill", run.run_id))
+        self.children.append(run.child)
         return self.leftovers
 
     def settle(self, now: datetime = NOW) -> Settled:
