@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: "PCRN": tells our files from other SQLite files.
 APPLICATION_ID = 0x5043524E
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 5000
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")

@@ -8,7 +8,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from errors import DefinitionUnreadable
-from models import Job, Success
+from models import NESTED, Job
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars).encode
 
@@ -23,12 +23,13 @@ def _stored_types(hint: Any) -> frozenset[type]:
     return frozenset({dict if is_dataclass(hint) else origin or hint})
 
 
-def _types_of(kind: type[Job | Success]) -> dict[str, frozenset[type]]:
+def _types_of(kind: type) -> dict[str, frozenset[type]]:
     hints = get_type_hints(kind)
     return {field.name: _stored_types(hints[field.name]) for field in fields(kind)}
 
 
-_JOB, _SUCCESS = _types_of(Job), _types_of(Success)
+_JOB = _types_of(Job)
+_NESTED = {name: (kind, _types_of(kind)) for name, kind in NESTED.items()}
 
 
 def job_json(job: Job) -> str:
@@ -38,7 +39,7 @@ def job_json(job: Job) -> str:
 
 def as_dict(job: Job) -> dict[str, Any]:
     """The fields of a job as JSON knows them."""
-    return {**vars(job), "success": None if job.success is None else vars(job.success)}
+    return {name: vars(value) if name in NESTED and value is not None else value for name, value in vars(job).items()}
 
 
 def job_from_json(text: str) -> Job:
@@ -53,8 +54,9 @@ def job_from_json(text: str) -> Job:
             raise TypeError("it is no object")
         whose = f" of job {stored.get('job_id')!a}"
         known = _known(stored, _JOB)
-        if known.get("success") is not None:
-            known["success"] = Success(**_known(known["success"], _SUCCESS, "success."))
+        for name, (kind, types) in _NESTED.items():
+            if known.get(name) is not None:
+                known[name] = kind(**_known(known[name], types, f"{name}."))
         return Job(**known)
     except (ValueError, TypeError, RecursionError) as error:
         message = f"the stored definition{whose[:140]} can't be read: {error}"[:400]

@@ -150,6 +150,12 @@ class JobDisabled(JobRefused):
     code = "JOB_DISABLED"
 
 
+class GateClosed(JobRefused):
+    """A gate lets no run of the job start now; `details.reason` says which: `COST_LIMIT`."""
+
+    code = "GATE_CLOSED"
+
+
 class JobLocked(JobRefused):
     """The job is running already."""
 
@@ -316,6 +322,60 @@ class SuccessCheckFailed(InvocationError):
     """The attempt ended well, but did not do what its job calls success; `details.failed` says what it missed."""
 
     code = "SUCCESS_CHECK_FAILED"
+
+
+class AgentFailed(InvocationError):
+    """The agent says that it failed; `details.said` is how it says so."""
+
+    code = "AGENT_FAILED"
+
+
+class AgentOverloaded(AgentFailed):
+    """The agent's provider is asked too much, or too often, for now."""
+
+    code = "AGENT_OVERLOADED"
+
+
+class AgentRefused(AgentFailed):
+    """The agent's provider does not know who asks: a key or a login is missing, wrong or over."""
+
+    code = "AGENT_REFUSED"
+
+
+class AgentLimitReached(AgentFailed):
+    """The agent ended itself at a limit that the job gave it: turns or dollars."""
+
+    code = "AGENT_LIMIT_REACHED"
+
+
+class AgentOutputTruncated(AgentFailed):
+    """The agent's answer breaks off."""
+
+    code = "AGENT_OUTPUT_TRUNCATED"
+
+
+class AgentOptionUnsupported(AgentFailed):
+    """The job has a field that its agent has no option for."""
+
+    code = "AGENT_OPTION_UNSUPPORTED"
+
+
+class PermissionDenied(AgentFailed):
+    """A tool was refused to the agent, and the job calls that a failure."""
+
+    code = "PERMISSION_DENIED"
+
+
+class StructuredOutputMissing(AgentFailed):
+    """The job has a `json_schema`, and the agent's answer has no structured part, or none that fits."""
+
+    code = "STRUCTURED_OUTPUT_MISSING"
+
+
+class SessionLost(AgentFailed):
+    """The agent does not know the session that it was to go on with."""
+
+    code = "SESSION_LOST"
 
 
 class IpcError(InvocationError):

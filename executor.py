@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import calls
 import crash
-from errors import DatabaseError, InvocationStopped, VerdictNotStored
+import verdicts
+from conversation import Conversation, summary_of
+from errors import AgentOverloaded, DatabaseError, VerdictNotStored
 from models import (
     AttemptOutcome,
     ClaimedRun,
     Clock,
-    Failure,
+    Context,
     Invocation,
     InvocationRequest,
+    Job,
     ProcessId,
     RunStatus,
+    Session,
+    Usage,
     Verdict,
     utc_text,
 )
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 
     from processes import Stop
 
-CALLER = "puruto-cron"
 #: No wait between attempts is longer. Source: DESIGN "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
 #: How often a run looks whether somebody cancels it.
@@ -41,7 +46,12 @@ VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
 #: What a wait says that was ended from outside.
 STOPPED = "stopped"
-NOT_RETRIED = frozenset({"TARGET_NOT_FOUND", "DENIED"})
+#: What would fail again, or cost again what it has just cost.
+NOT_RETRIED = frozenset(
+    {"TARGET_NOT_FOUND", "DENIED", "AGENT_LIMIT_REACHED", "AGENT_OPTION_UNSUPPORTED", "AGENT_REFUSED"}
+)
+#: A provider that is overloaded is worth so many retries even in a job that has none.
+OVERLOAD_RETRIES = 2
 
 
 class Ledger(Protocol):
@@ -57,7 +67,17 @@ class Ledger(Protocol):
 
     def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool: ...
 
+    def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None: ...
+
+    def spent(self, job_id: str, day: str) -> float: ...
+
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: tuple[str, ...]) -> None: ...
+
+
+class Memory(Protocol):
+    """What earlier runs of a job have left."""
+
+    def find(self, job_id: str) -> Session | None: ...
 
 
 class Invoke(Protocol):
@@ -89,8 +109,11 @@ def backoff_sec(first: int, failed_attempts: int) -> int:
     return min(first << doublings, LONGEST_BACKOFF_SEC)
 
 
-def ceiling_sec(job_timeout: int, retries: int, backoff: int, grace: int) -> int:
+def ceiling_sec(job: Job, grace: int) -> int:
     """The longest that any run of a job can take: its attempts, their waits, and as long again for places."""
+    job_timeout, backoff = job.timeout_sec, job.retry_backoff_sec
+    may_be_agent = job.command is None and job.runner not in ("command", "invoke")
+    retries = max(job.max_retries, OVERLOAD_RETRIES) if may_be_agent else job.max_retries
     waits = sum(backoff_sec(backoff, n) for n in range(1, retries + 1))
     return (retries + 1) * (job_timeout + 2 * grace + 60) + waits + retries * LONGEST_BACKOFF_SEC
 
@@ -98,7 +121,8 @@ def ceiling_sec(job_timeout: int, retries: int, backoff: int, grace: int) -> int
 class Executor:
     """Sees one claimed run to its end. `stop` is the run's own, below that of the process; it is closed at the end.
 
-    `pause` waits some seconds, whoever asks to stop; `measure` gives the bytes below a folder.
+    `pause` waits some seconds, whoever asks to stop; `measure` gives the bytes below a folder; `day_of` the local day
+    of an instant in a zone, like `2026-02-25`.
     """
 
     def __init__(
@@ -114,7 +138,12 @@ class Executor:
         measure: Callable[[str], int],
         new_id: Callable[[], str],
         redactor: Callable[[ClaimedRun], Redactor],
+        memory: Memory,
+        day_of: Callable[[str, datetime], str],
     ) -> None:
+        self._memory = memory
+        self._day_of = day_of
+        self._unspent = Usage()
         self._ledger = ledger
         self._invoke = invoke
         self._clock = clock
@@ -143,8 +172,7 @@ class Executor:
         correlation_id = f"corr-{self._new_id()}"
         attempt = 1
         while True:
-            request = self._request(run, correlation_id)
-            outcome = self._attempt(run, request, attempt)
+            request, outcome = self._attempt(run, correlation_id, attempt)
             crash.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that lost its patience with us may have ended the processes itself.
@@ -157,56 +185,77 @@ class Executor:
                 outcome = replace(outcome, stopped=True)
                 break
             if refusal is not None:
-                outcome = _with_detail(outcome, "not_retried", refusal)
+                outcome = verdicts.with_detail(outcome, "not_retried", refusal)
                 break
             attempt += 1
         duration_ms = round((self._clock.monotonic() - began) * 1000)
         return self._conclude(run, request, outcome, attempt, duration_ms)
 
-    def _attempt(self, run: ClaimedRun, request: InvocationRequest, attempt: int) -> AttemptOutcome:
-        job = run.job
-        invocation = Invocation(
-            request=request,
-            attempt=attempt,
-            run_folder=f"{self._runs_folder}/{job.job_id}/{run.run_id}",
-            run_id=run.run_id,
-            job_id=job.job_id,
-            scheduled_for="" if run.scheduled_for is None else utc_text(run.scheduled_for),
-            runner=job.runner,
-            command=tuple(job.command or ()),
-            env=job.env,
-            allow_env=tuple(job.allow_env),
-            allow_empty_result=job.allow_empty_result,
-            success=job.success,
-        )
-        return self._invoke(
-            invocation,
-            stop=self._stop,
-            on_start=lambda child: self._note_child(run, child, invocation.run_folder),
-            beat=lambda: self._beat(run),
-            beat_every=self._beat_every(),
-        )
+    def _attempt(self, run: ClaimedRun, correlation_id: str, attempt: int) -> tuple[InvocationRequest, AttemptOutcome]:
+        """Makes the attempt's calls; the request is that of the last one."""
+        requests: list[InvocationRequest] = []
 
-    def _request(self, run: ClaimedRun, correlation_id: str) -> InvocationRequest:
-        job = run.job
-        return InvocationRequest(
-            request_id=f"req-{self._new_id()}",
-            correlation_id=correlation_id,
-            caller=CALLER,
-            target=job.puruto_target,
-            action="run",
-            prompt=job.prompt,
-            timeout_sec=job.timeout_sec,
-            hop=self._limits.hop,
-            requested_at=utc_text(self._clock.now()),
-            payload={
-                "job_id": job.job_id,
-                "run_id": run.run_id,
-                "trigger": str(run.trigger),
-                "scheduled_for": None if run.scheduled_for is None else utc_text(run.scheduled_for),
-                **({"retry_of": run.retry_of} if run.retry_of else {}),
-            },
+        def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
+            invocation = calls.invocation(
+                run,
+                calls.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
+                context,
+                timeout_sec=timeout_sec,
+                runs_folder=self._runs_folder,
+                hop=self._limits.hop,
+                now=self._clock.now(),
+            )
+            requests.append(invocation.request)
+            return self._invoke(
+                invocation,
+                stop=self._stop,
+                on_start=lambda child: self._note_child(run, child, invocation.run_folder),
+                beat=lambda: self._beat(run),
+                beat_every=self._beat_every(),
+            )
+
+        conversation = Conversation(
+            job=run.job,
+            remembered=self._remembered(run),
+            call=call,
+            clock=self._clock,
+            spend=lambda outcome: self._spend(run, outcome),
+            may_go_on=lambda: self._too_dear(run),
         )
+        outcome = conversation.hold()
+        return requests[-1], outcome
+
+    # --- what is remembered, and what it costs ---
+
+    def _remembered(self, run: ClaimedRun) -> Session | None:
+        if run.job.session_mode == "fully_ephemeral":
+            return None
+        # A busy database costs the run its memory, which it says, and not its slot.
+        with suppress(DatabaseError):
+            return self._memory.find(run.job.job_id)
+        return None
+
+    def _spend(self, run: ClaimedRun, outcome: AttemptOutcome) -> None:
+        """Notes what a call has used at once; what a busy database refuses goes with the next, or with the verdict."""
+        self._unspent += outcome.usage
+        if self._unspent == Usage():
+            return
+        with suppress(DatabaseError):
+            self._ledger.spend(run, self._day(run), self._unspent)
+            self._unspent = Usage()
+
+    def _day(self, run: ClaimedRun) -> str:
+        return self._day_of(run.timezone, self._clock.now())
+
+    def _too_dear(self, run: ClaimedRun) -> str:
+        """Why no further call may be made today, or ""."""
+        limit = run.job.max_cost_usd_per_day
+        if limit is None:
+            return ""
+        with suppress(DatabaseError):
+            if self._ledger.spent(run.job.job_id, self._day(run)) + self._unspent.cost_usd >= limit:
+                return "max_cost_usd_per_day"
+        return ""
 
     def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
@@ -235,8 +284,11 @@ class Executor:
         error = outcome.response.error
         if error is not None and error.code in NOT_RETRIED and not outcome.from_target:
             return f"{error.code} is not retried"
-        if attempt > run.job.max_retries:
-            return "no retries left" if run.job.max_retries else "max_retries is 0"
+        overloaded = error is not None and error.code == AgentOverloaded.code and not outcome.from_target
+        if attempt > (max(run.job.max_retries, OVERLOAD_RETRIES) if overloaded else run.job.max_retries):
+            return "no retries left" if run.job.max_retries or overloaded else "max_retries is 0"
+        if dear := self._too_dear(run):
+            return f"the day's {dear} is reached"
         return self._too_late(run, backoff_sec(run.job.retry_backoff_sec, attempt))
 
     def _too_late(self, run: ClaimedRun, wait_sec: float) -> str | None:
@@ -287,48 +339,45 @@ class Executor:
         self, run: ClaimedRun, request: InvocationRequest, outcome: AttemptOutcome, attempt: int, duration_ms: int
     ) -> dict[str, object]:
         redact = self._redactor(run)
-        ids: dict[str, object] = {"job_id": run.job.job_id, "run_id": run.run_id}
-        told: dict[str, object]
-        result: Mapping[str, object] | None = None
-        error: Mapping[str, object] | None = None
-        if outcome.stopped:
-            status, error = RunStatus.CANCELLED, redact(_cancelled(self._stop.reason, attempt, outcome))
-            told = {"attempts": attempt, "error": error}
-        elif outcome.response.error is not None:
-            status, error = RunStatus.ERROR, redact(run_error(outcome, attempt))
-            told = {"attempts": attempt, "error": error}
-        else:
-            status = RunStatus.OK
-            result = redact(
-                {
-                    "status": "ok",
-                    "request": {"request_id": request.request_id, "correlation_id": request.correlation_id},
-                    "response": {"status": "ok", "result": dict(outcome.response.result or {})},
-                }
-            )
-            told = {"attempt": attempt, "result": result}
-        if run.missed:
-            told["missed_slots"] = run.missed
-        if run.retry_of:
-            told["retry_of"] = run.retry_of
-        if outcome.survivors:
-            told["survivors"] = list(outcome.survivors)
+        end = verdicts.end_of(run, request, outcome, attempt, self._stop.reason, redact)
+        told = {"job_id": run.job.job_id, "run_id": run.run_id, **end.told}
+        calls = outcome.facts.get("heartbeat")
         verdict = Verdict(
-            status=status,
+            status=end.status,
             finished_at=self._clock.now(),
             duration_ms=duration_ms,
-            result=result,
-            error=error,
+            result=end.result,
+            error=end.error,
             exit_code=outcome.exit_code,
             output_bytes=self._measure(f"{self._runs_folder}/{run.job.job_id}/{run.run_id}"),
-            event={**ids, **told},
+            event=None if end.quiet else told,
+            runner=outcome.runner,
+            session_id=outcome.session_id,
+            iterations=len(calls["iterations"]) if isinstance(calls, dict) else None,
+            spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
+            session=self._to_remember(run, outcome, redact),
         )
         self._store(run, verdict)
-        return {"status": "ok" if status is RunStatus.OK else "error", **ids, **told}
+        return {"status": "ok" if end.status is RunStatus.OK else "error", **told}
+
+    def _to_remember(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
+        """What the job's next run is to know of this one; a run that failed leaves what there is."""
+        facts = outcome.facts.get("session")
+        lost = isinstance(facts, dict) and "lost_session_id" in facts
+        if run.job.session_mode == "fully_ephemeral" or (outcome.response.error is not None and not lost):
+            return None
+        return Session(
+            job_id=run.job.job_id,
+            runner=outcome.runner,
+            session_id=outcome.session_id,
+            summary=redact.text(summary_of(outcome)) if outcome.response.error is None else "",
+            run_id=run.run_id,
+            updated_at=utc_text(self._clock.now()),
+        )
 
     def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
-        channels = channels_of(run.job.notify_channel)
+        channels = verdicts.channels_of(run.job.notify_channel)
         for _ in range(VERDICT_ATTEMPTS):
             try:
                 return self._ledger.finish(run.run_id, run.token, verdict, channels)
@@ -340,46 +389,3 @@ class Executor:
             hint=refusal.hint,
             details={"status": str(verdict.status), "database_error": refusal.as_dict()},
         ) from refusal
-
-
-def channels_of(notify_channel: str) -> tuple[str, ...]:
-    """The channels that a job's events go to: the local file always."""
-    return ("local",) if notify_channel == "none" else ("local", notify_channel)
-
-
-def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
-    """The error of a run that failed.
-
-    A fault that the invoker found keeps its own code (`TIMEOUT`, `INVALID_RESPONSE`, …). An error that the target
-    answered becomes the contract's `INVOKER_ERROR_STATUS`, with the target's own under `details.response_error`.
-    """
-    error = outcome.response.error or Failure("INTERNAL_ERROR", "The attempt failed without a reason")
-    details: dict[str, object] = {"attempt": attempt, "response_status": "error"}
-    if outcome.exit_code is not None:
-        details["exit_code"] = outcome.exit_code
-    if not outcome.from_target:
-        return Failure(error.code, error.message, {**error.details, **details}).as_dict()
-    if "not_retried" in error.details:
-        details["not_retried"] = error.details["not_retried"]
-    response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
-    details["response_error"] = response_error
-    return Failure("INVOKER_ERROR_STATUS", "El invoker devolvió status != ok", details).as_dict()
-
-
-def _with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:
-    error = outcome.response.error
-    if error is None:
-        return outcome
-    explained = replace(error, details={**error.details, key: value})
-    return replace(outcome, response=replace(outcome.response, error=explained))
-
-
-def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> dict[str, object]:
-    details: dict[str, object] = {"attempt": attempt, "stopped_by": reason}
-    if outcome.exit_code is not None:
-        details["exit_code"] = outcome.exit_code
-    error = outcome.response.error
-    # In a backoff it was the run that was ended, not the attempt: that one had failed by itself.
-    if error is not None and error.code != InvocationStopped.code:
-        details["last_error"] = error.as_dict()
-    return Failure(InvocationStopped.code, f"The run was ended by {reason}", details).as_dict()

@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import processes
 import runners
-import strict_json
 import success
-from errors import InvocationError, InvocationStopped, InvocationTimeout, IpcError
-from folders import make_private
-from models import AttemptOutcome, Clock, Failure, Invocation, InvocationRequest, InvocationResult, ProcessId
+from errors import InvocationError, InvocationStopped, InvocationTimeout
+from models import Answer, AttemptOutcome, Clock, Failure, Invocation, InvocationRequest, InvocationResult, ProcessId
 from processes import Child, Stop
-from runners.base import Ending, read_tail
+from run_files import CallFiles
+from runners.base import Ending, Host, read_tail
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -40,16 +39,14 @@ class _Policy(Protocol):
 class Invoker:
     """Makes attempts. It may be used by several threads at once."""
 
-    def __init__(
-        self, targets: _Targets, policy: _Policy, variables: Mapping[str, str], kill_grace_sec: float, clock: Clock
-    ) -> None:
-        """`variables` are our environment merged over .env: what children inherit and `allow_env` picks from.
+    def __init__(self, targets: _Targets, policy: _Policy, host: Host, kill_grace_sec: float, clock: Clock) -> None:
+        """`host.variables` are what children inherit and `allow_env` picks from.
 
         `kill_grace_sec` is how long processes that are asked to end may take before they are killed.
         """
         self._targets = targets
         self._policy = policy
-        self._variables = variables
+        self._host = host
         self._kill_grace_sec = kill_grace_sec
         self._clock = clock
 
@@ -69,21 +66,29 @@ class Invoker:
         """
         began = self._clock.monotonic()
         course = _Course()
-        answer: Mapping[str, object] | Failure
         try:
             pulse = _Pulse(self._clock, beat, beat_every)
             answer = self._attempt(invocation, course, stop, on_start, pulse)
-            from_target = isinstance(answer, Failure)
         except InvocationError as error:
-            answer, from_target = _failure(error, course), False
+            answer = replace(course.answer, result=None, failure=_failure(error, course), from_target=False)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
             duration_ms=round((self._clock.monotonic() - began) * 1000),
-            result=None if isinstance(answer, Failure) else answer,
-            error=answer if isinstance(answer, Failure) else None,
+            result=answer.result if answer.failure is None else None,
+            error=answer.failure,
         )
-        return AttemptOutcome(response, course.exit_code, course.stopped, from_target, course.survivors)
+        return AttemptOutcome(
+            response,
+            course.exit_code,
+            course.stopped,
+            answer.from_target,
+            course.survivors,
+            answer.usage,
+            answer.session_id,
+            answer.text if answer.text is not None else course.printed,
+            course.runner,
+        )
 
     def _attempt(
         self,
@@ -92,22 +97,23 @@ class Invoker:
         stop: Stop,
         on_start: Callable[[ProcessId], None],
         pulse: _Pulse,
-    ) -> Mapping[str, object] | Failure:
+    ) -> Answer:
         request = invocation.request
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
-        runner = runners.choose(invocation, folder)
-        launch = runner.launch(invocation, folder)
-        files = _Files(Path(invocation.run_folder), invocation.attempt)
-        files.prepare(request)
+        runner = runners.choose(invocation, folder, self._host)
+        course.runner = runner.name
+        launch = runner.launch(invocation, folder, self._host)
+        files = CallFiles(Path(invocation.run_folder), invocation.stem)
+        files.prepare(request, launch)
         if stop.is_set():
             raise _stopped(course, stop)
         before = success.snapshot(invocation.success, folder)
         child = processes.start(
             launch.argv,
             cwd=folder,
-            env=child_environment(self._variables, invocation, files.request),
-            stdin_path=files.request if launch.request_on_stdin else None,
+            env=child_environment(self._host.variables, invocation, files.request, launch.env),
+            stdin_path=files.stdin_of(launch),
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
@@ -115,8 +121,12 @@ class Invoker:
         if code is None:
             raise _stopped(course, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
-        answer = runner.read(invocation, ending)
-        if invocation.success is None or isinstance(answer, Failure):
+        course.answer = answer = runner.read(invocation, ending)
+        course.printed = read_tail(files.stdout) if answer.text is None else ""
+        if answer.text is not None:
+            # What an agent said is a part of what it printed: here it stands alone, for people and for `success`.
+            ending = replace(ending, stdout=files.write_answer(answer.text))
+        if invocation.success is None or answer.failure is not None:
             return answer
 
         def watch(inspector: Child, seconds: float) -> int | None:
@@ -153,16 +163,20 @@ class Invoker:
         return code, ended
 
 
-def child_environment(variables: Mapping[str, str], invocation: Invocation, request_file: Path) -> dict[str, str]:
+def child_environment(
+    variables: Mapping[str, str], invocation: Invocation, request_file: Path, runner_env: Mapping[str, str]
+) -> dict[str, str]:
     """All that a child sees. Source: DESIGN "A target".
 
-    Later ones win: what is inherited, the job's `env`, the variables named by `allow_env` as far as they are set, ours.
+    Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
+    as they are set, ours.
     """
     found = {name: variables[name] for name in _INHERITED if name in variables}
     for name, value in _account().items():
         # Empty counts as missing: a HOME of "" sends programs to the current folder.
         found[name] = found.get(name) or value
     found.update(invocation.env)
+    found.update(runner_env)
     found.update({name: variables[name] for name in invocation.allow_env if name in variables})
     found = {name: value for name, value in found.items() if not name.startswith(OURS)}
     request = invocation.request
@@ -202,6 +216,9 @@ class _Course:
     exit_code: int | None = None
     stopped: bool = False
     survivors: tuple[str, ...] = ()
+    runner: str = ""
+    answer: Answer = field(default_factory=Answer)
+    printed: str = ""
 
 
 class _Pulse:
@@ -233,44 +250,6 @@ def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _P
         processes.reap_orphans()
 
 
-class _Files:
-    """The files of one attempt: `attempt-1.request.json`, `attempt-1.stdout`, `attempt-1.stderr`."""
-
-    def __init__(self, folder: Path, attempt: int) -> None:
-        self._folder = folder
-        self.request = folder / f"attempt-{attempt}.request.json"
-        self.stdout = folder / f"attempt-{attempt}.stdout"
-        self.stderr = folder / f"attempt-{attempt}.stderr"
-
-    def prepare(self, request: InvocationRequest) -> None:
-        """Makes the folder, for us alone, and writes the request. Raises IpcError."""
-        try:
-            data = strict_json.dump(request.as_dict())
-        except (TypeError, ValueError) as error:
-            raise IpcError(f"the request can't be written as JSON: {error}", hint="Correct its payload.") from None
-        try:
-            self._make_folder()
-            fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(self.request, fresh, 0o600), "wb") as file:
-                file.write(data)
-        except OSError as error:
-            raise IpcError(
-                f"the run's folder {self._folder} can't be used: {error.strerror}",
-                hint="See to its owner, its mode and the space on the disk.",
-                details={"path": str(error.filename or self._folder)},
-            ) from None
-
-    def _make_folder(self) -> None:
-        make_private(str(self._folder.parent))
-        # The folder of all runs may be a link, of one's own making; what targets can reach may not.
-        os.close(os.open(self._folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
-        try:
-            os.mkdir(self._folder, 0o700)
-        except FileExistsError:
-            # A link in its place would lead our files elsewhere.
-            os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
-
-
 def _failure(error: InvocationError, course: _Course) -> Failure:
     told = error.as_dict()["details"]
     details = dict(told) if isinstance(told, Mapping) else {}
@@ -284,7 +263,7 @@ def _stopped(course: _Course, stop: Stop) -> InvocationStopped:
     return InvocationStopped(f"the attempt was ended: {stop.reason}", details={"reason": stop.reason})
 
 
-def _timeout(request: InvocationRequest, ended: processes.Ended, files: _Files) -> InvocationTimeout:
+def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFiles) -> InvocationTimeout:
     details: dict[str, object] = {
         "timeout_sec": request.timeout_sec,
         "alive": list(ended.found[:_NAMED_PROCESSES]),

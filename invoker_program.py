@@ -21,6 +21,7 @@ from invoker import OURS, Invoker
 from models import Invocation, InvocationRequest, utc_text
 from policy import POLICY_FILE, PolicyFile
 from processes import Stop
+from runners.base import Host
 from targets import Targets
 
 _LONGEST_TIMEOUT = 604_800
@@ -92,7 +93,8 @@ def _answer(argv: list[str], stop: Stop) -> tuple[dict[str, object], int]:
     loaded = settings.load(os.environ, root)
     targets = Targets(loaded.home, loaded.data_path)
     folder = loaded.runs_folder / "_invoker" / request.request_id
-    outcome = Invoker(targets, policy, loaded.variables, loaded.kill_grace_sec, clock).invoke(
+    host = Host(loaded.variables, loaded.agents, loaded.agent_path)
+    outcome = Invoker(targets, policy, host, loaded.kill_grace_sec, clock).invoke(
         Invocation(request, attempt=1, run_folder=str(folder), run_id=request.request_id),
         stop=stop,
         on_start=lambda _child: None,

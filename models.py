@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
-from annotated_types import Ge, Le, MaxLen, MinLen
+from model.job import NAME_PATTERN, NESTED, Heartbeat, Job, RunnerName, Success
 
-#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: DESIGN "A target".
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+__all__ = ["NAME_PATTERN", "NESTED", "Heartbeat", "Job", "RunnerName", "Success"]
 
 
 def utc_text(instant: datetime) -> str:
@@ -61,127 +59,6 @@ class Trigger(enum.StrEnum):
     MANUAL = "manual"
     RETRY = "retry"
     """It makes up for an interrupted run, because the job says `retry_interrupted`."""
-
-
-@dataclass(frozen=True)
-class Matches:
-    """A string constraint: `regex` (^ and $ if all of it must match), and its `meaning` in words, for errors and docs.
-
-    pydantic finds the method below by its name, so that this module need not import pydantic.
-    """
-
-    regex: str
-    meaning: str
-
-    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
-        schema = handler(source)
-        schema["pattern"] = self.regex
-        return schema
-
-
-Name = Annotated[
-    str,
-    MinLen(1),
-    MaxLen(128),
-    Matches(NAME_PATTERN, "letters, digits, dots, dashes and underscores, starting with a letter or digit"),
-]
-EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the name of an environment variable")]
-Argument = Annotated[str, MaxLen(32_768)]
-Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Success:
-    """What a run must have done to count as a success. The only definition of these fields, like `Job` for its own."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
-
-    exit_codes: Annotated[list[Annotated[int, Ge(0), Le(255)]], MinLen(1), MaxLen(256)] = field(
-        default_factory=lambda: [0]
-    )
-    """The exit codes of a success. An `invoke` must give a valid answer besides."""
-
-    stdout_matches: Pattern | None = None
-    """Regular expression (Python's, `^` and `$` at each line) that must be found in stdout."""
-
-    stdout_not_matches: Pattern | None = None
-    """Regular expression that must not be found in stdout."""
-
-    file_changed: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
-    """File that must be new or changed after the run: a path, absolute or from the target's folder."""
-
-    json_schema: dict[str, Any] | None = None
-    """JSON Schema that the result of an `invoke` must fit; of a `command`, all of its stdout, as one JSON value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One entry of `jobs` in .jobs.json. The only definition of its fields: schema, docs and checks come from here."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
-
-    job_id: Name
-    """Name of the job, unique in the file."""
-
-    puruto_target: Name
-    """The sibling repository to run in: a name, never a path."""
-
-    schedule: Annotated[str, MinLen(1), MaxLen(256)]
-    """When: five cron fields, `@daily` and its kin, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
-
-    prompt: Annotated[str, MinLen(1), MaxLen(100_000), Matches(r"\S", "text that is not blank")]
-    """What the target is asked to do."""
-
-    enabled: bool = True
-    """A disabled job is kept and never becomes due."""
-
-    notify_channel: Literal["telegram", "none"] = "telegram"
-    """Where events go besides `notifications/events.jsonl`."""
-
-    timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
-    """Seconds one attempt may take before its whole process tree is ended."""
-
-    max_retries: Annotated[int, Ge(0), Le(100)] = 0
-    """Further attempts after a failed one."""
-
-    retry_backoff_sec: Annotated[int, Ge(0), Le(3_600)] = 30
-    """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
-
-    timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
-    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's when the job is new, then kept."""
-
-    catch_up: Literal["latest", "none", "all"] = "latest"
-    """Slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
-
-    catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
-    """With `catch_up` `all`: at most this many of the newest slots are run, older ones are missed."""
-
-    retry_interrupted: bool = False
-    """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
-
-    max_lateness_sec: Annotated[int, Ge(1), Le(31_536_000)] | None = None
-    """A slot older than this is missed, whatever `catch_up` says. Null: no limit (120 for `catch_up` `none`)."""
-
-    runner: Literal["command", "invoke"] | None = None
-    """How the target is run. Null: `command` if the job has one, else the target's `invoke` file."""
-
-    command: Annotated[list[Argument], MinLen(1), MaxLen(256)] | None = None
-    """Argument list to run in the target's folder, without a shell."""
-
-    env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
-    """Plain variables for the process. Secrets belong into `.env`, named by `allow_env`."""
-
-    allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
-    """Names of variables of the environment or `.env` that the process may see."""
-
-    allow_empty_result: bool = False
-    """Whether an `invoke` that answers ok with an empty result counts as a success."""
-
-    success: Success | None = None
-    """What a run must have done to count as a success. Null: exit code 0, and of an `invoke` a valid answer."""
-
-    pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
-    """After so many runs that failed one after another the job is paused, and that is told. Null: never."""
 
 
 @dataclass(frozen=True)
@@ -259,11 +136,83 @@ class InvocationResult:
 
 
 @dataclass(frozen=True)
-class Invocation:
-    """One attempt, ready to be made: the request and how its target is run.
+class AgentOptions:
+    """What a job asks of an agent; the fields are those of `Job`."""
 
-    `run_folder` is the absolute folder for its output files (`attempt-1.stdout`, …); `variables` are those that mark
-    the process and tell it who it is (`PURUTO_CRON_RUN_ID`, …), besides the ones that the invoker adds itself.
+    model: str | None = None
+    allowed_tools: tuple[str, ...] = ()
+    permission_mode: str | None = None
+    fail_on_permission_denial: bool = False
+    max_budget_usd: float | None = None
+    max_cost_usd_per_day: float | None = None
+    max_turns: int | None = None
+    append_system_prompt: str | None = None
+    json_schema: Mapping[str, object] | None = None
+    agent_args: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, job: Job) -> AgentOptions:
+        """Those of a job."""
+        found = {entry.name: getattr(job, entry.name) for entry in fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+
+
+#: Ends an answer of a heartbeat that has nothing more to do in this slot; so does `{"heartbeat": "sleep"}`.
+SLEEP_MARKER = "HEARTBEAT_SLEEP"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a call knows of those before it: the session to go on with, or a summary of what was said last.
+
+    `iteration` counts the calls of a heartbeat's slot from 1; 0 where there is no heartbeat.
+    """
+
+    session_id: str = ""
+    previous_summary: str = ""
+    iteration: int = 0
+    max_iterations: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What agents have used: dollars, turns and tokens. A part that nobody reported is 0."""
+
+    cost_usd: float = 0.0
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.cost_usd + other.cost_usd,
+            self.turns + other.turns,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a runner read: a result, or the failure that the target itself told; what it used, its session, its words.
+
+    `from_target` marks a failure that is an `invoke`'s own error; `text` is None where stdout itself is what was said.
+    """
+
+    result: Mapping[str, object] | None = None
+    failure: Failure | None = None
+    from_target: bool = False
+    usage: Usage = field(default_factory=Usage)
+    session_id: str = ""
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call, ready to be made: the request and how its target is run.
+
+    `run_folder` is the absolute folder for its output files. An attempt is one call, but for heartbeats and for a
+    session that was lost.
     """
 
     request: InvocationRequest
@@ -272,12 +221,20 @@ class Invocation:
     run_id: str
     scheduled_for: str = ""
     job_id: str = ""
-    runner: Literal["command", "invoke"] | None = None
+    call: int = 1
+    runner: RunnerName | None = None
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     allow_env: tuple[str, ...] = ()
     allow_empty_result: bool = False
     success: Success | None = None
+    agent: AgentOptions = field(default_factory=AgentOptions)
+    context: Context = field(default_factory=Context)
+
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with: `attempt-1`, then `attempt-1.call-2`, …."""
+        return f"attempt-{self.attempt}" if self.call == 1 else f"attempt-{self.attempt}.call-{self.call}"
 
 
 @dataclass(frozen=True)
@@ -291,6 +248,16 @@ class AttemptOutcome:
     """Whether the error, if any, is the target's own answer (a valid InvocationResult with status error)."""
     survivors: tuple[str, ...] = ()
     """Processes of the run that could not be ended, as `name (pid)`: other users', or stuck in the kernel."""
+    usage: Usage = field(default_factory=Usage)
+    session_id: str = ""
+    text: str = ""
+    """What an agent said, or the beginning of what a program printed."""
+    runner: str = ""
+    """How the target was run; "" when that was not even decided."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What to tell of the attempt besides its answer: its `session`, its `heartbeat`."""
+    quiet: bool = False
+    """Whether a heartbeat had nothing to report."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +295,30 @@ class ClaimedRun:
     missed: int = 0
     retry_of: str = ""
     """The interrupted run that this one makes up for; then `scheduled_for` is that run's slot."""
+    timezone: str = "UTC"
+    """The zone in which the job's days begin."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a gate lets no run start now. `day` is the job's local day (`2026-02-25`) for which that is told once."""
+
+    code: str
+    reason: str
+    day: str
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a job's last run left for the next: the agent's session, and what was said."""
+
+    job_id: str
+    runner: str
+    session_id: str
+    summary: str
+    run_id: str
+    updated_at: str
 
 
 @dataclass(frozen=True)
@@ -369,3 +360,10 @@ class Verdict:
     """The size of the run's output; None when nobody measured it."""
     retry: bool = False
     """Whether the run is to be made up for by one more: an interrupted one of a job with `retry_interrupted`."""
+    runner: str = ""
+    session_id: str = ""
+    iterations: int | None = None
+    spent: tuple[str, Usage] | None = None
+    """What agents have used and could not be noted at once, and the job's local day."""
+    session: Session | None = None
+    """What the run leaves for the job's next one; None leaves what there is."""

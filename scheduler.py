@@ -11,13 +11,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from boundary import failure_of, guarded
-from errors import CronError, JobNotFound, LeaseLost, VerdictNotStored
-from executor import Executor, ceiling_sec, channels_of
-from models import ClaimedRun, Clock, Failure, Job, JobState, RunStatus, Verdict, utc_text
+from errors import CronError, GateClosed, JobNotFound, LeaseLost, VerdictNotStored
+from executor import Executor, ceiling_sec
+from models import ClaimedRun, Clock, Failure, Job, JobState, Refusal, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
 from settle import Settled
 from store.claims import Claim, ClaimOutcome, ClaimTerms, Owner
 from store.definitions import job_state
+from verdicts import channels_of
 
 if TYPE_CHECKING:
     from db import Row
@@ -97,8 +98,10 @@ class Scheduler:
         terms: Terms,
         paths_of: Callable[[str], dict[str, str]],
         mask: Callable[[dict[str, object]], dict[str, object]],
+        gate: Callable[[JobState, datetime], Refusal | None],
     ) -> None:
-        """`mask` takes secrets out of an error."""
+        """`mask` takes secrets out of an error; `gate` says why no run of a job may start now."""
+        self._gate = gate
         self._store = store
         self._open_store = open_store
         self._make_executor = make_executor
@@ -183,6 +186,10 @@ class Scheduler:
     def _try_retry(self, waiting: _Waiting, report: TickReport) -> ClaimedRun | ClaimOutcome | None:
         state = self._store.definitions.load(waiting.job_id)
         at = self._clock.now()
+        if state is not None and self._gate(state, at) is not None:
+            # It stays due until the gate is open again, or a newer run takes its place.
+            report.left_due.append(waiting.job_id)
+            return None
         terms = self._claim_terms(state.job, at) if state is not None else ClaimTerms(at, at, 0)
         claim = self._store.claims.claim_retry(
             state, waiting.retry_of, self._owner, terms, max_running=self._terms.max_running
@@ -220,6 +227,7 @@ class Scheduler:
 
     def _claim(self, state: JobState, now: datetime, *, running: bool) -> Claim:
         served_at = self._clock.now()
+        gate = None if running else self._gate(state, served_at)
         return self._store.claims.claim(
             state,
             plan(state, now, self._calendar, served_at=served_at),
@@ -228,10 +236,11 @@ class Scheduler:
             running=running,
             max_running=self._terms.max_running,
             channels=channels_of(state.job.notify_channel),
+            gate=gate,
         )
 
     def _claim_terms(self, job: Job, at: datetime) -> ClaimTerms:
-        ceiling = ceiling_sec(job.timeout_sec, job.max_retries, job.retry_backoff_sec, self._terms.kill_grace_sec)
+        ceiling = ceiling_sec(job, self._terms.kill_grace_sec)
         lease = timedelta(seconds=self._terms.lease_sec)
         patience = self._clock.monotonic() + self._terms.lease_sec + ceiling
         return ClaimTerms(now=at, lease_until=at + lease, ceiling=patience)
@@ -306,7 +315,15 @@ class Scheduler:
                 hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
                 details={"job_id": job_id},
             )
-        terms = self._claim_terms(state.job, self._clock.now())
+        now = self._clock.now()
+        refused = None if force else self._gate(state, now)
+        if refused is not None:
+            raise GateClosed(
+                f"The job {job_id} may not run now: {refused.reason}",
+                hint=f"Run it all the same: python3 main.py run-now {job_id} --force",
+                details={"job_id": job_id, "reason": refused.code, **refused.details},
+            )
+        terms = self._claim_terms(state.job, now)
         run = self._store.claims.claim_manual(job_id, self._owner, terms, force=force)
         return self._run_to_end(self._store, run)
 

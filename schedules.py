@@ -73,6 +73,11 @@ def check_timezone(timezone: object) -> None:
     known_zone(zone_text(timezone))
 
 
+def local_day(timezone: str, instant: datetime) -> str:
+    """The date of an instant in a zone, like `2026-02-25`. Raises TimezoneError."""
+    return instant.astimezone(known_zone(timezone)).date().isoformat()
+
+
 def kind(schedule: str) -> Kind:
     """`wild` or `fixed` (five fields), `interval` (@every) or `once` (@at). Raises ScheduleError."""
     return _compiled(schedule, "UTC").kind

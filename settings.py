@@ -53,6 +53,8 @@ class Settings:
     ping_url: str | None = field(repr=False)
     """May hold a secret."""
     redact: tuple[str, ...]
+    agents: tuple[str, ...]
+    agent_path: tuple[str, ...]
     warnings: tuple[Problem, ...] = ()
     """`{"code", "source", "line", "message", "hint"}` each, about a line of `.env`; `variable` if it names one."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)

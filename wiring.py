@@ -1,285 +1,33 @@
-"""Puts the rooms together for one command: which clock, which files, which store.
-
-A room is imported when it is asked for.
-"""
+"""What the commands ask of the program beside its rooms: syncing, health, and where everything lies."""
 
 from __future__ import annotations
 
-import os
-import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import health
 import idle
 from boundary import guarded
-from errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
-from instants import Schedules, show_instant
-from models import Clock, Failure, Job, utc_text
-from settings import Settings, load
+from models import Failure, utc_text
+from rooms import Rooms, job_of
 from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from control import Control
-    from executor import Executor
-    from invoker import Invoker
-    from notifier import Notifier
-    from processes import Stop
-    from redact import Redactor
-    from retention import Retention
-    from scheduler import Scheduler
-    from settle import Settler
     from store.bundle import Store
-    from store.claims import Owner
-    from store.runs import RunningRun
-    from sync import Sync, SyncReport
+    from sync import SyncReport
+
+__all__ = ["App", "job_of"]
 
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
 LAST_SYNC = "last_sync_at"
 
 
-class App:
-    """The rooms of one command. `settings` is checked on first use and raises `SettingsError`."""
-
-    def __init__(self, clock: Clock, environ: Mapping[str, str], root: str) -> None:
-        self.clock = clock
-        self.environ = environ
-        self.root = root
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The environment and .env, checked; also the zone."""
-        settings = load(self.environ, Path(self.root))
-        if settings.timezone is not None:
-            from schedules import check_timezone
-
-            try:
-                check_timezone(settings.timezone)
-            except TimezoneError as error:
-                raise SettingsError(
-                    f"PURUTO_CRON_TIMEZONE: {error.message}", hint=error.hint, details=error.details
-                ) from error
-        return settings
-
-    @cached_property
-    def default_zone(self) -> str:
-        """The zone of a new job that names none."""
-        return self.settings.timezone or self.machine_zone
-
-    @cached_property
-    def machine_zone(self) -> str:
-        """The machine's zone, as this process sees it."""
-        from schedules import machine_timezone
-
-        return machine_timezone(self.environ.get("TZ", ""))
-
-    @cached_property
-    def calendar(self) -> Schedules:
-        """`schedules` as the planner knows it."""
-        return Schedules()
-
-    def open_store(self, *, read_only: bool = False) -> Store:
-        """A connection of its own; the caller closes it."""
-        from db import Database
-        from planner import Slots
-        from store.bundle import Store
-
-        return Store(Database(str(self.settings.db_path), read_only=read_only), Slots(self.calendar))
-
-    @contextmanager
-    def store(self, *, read_only: bool = False) -> Iterator[Store]:
-        """A store for the length of a `with`."""
-        store = self.open_store(read_only=read_only)
-        try:
-            yield store
-        finally:
-            store.close()
-
-    @cached_property
-    def notifier(self) -> Notifier:
-        """Delivers to events.jsonl and to the sibling."""
-        from notifier import Notifier
-
-        return Notifier(
-            local_file=str(self.settings.local_events),
-            telegram_repo=str(self.settings.telegram_path),
-            telegram_file=str(self.settings.telegram_outbox),
-            rotate_at=self.settings.events_mb * 1_000_000,
-            now=self.clock.now,
-            # An event that nobody sets: a plain pause.
-            pause=threading.Event().wait,
-        )
-
-    def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
-        """The contract's `notification_paths`: the second is empty when nothing is mirrored."""
-        mirrored = notify_channel == "telegram" and self.notifier.telegram_exists()
-        return {
-            "local_events": self.settings.display("local_events"),
-            "telegram_outbox": self.settings.display("telegram_outbox") if mirrored else "",
-        }
-
-    # --- running ---
-
-    def invoker(self) -> Invoker:
-        """Starts targets under the policy."""
-        from invoker import Invoker
-        from policy import PolicyFile
-        from targets import Targets
-
-        return Invoker(
-            Targets(self.settings.home, self.settings.data_path),
-            PolicyFile(self.settings.root / ".puruto-ipc.json"),
-            self.settings.variables,
-            self.settings.kill_grace_sec,
-            self.clock,
-        )
-
-    def make_executor(self, store: Store, stop: Stop) -> Executor:
-        """An executor over a thread's own store, with a stop of the run's own, which it closes."""
-        from executor import Executor, Limits
-        from retention import size_of
-
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
-        return Executor(
-            ledger=store.runs,
-            invoke=self.invoker().invoke,
-            clock=self.clock,
-            stop=stop,
-            pause=threading.Event().wait,
-            limits=Limits(
-                lease_sec=self.settings.lease_sec,
-                max_running=self.settings.max_running,
-                # A run that is started from within a run is one hop further from the person who asked for it.
-                hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
-            ),
-            runs_folder=str(self.settings.runs_folder),
-            measure=lambda folder: size_of(Path(folder)),
-            new_id=lambda: uuid.uuid4().hex,
-            redactor=lambda run: self.redactor(run.job),
-        )
-
-    def redactor(self, job: Job | None) -> Redactor:
-        """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
-        from redact import NO_SECRETS, Redactor, secrets_of
-
-        settings, own = self.settings, dict(job.env) if job else {}
-        named = [*settings.redact, idle.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
-        return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
-
-    def settler(self, store: Store) -> Settler:
-        """Settles what dead schedulers left."""
-        from executor import channels_of
-        from processes import is_alive, marks, sweep
-        from settle import Settler
-
-        return Settler(
-            ledger=store.runs,
-            clock=self.clock,
-            is_alive=is_alive,
-            end_leftovers=lambda run: len(
-                sweep(
-                    marks(run.run_id, self._run_folder(run)), self.settings.kill_grace_sec, self.clock, root=run.child
-                ).pids
-            ),
-            last_output=lambda run: self._last_output(store, run),
-            wants_retry=lambda run: _wants_retry(store, run),
-            channels_of=channels_of,
-            lease_sec=self.settings.lease_sec,
-        )
-
-    def _run_folder(self, run: RunningRun) -> str:
-        return run.output_dir or str(self.settings.runs_folder / run.job_id / run.run_id)
-
-    def _last_output(self, store: Store, run: RunningRun) -> dict[str, object]:
-        """The end of what an interrupted run's last attempt printed, as far as there is anything."""
-        from runners.base import read_tail
-
-        folder = Path(self._run_folder(run))
-        tails = {name: read_tail(folder / f"attempt-{run.attempt}.{name}") for name in ("stdout", "stderr")}
-        return self.redactor(job_of(store, run.job_id))({name: tail for name, tail in tails.items() if tail})
-
-    def control(self, store: Store) -> Control:
-        """Cancels and frees from outside."""
-        from control import Control
-
-        return Control(
-            ledger=store.runs,
-            jobs=store.definitions,
-            settler=self.settler(store),
-            clock=self.clock,
-            pause=threading.Event().wait,
-            me=self._owner().name,
-            kill_grace_sec=self.settings.kill_grace_sec,
-        )
-
-    def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
-        """Deletes what is older or more than is kept."""
-        from retention import Limits, Retention
-
-        settings = self.settings
-        return Retention(
-            rows=store.retention,
-            runs_folder=settings.runs_folder,
-            events_folder=settings.local_events.parent,
-            limits=Limits(settings.keep_runs, settings.keep_days, settings.keep_output_mb),
-            clock=self.clock,
-            dry_run=dry_run,
-        )
-
-    def scheduler(self, store: Store, stop: Stop) -> Scheduler:
-        """Serves due slots from the calling thread's store."""
-        from scheduler import Scheduler, Terms
-
-        return Scheduler(
-            store=store,
-            open_store=self.open_store,
-            make_executor=lambda own: self.make_executor(own, stop.for_run()),
-            settle=lambda: self.settler(store).settle(),
-            notifier=self.notifier,
-            calendar=self.calendar,
-            clock=self.clock,
-            stop=stop,
-            owner=self._owner(),
-            terms=Terms(
-                lease_sec=self.settings.lease_sec,
-                max_running=self.settings.max_running,
-                kill_grace_sec=self.settings.kill_grace_sec,
-            ),
-            paths_of=self.notification_paths,
-            mask=self.redactor(None),
-        )
-
-    def _owner(self) -> Owner:
-        from processes import identify
-        from store.claims import Owner
-
-        me = identify(os.getpid())
-        if me is None:
-            raise CronError("This process can't see itself in the process table", hint="Is /proc mounted?")
-        return Owner(f"{os.uname().nodename}:{os.getpid()}", me)
+class App(Rooms):
+    """One command's way to everything."""
 
     # --- syncing ---
-
-    def sync(self, store: Store) -> Sync:
-        """Brings the stored jobs in step with .jobs.json."""
-        from definition import job_json
-        from sync import Sync
-
-        return Sync(
-            store=store,
-            calendar=self.calendar,
-            set_zone=self.settings.timezone,
-            machine_zone=self.machine_zone,
-            definition_of=job_json,
-            show=show_instant,
-        )
 
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
         """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
@@ -376,24 +124,3 @@ class App:
                 "Put the crontab line of the README into your crontab.",
             }
         ]
-
-
-def job_of(store: Store, job_id: str) -> Job | None:
-    """The job's present definition; None when it is gone or can't be read."""
-    try:
-        state = store.definitions.load(job_id)
-    except DefinitionUnreadable:
-        return None
-    return None if state is None else state.job
-
-
-def _wants_retry(store: Store, run: RunningRun) -> bool:
-    """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down.
-
-    Nor is a run whose failure pauses its job.
-    """
-    job = job_of(store, run.job_id)
-    if job is None or not job.retry_interrupted or run.retry_of:
-        return False
-    limit = job.pause_after_failures
-    return limit is None or store.definitions.failures(run.job_id) + 1 < limit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import runners
@@ -11,8 +11,9 @@ from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from errors import CronError
 from invoker import child_environment
-from models import Failure, Invocation, InvocationRequest, Job
+from models import AgentOptions, Failure, Invocation, InvocationRequest, Job
 from policy import POLICY_FILE, Policy, PolicyFile
+from runners.base import Host
 from start_errors import foresee
 from store.definitions import job_state
 from targets import Targets
@@ -26,7 +27,8 @@ def check(scene: Scene) -> Iterator[Finding]:
     policy = PolicyFile(settings.root / POLICY_FILE).read()
     yield from policy_itself(policy)
     jobs = [row for row in scene.need_store.definitions.active() if row["enabled"]]
-    starts = Starts(Targets(settings.home, settings.data_path), policy, settings.variables)
+    host = Host(settings.variables, settings.agents, settings.agent_path)
+    starts = Starts(Targets(settings.home, settings.data_path), policy, host)
     for row in jobs:
         job_id = str(row["job_id"])
         found = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
@@ -52,10 +54,10 @@ def policy_itself(policy: Policy) -> Iterator[Finding]:
 class Starts:
     """Foresees the start of jobs. Targets are looked up once each."""
 
-    def __init__(self, targets: Targets, policy: Policy, variables: Mapping[str, str]) -> None:
+    def __init__(self, targets: Targets, policy: Policy, host: Host) -> None:
         self._targets = targets
         self._policy = policy
-        self._variables = variables
+        self._host = host
         self._folders: dict[str, Path | Failure] = {}
 
     def refusal(self, job: Job) -> CronError | Failure | None:
@@ -66,8 +68,9 @@ class Starts:
         folder = self._folder(job.puruto_target)
         if isinstance(folder, Failure):
             return folder
-        launch = runners.choose(invocation, folder).launch(invocation, folder)
-        return foresee(list(launch.argv), folder, child_environment(self._variables, invocation, Path("/")))
+        launch = runners.choose(invocation, folder, self._host).launch(invocation, folder, self._host)
+        environment = child_environment(self._host.variables, invocation, Path("/"), launch.env)
+        return foresee(list(launch.argv), folder, environment)
 
     def _folder(self, target: str) -> Path | Failure:
         if target not in self._folders:
@@ -87,4 +90,5 @@ def _invocation(job: Job) -> Invocation:
         command=tuple(job.command or ()),
         env=job.env,
         allow_env=tuple(job.allow_env),
+        agent=AgentOptions.of(job),
     )

@@ -11,6 +11,7 @@ from environment.problems import Unfit
 from environment.variables import Kind, Variable
 
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+AGENTS = frozenset({"claude", "codex", "gemini"})
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -79,7 +80,21 @@ def _names(variable: Variable, text: str, _root: Path, _environ: Mapping[str, st
     return names
 
 
+def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in _plain(variable, text).split(",") if name.strip()))
+    if not names or not set(names) <= AGENTS:
+        raise Unfit("UNKNOWN_AGENT", f"must be {variable.allowed}", f"the default is {variable.default}")
+    return names
+
+
+def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
+    folders = tuple(os.path.expanduser(part) for part in _plain(variable, text).split(":") if part)
+    if not all(map(os.path.isabs, folders)):
+        raise Unfit("BAD_PATH", f"must be {variable.allowed}", "like /opt/agents/bin:~/.local/bin")
+    return folders
+
+
 PARSERS: dict[Kind, Callable[[Variable, str, Path, Mapping[str, str]], object]] = {
     "path": _path, "inside": _inside, "integer": _integer, "switch": _switch, "text": _text,
-    "url": _url, "names": _names,
+    "url": _url, "names": _names, "agents": _agents, "folders": _folders,
 }  # fmt: skip

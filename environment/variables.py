@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names"]
+Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders"]
 
 PREFIX = "PURUTO_CRON_"
 
@@ -34,6 +34,8 @@ class Variable(NamedTuple):
             "text": "one line of text",
             "url": "an http:// or https:// address",
             "names": "names of variables, separated by commas",
+            "agents": "some of claude, codex and gemini, separated by commas",
+            "folders": "absolute folders, separated by colons",
         }[self.kind]
 
 
@@ -94,5 +96,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "PURUTO_CRON_REDACT", "redact", "names", "",
         "Variables whose values are masked in results, errors, events and logs, besides those that look like secrets.",
+    ),
+    Variable(
+        "PURUTO_CRON_AGENTS", "agents", "agents", "claude,codex,gemini",
+        "Agents to try for a target that has neither a command nor an `invoke`, in this order.",
+    ),
+    Variable(
+        "PURUTO_CRON_AGENT_PATH", "agent_path", "folders", "",
+        "Folders in which the agents' programs are looked for before PATH.",
     ),
 )  # fmt: skip

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from typing import Any
 
 from jobfile.checker import RESERVED_PREFIX, RUNTIME_KEYS
 from jobfile.words import meaning
-from models import Job
+from models import NESTED, Job
 
 RUNTIME_NOTE = "Belongs to the database. Ignored, with a warning."
 SCHEMA_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"
+_DESCRIPTIONS = {
+    "success": "What a run must have done to count as a success.",
+    "heartbeat": "Calling the agent again within a slot.",
+}
 
 
 def json_schema() -> dict[str, Any]:
@@ -35,15 +40,18 @@ def json_schema() -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     """Those of a job and of the objects in it."""
-    job, success = _plain_schemas()
-    job["properties"]["success"]["title"] = success["title"]
+    job, nested = _plain_schemas()
+    for name, part in nested.items():
+        job["properties"][name]["title"] = part["title"]
+    success = nested["success"]
     # What is empty says nothing.
     success["minProperties"] = 1
     # A schema that names its draft may be of an older one.
-    success["properties"]["json_schema"]["anyOf"][0] |= {
-        "if": {"not": {"required": ["$schema"]}},
-        "then": {"$ref": SCHEMA_OF_SCHEMAS},
-    }
+    for holder in (job, success):
+        holder["properties"]["json_schema"]["anyOf"][0] |= {
+            "if": {"not": {"required": ["$schema"]}},
+            "then": {"$ref": SCHEMA_OF_SCHEMAS},
+        }
     reserved = {"pattern": f"^{RESERVED_PREFIX}"}
     env = job["properties"]["env"]
     (pattern, value), *_ = env.pop("patternProperties").items()
@@ -56,34 +64,40 @@ def _schemas() -> dict[str, Any]:
         _if_runner("command", {"required": ["command"], "properties": {"command": {"type": "array"}}}),
         _if_runner("invoke", {"properties": {"command": {"type": "null"}}}),
     ]
-    return {"Job": job, "Success": success}
+    return {"Job": job, **{part["title"]: part for part in nested.values()}}
 
 
 def _if_runner(runner: str, then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": {"runner": {"const": runner}}, "required": ["runner"]}, "then": then}
 
 
-def _plain_schemas() -> tuple[dict[str, Any], dict[str, Any]]:
-    """pydantic's schemas of `Job` and `Success`, and the defaults of lists and objects, which pydantic leaves out."""
+def _plain_schemas() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """pydantic's schemas of `Job` and, by their field, of the objects in it.
+
+    With the defaults of lists and objects, which pydantic leaves out.
+    """
     from pydantic import TypeAdapter
 
     made = TypeAdapter(Job).json_schema()
-    success = made.pop("$defs")["Success"]
-    for schema, name, default in ((made, "env", {}), (made, "allow_env", []), (success, "exit_codes", [0])):
-        schema["properties"][name]["default"] = default
+    parts = made.pop("$defs")
+    nested = {name: {**parts[kind.__name__], "description": _DESCRIPTIONS[name]} for name, kind in NESTED.items()}
+    for kind, schema in ((Job, made), *((NESTED[name], part) for name, part in nested.items())):
+        for field in fields(kind):
+            if field.default_factory is not MISSING:
+                schema["properties"][field.name]["default"] = field.default_factory()
     # Sorted, because versions of pydantic differ in the order of these keys and the schema is compared as text.
     job = dict(sorted({**made, "description": "One job."}.items()))
-    return job, dict(sorted({**success, "description": "What a run must have done to count as a success."}.items()))
+    return job, {name: dict(sorted(part.items())) for name, part in nested.items()}
 
 
 def fields_table() -> str:
     """A Markdown table of a job's fields, and below each that is an object those of it."""
-    job, success = _plain_schemas()
+    job, nested = _plain_schemas()
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in job["properties"].items():
         rows.append(_row(name, field, job))
-        if name == "success":
-            rows += [_row(f"{name}.{inner}", part, success) for inner, part in success["properties"].items()]
+        if name in nested:
+            rows += [_row(f"{name}.{inner}", part, nested[name]) for inner, part in nested[name]["properties"].items()]
     return "\n".join(rows) + "\n"
 
 
@@ -105,6 +119,8 @@ def _type_words(field: dict[str, Any]) -> str:
             return f"text, at most {field['maxLength']:,} characters{name}"
         case "integer":
             return f"whole number, {_bounds(field)}"
+        case "number":
+            return f"number above {field['exclusiveMinimum']:,}, at most {field['maximum']:,}"
         case "boolean":
             return "true or false"
         case "array":

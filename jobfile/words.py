@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
-import models
 from errors import JobsFileInvalid
+from model import job as model
 
 Problem = dict[str, object]
 
@@ -17,8 +17,8 @@ MAX_PROBLEMS = 100
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 #: By the field in which they stand; "" for the job itself.
 _FIELD_NAMES = {
-    "": tuple(field.name for field in fields(models.Job)),
-    "success": tuple(field.name for field in fields(models.Success)),
+    "": tuple(field.name for field in fields(model.Job)),
+    **{name: tuple(field.name for field in fields(kind)) for name, kind in model.NESTED.items()},
 }
 
 #: Fields whose values may hold what should not be repeated in a message.
@@ -26,11 +26,14 @@ _PRIVATE = frozenset({"prompt", "command", "env", "allow_env"})
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "an object",
     "dataclass_type": "an object",
 }
+
+_BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_than_equal": "at most"}
 
 
 class Faults:
@@ -113,8 +116,8 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
         return "UNKNOWN_FIELD", f"is no field of {of or 'a job'}", nearest(str(loc[-1]), _FIELD_NAMES[of])
     if kind == "string_unicode":
         return "BAD_TEXT", "holds half of a surrogate pair, which is no character", "remove the \\ud… escape"
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {limits['ge']}" if "ge" in limits else f"at most {limits['le']}"
+    if kind in _BOUNDS:
+        bound = f"{_BOUNDS[kind]} {next(iter(limits.values())):.15g}"
         return "OUT_OF_RANGE", f"must be {bound}, not {value}", ""
     if kind in ("string_too_long", "too_long"):
         unit = "characters" if isinstance(value, str) else "entries"
@@ -131,16 +134,16 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def meaning(pattern: str) -> str:
     """What a name that matches `pattern` is, in words."""
-    for alias in (models.Name, models.EnvName):
+    for alias in (model.Name, model.EnvName):
         for mark in get_args(alias)[1:]:
-            if isinstance(mark, models.Matches) and mark.regex == pattern:
+            if isinstance(mark, model.Matches) and mark.regex == pattern:
                 return mark.meaning
     return "of another form"
 
 
 def _correction(kind: str, value: object) -> str:
     """What to write instead of a value of the wrong type, where that is plain."""
-    if kind == "int_type" and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+    if kind in ("int_type", "float_type") and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return f"write {value} without quotes"
     if kind == "int_type" and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return f"write {int(value)}"

@@ -8,28 +8,39 @@ from typing import cast
 
 from errors import RunnerNotFound
 from models import Invocation
-from runners.base import Runner
+from runners.base import INSTALL_HINT, Host, Runner
 
-#: Names and modules, in the order in which they are tried. Each module has its runner as `RUNNER`.
+#: Names and modules. Each module has its runner as `RUNNER`. Agents come after these two, in the order of the settings.
 RUNNERS = {
     "command": "runners.command",
     "invoke": "runners.invoke",
+    "claude": "runners.claude",
+    "codex": "runners.codex",
+    "gemini": "runners.gemini",
 }
+AGENTS = ("claude", "codex", "gemini")
 
 
-def choose(invocation: Invocation, folder: Path) -> Runner:
+def choose(invocation: Invocation, folder: Path, host: Host) -> Runner:
     """The runner that the invocation names, or the first that fits the target. Raises RunnerNotFound."""
     if invocation.runner is not None:
         return _named(invocation.runner)
-    for name in RUNNERS:
+    tried = [name for name in RUNNERS if name not in AGENTS] + list(host.agents)
+    reasons = []
+    for name in tried:
         runner = _named(name)
         if runner.fits(invocation, folder):
-            return runner
+            if not (reason := runner.lacks(host)):
+                return runner
+            reasons.append(reason)
     target = invocation.request.target
+    missing = f": {'; '.join(reasons)}" if reasons else ": nothing says how to run it"
     raise RunnerNotFound(
-        f"target {target}: nothing says how to run it",
-        hint=f"Give the job a command, or put an executable file invoke into {folder}.",
-        details={"target": target, "folder": str(folder), "tried": list(RUNNERS)},
+        f"target {target}{missing}",
+        hint=INSTALL_HINT
+        if reasons
+        else f"Give the job a command, or put an executable file invoke, or a CLAUDE.md for an agent, into {folder}.",
+        details={"target": target, "folder": str(folder), "tried": tried},
     )
 
 

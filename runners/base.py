@@ -9,25 +9,49 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import strict_json
 from errors import IpcError, NonzeroExit
-from models import Failure, Invocation
+from models import Answer, Invocation
 
 #: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
 RESULT_LIMIT = 64 * 1024
 TAIL_LIMIT = 4 * 1024
 
 
+#: What helps when an agent's program is not found.
+INSTALL_HINT = "Install it, or name its folder in PURUTO_CRON_AGENT_PATH."
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a runner may know of where it runs.
+
+    `variables` are our environment merged over .env; `agents` the agents to try, in order; `agent_path` folders in
+    which agents are looked for before PATH.
+    """
+
+    variables: Mapping[str, str]
+    agents: tuple[str, ...] = ()
+    agent_path: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Launch:
-    """What to start: the argument list, and whether the request file is its standard input (else it is empty)."""
+    """What to start: the argument list, and what is on its standard input: the request file, or `stdin`, or nothing.
+
+    `env` are variables that this way to run a target needs besides those that every process gets; `files` are written
+    before the start, path and text, for the process to read.
+    """
 
     argv: tuple[str, ...]
     request_on_stdin: bool = False
+    stdin: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,20 +69,25 @@ class Runner(ABC):
     A runner judges the exit code only of a job without `success`; else that is one of the things asked for there.
     """
 
+    name = ""
     #: The key of the printed JSON object that holds the result; "" where all that is printed is the result.
     result_key = ""
 
     @abstractmethod
     def fits(self, invocation: Invocation, folder: Path) -> bool:
-        """Whether this runner is the one for an invocation that names none."""
+        """Whether the target, or the invocation, is made for this runner; asked when the invocation names none."""
+
+    def lacks(self, host: Host) -> str:  # noqa: ARG002 - a runner's form
+        """What this machine lacks for this runner, as a sentence; "" when nothing."""
+        return ""
 
     @abstractmethod
-    def launch(self, invocation: Invocation, folder: Path) -> Launch:
+    def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:
         """What to start in the target's folder. Raises InvocationError when that can't work."""
 
     @abstractmethod
-    def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
-        """The result; or the target's own error, if it answered with one. Raises InvocationError for anything else."""
+    def read(self, invocation: Invocation, ending: Ending) -> Answer:
+        """The result, or the failure that the target told. Raises InvocationError for anything else."""
 
 
 def read_head(path: Path, limit: int) -> tuple[bytes, int]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from errors import RunnerNotFound
-from models import Failure, Invocation
-from runners.base import RESULT_LIMIT, Ending, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
+from models import Answer, Invocation
+from runners.base import RESULT_LIMIT, Ending, Host, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
 
 
 class CommandRunner(Runner):
     """Success is exit code 0, or what the job says; the result is what the program printed."""
 
+    name = "command"
+
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return bool(invocation.command)
 
-    def launch(self, invocation: Invocation, folder: Path) -> Launch:
+    def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
         if not invocation.command:
             raise RunnerNotFound(
                 f"target {invocation.request.target}: the runner is command, but there is no command",
@@ -25,7 +26,7 @@ class CommandRunner(Runner):
             )
         return Launch(invocation.command)
 
-    def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
+    def read(self, invocation: Invocation, ending: Ending) -> Answer:
         if ending.exit_code != 0 and invocation.success is None:
             raise nonzero_exit(invocation.command[0], ending)
         data, size = read_head(ending.stdout, RESULT_LIMIT)
@@ -38,7 +39,7 @@ class CommandRunner(Runner):
         }
         if errors := read_tail(ending.stderr):
             result["stderr"] = errors
-        return result
+        return Answer(result)
 
 
 RUNNER = CommandRunner()

@@ -8,8 +8,19 @@ from pathlib import Path
 
 import strict_json
 from errors import InvalidResponse, IpcError, RunnerNotFound
-from models import Failure, Invocation
-from runners.base import RESULT_LIMIT, TAIL_LIMIT, Ending, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
+from models import Answer, Failure, Invocation
+from runners.base import (
+    RESULT_LIMIT,
+    TAIL_LIMIT,
+    Ending,
+    Host,
+    Launch,
+    Runner,
+    nonzero_exit,
+    read_head,
+    read_tail,
+    to_text,
+)
 
 FILE = "invoke"
 ANSWER_LIMIT = 1024 * 1024
@@ -19,12 +30,13 @@ _LONGEST_CODE = 128
 class InvokeRunner(Runner):
     """Success is exit code 0, or what the job says, and a valid answer with status ok on stdout."""
 
+    name = "invoke"
     result_key = "result"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return (folder / FILE).is_file()
 
-    def launch(self, invocation: Invocation, folder: Path) -> Launch:
+    def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
         path = folder / FILE
         if not path.is_file():
             raise RunnerNotFound(
@@ -36,7 +48,7 @@ class InvokeRunner(Runner):
             raise IpcError(f"{path} is not executable", hint=f"Run chmod +x {path}")
         return Launch((str(path),), request_on_stdin=True)
 
-    def read(self, invocation: Invocation, ending: Ending) -> Mapping[str, object] | Failure:
+    def read(self, invocation: Invocation, ending: Ending) -> Answer:
         try:
             answer = _answer(invocation, ending.stdout)
         except _Wrong as wrong:
@@ -44,11 +56,19 @@ class InvokeRunner(Runner):
             if ending.exit_code not in allowed:
                 raise nonzero_exit(FILE, ending, answer=str(wrong)) from None
             raise _invalid(str(wrong), ending) from None
-        if ending.exit_code == 0 or (invocation.success is not None and not isinstance(answer, Failure)):
-            return answer
         if isinstance(answer, Failure):
-            return Failure(answer.code, answer.message, {**answer.details, "exit_code": ending.exit_code})
+            exit_code = {"exit_code": ending.exit_code} if ending.exit_code != 0 else {}
+            told = Failure(answer.code, answer.message, {**answer.details, **exit_code})
+            return Answer(failure=told, from_target=True)
+        if ending.exit_code == 0 or invocation.success is not None:
+            return Answer(answer, session_id=_session(answer))
         raise nonzero_exit(FILE, ending, answer="status ok")
+
+
+def _session(result: Mapping[str, object]) -> str:
+    """What an `invoke` says that its next run should be given again."""
+    named = result.get("session_id")
+    return named[:_LONGEST_CODE] if isinstance(named, str) else ""
 
 
 class _Wrong(Exception):

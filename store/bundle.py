@@ -10,6 +10,8 @@ from store.health import Health
 from store.pauses import Slots
 from store.retention import RetentionRows
 from store.runs import Runs
+from store.sessions import Sessions
+from store.spending import Spending
 from store.state import State
 
 
@@ -22,6 +24,8 @@ class Store:
         self.definitions = Definitions(db)
         self.claims = Claims(db)
         self.runs = Runs(db, slots)
+        self.sessions = Sessions(db)
+        self.spending = Spending(db)
         self.retention = RetentionRows(db)
         self.events = Events(db)
         self.state = State(db)

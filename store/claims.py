@@ -10,12 +10,13 @@ from datetime import datetime
 
 from db import Database, Row
 from errors import JobDisabled, JobLocked, JobNotFound
-from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Trigger, from_text, utc_text
+from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
 from store.definitions import job_state
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
 from store.runs import running_places
+from store.spending import tell_once
 
 
 class ClaimOutcome(enum.Enum):
@@ -74,18 +75,24 @@ class Claims:
         running: bool,
         max_running: int,
         channels: Sequence[str],
+        gate: Refusal | None = None,
     ) -> Claim:
-        """Claims `plan.slot` if all still is as planned; with `running` the slot is skipped as an overlap.
+        """Claims `plan.slot` if all still is as planned.
+
+        With `running` the slot is skipped as an overlap, with `gate` for that reason, which is told once a day.
 
         In one transaction: the run's row, the row of the missed slots before it, and the cursor.
         """
         with self._db.transaction("claim"):
-            refused = self._refusal(state, running, max_running, starts=plan.slot is not None and not running)
+            starts = plan.slot is not None and not running and gate is None
+            refused = self._refusal(state, running, max_running, starts=starts)
             if refused is not None:
                 return Claim(refused)
             written_off, run = [], None
             if plan.slot is not None and running:
                 written_off.append(self._skip(state, plan.slot, terms.now))
+            elif plan.slot is not None and gate is not None:
+                written_off.append(self._refuse(state, plan.slot, gate, terms.now, channels))
             elif plan.slot is not None:
                 run = self._insert(state, plan.slot, plan, owner, terms)
             if plan.missed is not None:
@@ -198,6 +205,7 @@ class Claims:
             next_run_at=plan.following if plan is not None else _ahead(state.next_run_at, terms.now),
             missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
             retry_of=retry_of,
+            timezone=state.timezone,
         )
         inserted = self._db.insert_new(
             "INSERT INTO runs (run_id, job_id, started_at, status, target, scheduled_for, trigger, slots, attempt,"
@@ -242,15 +250,27 @@ class Claims:
         overlap = Missed(1, slot, slot, reason, made_up=False)
         return write_off(self._db, state.job, overlap, now, status="skipped", code="OVERLAP")
 
+    def _refuse(
+        self, state: JobState, slot: datetime, gate: Refusal, now: datetime, channels: Sequence[str]
+    ) -> dict[str, object] | None:
+        skipped = Missed(1, slot, slot, gate.reason, made_up=False)
+        row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
+        if row is not None and tell_once(self._db, state.job.job_id, gate.day):
+            self._tell(state, row, now, channels)
+        return row
+
+    def _tell(self, state: JobState, row: dict[str, object], now: datetime, channels: Sequence[str]) -> None:
+        error = {key: value for key, value in row.items() if key != "run_id"}
+        payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
+        self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
+
     def _miss(
         self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]
     ) -> dict[str, object] | None:
         row = write_off(self._db, state.job, missed, now, status="missed", code="SLOT_MISSED")
         # A slot that a newer one makes up for is in the ledger and in that run's event; only a real gap is told.
         if row is not None and not missed.made_up:
-            error = {key: value for key, value in row.items() if key != "run_id"}
-            payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
-            self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
+            self._tell(state, row, now, channels)
         return row
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from db import Database
 from models import Job, Missed, Trigger, utc_text
@@ -26,7 +28,14 @@ def is_pruned(db: Database, job_id: str, slot: datetime) -> bool:
 
 
 def write_off(
-    db: Database, job: Job, missed: Missed, now: datetime, *, status: str, code: str
+    db: Database,
+    job: Job,
+    missed: Missed,
+    now: datetime,
+    *,
+    status: str,
+    code: str,
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> dict[str, object] | None:
     """Accounts for slots that will not run, in one row whose slot is the last of them.
 
@@ -41,6 +50,7 @@ def write_off(
             "first_slot": utc_text(missed.first),
             "last_slot": utc_text(missed.last),
             "made_up": missed.made_up,
+            **more,
         },
     }
     if is_pruned(db, job.job_id, missed.last):

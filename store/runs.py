@@ -9,9 +9,11 @@ from datetime import datetime
 
 from db import Database, Row
 from errors import LeaseLost
-from models import ClaimedRun, ProcessId, Verdict, utc_text
+from models import ClaimedRun, ProcessId, Usage, Verdict, utc_text
+from store import spending
 from store.events import Events
 from store.pauses import Pauses, Slots
+from store.sessions import remember
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,27 @@ class Runs:
             _mine(changed, run)
         return True
 
+    def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None:
+        """Adds what a call has used to the run and to the job's day. Raises `LeaseLost`."""
+        with self._db.transaction("spending"):
+            found = self._db.row(
+                "SELECT 1 FROM runs WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+                (run.run_id, run.token),
+            )
+            _mine(0 if found is None else 1, run)
+            spending.add(self._db, run.run_id, run.job.job_id, day, usage)
+
+    def spent(self, job_id: str, day: str) -> float:
+        """Dollars that the job's runs have cost on that local day."""
+        return spending.Spending(self._db).spent(job_id, day)
+
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: Sequence[str]) -> None:
         """The verdict, the lease's release and the event, in one transaction. Raises `LeaseLost`."""
         with self._db.transaction("verdict"):
             changed = self._db.run(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
-                " exit_code = ?, retry_due = ?, output_bytes = ?, lease_owner = NULL, lease_expires_at = NULL,"
-                " lease_token = NULL, waiting = 0"
+                " exit_code = ?, retry_due = ?, output_bytes = ?, runner = ?, session_id = ?, iterations = ?,"
+                " lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL, waiting = 0"
                 " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
                 (
                     verdict.status,
@@ -116,6 +132,9 @@ class Runs:
                     verdict.exit_code,
                     int(verdict.retry),
                     verdict.output_bytes,
+                    verdict.runner or None,
+                    verdict.session_id or None,
+                    verdict.iterations,
                     run_id,
                     token,
                 ),
@@ -127,6 +146,10 @@ class Runs:
             self._db.run("UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ?", (job_id,))
             if verdict.event is not None:
                 self._events.add(run_id, job_id, utc_text(verdict.finished_at), verdict.event, channels)
+            if verdict.spent is not None:
+                spending.add(self._db, run_id, job_id, *verdict.spent)
+            if verdict.session is not None:
+                remember(self._db, verdict.session)
             self._pauses.count(run_id, job_id, verdict, channels)
 
     def running(self) -> list[RunningRun]:

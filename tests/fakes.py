@@ -191,6 +191,18 @@ class FakeInvoke:
 
 
 @dataclass
+class FakeMemory:
+    """Remembers one session for every job."""
+
+    session: Session | None = None
+
+    def find(self, job_id: str) -> Session | None:
+        """What the last run left."""
+        assert job_id
+        return self.session
+
+
+@dataclass
 class Bench:
     """An executor over fakes."""
 
@@ -200,6 +212,7 @@ class Bench:
     stop: FakeStop
     secrets: tuple[str, ...] = ()
     limits: Limits = field(default_factory=lambda: Limits(lease_sec=120, max_running=4))
+    memory: FakeMemory = field(default_factory=lambda: FakeMemory())
 
     def run(self, run: ClaimedRun) -> dict[str, object]:
         """Runs it to its end and returns what `run-now` would print."""
@@ -216,6 +229,8 @@ class Bench:
             measure=len,
             new_id=lambda: f"id{next(ids)}",
             redactor=lambda _: Redactor(self.secrets),
+            memory=self.memory,
+            day_of=lambda _, instant: instant.date().isoformat(),
         ).run(run)
 
     @property

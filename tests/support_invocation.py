@@ -155,7 +155,7 @@ class Place:
         return Invoker(
             Targets(self.home, self.home / "puruto-data"),
             PolicyFile(self.home / ".puruto-ipc.json"),
-            self.variables,
+            Host(self.variables),
             self.grace,
             self.clock,
         )

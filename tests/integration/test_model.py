@@ -22,18 +22,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from db import Database, create
 from definition import job_json
 from errors import JobRefused
-from executor import Executor, Limits, channels_of
+from executor import Executor, Limits
 from models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
 from notifier import Notifier
 from processes import Stop
 from redact import Redactor
 from scheduler import Scheduler, Terms
-from schedules import due_slots, next_fire
+from schedules import due_slots, local_day, next_fire
 from settle import Settler
 from store.bundle import Store
 from store.claims import Owner
 from sync import Sync
 from tests.workspace import FakeClock
+from verdicts import channels_of
 
 NAMES = ("a", "b", "c")
 SCHEDULES = ("* * * * *", "*/7 * * * *", "0 * * * *", "@every 11m", "30 2 * * *")
@@ -109,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         return Executor(
             ledger=store.runs, invoke=self.invoke, clock=self.clock, stop=stop.for_run(),
             pause=lambda _: None, limits=Limits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
-            measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()),
+            measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()), memory=store.sessions, day_of=local_day,
         )  # fmt: skip
 
     def scheduler(self, store: Store, stop: Stop, pid: int) -> Scheduler:
@@ -117,7 +118,7 @@ class Machine(RuleBasedStateMachine):
             store=store, open_store=self.open, make_executor=lambda own: self.executor(own, stop),
             settle=lambda: self.settler(store).settle(), notifier=self.notifier(), calendar=Calendar(),
             clock=self.clock, stop=stop, owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
-            terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), paths_of=lambda _: {}, mask=Redactor(()),
+            terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), paths_of=lambda _: {}, mask=Redactor(()), gate=lambda *_: None,
         )  # fmt: skip
 
     def invoke(

@@ -39,9 +39,10 @@ def test_the_wait_is_the_formula_of_the_design(first: int, failures: int) -> Non
 def test_the_ceiling_leaves_room_for_every_attempt_and_every_wait(
     timeout: int, retries: int, backoff: int, grace: int
 ) -> None:
+    job = make_job(timeout_sec=timeout, max_retries=retries, retry_backoff_sec=backoff, command=["true"])
     waits = sum(min(backoff * 2**number, LONGEST_BACKOFF_SEC) for number in range(retries))
-    assert ceiling_sec(timeout, retries, backoff, grace) > (retries + 1) * (timeout + grace) + waits
+    assert ceiling_sec(job, grace) > (retries + 1) * (timeout + grace) + waits
 
 
 def test_a_job_that_is_not_retried_has_a_ceiling_near_its_timeout() -> None:
-    assert 120 < ceiling_sec(120, 0, 30, 5) < 300
+    assert 120 < ceiling_sec(make_job(timeout_sec=120, command=["true"]), 5) < 300

@@ -200,7 +200,7 @@ def child_variables() -> dict[str, str]:
     request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
     invocation = Invocation(request, attempt=1, run_folder="/r", run_id="j-1", job_id="j")
     have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL"], "x")
-    return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"))
+    return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
 
 
 def test_the_environment_of_a_process_is_the_documented_one() -> None:

@@ -197,8 +197,9 @@ def test_no_run_can_outlive_its_ceiling(retries: int, backoff: int) -> None:
     invoke = FakeInvoke([failed("TIMEOUT")] * (retries + 1), during=slowest)
     bench = make_bench(invoke=invoke, stop=FakeStop(clock), ledger=LastMoment())
     bench.clock = clock
-    bench.run(make_run(timeout_sec=timeout, max_retries=retries, retry_backoff_sec=backoff))
+    run = make_run(timeout_sec=timeout, max_retries=retries, retry_backoff_sec=backoff, command=["true"])
+    bench.run(run)
     assert len(invoke.invocations) == retries + 1
     lived = (clock.now() - NOON).total_seconds()
-    assert lived <= ceiling_sec(timeout, retries, backoff, grace)
+    assert lived <= ceiling_sec(run.job, grace)
     assert lived >= retries * 3_500, "the test is to wait for each place"

@@ -54,7 +54,7 @@ def invocation(**changes: Any) -> Invocation:
 
 
 def environment(variables: dict[str, str], **changes: Any) -> dict[str, str]:
-    return child_environment(variables, invocation(**changes), REQUEST_FILE)
+    return child_environment(variables, invocation(**changes), REQUEST_FILE, {})
 
 
 def test_a_child_sees_the_eight_inherited_variables_and_ours_and_nothing_else() -> None:

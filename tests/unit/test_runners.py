@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import runners
 from errors import RunnerNotFound
 from models import Invocation
-from runners.base import Runner, to_text
+from runners.base import Host, Runner, to_text
 from tests.support_invocation import request
 
 NOWHERE = Path("/nonexistent/puruto-x")
+HOST = Host({})
 
 
 def invocation(**changes: Any) -> Invocation:
@@ -23,34 +24,34 @@ def invocation(**changes: Any) -> Invocation:
 
 
 def test_a_command_is_tried_before_anything_else() -> None:
-    runner = runners.choose(invocation(command=("true",)), NOWHERE)
+    runner = runners.choose(invocation(command=("true",)), NOWHERE, HOST)
     assert type(runner).__name__ == "CommandRunner"
 
 
 def test_without_command_and_invoke_file_the_error_says_what_the_target_needs() -> None:
     with pytest.raises(RunnerNotFound, match="puruto-x") as caught:
-        runners.choose(invocation(), NOWHERE)
+        runners.choose(invocation(), NOWHERE, HOST)
     assert caught.value.code == "RUNNER_NOT_FOUND"
-    assert str(NOWHERE) in caught.value.hint
+    assert str(NOWHERE, HOST) in caught.value.hint
     assert "invoke" in caught.value.hint
 
 
 def test_a_named_runner_is_taken_without_trying_others() -> None:
-    runner = runners.choose(invocation(command=("true",), runner="invoke"), NOWHERE)
+    runner = runners.choose(invocation(command=("true",), runner="invoke"), NOWHERE, HOST)
     assert type(runner).__name__ == "InvokeRunner"
 
 
 def test_a_runner_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(RunnerNotFound, match="no runner magic") as caught:
-        runners.choose(invocation(runner="magic"), NOWHERE)
+        runners.choose(invocation(runner="magic"), NOWHERE, HOST)
     assert "command, invoke" in caught.value.hint
 
 
 def test_a_named_runner_says_what_is_missing() -> None:
     with pytest.raises(RunnerNotFound, match="there is no command"):
-        runners.choose(invocation(runner="command"), NOWHERE).launch(invocation(runner="command"), NOWHERE)
+        runners.choose(invocation(runner="command"), NOWHERE, HOST).launch(invocation(runner="command"), NOWHERE, HOST)
     with pytest.raises(RunnerNotFound, match="no file invoke"):
-        runners.choose(invocation(runner="invoke"), NOWHERE).launch(invocation(runner="invoke"), NOWHERE)
+        runners.choose(invocation(runner="invoke"), NOWHERE, HOST).launch(invocation(runner="invoke"), NOWHERE, HOST)
 
 
 @pytest.mark.parametrize("name", runners.RUNNERS)

@@ -1,0 +1,193 @@
+"""What a person declares in .jobs.json: one definition of a job's fields; checks, schema and docs are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+
+#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: DESIGN "A target".
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A string constraint: `regex` (^ and $ if all of it must match), and its `meaning` in words, for errors and docs.
+
+    pydantic finds the method below by its name, so that this module need not import pydantic.
+    """
+
+    regex: str
+    meaning: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
+        schema = handler(source)
+        schema["pattern"] = self.regex
+        return schema
+
+
+Name = Annotated[
+    str,
+    MinLen(1),
+    MaxLen(128),
+    Matches(NAME_PATTERN, "letters, digits, dots, dashes and underscores, starting with a letter or digit"),
+]
+EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the name of an environment variable")]
+Argument = Annotated[str, MaxLen(32_768)]
+Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
+Dollars = Annotated[float, Gt(0), Le(100_000)]
+#: What a call of an agent knows of the one before it.
+ContextMode = Literal["fully_ephemeral", "shared_persistent", "ephemeral_with_summary"]
+RunnerName = Literal["command", "invoke", "claude", "codex", "gemini"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """What a run must have done to count as a success. The only definition of these fields, like `Job` for its own."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    exit_codes: Annotated[list[Annotated[int, Ge(0), Le(255)]], MinLen(1), MaxLen(256)] = field(
+        default_factory=lambda: [0]
+    )
+    """The exit codes of a success. An `invoke` must give a valid answer besides."""
+
+    stdout_matches: Pattern | None = None
+    """Regular expression (Python's, `^` and `$` at each line) that must be found in stdout."""
+
+    stdout_not_matches: Pattern | None = None
+    """Regular expression that must not be found in stdout."""
+
+    file_changed: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
+    """File that must be new or changed after the run: a path, absolute or from the target's folder."""
+
+    json_schema: dict[str, Any] | None = None
+    """JSON Schema that the result of an `invoke` must fit; of a `command`, all of its stdout, as one JSON value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """Calling the agent again within a slot, until it says that it can sleep. The only definition of these fields."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    enabled: bool = True
+    """Whether the agent is called again within a slot."""
+
+    context_mode: ContextMode = "ephemeral_with_summary"
+    """What a call knows of the one before it in the same slot; the first goes by the job's `session_mode`."""
+
+    max_iterations: Annotated[int, Ge(1), Le(1_000)] = 10
+    """Calls in one slot, at most. All of them together take `timeout_sec` at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One entry of `jobs` in .jobs.json. The only definition of its fields: schema, docs and checks come from here."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    job_id: Name
+    """Name of the job, unique in the file."""
+
+    puruto_target: Name
+    """The sibling repository to run in: a name, never a path."""
+
+    schedule: Annotated[str, MinLen(1), MaxLen(256)]
+    """When: five cron fields, `@daily` and its kin, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
+
+    prompt: Annotated[str, MinLen(1), MaxLen(100_000), Matches(r"\S", "text that is not blank")]
+    """What the target is asked to do."""
+
+    enabled: bool = True
+    """A disabled job is kept and never becomes due."""
+
+    notify_channel: Literal["telegram", "none"] = "telegram"
+    """Where events go besides `notifications/events.jsonl`."""
+
+    timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
+    """Seconds one attempt may take before its whole process tree is ended."""
+
+    max_retries: Annotated[int, Ge(0), Le(100)] = 0
+    """Further attempts after a failed one."""
+
+    retry_backoff_sec: Annotated[int, Ge(0), Le(3_600)] = 30
+    """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
+
+    timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
+    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's when the job is new, then kept."""
+
+    catch_up: Literal["latest", "none", "all"] = "latest"
+    """Slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
+
+    catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
+    """With `catch_up` `all`: at most this many of the newest slots are run, older ones are missed."""
+
+    retry_interrupted: bool = False
+    """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
+
+    max_lateness_sec: Annotated[int, Ge(1), Le(31_536_000)] | None = None
+    """A slot older than this is missed, whatever `catch_up` says. Null: no limit (120 for `catch_up` `none`)."""
+
+    runner: RunnerName | None = None
+    """How the target is run. Null: `command` if the job has one, the target's `invoke`, else an agent that fits it."""
+
+    command: Annotated[list[Argument], MinLen(1), MaxLen(256)] | None = None
+    """Argument list to run in the target's folder, without a shell."""
+
+    env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
+    """Plain variables for the process. Secrets belong into `.env`, named by `allow_env`."""
+
+    allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
+    """Names of variables of the environment or `.env` that the process may see."""
+
+    allow_empty_result: bool = False
+    """Whether an `invoke` that answers ok with an empty result counts as a success."""
+
+    success: Success | None = None
+    """What a run must have done to count as a success. Null: exit code 0, and of an `invoke` a valid answer."""
+
+    pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
+    """After so many runs that failed one after another the job is paused, and that is told. Null: never."""
+
+    model: Annotated[str, MinLen(1), MaxLen(128)] | None = None
+    """The agent's model, by the agent's own names for it."""
+
+    allowed_tools: Annotated[list[Annotated[str, MinLen(1), MaxLen(1_000)]], MaxLen(256)] = field(default_factory=list)
+    """Tools that `claude` may use without asking, like `Read` or `Bash(git *)`."""
+
+    permission_mode: Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"] | None = None
+    """What an agent may do without asking; nobody is there to be asked. Null: what its own `default` allows."""
+
+    fail_on_permission_denial: bool = False
+    """Whether a tool that was refused to `claude` makes the run fail, even if it went on without it."""
+
+    max_budget_usd: Dollars | None = None
+    """Dollars that one call of `claude` may cost before it ends itself."""
+
+    max_cost_usd_per_day: Dollars | None = None
+    """Dollars that all runs of a day may cost, in the job's zone; then slots are skipped until the next day."""
+
+    max_turns: Annotated[int, Ge(1), Le(10_000)] | None = None
+    """Turns that `claude` may take before it ends itself."""
+
+    append_system_prompt: Annotated[str, MinLen(1), MaxLen(32_768)] | None = None
+    """Text that `claude` gets behind its own system prompt."""
+
+    json_schema: dict[str, Any] | None = None
+    """JSON Schema that the answer of `claude` or `codex` must fit; it is `structured_output` in the result."""
+
+    agent_args: Annotated[list[Argument], MaxLen(64)] = field(default_factory=list)
+    """Further arguments for the agent's program, as they are."""
+
+    session_mode: ContextMode = "fully_ephemeral"
+    """What a run knows of the job's last one: nothing, all of it (one session for ever), or a summary of it."""
+
+    heartbeat: Heartbeat | None = None
+    """Whether the agent is called again within a slot until it says that it can sleep. Null: one call."""
+
+
+#: The fields of a job that are objects, and what they are.
+NESTED: dict[str, type[Success | Heartbeat]] = {"success": Success, "heartbeat": Heartbeat}

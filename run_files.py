@@ -1,0 +1,74 @@
+"""The files of one call: its request, what it reads, and what it prints. Each is made anew, for us alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import strict_json
+from errors import IpcError
+from folders import make_private
+from models import InvocationRequest
+from runners.base import Launch
+
+
+class CallFiles:
+    """`attempt-1.request.json`, `attempt-1.stdout`, `attempt-1.stderr`; of agents also `.stdin` and `.answer`."""
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        self._folder = folder
+        self.request = folder / f"{stem}.request.json"
+        self.stdout = folder / f"{stem}.stdout"
+        self.stderr = folder / f"{stem}.stderr"
+        self._stdin = folder / f"{stem}.stdin"
+        self._answer = folder / f"{stem}.answer"
+
+    def stdin_of(self, launch: Launch) -> Path | None:
+        """The file that the process has on its standard input; None: nothing."""
+        if launch.request_on_stdin:
+            return self.request
+        return self._stdin if launch.stdin is not None else None
+
+    def prepare(self, request: InvocationRequest, launch: Launch) -> None:
+        """Makes the folder, and writes the request and what the process reads. Raises IpcError."""
+        try:
+            data = strict_json.dump(request.as_dict())
+        except (TypeError, ValueError) as error:
+            raise IpcError(f"the request can't be written as JSON: {error}", hint="Correct its payload.") from None
+        try:
+            self._make_folder()
+            _write(self.request, data)
+            if launch.stdin is not None:
+                _write(self._stdin, launch.stdin.encode("utf-8", "surrogateescape"))
+            for path, text in launch.files.items():
+                _write(Path(path), text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise IpcError(
+                f"the run's folder {self._folder} can't be used: {error.strerror}",
+                hint="See to its owner, its mode and the space on the disk.",
+                details={"path": str(error.filename or self._folder)},
+            ) from None
+
+    def write_answer(self, text: str) -> Path:
+        """Keeps what an agent said, in a file. Raises IpcError."""
+        try:
+            _write(self._answer, text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise IpcError(f"the answer can't be kept in {self._answer}: {error.strerror}") from None
+        return self._answer
+
+    def _make_folder(self) -> None:
+        make_private(str(self._folder.parent))
+        # The folder of all runs may be a link, of one's own making; what targets can reach may not.
+        os.close(os.open(self._folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        try:
+            os.mkdir(self._folder, 0o700)
+        except FileExistsError:
+            # A link in its place would lead our files elsewhere.
+            os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+
+
+def _write(path: Path, data: bytes) -> None:
+    fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(path, fresh, 0o600), "wb") as file:
+        file.write(data)

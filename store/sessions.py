@@ -1,0 +1,47 @@
+"""What a job's last run left for the next: the agent's session, and a summary."""
+
+from __future__ import annotations
+
+from db import Database, Row
+from models import Session
+
+
+class Sessions:
+    """Rows of `sessions`, one a job."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def find(self, job_id: str) -> Session | None:
+        """What the job's last run left, or None."""
+        row = self._db.row("SELECT * FROM sessions WHERE job_id = ?", (job_id,))
+        return None if row is None else _session(row)
+
+    def all(self) -> list[Session]:
+        """Those of all jobs."""
+        return [_session(row) for row in self._db.rows("SELECT * FROM sessions ORDER BY job_id")]
+
+    def reset(self, job_id: str) -> bool:
+        """Forgets it: the next run starts anew. False when there was nothing."""
+        return self._db.run("DELETE FROM sessions WHERE job_id = ?", (job_id,)) == 1
+
+
+def remember(db: Database, session: Session) -> None:
+    """Keeps it in place of the one before. Belongs to the caller's transaction."""
+    db.run(
+        "INSERT INTO sessions (job_id, runner, session_id, summary, run_id, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (job_id) DO UPDATE SET runner = excluded.runner, session_id = excluded.session_id,"
+        " summary = excluded.summary, run_id = excluded.run_id, updated_at = excluded.updated_at",
+        (session.job_id, session.runner, session.session_id, session.summary, session.run_id, session.updated_at),
+    )
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        job_id=row["job_id"],
+        runner=row["runner"],
+        session_id=row["session_id"],
+        summary=row["summary"],
+        run_id=row["run_id"],
+        updated_at=row["updated_at"],
+    )
