@@ -9,11 +9,11 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from model.job import NAME_PATTERN, NESTED, Heartbeat, Job, RunnerName, Success
+from model.job import NAME_PATTERN, NESTED, UNSUPPORTED, Heartbeat, Job, RunnerName, Success
 
-__all__ = ["NAME_PATTERN", "NESTED", "Heartbeat", "Job", "RunnerName", "Success"]
+__all__ = ["NAME_PATTERN", "NESTED", "UNSUPPORTED", "Heartbeat", "Job", "RunnerName", "Success"]
 
 
 def utc_text(instant: datetime) -> str:
@@ -153,8 +153,9 @@ class AgentOptions:
     @classmethod
     def of(cls, job: Job) -> AgentOptions:
         """Those of a job."""
-        found = {entry.name: getattr(job, entry.name) for entry in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        found: list[Any] = [getattr(job, entry.name) for entry in fields(cls)]
+        frozen: list[Any] = [tuple(value) if isinstance(value, list) else value for value in found]
+        return cls(*frozen)
 
 
 #: Ends an answer of a heartbeat that has nothing more to do in this slot; so does `{"heartbeat": "sleep"}`.

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ScheduleError, TimezoneError
-from jobfile import success
+from jobfile import agents, success
 from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest
-from models import Job
+from model.job import AGENT_FIELDS, Job
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -23,6 +23,7 @@ RUNTIME_KEYS = ("next_run_at", "last_run_at", "lease_owner", "lease_expires_at")
 RESERVED_PREFIX = "PURUTO_CRON_"
 
 _RUNTIME_KEYS = frozenset(RUNTIME_KEYS)
+_AGENT_FIELDS = frozenset(AGENT_FIELDS)
 _ROOT_KEYS = ("jobs", "$schema")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -107,6 +108,9 @@ class _Checker:
         self._check_runner(path, known, entry)
         if isinstance(entry.get("success"), dict):
             self._check_success(f"{path}.success", known, entry["success"], told)
+        if not _AGENT_FIELDS.isdisjoint(entry):
+            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
+                self.faults.add(code, path + place, message, hint, known)
         if f"{path}.schedule" not in told:
             zone = None if f"{path}.timezone" in told else entry.get("timezone")
             for field, error in self._schedule_faults(entry["schedule"], zone):
@@ -169,8 +173,8 @@ class _Checker:
         if runner == "command" and command is None:
             hint = 'add it, like "command": ["python3", "report.py"]'
             self.faults.add("CONFLICT", f"{path}.runner", 'is "command", but the job has no command', hint, job_id)
-        if runner == "invoke" and command is not None:
-            message = 'would never be used, because runner is "invoke"'
+        if isinstance(runner, str) and runner != "command" and command is not None:
+            message = f'would never be used, because runner is "{runner}"'
             self.faults.add("CONFLICT", f"{path}.command", message, "remove one of the two", job_id)
 
     def _check_success(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobfile.checker import RESERVED_PREFIX, RUNTIME_KEYS
 from jobfile.words import meaning
-from models import NESTED, Job
+from models import NESTED, UNSUPPORTED, Job
 
 RUNTIME_NOTE = "Belongs to the database. Ignored, with a warning."
 SCHEMA_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"
@@ -62,7 +62,7 @@ def _schemas() -> dict[str, Any]:
         job["properties"][key] = {"description": RUNTIME_NOTE, "deprecated": True}
     job["allOf"] = [
         _if_runner("command", {"required": ["command"], "properties": {"command": {"type": "array"}}}),
-        _if_runner("invoke", {"properties": {"command": {"type": "null"}}}),
+        *(_if_runner(name, {"properties": {"command": {"type": "null"}}}) for name in ("invoke", *UNSUPPORTED)),
     ]
     return {"Job": job, **{part["title"]: part for part in nested.values()}}
 

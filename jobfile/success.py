@@ -31,7 +31,7 @@ def faults(success: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator
         yield "CONFLICT", ".stdout_not_matches", message, "remove one of the two"
     schema = success.get("json_schema")
     if isinstance(schema, dict) and not wrong("json_schema"):
-        yield from _schema(".json_schema", schema)
+        yield from schema_faults(".json_schema", schema)
 
 
 def _pattern(path: str, text: str) -> Iterator[Fault]:
@@ -60,7 +60,8 @@ _CHECKS: dict[str, Callable[[str, str], Iterator[Fault]]] = {
 }
 
 
-def _schema(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
+def schema_faults(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
+    """What is wrong with a JSON Schema."""
     form = next(_form(path, schema), None)
     if form is not None:
         yield form

@@ -1,0 +1,1 @@
+"""What a person declares. `models` hands it on to the other rooms."""

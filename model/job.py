@@ -191,3 +191,44 @@ class Job:
 
 #: The fields of a job that are objects, and what they are.
 NESTED: dict[str, type[Success | Heartbeat]] = {"success": Success, "heartbeat": Heartbeat}
+
+#: Fields that only agents know.
+AGENT_FIELDS = (
+    "model",
+    "allowed_tools",
+    "permission_mode",
+    "fail_on_permission_denial",
+    "max_budget_usd",
+    "max_cost_usd_per_day",
+    "max_turns",
+    "append_system_prompt",
+    "json_schema",
+    "agent_args",
+)
+#: Fields for which an agent has no option. Source: the `--help` of each; codex and gemini tell no dollars either.
+UNSUPPORTED: dict[str, tuple[str, ...]] = {
+    "claude": (),
+    "codex": (
+        "allowed_tools",
+        "fail_on_permission_denial",
+        "max_budget_usd",
+        "max_cost_usd_per_day",
+        "max_turns",
+        "append_system_prompt",
+    ),
+    "gemini": (
+        "allowed_tools",
+        "fail_on_permission_denial",
+        "max_budget_usd",
+        "max_cost_usd_per_day",
+        "max_turns",
+        "append_system_prompt",
+        "json_schema",
+    ),
+}
+#: Arguments by which an agent would answer in another form, to nobody, or as another session than the job's.
+RESERVED_ARGUMENTS = (
+    *("-p", "--print", "--prompt", "-i", "--prompt-interactive", "--output-format", "-o", "--input-format", "--json"),
+    *("-r", "--resume", "-c", "--continue", "--session-id", "--fork-session", "--last", "--output-schema"),
+    *("--bg", "--background", "--ephemeral", "--session-file", "--no-session-persistence", "--"),
+)

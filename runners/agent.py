@@ -19,7 +19,7 @@ from errors import (
     RunnerNotFound,
     SessionLost,
 )
-from models import SLEEP_MARKER, Answer, Failure, Invocation, Usage
+from models import SLEEP_MARKER, UNSUPPORTED, Answer, Failure, Invocation, Usage
 from runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: Of what an agent prints so much is read; its answer is a part of it.
@@ -48,8 +48,6 @@ class AgentRunner(Runner):
     markers: tuple[str, ...] = ()
     #: Beginnings of the names of variables that the agent gets of ours.
     prefixes: tuple[str, ...] = ()
-    #: Fields of a job that this agent has no option for. A job that has one does not run, instead of running without.
-    unsupported: tuple[str, ...] = ()
     install = ""
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
@@ -61,7 +59,8 @@ class AgentRunner(Runner):
         return f"it has {' or '.join(self.markers)}, but no program {self.name} was found"
 
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
-        for field in self.unsupported:
+        for field in UNSUPPORTED[self.name]:
+            # A job that asks for it does not run, instead of running without it.
             if getattr(invocation.agent, field):
                 raise AgentOptionUnsupported(
                     f"{self.name} has no way to obey {field}",

@@ -29,14 +29,6 @@ class CodexRunner(AgentRunner):
     name = "codex"
     markers = ("AGENTS.md",)
     prefixes = ("OPENAI_", "CODEX_")
-    unsupported = (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-    )
     install = "npm install -g @openai/codex."
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:

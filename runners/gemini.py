@@ -27,15 +27,6 @@ class GeminiRunner(AgentRunner):
     name = "gemini"
     markers = ("GEMINI.md",)
     prefixes = ("GEMINI_", "GOOGLE_")
-    unsupported = (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-        "json_schema",
-    )
     install = "npm install -g @google/gemini-cli."
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:

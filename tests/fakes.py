@@ -18,7 +18,9 @@ from models import (
     Job,
     JobState,
     ProcessId,
+    Session,
     Trigger,
+    Usage,
     Verdict,
 )
 from redact import Redactor
@@ -134,6 +136,15 @@ class FakeLedger:
     def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None:
         self._note("note_child", child, output_dir)
 
+    def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None:
+        """What a call has used."""
+        self._note("spend", run, day, usage)
+
+    def spent(self, job_id: str, day: str) -> float:
+        """What the job's runs have cost that day."""
+        assert job_id
+        return sum(float(call[3].cost_usd) for call in self.calls if call[0] == "spend" and call[2] == day)
+
     def renew(self, run: ClaimedRun, until: datetime) -> None:
         self._note("renew", until)
 
@@ -212,7 +223,7 @@ class Bench:
     stop: FakeStop
     secrets: tuple[str, ...] = ()
     limits: Limits = field(default_factory=lambda: Limits(lease_sec=120, max_running=4))
-    memory: FakeMemory = field(default_factory=lambda: FakeMemory())
+    memory: FakeMemory = field(default_factory=FakeMemory)
 
     def run(self, run: ClaimedRun) -> dict[str, object]:
         """Runs it to its end and returns what `run-now` would print."""

@@ -17,6 +17,7 @@ from invoker import Invoker
 from models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
 from policy import PolicyFile
 from processes import Stop
+from runners.base import Host
 from targets import Targets
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.

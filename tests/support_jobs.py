@@ -8,7 +8,7 @@ from typing import Any
 
 import jobs
 from errors import ScheduleError, TimezoneError
-from models import Job, Success
+from models import Heartbeat, Job, Success
 
 GOOD: dict[str, Any] = {"job_id": "a", "puruto_target": "puruto-data", "schedule": "0 9 * * 5", "prompt": "Do it"}
 
@@ -67,6 +67,25 @@ FULL: dict[str, Any] = {
     "pause_after_failures": 1_000,
 }
 FULL_JOB = Job(**{**FULL, "success": Success(**FULL["success"])})
+
+FULL_AGENT: dict[str, Any] = {
+    **GOOD,
+    "job_id": "agent",
+    "runner": "claude",
+    "model": "sonnet",
+    "allowed_tools": ["Read", "Bash(git *)"],
+    "permission_mode": "acceptEdits",
+    "fail_on_permission_denial": True,
+    "max_budget_usd": 0.5,
+    "max_cost_usd_per_day": 100_000.0,
+    "max_turns": 10_000,
+    "append_system_prompt": "Responde en español\n🐦",
+    "json_schema": {"type": "object", "properties": {"a": {"type": "integer"}}},
+    "agent_args": ["--add-dir", "/tmp/x y", ""],
+    "session_mode": "shared_persistent",
+    "heartbeat": {"enabled": False, "context_mode": "fully_ephemeral", "max_iterations": 1_000},
+}
+FULL_AGENT_JOB = Job(**{**FULL_AGENT, "heartbeat": Heartbeat(**FULL_AGENT["heartbeat"])})
 
 
 #: (name, file, (line, column) if it is told there, part of the hint)
@@ -158,8 +177,10 @@ def nested(schema: dict[str, Any], depth: int) -> dict[str, Any]:
 
 NUMBERS = (
     "timeout_sec", "max_retries", "retry_backoff_sec", "catch_up_limit", "max_lateness_sec", "pause_after_failures",
+    "max_turns",
 )  # fmt: skip
-SWITCHES = ("enabled", "allow_empty_result", "retry_interrupted")
+SWITCHES = ("enabled", "allow_empty_result", "retry_interrupted", "fail_on_permission_denial")
+AMOUNTS = ("max_budget_usd", "max_cost_usd_per_day")
 NO_OBJECTS: tuple[Any, ...] = ([], "{}", 0, True, 1.5)
 NO_NUMBERS: tuple[Any, ...] = ("120", 180.0, 1.5, True, [], {}, "", 1e300)
 NO_SWITCHES: tuple[Any, ...] = (1, 0, "true", "yes", "", None, [], {}, 1.0)
@@ -248,6 +269,23 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     *[({name: 0}, "OUT_OF_RANGE", name)
       for name in ("timeout_sec", "catch_up_limit", "max_lateness_sec", "pause_after_failures")],
     ({"timeout_sec": 604_801}, "OUT_OF_RANGE", "timeout_sec"),
+    # agents
+    *[({name: value}, "OUT_OF_RANGE", name) for name in AMOUNTS for value in (0, -1.5, 100_000.5, 10**9)],
+    *[({name: value}, "WRONG_TYPE", name) for name in AMOUNTS for value in ("5", True, [], {})],
+    ({"model": ""}, "EMPTY", "model"),
+    ({"model": "x" * 129}, "TOO_LONG", "model"),
+    ({"allowed_tools": "Read"}, "WRONG_TYPE", "allowed_tools"),
+    ({"allowed_tools": [""]}, "EMPTY", "allowed_tools[0]"),
+    ({"permission_mode": "yolo"}, "UNKNOWN_VALUE", "permission_mode"),
+    ({"append_system_prompt": 1}, "WRONG_TYPE", "append_system_prompt"),
+    ({"json_schema": []}, "WRONG_TYPE", "json_schema"),
+    ({"agent_args": "--verbose"}, "WRONG_TYPE", "agent_args"),
+    ({"session_mode": "none"}, "UNKNOWN_VALUE", "session_mode"),
+    ({"session_mode": None}, "WRONG_TYPE", "session_mode"),
+    ({"heartbeat": True}, "WRONG_TYPE", "heartbeat"),
+    ({"heartbeat": {"max_iterations": 0}}, "OUT_OF_RANGE", "heartbeat.max_iterations"),
+    ({"heartbeat": {"context_mode": "x"}}, "UNKNOWN_VALUE", "heartbeat.context_mode"),
+    ({"heartbeat": {"every": 5}}, "UNKNOWN_FIELD", "heartbeat.every"),
     ({"max_retries": 101}, "OUT_OF_RANGE", "max_retries"),
     ({"retry_backoff_sec": 3_601}, "OUT_OF_RANGE", "retry_backoff_sec"),
     ({"catch_up_limit": 1_001}, "OUT_OF_RANGE", "catch_up_limit"),
@@ -265,7 +303,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"catch_up": True}, "WRONG_TYPE", "catch_up"),
     ({"catch_up": {}}, "WRONG_TYPE", "catch_up"),
     ({"runner": "shell"}, "UNKNOWN_VALUE", "runner"),
-    ({"runner": "claude"}, "UNKNOWN_VALUE", "runner"),
+    ({"runner": "Claude"}, "UNKNOWN_VALUE", "runner"),
     ({"runner": 1}, "WRONG_TYPE", "runner"),
     # command
     ({"command": []}, "EMPTY", "command"),
@@ -283,6 +321,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"runner": "command"}, "CONFLICT", "runner"),
     ({"runner": "command", "command": None}, "CONFLICT", "runner"),
     ({"runner": "invoke", "command": ["x"]}, "CONFLICT", "command"),
+    ({"runner": "codex", "command": ["x"]}, "CONFLICT", "command"),
     # env and allow_env
     ({"env": []}, "WRONG_TYPE", "env"),
     ({"env": None}, "WRONG_TYPE", "env"),

@@ -110,7 +110,8 @@ class Machine(RuleBasedStateMachine):
         return Executor(
             ledger=store.runs, invoke=self.invoke, clock=self.clock, stop=stop.for_run(),
             pause=lambda _: None, limits=Limits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
-            measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()), memory=store.sessions, day_of=local_day,
+            measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()),
+            memory=store.sessions, day_of=local_day,
         )  # fmt: skip
 
     def scheduler(self, store: Store, stop: Stop, pid: int) -> Scheduler:
@@ -118,7 +119,8 @@ class Machine(RuleBasedStateMachine):
             store=store, open_store=self.open, make_executor=lambda own: self.executor(own, stop),
             settle=lambda: self.settler(store).settle(), notifier=self.notifier(), calendar=Calendar(),
             clock=self.clock, stop=stop, owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
-            terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), paths_of=lambda _: {}, mask=Redactor(()), gate=lambda *_: None,
+            terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), paths_of=lambda _: {}, mask=Redactor(()),
+            gate=lambda *_: None,
         )  # fmt: skip
 
     def invoke(

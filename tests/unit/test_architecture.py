@@ -52,15 +52,19 @@ ALLOWED: dict[str, str] = {
     # telling
     "notifier": "crash errors folders models",
     # one way down: scheduler → executor, which is given an invoke
-    "scheduler": "errors models boundary planner settle executor store",
-    "executor": "crash errors models redact",
+    "scheduler": "errors models boundary planner settle executor store verdicts",
+    "executor": "calls conversation crash errors models redact verdicts",
+    "conversation": "errors models strict_json",
+    "calls": "models",
+    "verdicts": "errors models redact",
+    "gates": "models",
     "sync": "crash errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
     "invoker": "errors models processes run_files runners success invoker_program",
     "run_files": "errors folders models runners strict_json",
     "success": "errors models strict_json processes runners",
     "inspector": "strict_json",
-    "invoker_program": "errors models strict_json processes policy settings targets invoker",
+    "invoker_program": "errors models strict_json processes policy runners settings targets invoker",
     "runners": "errors models strict_json",
     "targets": "errors models strict_json",
     "policy": "errors models strict_json",
@@ -76,8 +80,9 @@ ALLOWED: dict[str, str] = {
     "idle": "errors db store",
     "instants": "models schedules",
     "stop_signals": "processes",
-    "wiring": "boundary control db definition errors executor health idle instants invoker jobs models notifier"
-    " planner policy processes redact retention runners scheduler schedules settings settle store sync targets",
+    "rooms": "control db definition errors executor gates idle instants invoker models notifier planner policy"
+    " processes redact retention runners scheduler schedules settings settle store sync targets verdicts",
+    "wiring": "boundary health idle instants jobs models rooms schedules store processes",
     "commands": "boundary crash db doctor errors folders health idle instants models ping redact schedules settings"
     " stop_signals store wiring",
     "main": "errors idle commands",
@@ -338,7 +343,7 @@ _DECLARED = {
     for source in SOURCES
     for node in ast.walk(source.tree)
     if isinstance(node, ast.ClassDef)
-    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name == "Runner")
+    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in ("Runner", "AgentRunner"))
     for member in node.body
     if isinstance(member, ast.FunctionDef)
 }

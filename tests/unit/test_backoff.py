@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor import LONGEST_BACKOFF_SEC, backoff_sec, ceiling_sec
+from tests.fakes import make_job
 
 
 @pytest.mark.parametrize(

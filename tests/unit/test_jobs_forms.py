@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 import definition
 import jobs
 from errors import ConfigurationError, CronError
-from models import Job, Success
-from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_JOB, GOOD
+from models import NESTED, Job, Success
+from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD
 
 SCHEMA = jobs.json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -32,7 +32,7 @@ def accepted(root: Any) -> bool:
 # --- stored text -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("job", [Job(**GOOD), FULL_JOB], ids=["least", "full"])
+@pytest.mark.parametrize("job", [Job(**GOOD), FULL_JOB, FULL_AGENT_JOB], ids=["least", "full", "agent"])
 def test_a_job_comes_back_from_its_stored_text(job: Job) -> None:
     assert definition.job_from_json(definition.job_json(job)) == job
 
@@ -40,7 +40,7 @@ def test_a_job_comes_back_from_its_stored_text(job: Job) -> None:
 def test_the_stored_text_has_every_field_sorted_and_without_spaces() -> None:
     text = definition.job_json(Job(**GOOD))
     assert list(json.loads(text)) == sorted(field.name for field in fields(Job))
-    assert text.startswith('{"allow_empty_result":false,"allow_env":[],"catch_up":"latest",')
+    assert text.startswith('{"agent_args":[],"allow_empty_result":false,"allow_env":[],')
 
 
 def test_equal_jobs_have_equal_texts_whatever_the_order_of_their_variables() -> None:
@@ -156,7 +156,7 @@ def test_runtime_keys_are_allowed_by_the_schema_and_marked_as_deprecated() -> No
 
 
 @pytest.mark.parametrize(
-    "entry", [GOOD, FULL, {**GOOD, "runner": "invoke"}, {**GOOD, "runner": None, "command": ["x"]}]
+    "entry", [GOOD, FULL, FULL_AGENT, {**GOOD, "runner": "invoke"}, {**GOOD, "runner": None, "command": ["x"]}]
 )
 def test_the_schema_accepts_good_jobs(entry: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid({"$schema": "x", "jobs": [entry]})
@@ -262,7 +262,7 @@ def test_the_table_has_a_row_for_each_field_in_order_and_below_success_one_for_e
     rows = jobs.fields_table().splitlines()
     names = [row.split("|")[1].strip(" `") for row in rows[2:]]
     assert [name for name in names if "." not in name] == [field.name for field in fields(Job)]
-    inside = [f"success.{field.name}" for field in fields(Success)]
+    inside = [f"{name}.{field.name}" for name, kind in NESTED.items() for field in fields(kind)]
     assert names[names.index("success") + 1 :][: len(inside)] == inside
     assert len(names) == len(fields(Job)) + len(inside)
     assert all(row.count("|") == 5 for row in rows)

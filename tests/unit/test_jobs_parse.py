@@ -10,7 +10,18 @@ import pytest
 
 from errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
 from models import Job
-from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_JOB, GOOD, NOT_JSON, parse, parse_job
+from tests.support_jobs import (
+    BAD_JOBS,
+    BAD_ROOTS,
+    FULL,
+    FULL_AGENT,
+    FULL_AGENT_JOB,
+    FULL_JOB,
+    GOOD,
+    NOT_JSON,
+    parse,
+    parse_job,
+)
 
 
 def problems_of(data: bytes | str | dict[str, Any]) -> list[dict[str, Any]]:
@@ -29,7 +40,7 @@ def problems_of(data: bytes | str | dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_full_job_is_read_as_it_is_written() -> None:
-    assert parse({"jobs": [FULL]}).jobs == (FULL_JOB,)
+    assert parse({"jobs": [FULL, FULL_AGENT]}).jobs == (FULL_JOB, FULL_AGENT_JOB)
 
 
 def test_the_contracts_sample_is_read_with_its_defaults() -> None:
@@ -199,6 +210,27 @@ def test_every_fault_of_every_job_is_told_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"runner": "invoke", "model": "opus"}, "CONFLICT", "model"),
+        ({"command": ["true"], "max_budget_usd": 1}, "CONFLICT", "max_budget_usd"),
+        ({"runner": "codex", "max_turns": 3}, "CONFLICT", "max_turns"),
+        ({"runner": "gemini", "json_schema": {}}, "CONFLICT", "json_schema"),
+        ({"runner": "claude", "agent_args": ["-v", "--resume=x"]}, "RESERVED_ARGUMENT", "agent_args[1]"),
+        ({"agent_args": ["--"]}, "RESERVED_ARGUMENT", "agent_args[0]"),
+        ({"append_system_prompt": "a\0b"}, "BAD_TEXT", "append_system_prompt"),
+        ({"allowed_tools": ["a\0b"]}, "BAD_TEXT", "allowed_tools[0]"),
+        ({"json_schema": {"type": "tall"}}, "BAD_SCHEMA", "json_schema.type"),
+        ({"json_schema": {"$ref": "#/$defs/x"}}, "BAD_SCHEMA", "json_schema.$ref"),
+    ],
+    ids=str,
+)
+def test_what_an_agent_could_not_obey_is_refused(changes: dict[str, Any], code: str, path: str) -> None:
+    problems = problems_of({"jobs": [{**GOOD, **changes}]})
+    assert (code, f"jobs[0].{path}".replace(".$ref", '["$ref"]')) in {(p["code"], p["path"]) for p in problems}
+
+
 def test_a_job_id_that_stands_twice_is_told_with_both_places() -> None:
     entries = [{**GOOD, "job_id": name} for name in ("a", "b", "a", "a")]
     found = problems_of({"jobs": entries})
@@ -267,7 +299,7 @@ def test_of_very_many_faults_a_hundred_are_listed_and_all_are_counted() -> None:
         ({"jobId": "x"}, "is no field of a job", "did you mean job_id?"),
         ({"catchup": "all"}, "is no field of a job", "did you mean catch_up?"),
         ({"notify_channel": "tg"}, 'must be telegram or none, not the text "tg"', None),
-        ({"runner": 1}, "must be command or invoke, not the number 1", None),
+        ({"runner": 1}, "must be command, invoke, claude, codex or gemini, not the number 1", None),
         ({"prompt": "ab\x07"}, "holds the control character U+0007 at position 3", "remove it"),
         ({"command": ["x"] * 300}, "has 300 entries; at most 256 are allowed", None),
         ({"env": {f"A{n}": "" for n in range(300)}}, "has 300 entries; at most 128 are allowed", None),

@@ -1,0 +1,45 @@
+"""The checks of a job's fields for agents that the fields alone don't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jobfile.success import Fault, schema_faults
+from jobfile.words import inner, quoted
+from model.job import AGENT_FIELDS, RESERVED_ARGUMENTS, UNSUPPORTED
+
+_TEXTS = ("model", "append_system_prompt")
+_LISTS = ("allowed_tools", "agent_args")
+
+
+def faults(entry: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator[Fault]:
+    """The faults of a job's entry; `wrong` tells of which fields the type is known to be wrong already."""
+    said = [field for field in AGENT_FIELDS if entry.get(field) not in (None, [], False)]
+    runner = entry.get("runner")
+    for field in said:
+        if runner in ("command", "invoke") or entry.get("command") is not None:
+            what = "command" if entry.get("command") is not None else runner
+            hint = "remove it, or let an agent run the target"
+            yield "CONFLICT", f".{field}", f"is for agents, and this job runs by {what}", hint
+        elif isinstance(runner, str) and field in UNSUPPORTED.get(runner, ()):
+            yield "CONFLICT", f".{field}", f"can't be obeyed by {runner}, which has no option for it", "remove it"
+    texts = [(f".{field}", entry[field]) for field in _TEXTS if isinstance(entry.get(field), str)]
+    for field in _LISTS:
+        if isinstance(entry.get(field), list):
+            texts += [(inner(f".{field}", number), text) for number, text in enumerate(entry[field])]
+    for path, text in texts:
+        if isinstance(text, str) and "\0" in text:
+            yield "BAD_TEXT", path, "holds a NUL character", "remove it"
+    yield from _arguments(entry.get("agent_args"))
+    schema = entry.get("json_schema")
+    if isinstance(schema, dict) and not wrong("json_schema"):
+        yield from schema_faults(".json_schema", schema)
+
+
+def _arguments(arguments: object) -> Iterator[Fault]:
+    for number, text in enumerate(arguments if isinstance(arguments, list) else []):
+        if isinstance(text, str) and text.partition("=")[0] in RESERVED_ARGUMENTS:
+            message = f"is {quoted(text.partition('=')[0])}, which the scheduler itself decides"
+            hint = "sessions are for session_mode, the answer's form for json_schema"
+            yield "RESERVED_ARGUMENT", inner(".agent_args", number), message, hint
