@@ -367,9 +367,15 @@ class PermissionDenied(AgentFailed):
 
 
 class StructuredOutputMissing(AgentFailed):
-    """The job has a `json_schema`, and the agent's answer has no structured part, or none that fits."""
+    """The job has a `json_schema`, and the agent's answer has no structured part."""
 
     code = "STRUCTURED_OUTPUT_MISSING"
+
+
+class StructuredOutputInvalid(AgentFailed):
+    """The structured part of the agent's answer does not fit the job's `json_schema`."""
+
+    code = "STRUCTURED_OUTPUT_INVALID"
 
 
 class SessionLost(AgentFailed):

@@ -15,8 +15,18 @@ from typing import Protocol
 import processes
 import runners
 import success
-from errors import InvocationError, InvocationStopped, InvocationTimeout
-from models import Answer, AttemptOutcome, Clock, Failure, Invocation, InvocationRequest, InvocationResult, ProcessId
+from errors import InvocationError, InvocationStopped, InvocationTimeout, StructuredOutputInvalid, SuccessCheckFailed
+from models import (
+    Answer,
+    AttemptOutcome,
+    Clock,
+    Failure,
+    Invocation,
+    InvocationRequest,
+    InvocationResult,
+    ProcessId,
+    Success,
+)
 from processes import Child, Stop
 from run_files import CallFiles
 from runners.base import Ending, Host, read_tail
@@ -126,15 +136,23 @@ class Invoker:
         if answer.text is not None:
             # What an agent said is a part of what it printed: here it stands alone, for people and for `success`.
             ending = replace(ending, stdout=files.write_answer(answer.text))
-        if invocation.success is None or answer.failure is not None:
+        if answer.failure is not None:
             return answer
 
         def watch(inspector: Child, seconds: float) -> int | None:
             return _watch(inspector, self._clock, seconds, stop, pulse)
 
-        seen = success.Seen(invocation, folder, ending, before, runner.result_key)
-        if not success.check(invocation.success, seen, self._clock, stop, watch):
-            raise _stopped(course, stop)
+        def fits(spec: Success, ending: Ending, result_key: str) -> None:
+            seen = success.Seen(invocation, folder, ending, before, result_key)
+            if not success.check(spec, seen, self._clock, stop, watch):
+                raise _stopped(course, stop)
+
+        if invocation.agent.json_schema is not None and answer.text is not None:
+            # The agent was told the schema, and may have obeyed it.
+            structured = files.write_structured((answer.result or {}).get("structured_output"))
+            _check_structured(invocation, fits, replace(ending, stdout=structured))
+        if invocation.success is not None:
+            fits(invocation.success, ending, runner.result_key)
         return answer
 
     def _follow(
@@ -248,6 +266,19 @@ def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _P
             return code
         pulse()
         processes.reap_orphans()
+
+
+def _check_structured(invocation: Invocation, fits: Callable[[Success, Ending, str], None], structured: Ending) -> None:
+    """Raises StructuredOutputInvalid with what does not fit the job's `json_schema`."""
+    asked = Success(exit_codes=[structured.exit_code], json_schema=dict(invocation.agent.json_schema or {}))
+    try:
+        fits(asked, structured, "")
+    except SuccessCheckFailed as error:
+        raise StructuredOutputInvalid(
+            "the structured answer does not fit json_schema",
+            hint=f"See {structured.stdout}",
+            details={"failed": error.details.get("failed")},
+        ) from None
 
 
 def _failure(error: InvocationError, course: _Course) -> Failure:

@@ -22,6 +22,7 @@ class CallFiles:
         self.stderr = folder / f"{stem}.stderr"
         self._stdin = folder / f"{stem}.stdin"
         self._answer = folder / f"{stem}.answer"
+        self._structured = folder / f"{stem}.structured.json"
 
     def stdin_of(self, launch: Launch) -> Path | None:
         """The file that the process has on its standard input; None: nothing."""
@@ -51,11 +52,18 @@ class CallFiles:
 
     def write_answer(self, text: str) -> Path:
         """Keeps what an agent said, in a file. Raises IpcError."""
+        return self._keep(self._answer, text.encode("utf-8", "replace"))
+
+    def write_structured(self, value: object) -> Path:
+        """Keeps the structured part of an answer, as JSON. Raises IpcError."""
+        return self._keep(self._structured, strict_json.dump(value))
+
+    def _keep(self, path: Path, data: bytes) -> Path:
         try:
-            _write(self._answer, text.encode("utf-8", "replace"))
+            _write(path, data)
         except OSError as error:
-            raise IpcError(f"the answer can't be kept in {self._answer}: {error.strerror}") from None
-        return self._answer
+            raise IpcError(f"the answer can't be kept in {path}: {error.strerror}") from None
+        return path
 
     def _make_folder(self) -> None:
         make_private(str(self._folder.parent))

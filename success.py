@@ -120,7 +120,7 @@ class _Inspection:
     def __init__(self, seen: Seen, checks: dict[str, object]) -> None:
         self._invocation = seen.invocation
         self._checks = checks
-        folder, stem = Path(seen.invocation.run_folder), f"attempt-{seen.invocation.attempt}.success"
+        folder, stem = Path(seen.invocation.run_folder), f"{seen.invocation.stem}.success"
         self._question, self._answer, self._errors = (folder / f"{stem}.{end}" for end in ("json", "stdout", "stderr"))
         self._asked = {
             "stdout": str(seen.ending.stdout),

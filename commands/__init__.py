@@ -34,6 +34,7 @@ COMMANDS = {
     "cancel": "cancel",
     "unlock": "unlock",
     "prune": "prune",
+    "sessions": "sessions",
 }
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import click
 
 from commands.list_jobs import table
 from commands.output import print_json
 from health import PING_FACT
+from models import utc_text
 from wiring import App
 
 RECENT_RUNS = 20
+SPENDING_SHOWN = timedelta(days=7)
 
 
 @click.command("status")
@@ -21,7 +25,8 @@ def command(app: App, limit: int) -> None:
     """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
 
     "scheduler" says when the last tick ran and whether that is too long ago, which jobs are overdue, which events
-    wait, and what looks wrong; "running" what runs now; "sync" whether the stored jobs are those of .jobs.json and
+    wait, and what looks wrong; "running" what runs now; "spending" what agents have cost, per job and day, in the last
+    week; "sync" whether the stored jobs are those of .jobs.json and
     what is wrong with the file; "events" which events wait for delivery and why; "paths" where all of it lies.
 
     \b
@@ -43,6 +48,7 @@ def command(app: App, limit: int) -> None:
             "scheduler": app.scheduler_health(store, now),
             "running": store.runs.running_now(),
             "events": {"waiting": app.waiting_events(store)},
+            "spending": store.spending.since(utc_text(now - SPENDING_SHOWN)[:10]),
             "sync": app.sync_state(store),
             "ping": store.state.get_fact(PING_FACT) if settings.ping_url else None,
         }

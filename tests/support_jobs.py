@@ -181,6 +181,7 @@ NUMBERS = (
 )  # fmt: skip
 SWITCHES = ("enabled", "allow_empty_result", "retry_interrupted", "fail_on_permission_denial")
 AMOUNTS = ("max_budget_usd", "max_cost_usd_per_day")
+NO_AMOUNTS: tuple[Any, ...] = ("5", True, [], {})
 NO_OBJECTS: tuple[Any, ...] = ([], "{}", 0, True, 1.5)
 NO_NUMBERS: tuple[Any, ...] = ("120", 180.0, 1.5, True, [], {}, "", 1e300)
 NO_SWITCHES: tuple[Any, ...] = (1, 0, "true", "yes", "", None, [], {}, 1.0)
@@ -271,7 +272,7 @@ BAD_JOBS: list[tuple[dict[str, Any], str, str]] = [
     ({"timeout_sec": 604_801}, "OUT_OF_RANGE", "timeout_sec"),
     # agents
     *[({name: value}, "OUT_OF_RANGE", name) for name in AMOUNTS for value in (0, -1.5, 100_000.5, 10**9)],
-    *[({name: value}, "WRONG_TYPE", name) for name in AMOUNTS for value in ("5", True, [], {})],
+    *[({name: value}, "WRONG_TYPE", name) for name in AMOUNTS for value in NO_AMOUNTS],
     ({"model": ""}, "EMPTY", "model"),
     ({"model": "x" * 129}, "TOO_LONG", "model"),
     ({"allowed_tools": "Read"}, "WRONG_TYPE", "allowed_tools"),

@@ -1,0 +1,63 @@
+"""`sessions`: what the last run of a job left for the next, and forgetting it."""
+
+from __future__ import annotations
+
+import click
+
+from commands.output import print_json
+from errors import JobNotFound, UsageError
+from models import Session
+from wiring import App
+
+_SHOWN = 300
+
+
+@click.command("sessions")
+@click.argument("words", nargs=-1, metavar="[JOB_ID | reset JOB_ID]")
+@click.pass_obj
+def command(app: App, words: tuple[str, ...]) -> None:
+    """Show what the last run of each job left for the next, or forget it.
+
+    Jobs with session_mode shared_persistent go on with one session of their agent; those with ephemeral_with_summary
+    are told what the run before reported. Prints {"status": "ok", "sessions": [...]}: job_id, session_mode, runner,
+    session_id, the beginning of the summary, and the run that left it. With a JOB_ID the whole summary.
+
+    `reset` forgets it, so that the next run begins anew; the agent's own files stay. Prints whether there was anything.
+
+    \b
+    Example:
+      python3 main.py sessions reset daily-report
+    """
+    if len(words) == 2 and words[0] == "reset":
+        with app.store() as store:
+            if not store.definitions.knows(words[1]):
+                raise _unknown(words[1])
+            print_json({"status": "ok", "job_id": words[1], "was_kept": store.sessions.reset(words[1])})
+        return
+    if len(words) > 1:
+        raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
+    with app.store(read_only=True) as store:
+        if words and not store.definitions.knows(words[0]):
+            raise _unknown(words[0])
+        jobs = {str(row["job_id"]): row["definition"] for row in store.definitions.table()}
+        found = [session for session in store.sessions.all() if not words or session.job_id == words[0]]
+    shown = [_shown(session, jobs.get(session.job_id), whole=bool(words)) for session in found]
+    print_json({"status": "ok", "sessions": shown})
+
+
+def _shown(session: Session, definition: object, *, whole: bool) -> dict[str, object]:
+    summary = session.summary if whole or len(session.summary) <= _SHOWN else session.summary[:_SHOWN] + "…"
+    return {
+        "job_id": session.job_id,
+        "session_mode": definition.get("session_mode") if isinstance(definition, dict) else None,
+        "runner": session.runner,
+        "session_id": session.session_id or None,
+        "summary": summary,
+        "run_id": session.run_id,
+        "updated_at": session.updated_at,
+    }
+
+
+def _unknown(job_id: str) -> JobNotFound:
+    hint = "See the names: python3 main.py list"
+    return JobNotFound(f"There is no job {job_id}", hint=hint, details={"job_id": job_id})
