@@ -1,0 +1,91 @@
+"""An event of puruto-cron as messages for Telegram: MarkdownV2, each at most as long as Telegram takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+#: UTF-16 units of one message, after its marks are taken away. Source: core.telegram.org/bots/api#sendmessage.
+LONGEST = 4096
+#: An event that needs more messages is cut: the whole stands in puruto-cron's `logs --run`.
+MOST_PARTS = 4
+_ROOM = LONGEST - 96
+#: Source: core.telegram.org/bots/api#markdownv2-style.
+_MARKS = frozenset("_*[]()~`>#+-=|{}.!\\")
+
+
+def messages(event: dict[str, Any]) -> list[str]:
+    """The event as one message, or as many as it takes."""
+    job, run = _word(event.get("job_id"), "?"), _word(event.get("run_id"), "")
+    head, body = _body(event)
+    title = f"{head} *{escape(job)}*"
+    foot = escape(" · ".join(part for part in (run, _word(event.get("ts"), "")) if part))
+    pieces = _pieces(body.strip(), _ROOM - units(job) - units(run) - 64)
+    if len(pieces) > MOST_PARTS:
+        pieces = [*pieces[:MOST_PARTS], f"… python3 main.py logs --run {run}"]
+    parts = [f"{title}\n{escape(pieces[0])}" if pieces else title, *map(escape, pieces[1:])]
+    parts[-1] += f"\n_{foot}_" if foot else ""
+    return parts
+
+
+def escape(text: str) -> str:
+    """Plain text, so that MarkdownV2 shows it as it is."""
+    return "".join(f"\\{char}" if char in _MARKS else char for char in text)
+
+
+def plain(markdown: str) -> str:
+    """A message of `messages` without its marks, for a server that does not take them."""
+    found, backslash = [], False
+    for char in markdown:
+        if backslash or char not in "*_\\":
+            found.append(char)
+            backslash = False
+        else:
+            backslash = char == "\\"
+    return "".join(found)
+
+
+def units(text: str) -> int:
+    """How long Telegram thinks a text is: in UTF-16 units."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _body(event: dict[str, Any]) -> tuple[str, str]:
+    error = event.get("error")
+    if isinstance(error, dict):
+        details = error.get("details")
+        known = details if isinstance(details, dict) else {}
+        said = next((known[key] for key in ("stderr", "said", "stdout") if known.get(key)), "")
+        lines = [f"{_word(error.get('code'), 'ERROR')}: {_word(error.get('message'), '')}"]
+        lines += [str(said)[-1500:]] if said else []
+        return "❌", "\n".join(lines)
+    result = event.get("result")
+    response = result.get("response") if isinstance(result, dict) else None
+    answer = response.get("result") if isinstance(response, dict) else None
+    if not isinstance(answer, dict):
+        return "✅", ""
+    for key in ("summary", "text", "stdout"):
+        if isinstance(answer.get(key), str) and answer[key].strip():
+            return "✅", answer[key]
+    return "✅", json.dumps(answer, ensure_ascii=False, indent=1) if answer else ""
+
+
+def _word(value: object, default: str) -> str:
+    return str(value)[:500] if isinstance(value, str | int | float) and str(value) else default
+
+
+def _pieces(text: str, room: int) -> list[str]:
+    """The text in pieces of at most `room` units, cut at line ends where that is possible."""
+    pieces: list[str] = []
+    while text:
+        if units(text) <= room:
+            return [*pieces, text]
+        # As many characters as fit; one of them may take two units.
+        cut = room
+        while units(text[:cut]) > room:
+            cut -= max(1, (units(text[:cut]) - room) // 2)
+        line = text.rfind("\n", cut // 2, cut)
+        cut = line if line > 0 else cut
+        pieces.append(text[:cut].rstrip("\n"))
+        text = text[cut:].lstrip("\n")
+    return pieces

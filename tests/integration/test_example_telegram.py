@@ -1,0 +1,413 @@
+"""The sibling that listens, as a process, against a real server that speaks the Bot API's sendMessage."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workspace import PROJECT, ended, wait_for
+
+TOKEN = "4711:s3cr3t-bot-token"
+SIBLING = PROJECT / "examples" / "purutos" / "puruto-telegram"
+
+
+@dataclass
+class BotApi:
+    """Keeps the messages; `answer` may be replaced by a test: number and message → (HTTP status, body) or None."""
+
+    url: str = ""
+    got: list[dict[str, Any]] = field(default_factory=list)
+    answer: Callable[[int, dict[str, Any]], tuple[int, dict[str, Any]] | None] = lambda number, message: None
+    hold: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def texts(self) -> list[str]:
+        return [message["text"] for message in self.got]
+
+
+@pytest.fixture
+def api() -> Iterator[BotApi]:
+    state = BotApi()
+    state.hold.set()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            message = _form(self.headers["Content-Type"], body)
+            assert self.path == f"/bot{TOKEN}/sendMessage"
+            told = state.answer(len(state.got) + 1, message)
+            state.got.append(message)
+            state.reached.set()
+            state.hold.wait(30)
+            if told == (0, {}):
+                self.close_connection = True
+                return
+            number = len(state.got)
+            chat = {"id": 7, "type": "private"}
+            good = {"ok": True, "result": {"message_id": number, "date": 0, "chat": chat, "text": "x"}}
+            status, answer = told or (200, good)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        listener.daemon_threads = True
+        state.url = f"http://127.0.0.1:{listener.server_port}"
+        thread = threading.Thread(target=listener.serve_forever)
+        thread.start()
+        try:
+            yield state
+        finally:
+            state.hold.set()
+            listener.shutdown()
+            thread.join()
+
+
+def _form(kind: str, body: bytes) -> dict[str, Any]:
+    from urllib.parse import parse_qsl
+
+    if kind.startswith("application/json"):
+        found = json.loads(body)
+        assert isinstance(found, dict)
+        return found
+    return dict(parse_qsl(body.decode(), keep_blank_values=True))
+
+
+@dataclass
+class Sibling:
+    """A copy of the sibling, and its inbox."""
+
+    root: Path
+    env: dict[str, str]
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox" / "cron-events.jsonl"
+
+    def put(self, *events: dict[str, Any] | bytes) -> None:
+        with self.inbox.open("ab") as file:
+            for event in events:
+                file.write(event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n")
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(self.root / "inbox.py"), *words]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd="/", env=self.env, **pipes)  # type: ignore[call-overload, no-any-return]
+
+    def drain(self, *words: str, code: int = 0) -> dict[str, Any]:
+        with ended(self.start(*words)) as process:
+            out, err = process.communicate(timeout=100)
+        assert (process.returncode, err) == (code, b""), (process.returncode, out, err)
+        assert TOKEN.encode() not in out
+        answer = json.loads(out)
+        assert isinstance(answer, dict)
+        return answer
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.root / "db" / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def offset(self) -> Any:
+        return json.loads((self.root / "db" / "inbox_offsets.json").read_text())["inbox/cron-events.jsonl"]
+
+
+@pytest.fixture
+def sibling(tmp_path: Path, api: BotApi) -> Sibling:
+    root = tmp_path / "puruto-telegram"
+    shutil.copytree(SIBLING, root, ignore=shutil.ignore_patterns("__pycache__", "db"))
+    env = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONWARNINGS": "error",
+        "PURUTO_TELEGRAM_API_URL": api.url,
+        "PURUTO_TELEGRAM_BOT_TOKEN": TOKEN, "PURUTO_TELEGRAM_DEFAULT_CHAT_ID": "7",
+    }  # fmt: skip
+    return Sibling(root, env)
+
+
+def event(number: int = 1, **more: Any) -> dict[str, Any]:
+    result = {"status": "ok", "response": {"status": "ok", "result": {"summary": f"Trabajo {number} completado"}}}
+    ts = "2026-02-25T20:00:00+00:00"
+    return {"ts": ts, "job_id": f"job-{number}", "run_id": f"job-{number}-2026", "attempt": 1, "result": result, **more}
+
+
+# --- the contract ---
+
+
+def test_without_an_inbox_it_says_so_in_the_contracts_words(sibling: Sibling) -> None:
+    assert sibling.drain("--limit", "50") == {
+        "status": "ok", "pending": 0, "processed": 0, "message": "No existe inbox/cron-events.jsonl",
+    }  # fmt: skip
+
+
+def test_new_events_are_forwarded_and_shown_from_the_kept_offset(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2), event(3))
+    answer = sibling.drain("--limit", "2")
+    assert {key: answer[key] for key in ("status", "processed", "deliver", "delivered", "skipped_delivery")} == {
+        "status": "ok", "processed": 2, "deliver": False, "delivered": 0, "skipped_delivery": 0,
+    }  # fmt: skip
+    assert (answer["inbox_file"], answer["forwarded_log"]) == ("inbox/cron-events.jsonl", "db/cron-forwarded.jsonl")
+    assert answer["preview"][0] == {"job_id": "job-1", "run_id": "job-1-2026", "ts": "2026-02-25T20:00:00+00:00"}
+    assert answer["offset"] == sibling.offset() == len(json.dumps(event(1)) + json.dumps(event(2))) + 2
+    assert sibling.drain()["processed"] == 1
+    assert sibling.drain()["processed"] == 0
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2), event(3)]
+    assert api.got == []
+
+
+def test_with_deliver_each_event_is_sent_and_the_log_holds_it_as_it_came(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2, result=None, attempts=2, error={"code": "TIMEOUT", "message": "not (done)!"}))
+    answer = sibling.drain("--deliver")
+    assert (answer["delivered"], answer["processed"]) == (2, 2)
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["delivered", "delivered"]
+    assert all("_delivery" not in line for line in sibling.lines("cron-forwarded.jsonl"))
+    assert [message["chat_id"] for message in api.got] == ["7", "7"]
+    assert api.texts[0] == "✅ *job\\-1*\nTrabajo 1 completado\n_job\\-1\\-2026 · 2026\\-02\\-25T20:00:00\\+00:00_"
+    assert "❌ *job\\-2*\nTIMEOUT: not \\(done\\)\\!" in api.texts[1]
+
+
+@pytest.mark.parametrize("missing", ["PURUTO_TELEGRAM_BOT_TOKEN", "PURUTO_TELEGRAM_DEFAULT_CHAT_ID"])
+def test_without_a_token_or_a_chat_delivery_is_skipped(sibling: Sibling, api: BotApi, missing: str) -> None:
+    del sibling.env[missing]
+    sibling.put(event())
+    answer = sibling.drain("--deliver")
+    assert (answer["status"], answer["skipped_delivery"], answer["delivered"]) == ("ok", 1, 0)
+    assert answer["preview"][0]["_delivery"]["status"] == "skipped"
+    assert missing in answer["skipped_why"]
+    assert api.got == []
+
+
+def test_settings_may_stand_in_an_env_file(sibling: Sibling, api: BotApi) -> None:
+    names = [name for name in sibling.env if name.startswith("PURUTO_TELEGRAM")]
+    (sibling.root / ".env").write_text("".join(f"{name}='{sibling.env.pop(name)}'\n" for name in names))
+    sibling.put(event())
+    assert sibling.drain("--deliver")["delivered"] == 1
+    assert len(api.got) == 1
+
+
+@pytest.mark.parametrize("words", [("--limit", "0"), ("--limit", "x"), ("--what",)])
+def test_wrong_arguments_are_one_json_error(sibling: Sibling, words: tuple[str, ...]) -> None:
+    assert sibling.drain(*words, code=2)["error"]["code"] == "USAGE"
+
+
+# --- what the inbox may look like ---
+
+
+def test_a_half_written_last_line_is_left_for_next_time(sibling: Sibling) -> None:
+    whole = json.dumps(event(2)).encode() + b"\n"
+    sibling.put(event(1), whole[:20])
+    assert sibling.drain()["processed"] == 1
+    assert sibling.drain()["processed"] == 0
+    sibling.put(whole[20:])
+    assert sibling.drain()["processed"] == 1
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2)]
+
+
+@pytest.mark.parametrize("what", [b"", b"{", b"[]", b'{"a": 1}', b'{"inbox/cron-events.jsonl": "x"}', b"\xff"])
+def test_an_unreadable_file_of_offsets_begins_anew_and_sends_nothing_twice(
+    sibling: Sibling, api: BotApi, what: bytes
+) -> None:
+    sibling.put(event(1), event(2))
+    sibling.drain("--deliver")
+    (sibling.root / "db" / "inbox_offsets.json").write_bytes(what)
+    sibling.put(event(3))
+    answer = sibling.drain("--deliver")
+    assert (answer["processed"], answer["delivered"], answer["status"]) == (3, 1, "ok")
+    assert len(api.got) == 3
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2), event(3)]
+
+
+def test_an_inbox_that_was_cut_or_replaced_is_read_from_its_beginning(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2))
+    sibling.drain("--deliver")
+    sibling.inbox.write_bytes(json.dumps(event(3)).encode() + b"\n")
+    answer = sibling.drain("--deliver")
+    assert (answer["delivered"], "cut" in answer["restarted"]) == (1, True)
+    sibling.inbox.unlink()
+    sibling.put(event(4), event(5), event(6), event(3))
+    answer = sibling.drain("--deliver")
+    assert answer["delivered"] == 3
+    assert "replaced" in answer["restarted"]
+    assert len(api.got) == 6, "job-3 was sent before"
+
+
+def test_a_line_that_is_no_event_is_put_aside_and_blocks_nothing(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(b"not json\n", b"[1]\n", b"\n", b"\xff\xfe\n", event(1))
+    answer = sibling.drain("--deliver")
+    assert (answer["processed"], answer["set_aside"], answer["delivered"]) == (5, 3, 1)
+    assert len(sibling.lines("cron-set-aside.jsonl")) == 3
+    assert len(api.got) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *({}, {"result": []}, {"result": {"response": 1}}, {"error": "x"}, {"error": {"details": 1}}),
+        *({"job_id": None, "ts": {}}, {"result": {"response": {"result": {}}}}),
+    ],
+)
+def test_an_event_of_any_shape_is_sent(sibling: Sibling, api: BotApi, odd: dict[str, Any]) -> None:
+    sibling.put({"job_id": "j", "run_id": "r", **odd})
+    assert sibling.drain("--deliver")["delivered"] == 1
+    assert api.texts[0].strip()
+
+
+def test_two_drains_at_once_send_each_event_once(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(*(event(number) for number in range(20)))
+    with ExitStack() as stack:
+        drains = [stack.enter_context(ended(sibling.start("--deliver"))) for _ in range(3)]
+        answers = [json.loads(process.communicate(timeout=100)[0]) for process in drains]
+    assert sorted(answer["delivered"] for answer in answers) == [0, 0, 20]
+    assert len(api.got) == 20
+    assert len(sibling.lines("cron-forwarded.jsonl")) == 20
+
+
+# --- what Telegram may say ---
+
+
+def refusal(status: int, text: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    return status, {"ok": False, "error_code": status, "description": text, **more}
+
+
+def test_a_wait_that_telegram_asks_for_is_waited(sibling: Sibling, api: BotApi) -> None:
+    slow = refusal(429, "Too Many Requests: retry after 1", parameters={"retry_after": 1})
+    api.answer = lambda number, _: slow if number == 1 else None
+    sibling.put(event(1), event(2))
+    assert sibling.drain("--deliver")["delivered"] == 2
+    assert [text.split("\n")[0] for text in api.texts] == ["✅ *job\\-1*", "✅ *job\\-1*", "✅ *job\\-2*"]
+
+
+def test_a_wait_that_is_too_long_leaves_the_rest_to_the_next_drain(sibling: Sibling, api: BotApi) -> None:
+    slow = refusal(429, "Too Many Requests: retry after 900", parameters={"retry_after": 900})
+    api.answer = lambda number, _: slow if number == 2 else None
+    sibling.put(event(1), event(2), event(3))
+    answer = sibling.drain("--deliver", code=1)
+    assert (answer["error"]["code"], answer["delivered"], answer["pending"]) == ("TELEGRAM_BUSY", 1, 2)
+    assert sibling.drain("--deliver")["delivered"] == 2
+    assert len(sibling.lines("cron-forwarded.jsonl")) == 3
+
+
+def test_a_long_text_comes_in_messages_that_telegram_takes(sibling: Sibling, api: BotApi) -> None:
+    text = "\n".join("línea 🐦 (número) _x_ *y* [z] " * 3 + str(number) for number in range(120))
+    long = event(1)
+    long["result"]["response"]["result"]["summary"] = text
+    sibling.put(long)
+    answer = sibling.drain("--deliver")
+    assert (answer["delivered"], answer["preview"][0]["_delivery"]["parts"]) == (1, len(api.got))
+    assert len(api.got) > 1
+    shown = [message.replace("\\", "") for message in api.texts]
+    assert all(len(message.encode("utf-16-le")) // 2 <= 4096 for message in shown)
+    assert all(f"] {number}\n" in "\n".join(shown) + "\n" for number in range(119)), "cut at line ends, nothing is lost"
+
+
+def test_a_text_without_end_is_cut_and_says_where_the_rest_is(sibling: Sibling, api: BotApi) -> None:
+    long = event(1)
+    long["result"]["response"]["result"]["summary"] = "x" * 60_000
+    sibling.put(long)
+    assert sibling.drain("--deliver")["delivered"] == 1
+    assert len(api.got) == 5
+    assert "logs \\-\\-run job\\-1\\-2026" in api.texts[-1]
+
+
+def test_a_server_that_does_not_understand_the_marks_gets_plain_text(sibling: Sibling, api: BotApi) -> None:
+    bad = refusal(400, "Bad Request: can't parse entities: Character '-' is reserved")
+    api.answer = lambda _, message: bad if message.get("parse_mode") else None
+    sibling.put(event(1))
+    answer = sibling.drain("--deliver")
+    assert answer["preview"][0]["_delivery"]["plain"] is True
+    assert api.texts[-1].startswith("✅ job-1\nTrabajo 1 completado")
+
+
+def test_an_event_that_telegram_refuses_is_put_aside_and_the_rest_goes_on(sibling: Sibling, api: BotApi) -> None:
+    api.answer = lambda number, _: refusal(400, "Bad Request: message is too weird") if number == 1 else None
+    sibling.put(event(1), event(2))
+    answer = sibling.drain("--deliver")
+    assert (answer["status"], answer["delivered"], answer["set_aside"]) == ("ok", 1, 1)
+    (aside,) = sibling.lines("cron-set-aside.jsonl")
+    assert aside["event"] == event(1)
+    assert "too weird" in aside["reason"]
+    assert sibling.drain("--deliver")["processed"] == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_token_or_a_chat_that_is_closed_loses_nothing(sibling: Sibling, api: BotApi, status: int) -> None:
+    api.answer = lambda *_: refusal(status, "Unauthorized" if status == 401 else "Forbidden: bot was blocked")
+    sibling.put(event(1), event(2))
+    answer = sibling.drain("--deliver", code=1)
+    assert (answer["error"]["code"], answer["processed"], answer["pending"]) == ("TELEGRAM_REFUSES", 0, 2)
+    api.answer = lambda *_: None
+    assert sibling.drain("--deliver")["delivered"] == 2
+    assert len(sibling.lines("cron-forwarded.jsonl")) == 2
+
+
+def test_a_server_that_is_not_there_loses_nothing(sibling: Sibling, api: BotApi) -> None:
+    url = sibling.env["PURUTO_TELEGRAM_API_URL"]
+    sibling.env["PURUTO_TELEGRAM_API_URL"] = "http://127.0.0.1:1"
+    sibling.put(event(1))
+    answer = sibling.drain("--deliver", code=1)
+    assert answer["error"]["code"] == "TELEGRAM_UNREACHABLE"
+    sibling.env["PURUTO_TELEGRAM_API_URL"] = url
+    assert sibling.drain("--deliver")["delivered"] == 1
+
+
+def test_an_answer_that_never_came_is_not_asked_for_again(sibling: Sibling, api: BotApi) -> None:
+    api.answer = lambda number, _: (0, {}) if number == 1 else None
+    sibling.put(event(1), event(2))
+    answer = sibling.drain("--deliver")
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["unknown", "delivered"]
+    assert len(api.got) == 2
+    assert len(sibling.lines("cron-set-aside.jsonl")) == 1
+
+
+def test_a_crash_while_a_message_is_sent_sends_it_not_twice_and_says_so(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2))
+    api.hold.clear()
+    with ended(sibling.start("--deliver")) as process:
+        wait_for(api.reached.is_set, what="the message")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    api.hold.set()
+    answer = sibling.drain("--deliver")
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["unknown", "delivered"]
+    assert len(api.got) == 2
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2)]
+    assert len(sibling.lines("cron-set-aside.jsonl")) == 1
+
+
+def test_a_crash_between_send_and_offset_sends_nothing_twice(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2))
+    sibling.drain("--deliver")
+    for name in ("inbox_offsets.json", "inbox_state.json"):
+        (sibling.root / "db" / name).write_text("{}")
+    answer = sibling.drain("--deliver")
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["already_delivered"] * 2
+    assert len(api.got) == 2
+
+
+def test_a_long_journal_is_written_anew_and_forgets_only_old_events(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1))
+    sibling.drain("--deliver")
+    journal = sibling.root / "db" / "inbox_journal.jsonl"
+    old = "".join(f'{{"event": "{number:032x}", "state": "done"}}\n' for number in range(60_001))
+    journal.write_text(old + journal.read_text() + '{"event": "half')
+    (sibling.root / "db" / "inbox_offsets.json").write_text("{}")
+    sibling.drain("--deliver")
+    assert len(api.got) == 1
+    assert journal.stat().st_size < len(old)
