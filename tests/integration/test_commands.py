@@ -89,7 +89,7 @@ def test_before_init_db_every_command_says_what_to_do(workspace: Workspace, word
 
 def test_init_db_makes_what_is_needed_and_changes_nothing_the_second_time(workspace: Workspace) -> None:
     first = workspace.json("init-db")
-    assert (first["created"], first["database"], first["schema_version"]) == (True, str(workspace.database), 2)
+    assert (first["created"], first["database"], first["schema_version"]) == (True, str(workspace.database), 3)
     assert all(Path(folder).is_dir() for folder in first["folders"])
     assert stat.S_IMODE(workspace.database.stat().st_mode) == 0o600
     workspace.write_jobs(shell(COUNT))

@@ -33,7 +33,7 @@ class Program:
         self.target.mkdir()
         for path in SOURCE.glob("*.py"):
             shutil.copy(path, self.root)
-        for name in ("environment", "runners"):
+        for name in ("environment", "model", "runners"):
             shutil.copytree(SOURCE / name, self.root / name)
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,160 @@
+"""Edits of .jobs.json in place: under a lock, replaced as a whole, and the rest of the file as its owner wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
+from jobfile import layout
+
+LOCK_WAIT_SEC = 20
+_EMPTY = '{\n  "jobs": []\n}\n'
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What an edit made of the file, and of one entry; `entry` is None when the entry is gone."""
+
+    text: str
+    entry: dict[str, Any] | None
+
+
+class Editor:
+    """One file. `check` is given the new bytes and raises a `ConfigurationError` if they would be refused."""
+
+    def __init__(self, path: Path, check: Callable[[bytes], object]) -> None:
+        self._path = path
+        self._check = check
+
+    def register(self, entry: dict[str, Any], *, dry_run: bool = False) -> Edit:
+        """Adds an entry. Raises `DuplicateJob`, and what `check` raises; then nothing is changed."""
+
+        def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
+            if any(job.get("job_id") == entry.get("job_id") for job in jobs):
+                raise DuplicateJob(
+                    f"There is a job {entry.get('job_id')} already",
+                    hint=f"Change it: python3 main.py edit-job {entry.get('job_id')} …",
+                    details={"job_id": entry.get("job_id")},
+                )
+            return Edit(layout.add_entry(text, layout.layout_of(text), entry), entry)
+
+        return self._edit(change, lambda jobs: [*jobs, entry], dry_run=dry_run)
+
+    def update(
+        self, job_id: str, changes: dict[str, Any], removed: frozenset[str] = frozenset(), *, dry_run: bool = False
+    ) -> Edit:
+        """Changes fields of an entry, and takes away others. Raises `JobNotFound`, and what `check` raises."""
+
+        def wanted(job: dict[str, Any]) -> dict[str, Any]:
+            return {key: value for key, value in {**job, **changes}.items() if key not in removed}
+
+        def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
+            number = _number(jobs, job_id)
+            entry = layout.layout_of(text).entries[number]
+            return Edit(layout.set_members(text, entry, changes, removed), wanted(jobs[number]))
+
+        def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [wanted(job) if job.get("job_id") == job_id else job for job in jobs]
+
+        return self._edit(change, expected, dry_run=dry_run)
+
+    def remove(self, job_id: str, *, dry_run: bool = False) -> Edit:
+        """Takes an entry away. Raises `JobNotFound`."""
+
+        def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
+            return Edit(layout.remove_entry(text, layout.layout_of(text), _number(jobs, job_id)), None)
+
+        def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [job for job in jobs if job.get("job_id") != job_id]
+
+        return self._edit(change, expected, dry_run=dry_run)
+
+    def _edit(
+        self,
+        change: Callable[[str, list[dict[str, Any]]], Edit],
+        expected: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+        *,
+        dry_run: bool,
+    ) -> Edit:
+        with self._locked(dry_run=dry_run):
+            text, mode = self._read()
+            # A file that is wrong already is told as such, before anything is changed in it.
+            self._check(text.encode("utf-8", "surrogatepass"))
+            bare = text.removeprefix(_BOM)
+            root = json.loads(bare)
+            made = change(bare, root["jobs"])
+            new = text[: len(text) - len(bare)] + made.text
+            self._check(new.encode("utf-8"))
+            if json.loads(made.text) != {**root, "jobs": expected(root["jobs"])}:
+                raise InternalError(f"The edit of {self._path} would have changed more than was asked for")
+            if not dry_run:
+                self._write(new.encode("utf-8"), mode)
+        return Edit(new, made.entry)
+
+    @contextmanager
+    def _locked(self, *, dry_run: bool) -> Iterator[None]:
+        if dry_run:
+            yield
+            return
+        from filelock import FileLock, Timeout
+
+        try:
+            lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), timeout=LOCK_WAIT_SEC, mode=0o600)
+            with lock:
+                yield
+        except Timeout:
+            message = f"Another edit of {self._path} goes on for more than {LOCK_WAIT_SEC} s"
+            raise JobsFileBusy(message, hint="Try again.", details={"file": str(self._path)}) from None
+        except PermissionError as error:
+            raise self._unwritable(error) from None
+
+    def _read(self) -> tuple[str, int]:
+        try:
+            with open(self._path, encoding="utf-8", newline="") as file:
+                return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        except FileNotFoundError:
+            return _EMPTY, 0o600
+        except (OSError, UnicodeDecodeError):
+            # `check` says what is wrong with it, in the words of a sync.
+            data = self._path.read_bytes() if self._path.is_file() else b""
+            self._check(data)
+            raise InternalError(f"{self._path} can't be read") from None
+
+    def _write(self, data: bytes, mode: int) -> None:
+        """Replaces the file; where it is a link, the file that it leads to."""
+        path = Path(os.path.realpath(self._path))
+        fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), mode)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> JobsFileUnwritable:
+        return JobsFileUnwritable(
+            f"{self._path} can't be written: {error.strerror}",
+            hint="See to its owner, its mode, its folder and the space on the disk. Nothing was changed.",
+            details={"file": str(self._path)},
+        )
+
+
+def _number(jobs: list[dict[str, Any]], job_id: str) -> int:
+    for number, job in enumerate(jobs):
+        if job.get("job_id") == job_id:
+            return number
+    hint = "See the names: python3 main.py list"
+    raise JobNotFound(f"There is no job {job_id} in .jobs.json", hint=hint, details={"job_id": job_id})
