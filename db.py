@@ -19,6 +19,7 @@ from errors import (
     DatabaseNewer,
     DatabaseNotOurs,
     DatabaseReadOnly,
+    DatabaseReplaced,
     DatabaseUnreadable,
     SqliteTooOld,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 #: "PCRN": tells our files from other SQLite files.
 APPLICATION_ID = 0x5043524E
+_REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json."
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 5000
 
@@ -54,11 +56,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
             details=details,
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DatabaseCorrupt(
-            f"{path} is damaged or no SQLite database",
-            hint="Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json.",
-            details=details,
-        )
+        return DatabaseCorrupt(f"{path} is damaged or no SQLite database", hint=_REPAIR, details=details)
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return DatabaseFull(
             f"{path} can't be written: the disk is full or failing", hint="Free some space.", details=details
@@ -144,6 +142,7 @@ class Database:
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
         self.connection = _connect(path, "ro" if read_only else "rw")
+        self._identity = _identity(path)
         try:
             version = self._check_version()
             if version < SCHEMA_VERSION and read_only:
@@ -219,6 +218,22 @@ class Database:
             )
         return version
 
+    def require_sound(self) -> None:
+        """Reads all of the file. Raises `DatabaseCorrupt` with what SQLite says is damaged."""
+        found = [str(row[0]) for row in self.rows("PRAGMA quick_check(5)")]
+        if found != ["ok"]:
+            details: dict[str, object] = {"path": self.path, "sqlite": "; ".join(found)[:500]}
+            raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=details)
+
+    def require_in_place(self) -> None:
+        """Raises `DatabaseReplaced` when the file at the path is not the one that is open."""
+        if _identity(self.path) != self._identity:
+            raise DatabaseReplaced(
+                f"{self.path} was removed or replaced while it was in use",
+                hint="Put it back, or run: python3 main.py init-db. Stop the ticks before you touch it.",
+                details={"path": self.path},
+            )
+
     def translated(self) -> Translated:
         """A `with` in which SQLite's errors become ours, for statements on the bare connection."""
         return Translated(self.path)
@@ -247,6 +262,14 @@ class Database:
         from store.migrations import migrate
 
         migrate(self, version, SCHEMA_VERSION, SQL_FOLDER)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def schema_version(connection: sqlite3.Connection, path: str) -> int:

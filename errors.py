@@ -236,6 +236,12 @@ class DatabaseLocked(DatabaseError):
     code = "DATABASE_LOCKED"
 
 
+class DatabaseReplaced(DatabaseError):
+    """The file was removed, or another put in its place, while it was in use."""
+
+    code = "DATABASE_REPLACED"
+
+
 class DatabaseFull(DatabaseError):
     """No space left, or a failing disk."""
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 
 
+def close_to_others(path: str) -> None:
+    """Takes all rights on a folder of this user from everybody else. Raises OSError."""
+    found = os.stat(path)
+    if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        os.chmod(path, found.st_mode & 0o700)
+
+
 def make_private(path: str) -> None:
     """Makes a folder, and those above it that are missing, each with mode 0700 whatever the umask. Raises OSError.
 

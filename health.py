@@ -152,7 +152,10 @@ def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
             found.append({"code": "RUN_BEYOND_CEILING", "message": text, "hint": "The next tick ends it.", **who})
         elif state is not settle.Health.ALIVE:
             text = f"The scheduler {run.lease_owner} of the run {run.run_id} is gone"
-            hint = f"A tick settles it once its lease is over: {run.lease_expires_at}"
+            hint = (
+                f"A tick settles it once its lease is over: {run.lease_expires_at}."
+                f" At once: python3 main.py unlock {run.job_id}"
+            )
             found.append({"code": "OWNER_GONE", "message": text, "hint": hint, **who})
     return found[:SHOWN]
 

@@ -50,7 +50,7 @@ def _say(text: str) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        sys.stderr.write(f"The tick had nothing to do, but could not say so: {error.strerror}\n")
+        sys.stderr.write(f"OUTPUT_UNWRITABLE: The tick had nothing to do, but could not say so: {error.strerror}\n")
         return 1
     return 0
 

@@ -98,7 +98,8 @@ class Notifier:
         try:
             return Delivery(channel, bring(channel, path, outbox), "")
         except OSError as error:
-            reason = f"{path}: {error.strerror or error}"
+            is_link = error.errno == errno.ELOOP and os.path.islink(path)
+            reason = f"{path}: {'it is a link, and is not followed' if is_link else error.strerror or error}"
             self._note_failure(channel, outbox, reason)
             return Delivery(channel, 0, reason)
         except CronError as error:

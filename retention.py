@@ -42,6 +42,7 @@ class Rows(Protocol):
     def note_size(self, run_id: str, size: int) -> None: ...
     def forget_output(self, runs: Sequence[Any]) -> None: ...
     def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
+    def count_events(self, runs: Sequence[Any]) -> int: ...
     def knows_run(self, run_id: str) -> bool: ...
 
 
@@ -88,6 +89,9 @@ class Retention:
         self._dry_run = dry_run
         self._pruned = Pruned()
         self._counted: set[str] = set()
+        #: Of a dry run: sizes that nobody has noted, and what rows that would be gone hold no more.
+        self._measured: dict[str, int] = {}
+        self._freed = 0
 
     def after_runs(self, job_ids: Sequence[str]) -> Pruned:
         """What a tick does for the jobs whose runs it ended: the count rule, bounded."""
@@ -133,6 +137,8 @@ class Retention:
         gone = [run for run in runs if not run.has_output or self._drop_output(run)]
         if self._dry_run:
             self._pruned.runs += len(gone)
+            self._pruned.events += self._rows.count_events(gone)
+            self._freed += sum(run.output_bytes or 0 for run in gone if run.has_output)
         elif gone:
             deleted, events = self._rows.forget(gone)
             self._pruned.runs += deleted
@@ -140,9 +146,13 @@ class Retention:
 
     def _make_room(self, at_most: int | None) -> None:
         for run in self._rows.unmeasured(at_most or 1 << 30):
+            size = size_of(self._folder(run))
             if not self._dry_run:
-                self._rows.note_size(run.run_id, size_of(self._folder(run)))
-        over = self._rows.output_bytes() - self._limits.keep_output_mb * MEGABYTE
+                self._rows.note_size(run.run_id, size)
+            elif run.run_id not in self._counted:
+                self._measured[run.run_id] = size
+        there = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
+        over = there - self._limits.keep_output_mb * MEGABYTE
         limit = at_most or 1 << 30
         gone = []
         for run in self._rows.with_output(limit) if over > 0 else []:
@@ -150,18 +160,23 @@ class Retention:
                 break
             if run.run_id not in self._counted and self._drop_output(run):
                 gone.append(run)
-                over -= run.output_bytes or 0
+                over -= self._size(run)
         if gone and not self._dry_run:
             self._rows.forget_output(gone)
 
     def _drop_output(self, run: Any) -> bool:
         folder = self._folder(run)
-        size = run.output_bytes if run.output_bytes is not None else size_of(folder)
+        size = self._size(run)
         if not self._dry_run and not self._delete(folder):
             return False
         self._pruned.outputs += 1
         self._pruned.output_bytes += size
         return True
+
+    def _size(self, run: Any) -> int:
+        if run.output_bytes is not None:
+            return int(run.output_bytes)
+        return self._measured.get(run.run_id) or size_of(self._folder(run))
 
     def _folder(self, run: Any) -> Path:
         return self._runs_folder.joinpath(run.job_id, run.run_id)

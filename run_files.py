@@ -44,8 +44,10 @@ class CallFiles:
             for path, text in launch.files.items():
                 _write(Path(path), text.encode("utf-8", "surrogateescape"))
         except OSError as error:
+            link = next((path for path in (self._folder.parent, self._folder) if path.is_symlink()), None)
             raise IpcError(
-                f"the run's folder {self._folder} can't be used: {error.strerror}",
+                f"the run's folder {self._folder} can't be used: "
+                + (f"{link} is a link, and is not followed" if link else str(error.strerror)),
                 hint="See to its owner, its mode and the space on the disk.",
                 details={"path": str(error.filename or self._folder)},
             ) from None

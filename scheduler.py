@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from boundary import failure_of, guarded
-from errors import CronError, GateClosed, JobNotFound, LeaseLost, VerdictNotStored
+from errors import CronError, GateClosed, JobLocked, JobNotFound, LeaseLost, VerdictNotStored
 from executor import Executor, ceiling_sec
 from models import ClaimedRun, Clock, Failure, Job, JobState, Refusal, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
@@ -280,8 +280,14 @@ class Scheduler:
         return self._told(store, run, result)
 
     def _told(self, store: Store, run: ClaimedRun, result: dict[str, object]) -> dict[str, object]:
-        self._notifier.deliver(store.events)
-        return {**result, "notification_paths": self._paths_of(run.job.notify_channel)}
+        paths = self._paths_of(run.job.notify_channel)
+        waiting = [
+            {"channel": delivery.channel, "error": delivery.error}
+            for delivery in self._notifier.deliver(store.events)
+            if delivery.error and delivery.channel in channels_of(run.job.notify_channel)
+        ]
+        # A path alone would say that the event stands there.
+        return {**result, "notification_paths": paths, **({"events_waiting": waiting} if waiting else {})}
 
     def _give_up(self, store: Store, run: ClaimedRun, failure: Failure) -> dict[str, object]:
         error = self._mask(failure.as_dict())
@@ -289,6 +295,8 @@ class Scheduler:
         if failure.code == VerdictNotStored.code:
             # The run may have succeeded: no other verdict takes its place. The row is settled as interrupted later.
             return {"status": "error", **told}
+        if failure.code == LeaseLost.code:
+            return {"status": "error", **told, **_who_ended_it(store, run, error)}
         verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
         try:
             store.runs.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))
@@ -307,7 +315,7 @@ class Scheduler:
 
         A person who asks for a run does not wait for a place under the cap; the run counts under it all the same.
         """
-        self._settle()
+        settled = self._settle()
         state = self._store.definitions.load(job_id)
         if state is None:
             raise JobNotFound(
@@ -324,7 +332,16 @@ class Scheduler:
                 details={"job_id": job_id, "reason": refused.code, **refused.details},
             )
         terms = self._claim_terms(state.job, now)
-        run = self._store.claims.claim_manual(job_id, self._owner, terms, force=force)
+        try:
+            run = self._store.claims.claim_manual(job_id, self._owner, terms, force=force)
+        except JobLocked as locked:
+            if job_id not in settled.suspects:
+                raise
+            raise JobLocked(
+                f"{locked.message}, and that process is gone",
+                hint=f"Free it at once: python3 main.py unlock {job_id}. Else a tick does when the lease is over.",
+                details=locked.details,
+            ) from None
         return self._run_to_end(self._store, run)
 
     # --- the clock ---
@@ -356,3 +373,15 @@ class Scheduler:
             return False
         cursor = corrected_cursor(state, now, self._calendar)
         return cursor != state.next_run_at and self._store.definitions.move_cursor(state, cursor)
+
+
+def _who_ended_it(store: Store, run: ClaimedRun, error: dict[str, object]) -> dict[str, object]:
+    """What the ledger says of a run that somebody else has ended: `attempts` and an `error` that tells."""
+    row = guarded(lambda: store.runs.find(run.run_id))
+    if isinstance(row, Failure) or row is None:
+        return {}
+    ended = row["error"] if isinstance(row["error"], dict) else {}
+    message = f"{error['message']}: it reads {row['status']} since {row['finished_at']}. {ended.get('message', '')}"
+    hint = f"Its verdict: python3 main.py logs --run {run.run_id}"
+    details = {"run_status": row["status"], "finished_at": row["finished_at"], "hint": hint}
+    return {"attempts": row["attempt"], "error": {**error, "message": message.strip(), "details": details}}

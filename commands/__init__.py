@@ -75,7 +75,7 @@ class Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
             raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": list(COMMANDS)})
         return super().resolve_command(ctx, args)
@@ -100,7 +100,7 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{error.code}: {error.message}\n")
         return error.exit_code
     except CronError as error:
         return _fail(error, app)

@@ -11,7 +11,7 @@ from wiring import App
 @click.command("init-db")
 @click.pass_obj
 def command(app: App) -> None:
-    """Make the folders db/, notifications/ and runs/ and the database. Running it again changes nothing.
+    """Make the folders db/, notifications/ and runs/, for you alone, and the database. Run again, it changes nothing.
 
     Prints the database's path, its schema version and whether it was made now. A database of an older version is
     migrated, after a copy to <path>.v<version>.bak.
@@ -19,17 +19,18 @@ def command(app: App) -> None:
     \b
     Example:
       python3 main.py init-db
-      {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 1, "created": true, …}
+      {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 3, "created": true, …}
     """
     from db import SCHEMA_VERSION, create
     from errors import ConfigurationError
-    from folders import make_private
+    from folders import close_to_others, make_private
 
     settings = app.settings
     folders = [settings.local_events.parent, settings.runs_folder]
     for folder in folders:
         try:
             make_private(str(folder))
+            close_to_others(str(folder))
         except OSError as error:
             raise ConfigurationError(
                 f"The folder {folder} can't be made: {error.strerror}",
@@ -37,7 +38,14 @@ def command(app: App) -> None:
                 details={"path": str(folder)},
             ) from error
     db, created = create(str(settings.db_path))
-    db.close()
+    try:
+        if settings.db_path.parent == settings.root / "db":
+            # Another folder that DB_PATH names is not ours alone: it may be the person's home.
+            close_to_others(str(settings.db_path.parent))
+        if not created:
+            db.require_sound()
+    finally:
+        db.close()
     print_json(
         {
             "status": "ok",

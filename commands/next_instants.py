@@ -28,7 +28,8 @@ def command(
 ) -> None:
     """Show when a job, or any schedule, will run, in UTC and in its zone, and what the schedule means in words.
 
-    Without JOB_ID and --schedule: the next instants of all enabled jobs together.
+    Without JOB_ID and --schedule: the next instants of all enabled jobs together. Of a job that is disabled or paused
+    its instants if it were not, and a "note" that says so.
 
     \b
     Examples:
@@ -71,6 +72,7 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, o
     return {
         "job_id": job_id,
         "enabled": state.enabled,
+        **({} if state.enabled else {"note": "The job is disabled or paused: these would be its instants."}),
         "schedule": state.job.schedule,
         "timezone": state.timezone,
         "meaning": describe(state.job.schedule, state.timezone),

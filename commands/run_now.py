@@ -14,15 +14,18 @@ from wiring import App
 
 @click.command("run-now")
 @click.argument("job_id")
-@click.option("--force", is_flag=True, help="Run it even if it is disabled. A job that is running is never run twice.")
+@click.option(
+    "--force", is_flag=True, help="Run it even if it is disabled or paused. A job that is running is never run twice."
+)
 @click.pass_obj
 def command(app: App, job_id: str, force: bool) -> int:
     """Run one job now, with its retries, and wait for it. Its schedule is not touched.
 
     An edited .jobs.json is synced first, as by tick. Ctrl-C ends the run, which then reads "cancelled".
 
-    Prints the result or the error, and where the event was written. Exit code 0 when the run succeeded, 1 when it
-    failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130 after Ctrl-C.
+    Prints the result or the error, and where the event is written; "events_waiting" when that was not possible yet.
+    Exit code 0 when the run succeeded, 1 when it failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130
+    after Ctrl-C.
 
     \b
     Example:

@@ -13,9 +13,10 @@ import idle
 from boundary import guarded
 from commands.output import print_json
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import from_text, utc_text
+from models import Failure, from_text, utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
+from store.pauses import how_to_resume
 from wiring import App
 
 if TYPE_CHECKING:
@@ -81,14 +82,32 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     crash.point("time.left")
     report = scheduler.tick(now)
     pruned = guarded(lambda: _prune(app, store, report))
+    paused = guarded(lambda: _paused(store, report))
     return {
         **report.as_dict(),
         "pruned": pruned.as_dict() if pruned else None,
         "clock_anomaly": anomaly,
         "sync": sync,
         "events": {"delivered": report.delivered, "waiting": app.waiting_events(store)},
-        "warnings": list(app.settings.warnings),
+        "warnings": [*app.settings.warnings, *([] if isinstance(paused, Failure) else paused)],
     }
+
+
+def _paused(store: Store, report: TickReport) -> list[dict[str, object]]:
+    """A warning for each job that a run of this tick has paused, or left so."""
+    ended = [*report.settled, *(result for result in report.results if result["status"] != "ok")]
+    names = {row["job_id"] for row in ended}
+    rows = store.definitions.active() if names else []
+    return [
+        {
+            "code": "JOB_PAUSED",
+            "job_id": row["job_id"],
+            "message": f"The job {row['job_id']} is paused since {row['paused_at']}: it failed too often",
+            "hint": how_to_resume(row["job_id"]),
+        }
+        for row in rows
+        if row["job_id"] in names and row["paused_at"] is not None
+    ]
 
 
 def _prune(app: App, store: Store, report: TickReport) -> Pruned:
@@ -112,7 +131,9 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
 
     results = report["results"]
     bad = isinstance(results, list) and any(result["status"] != "ok" for result in results)
-    failed = bad or bool(report["settled"]) or bool(report["problems"])
+    sync = report["sync"]
+    broken = isinstance(sync, dict) and sync["status"] == "error"
+    failed = bad or broken or bool(report["settled"]) or bool(report["problems"])
     error = ping.send(ping.address(app.settings.ping_url or "", failed=failed))
     fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": failed, "error": error or None}
     # A database that refuses this note has shown itself before.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+import idle
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
+from health import PING_FACT
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -35,6 +38,11 @@ def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
 
 def check_tick(scene: Scene) -> Iterator[Finding]:
     """The last tick's age: it stands beside the database, whatever is wrong with that."""
+    path = idle.last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
+    if os.path.exists(path) and not os.access(path, os.R_OK):
+        text = f"This user can't read {path}, where each tick leaves its time"
+        yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
+        return
     yield from last_tick(scene.app.tick_state(scene.now))
 
 
@@ -44,6 +52,15 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from late(state)
     yield from waiting(_list(state["waiting_events"]))
     yield from strange(_list(state["anomalies"]))
+    if scene.need_settings.ping_url:
+        yield from ping(scene.need_store.state.get_fact(PING_FACT))
+
+
+def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
+    """The dead-man's ping of the last tick: one that does not arrive wakes nobody."""
+    if last is not None and not last.get("ok"):
+        text = f"The ping of {last.get('at')} did not arrive: {last.get('error')}"
+        yield warning("PING_FAILED", TICKS, text, "Correct PURUTO_CRON_PING_URL, or see to that server.")
 
 
 def last_tick(state: Mapping[str, object]) -> Iterator[Finding]:
@@ -79,7 +96,7 @@ def waiting(channels: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
                 f"Events that wait for the channel {channel['channel']} since {channel['oldest_ts']}:"
                 f" {channel['count']}. {channel['last_error']}"
             )
-            yield warning("EVENTS_WAITING", TICKS, text, "Make that file writable; the next tick tries again.")
+            yield warning("EVENTS_WAITING", TICKS, text, "Cure what it says of that file; the next tick tries again.")
 
 
 def strange(anomalies: Sequence[Mapping[str, object]]) -> Iterator[Finding]:

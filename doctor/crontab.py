@@ -32,6 +32,8 @@ class Line:
     program: str
     words: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+    """The file that its output is appended to; "" when it goes elsewhere."""
 
     @property
     def ticks(self) -> bool:
@@ -76,7 +78,7 @@ def _split(line: str, *, system: bool) -> tuple[str, str]:
 
 def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Line]:
     folder = environ.get("HOME", "/")
-    for words in _commands(command):
+    for words, log in _commands(command):
         plain = [_expanded(word, environ) for word in words]
         if plain[:1] == ["cd"]:
             folder = os.path.join(folder, plain[1]) if len(plain) > 1 else environ.get("HOME", "/")
@@ -87,12 +89,16 @@ def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> It
                 interpreter = before[-1] if before and "=" not in before[-1] else ""
                 if "/" in interpreter:
                     interpreter = os.path.join(folder, interpreter)
-                yield Line(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ)
+                yield Line(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ,
+                           os.path.join(folder, _expanded(log, environ)) if log else "")  # fmt: skip
                 break
 
 
-def _commands(command: str) -> list[list[str]]:
-    """The single commands of a line of shell, redirections cut off. A line that no shell can read has none."""
+def _commands(command: str) -> list[tuple[list[str], str]]:
+    """The single commands of a line of shell, each with the file that its stdout goes to.
+
+    Redirections are cut off. A line that no shell can read has none.
+    """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     # A # inside a word is no comment.
@@ -102,18 +108,21 @@ def _commands(command: str) -> list[list[str]]:
     except ValueError:
         return []
     found: list[list[str]] = [[]]
-    skip = False
+    logs = [""]
+    redirection = ""
     for word in words:
         if word in _BREAKS:
             found.append([])
-            skip = False
+            logs.append("")
+            redirection = ""
         elif set(word) <= set("<>&|"):
-            skip = True
-        elif not skip:
+            redirection = word
+        elif not redirection:
             found[-1].append(word)
         else:
-            skip = False
-    return [words for words in found if words]
+            logs[-1] = word if redirection in (">", ">>") and "/" in word else logs[-1]
+            redirection = ""
+    return [(words, log) for words, log in zip(found, logs, strict=True) if words]
 
 
 def _expanded(word: str, environ: Mapping[str, str]) -> str:

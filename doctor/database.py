@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from db import SCHEMA_VERSION, Translated, bare, schema_version
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.mounts import is_network, mount_of, mounts
 from doctor.scene import Scene
-from errors import DatabaseCorrupt, DatabaseError
+from errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
 
 SUBJECT = "database"
 REPAIR = "Run: python3 main.py doctor --repair"
@@ -39,8 +40,24 @@ def check(scene: Scene) -> Iterator[Finding]:
         text = f"{path} has schema {version}; the next command brings it to {SCHEMA_VERSION}, after a copy"
         yield warning("DATABASE_OLDER", SUBJECT, text, "Run: python3 main.py init-db")
         return
+    with suppress(DatabaseError):
+        # What else forbids to write is told by other checks.
+        yield from locked(scene, path)
     scene.store = scene.app.open_store(read_only=True)
     yield fine(SUBJECT, f"{path} is whole, schema {version}")
+
+
+def locked(scene: Scene, path: str) -> Iterator[Finding]:
+    """Somebody keeps others from writing: no tick and no run can go on. A write lock is taken, and nothing written."""
+    store = scene.app.open_store()
+    try:
+        store.db.run("BEGIN IMMEDIATE")
+        store.db.run("ROLLBACK")
+    except DatabaseLocked:
+        text = f"Another program holds {path} for longer than anything here waits: nothing can start or end"
+        yield error("DATABASE_LOCKED", SUBJECT, text, f"See who it is: fuser {path}")
+    finally:
+        store.close()
 
 
 def look(path: str) -> tuple[int, str, list[str]]:

@@ -75,6 +75,10 @@ def environment(prefix: str, base: str, executable: str) -> Iterator[Finding]:
         return
     home = _home_of(Path(prefix) / "pyvenv.cfg")
     missing = [path for path in (executable, home or str(Path(prefix) / "pyvenv.cfg")) if not os.path.exists(path)]
+    if missing and _is_closed(missing[0]):
+        text = f"This user can't look at {missing[0]}"
+        yield error("OTHER_USER", SUBJECT, text, "Run doctor as the user whose crontab starts the tick.")
+        return
     if missing:
         text = f"The virtual environment {prefix} is broken: {missing[0]} is gone"
         yield error("VENV_BROKEN", SUBJECT, text, f"Remove {prefix} and run `make install`.")
@@ -106,6 +110,17 @@ def requirements(path: Path) -> list[Requirement] | None:
         return None
     found = (_REQUIREMENT.match(str(line)) for line in lines)
     return [Requirement(match[1], match[2].strip()) for match in found if match is not None]
+
+
+def _is_closed(path: str) -> bool:
+    """Whether a folder on the way forbids this user to look."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _home_of(config: Path) -> str | None:

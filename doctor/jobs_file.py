@@ -26,9 +26,10 @@ def check(scene: Scene) -> Iterator[Finding]:
         file = read_jobs(path, known)
     except CronError as wrong:
         found = of_error(SUBJECT, wrong)
+        scene.told_of_file.add(found.code)
         more = wrong.details.get("problem_count")
         many = f" ({more} faults)" if isinstance(more, int) and more > 1 else ""
-        cure = found.cure or "sync-jobs names the place of each fault."
+        cure = f"{found.cure + '. ' if found.cure else ''}Every fault with its place: python3 main.py sync-jobs"
         yield Finding(found.code, found.severity, SUBJECT, found.message + many, cure)
         return
     for note in file.warnings:
@@ -42,6 +43,9 @@ def check_step(scene: Scene) -> Iterator[Finding]:
     known = state["error"]
     if isinstance(known, dict) and isinstance(known.get("error"), dict):
         told = known["error"]
+        if told.get("code") in scene.told_of_file:
+            # The file says so itself, above.
+            return
         hint = told.get("details", {}).get("hint") if isinstance(told.get("details"), dict) else None
         text = f"Since {known.get('at')} no tick can take over the file: {told.get('message')}"
         yield error(str(told.get("code")), SUBJECT, text, str(hint or SYNC))

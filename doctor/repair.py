@@ -33,6 +33,7 @@ class Rebuilt:
     quarantine: str
     jobs: int
     runs: int
+    events: int
 
 
 def repair(scene: Scene) -> list[Finding]:
@@ -56,8 +57,8 @@ def repair(scene: Scene) -> list[Finding]:
         return [error("REPAIR_FAILED", SUBJECT, text, cure)]
     text = (
         f"{path} was damaged ({damage}). It is kept as {done.quarantine}. The new one has {done.jobs} jobs from"
-        f" .jobs.json, whose next runs start from now, and {done.runs} rows of the history that could still be read."
-        " Events that waited for delivery, and counts of failures, are in the kept file only"
+        f" .jobs.json, whose next runs start from now, and of the history what could still be read: {done.runs} runs,"
+        f" {done.events} events. Counts of failures and pauses are in the kept file only"
     )
     return [warning("DATABASE_REPAIRED", SUBJECT, text, "Remove the kept file when you don't need it any more.")]
 
@@ -96,7 +97,7 @@ def _rebuild(scene: Scene, path: str, descriptor: int) -> Rebuilt:
     kept = _put_aside(path, descriptor, stamp)
     fresh = f"{path}.rebuilt-{stamp}"
     try:
-        jobs, runs = _make(scene, fresh, kept[0])
+        jobs, runs, events = _make(scene, fresh, kept[0])
     except BaseException:
         # The damaged file is as it was, so its copy is of no use.
         _remove(*kept, *_all_of(fresh))
@@ -105,7 +106,7 @@ def _rebuild(scene: Scene, path: str, descriptor: int) -> Rebuilt:
     _remove(*_all_of(path)[1:])
     _write_over(descriptor, fresh)
     _remove(*_all_of(fresh), *(name for name in _all_of(kept[0]) if name not in kept))
-    return Rebuilt(kept[0], jobs, runs)
+    return Rebuilt(kept[0], jobs, runs, events)
 
 
 def _all_of(path: str) -> list[str]:
@@ -150,22 +151,23 @@ def _copy(source: int, to: str) -> None:
         os.fsync(file.fileno())
 
 
-def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int]:
-    """A new database at `fresh`, all of it in that one file: how many jobs and rows of runs it has."""
+def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
+    """A new database at `fresh`, all of it in that one file: how many jobs, rows of runs and events it has."""
     from db import create
     from store.bundle import Store
-    from store.salvage import salvage_runs
+    from store.salvage import salvage_events, salvage_runs
 
     db, _ = create(fresh)
     store = Store(db)
     try:
         scene.app.sync_jobs(store, scene.now, allow_removals=True)
         runs = salvage_runs(quarantine, db)
+        events = salvage_events(quarantine, db)
         jobs = len(store.definitions.active())
         db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         store.close()
-    return jobs, runs
+    return jobs, runs, events
 
 
 def _write_over(descriptor: int, fresh: str) -> None:

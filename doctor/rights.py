@@ -24,6 +24,9 @@ def check(scene: Scene) -> Iterator[Finding]:
         paths += [scene.settings.db_path.parent, scene.settings.db_path]
     yield from world_writable(paths)
     yield from secret(scene.root / ".env")
+    if scene.settings is not None:
+        settings = scene.settings
+        yield from readable([scene.root / "db", settings.runs_folder, settings.local_events.parent])
     yield fine(SUBJECT, f"Looked at {len(paths)} files and folders")
 
 
@@ -56,6 +59,15 @@ def secret(path: Path) -> Iterator[Finding]:
     if mode is not None and mode & stat.S_IROTH:
         text = f"Every user of this machine may read {path}"
         yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {path}")
+
+
+def readable(folders: Iterable[Path]) -> Iterator[Finding]:
+    """Folders of ours into which others can look: what jobs printed lies there, and in db/tick.log."""
+    for folder in folders:
+        mode = _mode(folder)
+        if mode is not None and mode & stat.S_IXOTH:
+            text = f"Every user of this machine may look into {folder}"
+            yield warning("FOLDER_READABLE", SUBJECT, text, "Run: python3 main.py init-db, which closes it to others")
 
 
 def _mode(path: Path) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,8 @@ class Scene:
     ask: Ask = ask
     etc: str = "/etc"
     mountinfo: str = "/proc/self/mountinfo"
+    told_of_file: set[str] = field(default_factory=set)
+    """Codes of what is wrong with .jobs.json itself, so that it is not told twice."""
 
     @cached_property
     def now(self) -> datetime:

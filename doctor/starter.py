@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from doctor.scene import Scene, account
 
 SUBJECT = "crontab"
 _SECONDS = 10.0
+#: What the program can't do without when something is due.
+LIBRARIES = ("click", "croniter", "pydantic", "dotenv", "tzlocal", "jsonschema")
 #: How `crontab -l` says that there is none.
 _NO_CRONTAB = "no crontab for"
 
@@ -35,14 +39,34 @@ def check(scene: Scene) -> Iterator[Finding]:
     for line in broken:
         text = f"The line in {line.source} starts {line.interpreter}, which is not there or can't be executed"
         yield error("CRON_INTERPRETER_MISSING", SUBJECT, text, f"Use this one: {proposed(scene)}")
+    for line in ours:
+        folder = os.path.dirname(line.log)
+        if line.log and not _is_folder(folder):
+            text = f"The line in {line.source} starts nothing: it writes into {line.log}, and {folder} is no folder"
+            yield error("CRON_LOG_FOLDER_MISSING", SUBJECT, text, f"Make it, or use this line: {proposed(scene)}")
     if not any(line.each_minute for line in ours):
         text = f"The line in {ours[0].source} runs at `{ours[0].when}`: jobs start late in between"
         yield warning("CRON_NOT_EACH_MINUTE", SUBJECT, text, f"Use this one: {proposed(scene)}")
     for line in ours[1:]:
         text = f"A second line starts the tick, in {line.source}. It does no harm, and costs a start each time"
         yield warning("CRON_TWICE", SUBJECT, text, "Remove one of the two.")
+    yield from poor(scene, [line for line in ours if line not in broken])
     if len(broken) < len(ours):
         yield fine(SUBJECT, f"A line in {ours[0].source} starts the tick")
+
+
+def poor(scene: Scene, lines: list[Line]) -> Iterator[Finding]:
+    """Interpreters that are there and lack what a tick with something due needs."""
+    for line in lines:
+        # Not by what it leads to: the interpreter of a venv is often a link to one without the libraries.
+        if "/" not in line.interpreter or os.path.abspath(line.interpreter) == os.path.abspath(sys.executable):
+            continue
+        command = [line.interpreter, "-c", f"import {', '.join(LIBRARIES)}"]
+        answer = scene.ask(command, cron_environment(), "/", _SECONDS)
+        if answer.code not in (0, None):
+            said = answer.err.strip().rpartition("\n")[2][:200]
+            text = f"The line in {line.source} starts {line.interpreter}, which lacks a library: {said}"
+            yield error("CRON_INTERPRETER_POOR", SUBJECT, text, f"Use this one: {proposed(scene)}")
 
 
 def nothing_starts_it(scene: Scene, lines: list[Line], here: list[Line], trouble: str) -> Finding:
@@ -61,9 +85,14 @@ def nothing_starts_it(scene: Scene, lines: list[Line], here: list[Line], trouble
 
 def proposed(scene: Scene) -> str:
     """The README's line for this copy."""
-    python = scene.root / ".venv" / "bin" / "python"
+    own = scene.root / ".venv" / "bin" / "python"
+    # Without a `make install` in this folder there is only the interpreter that runs just now.
+    python = own if own.exists() else Path(sys.executable)
     folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
-    return f"* * * * * {python} {scene.root / 'main.py'} tick --quiet >> {folder / 'tick.log'} 2>&1"
+    words = (shlex.quote(str(path)) for path in (python, scene.root / "main.py", folder / "tick.log"))
+    command = "{} {} tick --quiet >> {} 2>&1".format(*words)
+    # To cron a bare percent sign is the end of the command.
+    return "* * * * * " + command.replace("%", "\\%")
 
 
 def line_here(scene: Scene) -> Line | None:
@@ -94,6 +123,10 @@ def is_here(line: Line, root: Path) -> bool:
     if os.path.basename(line.program) == "main.py":
         return os.path.realpath(line.program) == os.path.realpath(root / "main.py")
     return os.path.realpath(line.program).startswith(f"{os.path.realpath(root)}{os.sep}")
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)
 
 
 def _interpreter_exists(line: Line) -> bool:

@@ -43,14 +43,16 @@ def lay_out() -> None:
 
 
 def declare_jobs() -> None:
-    """The shipped jobs, enabled; the weekly one is due in a moment instead of on Friday at nine."""
-    file = json.loads((PROJECT / ".jobs.json").read_text(encoding="utf-8"))
+    """The samples, enabled; the weekly one is due in a moment instead of on Friday at nine.
+
+    Not those of .jobs.json: they are yours.
+    """
+    file = json.loads((PROJECT / "examples" / "jobs.json").read_text(encoding="utf-8"))
     due = datetime.now(UTC) + timedelta(seconds=DUE_IN_SEC)
     for job in file["jobs"]:
         job["enabled"] = True
         if job["job_id"] == "sample-financial-weekly":
             job["schedule"] = f"@at {due:%Y-%m-%dT%H:%M:%S}+00:00"
-    file.pop("$schema", None)
     (CRON / ".jobs.json").write_text(json.dumps(file, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

@@ -137,7 +137,9 @@ def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
         if tail := read_tail(path):
             details[stream] = tail
             break
-    hint = f"See {ending.stderr}" if "stderr" in details else f"See {ending.stdout}"
+    stream = next((name for name in ("stderr", "stdout") if name in details), "")
+    shown = {"stderr": f"See {ending.stderr}", "stdout": f"See {ending.stdout}"}
+    hint = shown.get(stream, "It printed nothing, neither on stdout nor on stderr.")
     return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how}", hint=hint, details=details)
 
 

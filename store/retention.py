@@ -124,6 +124,11 @@ class RetentionRows:
                 gone += self._db.run("DELETE FROM runs WHERE run_id = ?", (run.run_id,))
         return gone, events
 
+    def count_events(self, runs: Sequence[OldRun]) -> int:
+        """How many events these runs have."""
+        found = (self._db.row("SELECT count(*) FROM events WHERE run_id = ?", (run.run_id,)) for run in runs)
+        return sum(int(row[0]) for row in found if row is not None)
+
     def knows_run(self, run_id: str) -> bool:
         """Whether there is a row of this name."""
         return self._db.row("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)) is not None

@@ -116,7 +116,11 @@ class Runs:
         return spending.Spending(self._db).spent(job_id, day)
 
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: Sequence[str]) -> None:
-        """The verdict, the lease's release and the event, in one transaction. Raises `LeaseLost`."""
+        """The verdict, the lease's release and the event, in one transaction. Raises `LeaseLost`.
+
+        Also raises `DatabaseReplaced`: a verdict in a file that nobody finds again is none.
+        """
+        self._db.require_in_place()
         with self._db.transaction("verdict"):
             changed = self._db.run(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from db import Connection, Database, Row, Translated, Value, bare
@@ -32,11 +33,51 @@ def salvage_runs(damaged: str, db: Database) -> int:
         connection.close()
 
 
-def _readable(connection: Connection, path: str) -> Iterator[Row]:
+def salvage_events(damaged: str, db: Database) -> int:
+    """Copies the events that can be read, and where each has arrived; returns how many events there were.
+
+    Those that still wait for delivery wait in `db` too. One of which nobody can say where it has arrived is kept and
+    not sent again.
+    """
+    try:
+        connection = bare(damaged)
+    except DatabaseError:
+        return 0
+    try:
+        with db.transaction("salvage"):
+            events = [row for row in _readable(connection, damaged, "events", "rowid") if _is_event(row)]
+            count = sum(_copy(db, "events", row) for row in events)
+            for row in _readable(connection, damaged, "deliveries", "event_id"):
+                _copy(db, "deliveries", row)
+        return count
+    finally:
+        connection.close()
+
+
+def _is_event(row: Row) -> bool:
+    try:
+        from_text(str(row["ts"]))
+        return isinstance(json.loads(row["payload_json"]), dict)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _copy(db: Database, table: str, row: Row) -> int:
+    """1 when the row fits the new table, its keys and its checks; else 0."""
+    names = list(row.keys())
+    marks = ", ".join("?" * len(names))
+    try:
+        # Names that are columns of a table of ours.
+        return int(db.insert_new(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", list(row)))  # noqa: S608
+    except DatabaseError:
+        return 0
+
+
+def _readable(connection: Connection, path: str, table: str = "runs", key: str = "rowid") -> Iterator[Row]:
     for order in ("", " DESC"):
         try:
             with Translated(path):
-                yield from connection.execute(f"SELECT * FROM runs NOT INDEXED ORDER BY rowid{order}")  # noqa: S608 - fixed texts
+                yield from connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY {key}{order}")  # noqa: S608 - fixed texts
             return
         except DatabaseError:
             # The damaged page: what lies behind it is read from the other end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -38,7 +39,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(clone: Path) -> str:
-    """What `make demo` prints in the fresh clone, set-up included."""
+    """What `make demo` prints in the fresh clone, set-up included, beside a file of jobs that is somebody's own."""
+    shipped = (clone / ".jobs.json").read_bytes()
+    own = {"job_id": "mine", "puruto_target": "x", "schedule": "* * * * *", "prompt": "x", "command": ["touch", "/x"]}
+    (clone / ".jobs.json").write_text(json.dumps({"jobs": [own]}) + "a typo", encoding="utf-8")
     done = subprocess.run(
         ["make", "demo"],
         cwd=clone,
@@ -48,4 +52,5 @@ def demo(clone: Path) -> str:
         timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    (clone / ".jobs.json").write_bytes(shipped)
     return done.stdout

@@ -78,7 +78,10 @@ def test_while_the_dead_ones_lease_lives_its_job_is_neither_skipped_nor_doubled(
             report = workspace.json("tick")
             assert (report["results"], report["written_off"], report["settled"]) == ([], [], [])
             assert report["left_due"] == ["job-0"]
-        assert workspace.json("run-now", "job-0", code=1)["error"]["code"] == "JOB_LOCKED"
+        refused = workspace.json("run-now", "job-0", code=1)["error"]
+        assert refused["code"] == "JOB_LOCKED"
+        assert "that process is gone" in refused["message"]
+        assert "unlock job-0" in refused["details"]["hint"]
         assert status_of(workspace, run) == "running"
         release(workspace)
         wait_for(lambda: not is_running(gated_pid(workspace, run["run_id"])), what="the job's own end")

@@ -24,8 +24,9 @@ from tests.support_machine import (
     remount,
     shell,
     small_disk,
+    wait_for_run,
 )
-from tests.workspace import FakeClock, Workspace, is_running, wait_for
+from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
 
 
 @contextmanager
@@ -58,7 +59,10 @@ def test_a_full_disk_keeps_the_verdict_and_the_next_tick_tells_all_in_order(work
         pad = "x" * 6000
         workspace.write_jobs(shell(COUNT), shell(f"echo {pad}", job_id="long"), shell("exit 1", job_id="bad"))
         for job_id, code in (("job-0", 0), ("long", 0), ("bad", 1), ("job-0", 0)):
-            assert workspace.json("run-now", job_id, code=code)["status"] == ("ok" if code == 0 else "error")
+            told = workspace.json("run-now", job_id, code=code)
+            assert told["status"] == ("ok" if code == 0 else "error")
+        (held,) = told["events_waiting"]
+        assert (held["channel"], "No space left" in held["error"]) == ("local", True)
         assert sorted(row["status"] for row in workspace.runs()) == ["error", "ok", "ok", "ok", "ok"]
         entry = waiting(workspace)
         assert "No space left" in str(entry["last_error"])
@@ -72,6 +76,31 @@ def test_a_full_disk_keeps_the_verdict_and_the_next_tick_tells_all_in_order(work
         assert workspace.json("tick")["events"] == {"delivered": left, "waiting": []}
         assert workspace.json("tick")["events"] == {"delivered": 0, "waiting": []}
         assert [event["job_id"] for event in workspace.events()] == ["job-0", "job-0", "long", "bad", "job-0"]
+
+
+def test_a_database_that_is_removed_under_a_run_makes_no_success_of_it(workspace: Workspace) -> None:
+    prepare(workspace, shell(GATED))
+    with ended(workspace.start("run-now", "job-0")) as process:
+        wait_for_run(workspace)
+        for path in workspace.database.parent.glob("cron.db*"):
+            path.unlink()
+        release(workspace)
+        out, _ = process.communicate(timeout=60)
+    answer = json.loads(out)
+    assert (process.returncode, answer["status"], answer["error"]["code"]) == (1, "error", "VERDICT_NOT_STORED")
+    assert answer["error"]["details"]["database_error"]["code"] == "DATABASE_REPLACED"
+    assert answer["error"]["details"]["status"] == "ok"
+    assert workspace.events() == []
+
+
+def test_init_db_does_not_call_a_damaged_database_fine(workspace: Workspace) -> None:
+    prepare(workspace, shell(COUNT))
+    with workspace.database.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(os.urandom(4096))
+    refused = workspace.json("init-db", code=1)["error"]
+    assert refused["code"] == "DATABASE_CORRUPT"
+    assert "doctor --repair" in refused["details"]["hint"]
 
 
 def test_a_line_that_the_full_disk_cut_is_completed(machine: Machine, workspace: Workspace) -> None:

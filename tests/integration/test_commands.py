@@ -168,6 +168,7 @@ def test_an_answer_that_a_full_disk_swallows_is_an_error_without_a_traceback(
 ) -> None:
     code, err = answered_into(workspace, words, os.open("/dev/full", os.O_WRONLY))
     assert code == 1
+    assert err.startswith(b"OUTPUT_UNWRITABLE: ")
     assert b"No space left" in err
     assert b"Traceback" not in err
     assert b"Exception ignored" not in err

@@ -7,6 +7,8 @@ import os
 import pty
 import shutil
 import sqlite3
+import stat
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -643,5 +645,60 @@ def test_status_and_doctor_only_read(machine: Machine) -> None:
     with closing(sqlite3.connect(machine.workspace.database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert machine.run("status")[0] == 0
-        assert examine(machine) == {}
+        found = examine(machine)
+        assert set(found) == {"DATABASE_LOCKED"}
+        assert "fuser" in one(found, "DATABASE_LOCKED", "error")["cure"]
         writer.execute("ROLLBACK")
+    assert examine(machine) == {}
+
+
+def test_a_ping_that_did_not_arrive_is_a_warning(machine: Machine) -> None:
+    machine.environ["PURUTO_CRON_PING_URL"] = "http://127.0.0.1:1/s3cret"
+    machine.tick()
+    found = one(examine(machine), "PING_FAILED", "warning")
+    assert "refused" in found["message"]
+    assert "s3cret" not in found["message"]
+    del machine.environ["PURUTO_CRON_PING_URL"]
+    assert examine(machine) == {}
+
+
+def test_a_line_that_writes_into_a_folder_that_is_missing_starts_nothing(machine: Machine) -> None:
+    line = f"* * * * * {sys.executable} {machine.workspace.root}/main.py tick --quiet >> /nowhere/tick.log 2>&1"
+    write_crontab(machine.workspace, line)
+    assert "/nowhere" in one(examine(machine), "CRON_LOG_FOLDER_MISSING", "error")["message"]
+
+
+def test_an_interpreter_without_the_libraries_is_found_without_as_cron(machine: Machine, tmp_path: Path) -> None:
+    poor = tmp_path / "python"
+    poor.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    poor.chmod(0o755)
+    write_crontab(machine.workspace, f"* * * * * {poor} {machine.workspace.root}/main.py tick --quiet")
+    found = one(examine(machine), "CRON_INTERPRETER_POOR", "error")
+    assert "No module named 'click'" in found["message"]
+
+
+def test_folders_into_which_others_can_look_are_warnings_that_init_db_cures(machine: Machine) -> None:
+    folders = [machine.workspace.root / name for name in ("db", "runs", "notifications")]
+    for folder in folders:
+        folder.chmod(0o755)
+    assert len(examine(machine)["FOLDER_READABLE"]) == 3
+    machine.run("init-db")
+    assert examine(machine) == {}
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 3
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "it's", "año"])
+def test_the_proposed_line_works_in_a_folder_of_any_name(machine: Machine, tmp_path: Path, name: str) -> None:
+    root = tmp_path / name / "puruto-cron"
+    root.parent.mkdir()
+    shutil.copytree(machine.workspace.root, root)
+    machine.workspace.root = root
+    write_crontab(machine.workspace, "")
+    line = one(examine(machine), "NO_CRON_LINE", "warning")["cure"].partition(": ")[2]
+    write_crontab(machine.workspace, line)
+    assert "NO_CRON_LINE" not in examine(machine)
+    # What cron hands to the shell: a percent sign without its backslash.
+    command = line.removeprefix("* * * * * ").replace("\\%", "%").replace(" --quiet", "")
+    done = subprocess.run(["/bin/sh", "-c", command], env=machine.workspace.environ, cwd="/", check=False)
+    assert done.returncode == 0
+    assert '"status": "ok"' in (root / "db" / "tick.log").read_text()

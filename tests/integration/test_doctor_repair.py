@@ -114,7 +114,7 @@ def test_a_repair_keeps_a_copy_and_brings_back_the_jobs_and_what_can_be_read(dam
     lost = RUNS + 1 - len(rows)
     assert 0 < lost < 40, "a page has some twelve rows"
     assert {"job-0-old-0000", f"job-0-old-{RUNS - 1:04d}"} < set(rows)
-    assert f"{len(rows)} rows" in found["DATABASE_REPAIRED"]["message"]
+    assert f"{len(rows)} runs" in found["DATABASE_REPAIRED"]["message"]
 
 
 def test_after_a_repair_everything_works_and_there_is_nothing_more_to_repair(damaged: Workspace) -> None:
@@ -126,6 +126,15 @@ def test_after_a_repair_everything_works_and_there_is_nothing_more_to_repair(dam
     found = doctor(damaged, "--repair", code=0)
     assert not found.keys() & {"DATABASE_REPAIRED", "DATABASE_CORRUPT"}
     assert [name for name in sorted(beside(damaged)) if "corrupt" in name] == [n for n in names if "corrupt" in n]
+
+
+def test_events_outlive_a_repair_and_those_that_waited_still_wait(damaged: Workspace) -> None:
+    with closing(sqlite3.connect(damaged.database)) as connection:
+        before = connection.execute("SELECT count(*) FROM events").fetchone()[0]
+    assert before
+    doctor(damaged, "--repair", code=1)
+    assert len(damaged.json("logs")["events"]) == before
+    assert damaged.json("tick")["events"]["waiting"] == []
 
 
 def test_slots_that_ran_before_a_repair_are_not_run_again(damaged: Workspace) -> None:
@@ -142,7 +151,7 @@ def test_slots_that_ran_before_a_repair_are_not_run_again(damaged: Workspace) ->
 def test_a_file_whose_header_is_gone_is_repaired_too_without_its_history(damaged: Workspace) -> None:
     overwrite(damaged.database, 0)
     found = doctor(damaged, "--repair", code=1)
-    assert "0 rows" in found["DATABASE_REPAIRED"]["message"]
+    assert "0 runs, 0 events" in found["DATABASE_REPAIRED"]["message"]
     assert whole(damaged.database)
     assert len(damaged.sql("SELECT * FROM jobs")) == 2
     assert damaged.runs() == []

@@ -380,3 +380,16 @@ def test_a_schedule_that_can_no_longer_be_read_ends_no_verdict(machine: Machine,
     row = job(workspace)
     assert (row["enabled"], row["paused_at"], row["next_run_at"]) == (1, None, None)
     assert "SCHEDULE_INVALID" in row["problem_json"]
+
+
+def test_the_tick_that_pauses_a_job_says_so_and_the_next_does_not(machine: Machine, workspace: Workspace) -> None:
+    machine.ready(shell(FAIL, **HOURLY, pause_after_failures=1), shell(FAIL, **HOURLY))
+    machine.clock.advance(hours=1)
+    (told,) = machine.tick()["warnings"]
+    assert (told["code"], told["job_id"]) == ("JOB_PAUSED", "job-0")
+    assert "run-now job-0 --force" in told["hint"]
+    machine.clock.advance(minutes=1)
+    assert machine.tick()["warnings"] == []
+    told = machine.run("next", "job-0")[1]
+    assert (told["enabled"], "paused" in told["note"]) == (False, True)
+    assert "note" not in machine.run("next", "job-1")[1]

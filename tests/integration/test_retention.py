@@ -183,13 +183,28 @@ def test_a_dry_run_says_the_same_and_deletes_nothing(machine: Machine, workspace
     assert (code, said["dry_run"]) == (0, True)
     assert (workspace.runs(), folders(workspace), aside.exists()) == (*before, True)
     code, done = machine.run("prune")
-    assert {**done, "dry_run": True, "events": 0} == {**said, "events": 0}
+    assert {**done, "dry_run": True} == said
     assert (done["runs"], done["events"], done["outputs"]) == (4, 4, 4)
     assert done["event_files"] == ["events-2020-01-01-2.jsonl"]
     assert done["unknown_folders"] == ["job-0/job-0-20200101T000000"]
     assert len(folders(workspace)) == 2
     assert not aside.exists()
     assert workspace.events_file.exists()
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_dry_run_counts_what_nobody_has_measured_and_nothing_twice(
+    machine: Machine, workspace: Workspace, clock: FakeClock, measured: bool
+) -> None:
+    machine.ready(shell("head -c 400000 /dev/zero", schedule=MINUTELY))
+    run_minutes(machine, clock, 7)
+    if not measured:
+        workspace.sql("UPDATE runs SET output_bytes = NULL")
+    machine.environ.update(PURUTO_CRON_KEEP_RUNS="5", PURUTO_CRON_KEEP_OUTPUT_MB="1")
+    _, said = machine.run("prune", "--dry-run")
+    _, done = machine.run("prune")
+    assert {**done, "dry_run": True} == said
+    assert (done["runs"], done["events"], done["outputs"]) == (2, 2, 5)
 
 
 def test_young_folders_that_no_row_names_are_left_alone(machine: Machine, workspace: Workspace) -> None:

@@ -151,11 +151,13 @@ def test_a_link_in_the_place_of_ours_is_not_followed(workspace: Workspace, tmp_p
     if place == "job folder":
         assert list(treasure.iterdir()) == []
         assert (row["status"], report["results"][0]["error"]["code"]) == ("error", "IPC_ERROR")
+        assert "is a link" in report["results"][0]["error"]["message"]
     else:
         assert treasure.read_text() == "gold"
         assert row["status"] == "ok"
     waiting = {"events": ["local"], "mirror": ["telegram"]}.get(place, [])
     assert [entry["channel"] for entry in report["events"]["waiting"]] == waiting
+    assert all("is a link" in entry["last_error"] for entry in report["events"]["waiting"])
     link.unlink()
     workspace.make_due(minutes_ago=-1)
     assert workspace.json("tick")["events"]["waiting"] == []

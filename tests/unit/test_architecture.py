@@ -74,8 +74,8 @@ ALLOWED: dict[str, str] = {
     "adoption": "models process_table",
     "start_errors": "errors strict_json",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
-    "doctor": "errors models boundary db store idle settings jobs schedules planner policy targets runners invoker"
-    " start_errors",
+    "doctor": "errors models boundary db health store idle settings jobs schedules planner policy targets runners"
+    " invoker start_errors",
     # the way in
     "idle": "errors db store",
     "instants": "models schedules",

@@ -114,6 +114,12 @@ def set_scene(crontab: str | Answer, *, stale: bool = False) -> Scene:
     return Scene(app, settings, ask=lambda *_: answer, etc="/nonexistent")
 
 
+@pytest.fixture(autouse=True)
+def folders_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is on a disk."""
+    monkeypatch.setattr(starter, "_is_folder", lambda _: True)
+
+
 def problems(scene: Scene) -> list[tuple[str, str]]:
     found = [(finding.code, finding.severity) for finding in starter.check(scene)]
     return [entry for entry in found if entry[1] != "ok"]
