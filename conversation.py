@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import strict_json
-from errors import SessionLost
+from invocation_errors import SessionLost
 from models import SLEEP_MARKER, AttemptOutcome, Clock, Context, Failure, Heartbeat, Job, Session, Usage
 
 SLEEP = "sleep"

@@ -12,7 +12,8 @@ import calls
 import crash
 import verdicts
 from conversation import Conversation, summary_of
-from errors import AgentOverloaded, DatabaseError, VerdictNotStored
+from errors import DatabaseError, VerdictNotStored
+from invocation_errors import AgentOverloaded
 from models import (
     AttemptOutcome,
     ClaimedRun,

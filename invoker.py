@@ -15,7 +15,13 @@ from typing import Protocol
 import processes
 import runners
 import success
-from errors import InvocationError, InvocationStopped, InvocationTimeout, StructuredOutputInvalid, SuccessCheckFailed
+from invocation_errors import (
+    InvocationError,
+    InvocationStopped,
+    InvocationTimeout,
+    StructuredOutputInvalid,
+    SuccessCheckFailed,
+)
 from models import (
     Answer,
     AttemptOutcome,

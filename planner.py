@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from models import JobState, Missed, Plan, Trigger
+from models import Job, JobState, Missed, Plan, Trigger, from_text
 
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.
@@ -100,11 +100,19 @@ class Slots:
 
     def following(self, state: JobState, now: datetime) -> datetime | None:
         """The job's first slot after now."""
-        return self._calendar.next_fire(state.job.schedule, state.timezone, now, anchor=state.anchor)
+        after = start_of(state.job, now)
+        return self._calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
 
     def due(self, state: JobState, now: datetime, reason: str) -> Missed | None:
         """The job's slots up to now that nobody has served."""
         return skip_all(state, now, self._calendar, reason)
+
+
+def start_of(job: Job, now: datetime) -> datetime:
+    """The instant behind which a job's next slot lies: now, or just before the end of its pause."""
+    if job.paused_until is None:
+        return now
+    return max(now, from_text(job.paused_until) - timedelta(seconds=1))
 
 
 def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> datetime | None:
@@ -112,7 +120,8 @@ def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> date
 
     So a clock that was once wrong in the future does not silence a job. Source: DESIGN "Time".
     """
-    expected = calendar.next_fire(state.job.schedule, state.timezone, now, anchor=state.anchor)
+    after = start_of(state.job, now)
+    expected = calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
     if state.next_run_at is None or expected is None or state.next_run_at <= expected:
         return state.next_run_at
     return expected

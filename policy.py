@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import strict_json
-from errors import Denied
+from invocation_errors import Denied
 from models import InvocationRequest
 
 POLICY_FILE = ".puruto-ipc.json"

@@ -12,8 +12,8 @@ from pathlib import Path
 import crash
 import process_table
 from adoption import OURS
-from errors import IpcError
 from family import Ended, Family
+from invocation_errors import IpcError
 from models import Clock, ProcessId
 from process_table import Table, boot_id, identify, is_alive
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from control import Control
     from executor import Executor
     from invoker import Invoker
+    from jobfile.editing import Editor
     from notifier import Notifier
     from processes import Stop
     from redact import Redactor
@@ -115,6 +116,19 @@ class Rooms:
             "local_events": self.settings.display("local_events"),
             "telegram_outbox": self.settings.display("telegram_outbox") if mirrored else "",
         }
+
+    def editor(self) -> Editor:
+        """Edits .jobs.json in place; what a sync would refuse is refused."""
+        from jobfile.editing import Editor
+        from jobs import parse_jobs
+        from schedules import check
+
+        path = self.settings.jobs_file
+
+        def known(data: bytes) -> object:
+            return parse_jobs(data, str(path), lambda schedule, zone: check(schedule, zone or self.default_zone))
+
+        return Editor(path, known)
 
     # --- running ---
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import strict_json
-from errors import IpcError
 from folders import make_private
+from invocation_errors import IpcError
 from models import InvocationRequest
 from runners.base import Launch
 

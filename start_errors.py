@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from errors import IpcError
+from invocation_errors import IpcError
 from strict_json import plain_text
 
 _SHEBANG_LIMIT = 256

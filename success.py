@@ -14,7 +14,7 @@ from pathlib import Path
 
 import processes
 import strict_json
-from errors import IpcError, SuccessCheckFailed
+from invocation_errors import IpcError, SuccessCheckFailed
 from models import Clock, Invocation, Success
 from processes import Child, Stop
 from runners.base import Ending, read_head, read_tail, signal_name

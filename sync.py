@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from models import Job, JobState, Missed
-from planner import Calendar, skip_all
+from planner import Calendar, skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
 
@@ -168,12 +168,15 @@ class Sync:
         same_schedule = old is not None and old.job.schedule == job.schedule
         anchor = old.anchor if old is not None and same_schedule else now
         keeps = old is not None and same_schedule and old.timezone == zone.name and old.enabled and job.enabled
+        keeps = keeps and old is not None and old.job.paused_until == job.paused_until
         if old is not None and keeps:
             cursor, skipped = old.next_run_at, None
         else:
             starts = job.enabled and not stays_paused
-            cursor = self._next_fire(job.schedule, zone.name, now, anchor) if starts else None
-            what = "its schedule or zone was changed" if job.enabled else "it was disabled"
+            cursor = self._next_fire(job.schedule, zone.name, start_of(job, now), anchor) if starts else None
+            what = "it was changed" if job.enabled else "it was disabled"
+            if old is not None and (old.job.schedule, old.timezone) != (job.schedule, zone.name) and job.enabled:
+                what = "its schedule or zone was changed"
             skipped = self._dropped(old, now, what)
         expected = None if row is None else row["next_run_at"]
         before = old.job if old else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import strict_json
-from errors import TargetNotFound
+from invocation_errors import TargetNotFound
 from models import NAME_PATTERN
 
 REGISTRY = "registry.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from errors import InvocationStopped
+from invocation_errors import InvocationStopped
 from models import AttemptOutcome, ClaimedRun, Failure, InvocationRequest, RunStatus
 from redact import Redactor
 

@@ -71,6 +71,15 @@ class App(Rooms):
     def _synced_file(self) -> str:
         return f"{idle.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
 
+    def end_pause(self, store: Store, job_id: str, now: datetime) -> bool:
+        """Lets a job go on that was paused because it failed too often; False when it was not."""
+        from planner import Slots
+
+        state = store.definitions.load(job_id)
+        if state is None or not state.job.enabled:
+            return False
+        return store.definitions.end_pause(job_id, Slots(self.calendar).following(state, now))
+
     # --- health ---
 
     def waiting_events(self, store: Store) -> list[dict[str, object]]:

@@ -10,8 +10,9 @@ from typing import Any
 from errors import ScheduleError, TimezoneError
 from jobfile import agents, success
 from jobfile.reading import Doubled
-from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest
+from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from model.job import AGENT_FIELDS, Job
+from models import from_text
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -111,6 +112,8 @@ class _Checker:
         if not _AGENT_FIELDS.isdisjoint(entry):
             for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
                 self.faults.add(code, path + place, message, hint, known)
+        if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
+            self._check_instant(f"{path}.paused_until", known, entry["paused_until"])
         if f"{path}.schedule" not in told:
             zone = None if f"{path}.timezone" in told else entry.get("timezone")
             for field, error in self._schedule_faults(entry["schedule"], zone):
@@ -176,6 +179,13 @@ class _Checker:
         if isinstance(runner, str) and runner != "command" and command is not None:
             message = f'would never be used, because runner is "{runner}"'
             self.faults.add("CONFLICT", f"{path}.command", message, "remove one of the two", job_id)
+
+    def _check_instant(self, path: str, job_id: str, text: str) -> None:
+        try:
+            from_text(text)
+        except (ValueError, OverflowError):
+            hint = "write it like 2026-03-01T09:00:00+01:00, with its offset"
+            self.faults.add("BAD_INSTANT", path, f"is no instant: {quoted(text)}", hint, job_id)
 
     def _check_success(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
         def wrong(field: str) -> bool:

@@ -113,7 +113,7 @@ class Editor:
         except Timeout:
             message = f"Another edit of {self._path} goes on for more than {LOCK_WAIT_SEC} s"
             raise JobsFileBusy(message, hint="Try again.", details={"file": str(self._path)}) from None
-        except PermissionError as error:
+        except OSError as error:
             raise self._unwritable(error) from None
 
     def _read(self) -> tuple[str, int]:

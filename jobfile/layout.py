@@ -61,9 +61,7 @@ def set_members(text: str, entry: Entry, changes: dict[str, Any], removed: froze
             member = known[key]
             edits.append((member.value_start, member.end, _value(value, _indent_at(text, member.start), text)))
     kept = [member for member in entry.members if member.key not in removed]
-    for member in entry.members:
-        if member.key in removed:
-            edits.append(_cut(text, entry, member))
+    edits += _cuts(entry, removed)
     added = {key: value for key, value in changes.items() if key not in known}
     if added:
         edits.append(_addition(text, entry, kept, added))
@@ -175,13 +173,14 @@ def _step_of(like: str) -> str:
     return found[1] if found else ""
 
 
-def _cut(text: str, entry: Entry, member: Member) -> tuple[int, int, str]:
-    place = entry.members.index(member)
-    if place + 1 < len(entry.members):
-        return member.start, entry.members[place + 1].start, ""
-    if place:
-        return entry.members[place - 1].end, member.end, ""
-    return entry.start + 1, entry.end - 1, ""
+def _cuts(entry: Entry, removed: frozenset[str]) -> Iterator[tuple[int, int, str]]:
+    """What goes with these members; each takes one comma with it."""
+    kept = [member for member in entry.members if member.key not in removed]
+    for member, following in zip(entry.members, entry.members[1:], strict=False):
+        if member.key in removed and member.start < kept[-1].start:
+            yield member.start, following.start, ""
+    if entry.members[-1].key in removed:
+        yield kept[-1].end, entry.members[-1].end, ""
 
 
 def _addition(text: str, entry: Entry, kept: list[Member], added: dict[str, Any]) -> tuple[int, int, str]:

@@ -104,6 +104,9 @@ class Job:
     enabled: bool = True
     """A disabled job is kept and never becomes due."""
 
+    paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
+    """No slot before this instant runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
+
     notify_channel: Literal["telegram", "none"] = "telegram"
     """Where events go besides `notifications/events.jsonl`."""
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from errors import RunnerNotFound
+from invocation_errors import RunnerNotFound
 from models import Invocation
 from runners.base import INSTALL_HINT, Host, Runner
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import strict_json
-from errors import (
+from invocation_errors import (
     AgentFailed,
     AgentOptionUnsupported,
     AgentOutputTruncated,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import strict_json
-from errors import IpcError, NonzeroExit
+from invocation_errors import IpcError, NonzeroExit
 from models import Answer, Invocation
 
 #: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import strict_json
-from errors import AgentFailed, AgentLimitReached, AgentOutputTruncated, PermissionDenied, StructuredOutputMissing
+from invocation_errors import (
+    AgentFailed,
+    AgentLimitReached,
+    AgentOutputTruncated,
+    PermissionDenied,
+    StructuredOutputMissing,
+)
 from models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import strict_json
-from errors import AgentOutputTruncated, StructuredOutputMissing
+from invocation_errors import AgentOutputTruncated, StructuredOutputMissing
 from models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from errors import RunnerNotFound
+from invocation_errors import RunnerNotFound
 from models import Answer, Invocation
 from runners.base import RESULT_LIMIT, Ending, Host, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
 

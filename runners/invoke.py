@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import strict_json
-from errors import InvalidResponse, IpcError, RunnerNotFound
+from invocation_errors import InvalidResponse, IpcError, RunnerNotFound
 from models import Answer, Failure, Invocation
 from runners.base import (
     RESULT_LIMIT,

@@ -72,6 +72,15 @@ class Definitions:
         """Whether a job of this name is or once was in the file."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
 
+    def end_pause(self, job_id: str, next_run_at: datetime | None) -> bool:
+        """Forgets the failures that have paused a job, and lets it go on; False when it was not paused."""
+        changed = self._db.run(
+            "UPDATE jobs SET paused_at = NULL, consecutive_failures = 0, enabled = 1, next_run_at = ?"
+            " WHERE job_id = ? AND paused_at IS NOT NULL AND removed_at IS NULL",
+            (_text(next_run_at), job_id),
+        )
+        return changed == 1
+
     def failures(self, job_id: str) -> int:
         """How many runs of the job have failed since its last success."""
         row = self._db.row("SELECT consecutive_failures FROM jobs WHERE job_id = ?", (job_id,))

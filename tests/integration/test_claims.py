@@ -120,7 +120,8 @@ def test_a_claim_makes_the_row_moves_the_cursor_and_mirrors_the_lease(bench: Ben
         "ceiling_monotonic": 19_000.0, "owner_pid": 1, "owner_started": "then", "boot_id": "boot",
         "child_pid": None, "child_started": None, "exit_code": None, "duration_ms": None, "output_dir": None,
         "output_bytes": None, "retry_of": None, "retry_due": 0,
-        "cancel_requested_at": None, "cancel_requested_by": None, "runner": None, "session_id": None, "iterations": None,
+        "cancel_requested_at": None, "cancel_requested_by": None, "runner": None, "session_id": None,
+        "iterations": None,
         "cost_usd": None, "turns": None, "input_tokens": None, "output_tokens": None,
     }  # fmt: skip
     assert (missed["status"], missed["slots"], missed["run_id"]) == ("missed", 1, "report-20260225T120000-2")

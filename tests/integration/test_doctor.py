@@ -21,7 +21,7 @@ from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
-from errors import IpcError
+from invocation_errors import IpcError
 from start_errors import foresee
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.support_rooms import as_nobody, public_folder

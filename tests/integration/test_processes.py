@@ -14,7 +14,7 @@ import pytest
 
 import process_table
 import processes
-from errors import IpcError
+from invocation_errors import IpcError
 from models import ProcessId
 from process_table import ProcTable, PsutilTable, Table
 from processes import Child, Stop

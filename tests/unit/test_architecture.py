@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import errors
+import invocation_errors
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}
@@ -24,6 +25,7 @@ NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", 
 ALLOWED: dict[str, str] = {
     # leaves
     "errors": "",
+    "invocation_errors": "errors",
     "folders": "",
     "model": "",
     "models": "model",
@@ -53,26 +55,26 @@ ALLOWED: dict[str, str] = {
     "notifier": "crash errors folders models",
     # one way down: scheduler → executor, which is given an invoke
     "scheduler": "errors models boundary planner settle executor store verdicts",
-    "executor": "calls conversation crash errors models redact verdicts",
-    "conversation": "errors models strict_json",
+    "executor": "invocation_errors calls conversation crash errors models redact verdicts",
+    "conversation": "invocation_errors errors models strict_json",
     "calls": "models",
-    "verdicts": "errors models redact",
+    "verdicts": "invocation_errors errors models redact",
     "gates": "models",
     "sync": "crash errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
-    "invoker": "errors models processes run_files runners success invoker_program",
-    "run_files": "errors folders models runners strict_json",
-    "success": "errors models strict_json processes runners",
+    "invoker": "invocation_errors errors models processes run_files runners success invoker_program",
+    "run_files": "invocation_errors errors folders models runners strict_json",
+    "success": "invocation_errors errors models strict_json processes runners",
     "inspector": "strict_json",
     "invoker_program": "errors models strict_json processes policy runners settings targets invoker",
-    "runners": "errors models strict_json",
-    "targets": "errors models strict_json",
-    "policy": "errors models strict_json",
-    "processes": "crash errors models adoption family process_table start_errors",
+    "runners": "invocation_errors errors models strict_json",
+    "targets": "invocation_errors errors models strict_json",
+    "policy": "invocation_errors errors models strict_json",
+    "processes": "invocation_errors crash errors models adoption family process_table start_errors",
     "process_table": "models",
     "family": "models process_table",
     "adoption": "models process_table",
-    "start_errors": "errors strict_json",
+    "start_errors": "invocation_errors errors strict_json",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
     "doctor": "errors models boundary db health store idle settings jobs schedules planner policy targets runners"
     " invoker start_errors",
@@ -386,7 +388,8 @@ def test_a_comment_gives_a_reason_and_not_the_history_of_an_edit(source: Source)
 
 
 def _error_classes() -> list[type[errors.CronError]]:
-    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CronError)]
+    every = {**vars(errors), **vars(invocation_errors)}.values()
+    found = [kind for kind in every if isinstance(kind, type) and issubclass(kind, errors.CronError)]
     return sorted(found, key=lambda kind: kind.__name__)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import commands
 import errors
+import invocation_errors
 import invoker
 import invoker_program
 import jobs
@@ -113,7 +114,8 @@ def documented_codes() -> list[list[str]]:
 
 
 def error_classes() -> list[type[errors.CronError]]:
-    return [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CronError)]
+    found = {kind for room in (errors, invocation_errors) for _, kind in inspect.getmembers(room, inspect.isclass)}
+    return [kind for kind in found if issubclass(kind, errors.CronError)]
 
 
 def test_the_search_for_codes_finds_every_kind_of_place_where_one_stands() -> None:
@@ -137,7 +139,7 @@ def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
     told = {row[0].strip("`"): int(row[1]) for row in documented_codes() if row[1].isdecimal()}
     assert len(told) > 20
     assert {code: exits[code] for code in told} == {code: {number} for code, number in told.items()}
-    command_errors = {kind.code for kind in error_classes() if not issubclass(kind, errors.InvocationError)}
+    command_errors = {kind.code for kind in error_classes() if not issubclass(kind, invocation_errors.InvocationError)}
     assert command_errors - set(told) == {"LEASE_LOST", "VERDICT_NOT_STORED"}
 
 
@@ -145,7 +147,7 @@ def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
     from executor import NOT_RETRIED
 
     table = rows(section(read("docs/errors.md"), "## Codes of runs"))
-    kinds = {kind.code for kind in error_classes() if issubclass(kind, errors.InvocationError)}
+    kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}
     answer = {row[0].strip("`"): row[1] for row in table if row[1] in ("yes", "no")}
     assert {code for code, retried in answer.items() if retried == "no"} == NOT_RETRIED | {"INTERNAL_ERROR"}
     assert kinds - {"CANCELLED"} <= set(answer)

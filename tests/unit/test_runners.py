@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runners
-from errors import RunnerNotFound
+from invocation_errors import RunnerNotFound
 from models import Invocation
 from runners.base import Host, Runner, to_text
 from tests.support_invocation import request

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import TargetNotFound
+from invocation_errors import TargetNotFound
 from targets import Targets
 
 

@@ -1,0 +1,49 @@
+"""`edit-job`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from commands.job_options import field_options, from_json, given_fields, preview, synced
+from commands.output import print_json
+from errors import UsageError
+from wiring import App
+
+
+@click.command("edit-job")
+@click.argument("job_id")
+@click.option("--from-json", "source", metavar="FILE|-|JSON", help="Fields from a JSON object; options win over it.")
+@click.option(
+    "--unset", multiple=True, metavar="FIELD", help="Take a field away: its default rules. May be given again."
+)
+@click.option("--dry-run", is_flag=True, help="Check and show it, and write nothing.")
+@field_options
+@click.pass_obj
+def command(
+    app: App, /, job_id: str, source: str | None, unset: tuple[str, ...], dry_run: bool, **options: Any
+) -> None:
+    """Change fields of a job in .jobs.json, and sync it. The rest of the file stays as it is, also in its look.
+
+    Prints the whole entry, its next three instants, and warnings. What a sync would refuse is refused, and nothing
+    changes. `pause-job` and `resume-job` switch it off and on.
+
+    \b
+    Example:
+      python3 main.py edit-job weekday-report --schedule "0 9 * * 1-5" --unset max_retries
+    """
+    changes = {**(from_json(source) if source else {}), **given_fields(options)}
+    if changes.pop("job_id", job_id) != job_id:
+        raise UsageError("A job can't be renamed: its history hangs on its name", hint="Register another one.")
+    removed = frozenset(name.replace("-", "_") for name in unset)
+    if not changes and not removed:
+        raise UsageError("Nothing to change was given", hint="See: python3 main.py edit-job --help")
+    edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
+    report: dict[str, object] = {
+        "next": preview(app, edit.entry or {}),
+        "warnings": app.no_tick_warning(app.clock.now()),
+    }
+    if not dry_run:
+        report = synced(app, job_id)
+    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": edit.entry, **report})

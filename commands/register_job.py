@@ -1,0 +1,51 @@
+"""`register-job`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from commands.job_options import field_options, from_json, given_fields, preview, synced
+from commands.output import print_json
+from errors import UsageError
+from wiring import App
+
+
+@click.command("register-job")
+@click.argument("job_id", required=False)
+@click.option("--from-json", "source", metavar="FILE|-|JSON", help="Fields from a JSON object; options win over it.")
+@click.option("--dry-run", is_flag=True, help="Check and show it, and write nothing.")
+@click.option("--enable", is_flag=True, help="Let it run. Without this the job is registered disabled.")
+@field_options
+@click.pass_obj
+def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, enable: bool, **options: Any) -> None:
+    """Add a job to .jobs.json, and sync it. The rest of the file stays as it is, also in its look.
+
+    Prints the entry, its next three instants in UTC and local time, and warnings. The job is disabled unless --enable
+    is given: look at the instants first, then `resume-job`. A job that a sync would refuse is refused, and nothing
+    changes.
+
+    \b
+    Examples:
+      python3 main.py register-job weekday-report --puruto-target puruto-financial --schedule "30 8 * * 1-5" \\
+          --timezone Europe/Madrid --prompt "Resume los movimientos de ayer" --dry-run
+      python3 main.py register-job --from-json job.json --enable
+    """
+    entry = from_json(source) if source else {}
+    entry = {**({"job_id": job_id} if job_id else {}), **entry, **given_fields(options)}
+    if job_id:
+        entry["job_id"] = job_id
+    if "job_id" not in entry:
+        raise UsageError("A job needs a name", hint="Write it as: register-job JOB_ID …, or with --from-json.")
+    first = {name: entry.pop(name) for name in ("job_id", "enabled") if name in entry}
+    entry = {"job_id": first["job_id"], "enabled": enable, **entry}
+    edit = app.editor().register(entry, dry_run=dry_run)
+    name = str(entry["job_id"])
+    report: dict[str, object] = {
+        "next": preview(app, entry),
+        "warnings": app.no_tick_warning(app.clock.now()),
+    }
+    if not dry_run:
+        report = synced(app, name)
+    print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": edit.entry, **report})

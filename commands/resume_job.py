@@ -1,0 +1,28 @@
+"""`resume-job`."""
+
+from __future__ import annotations
+
+import click
+
+from commands.job_options import synced
+from commands.output import print_json
+from wiring import App
+
+
+@click.command("resume-job")
+@click.argument("job_id")
+@click.pass_obj
+def command(app: App, job_id: str) -> None:
+    """Let a job run again: one that is disabled, paused with --until, or paused because it failed too often.
+
+    It goes on from now: slots of the pause are not made up for. Prints the entry and the next instants.
+
+    \b
+    Example:
+      python3 main.py resume-job weekday-report
+    """
+    edit = app.editor().update(job_id, {"enabled": True}, frozenset({"paused_until"}))
+    report = synced(app, job_id)
+    with app.store() as store:
+        was_paused = app.end_pause(store, job_id, app.clock.now())
+    print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, "failures_forgotten": was_paused, **report})

@@ -1,0 +1,248 @@
+"""Editing jobs from the shell: the file itself, its look, its lock, and the sync that follows."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import ExitStack
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from models import Job
+from tests.support_machine import COUNT, FAIL, Machine, shell
+from tests.workspace import FakeClock, Workspace, ended
+
+WORDS = ("--puruto-target", "puruto-target", "--schedule", "0 9 * * 1-5", "--prompt", "Hazlo", "--timezone", "UTC")
+TEXT = """{
+  "$schema": "./docs/jobs.schema.json",
+
+  "jobs": [
+    { "job_id": "first",   "puruto_target": "puruto-target", "schedule": "@yearly", "prompt": "one" },
+    { "job_id": "second",  "puruto_target": "puruto-target", "schedule": "@yearly", "prompt": "two" }
+  ]
+}
+"""
+
+
+@pytest.fixture
+def ready(workspace: Workspace) -> Workspace:
+    """A file in a look of its own."""
+    workspace.add_target()
+    workspace.json("init-db")
+    jobs_file(workspace).write_text(TEXT)
+    workspace.json("sync-jobs")
+    return workspace
+
+
+def jobs_file(workspace: Workspace) -> Any:
+    return workspace.root / ".jobs.json"
+
+
+def test_a_job_is_registered_disabled_shown_and_synced_and_the_rest_keeps_its_look(ready: Workspace) -> None:
+    answer = ready.json("register-job", "third", *WORDS)
+    assert answer["entry"] == {
+        "job_id": "third", "enabled": False, "puruto_target": "puruto-target", "schedule": "0 9 * * 1-5",
+        "prompt": "Hazlo", "timezone": "UTC",
+    }  # fmt: skip
+    assert (answer["synced"], len(answer["next"]["instants"])) == (True, 3)
+    assert [warning["code"] for warning in answer["warnings"]] == ["NO_TICK"]
+    line = '"prompt": "two" },\n    { "job_id": "third", "enabled": false, '
+    assert jobs_file(ready).read_text().startswith(TEXT.rstrip()[:-8].rstrip().removesuffix(" }")[:40])
+    assert line in jobs_file(ready).read_text()
+    (row,) = ready.sql("SELECT enabled, next_run_at FROM jobs WHERE job_id = 'third'")
+    assert (row["enabled"], row["next_run_at"]) == (0, None)
+    ready.json("remove-job", "third")
+    assert jobs_file(ready).read_text() == TEXT
+
+
+def test_a_dry_run_shows_the_next_instants_and_writes_nothing(ready: Workspace) -> None:
+    answer = ready.json("register-job", "third", *WORDS, "--enable", "--dry-run")
+    assert (answer["dry_run"], len(answer["next"]["instants"]), answer["entry"]["enabled"]) == (True, 3, True)
+    assert ready.json("edit-job", "first", "--schedule", "@daily", "--dry-run")["next"]["instants"]
+    ready.json("remove-job", "first", "--dry-run")
+    assert jobs_file(ready).read_text() == TEXT
+    assert not (ready.root / ".jobs.json.lock").exists()
+
+
+def test_every_field_can_be_given_as_an_option_or_as_json(ready: Workspace) -> None:
+    entry: dict[str, Any] = {
+        "job_id": "full", "puruto_target": "puruto-target", "schedule": "0 9 * * 1-5", "prompt": "x",
+        "runner": "claude",
+        "model": "opus", "allowed_tools": ["Read", "Bash(git *)"], "permission_mode": "plan", "max_budget_usd": 0.5,
+        "max_cost_usd_per_day": 2, "max_turns": 3, "append_system_prompt": "-x", "json_schema": {"type": "object"},
+        "agent_args": ["--verbose"], "session_mode": "shared_persistent", "heartbeat": {"max_iterations": 2},
+        "fail_on_permission_denial": True, "notify_channel": "none", "timeout_sec": 5, "max_retries": 1,
+        "timezone": "UTC",
+        "retry_backoff_sec": 0, "catch_up": "all", "catch_up_limit": 2, "retry_interrupted": True, "env": {"A": "b=c"},
+        "max_lateness_sec": 9, "allow_env": ["X"], "allow_empty_result": True, "success": {"stdout_matches": "x"},
+        "pause_after_failures": 3, "paused_until": "2030-01-01T00:00+01:00",
+    }  # fmt: skip
+    assert set(entry) == {field.name for field in fields(Job)} - {"enabled", "command"}
+    words = []
+    for name, value in entry.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "env":
+            words += [flag, "A=b=c"]
+        elif name != "job_id":
+            for one in value if isinstance(value, list) else [value]:
+                text = json.dumps(one) if isinstance(one, dict) else str(one)
+                words += [flag] if one is True else [f"{flag}={text}"]
+    given = ready.json("register-job", "full", *words, "--dry-run")["entry"]
+    assert given == {**entry, "enabled": False}
+    assert ready.json("register-job", "--from-json", json.dumps(entry), "--dry-run")["entry"] == given
+    path = ready.home / "job.json"
+    path.write_text(json.dumps(entry))
+    assert ready.json("register-job", "--from-json", str(path), "--model", "m", "--dry-run")["entry"]["model"] == "m"
+    command = ready.json("register-job", "c", *WORDS, "--command", "date", "--command=-u", "--dry-run")["entry"][
+        "command"
+    ]
+    assert command == ["date", "-u"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("register-job", "first", *WORDS), "DUPLICATE_JOB", 1),
+        (("register-job", *WORDS), "USAGE", 2),
+        (("register-job", "x", *WORDS[2:]), "JOBS_FILE_INVALID", 2),
+        (("register-job", "../x", *WORDS), "JOBS_FILE_INVALID", 2),
+        (("register-job", "x", *WORDS, "--heartbeat", "{"), "USAGE", 2),
+        (("register-job", "x", *WORDS, "--heartbeat", "[]"), "USAGE", 2),
+        (("register-job", "x", *WORDS, "--env", "A"), "USAGE", 2),
+        (("register-job", "--from-json", "/nowhere"), "USAGE", 2),
+        (("edit-job", "nobody", "--model", "m"), "JOB_NOT_FOUND", 1),
+        (("edit-job", "first"), "USAGE", 2),
+        (("edit-job", "first", "--unset", "prompt"), "JOBS_FILE_INVALID", 2),
+        (("edit-job", "first", "--from-json", '{"job_id": "other"}'), "USAGE", 2),
+        (("pause-job", "first", "--until", "yesterday"), "USAGE", 2),
+        (("pause-job", "first", "--until", "2020-01-01T00:00"), "USAGE", 2),
+        (("pause-job", "nobody"), "JOB_NOT_FOUND", 1),
+        (("resume-job", "nobody"), "JOB_NOT_FOUND", 1),
+        (("remove-job", "nobody"), "JOB_NOT_FOUND", 1),
+    ],
+    ids=str,
+)
+def test_what_is_refused_changes_nothing(ready: Workspace, words: tuple[str, ...], code: str, exit_code: int) -> None:
+    before = ready.sql("SELECT * FROM jobs")
+    assert ready.json(*words, code=exit_code)["error"]["code"] == code
+    assert jobs_file(ready).read_text() == TEXT
+    assert ready.sql("SELECT * FROM jobs") == before
+
+
+def test_a_broken_file_is_told_and_stays_as_it_is(ready: Workspace) -> None:
+    jobs_file(ready).write_text(TEXT + "}")
+    for words in (("register-job", "x", *WORDS), ("pause-job", "first"), ("remove-job", "first")):
+        assert ready.json(*words, code=2)["error"]["code"] == "JOBS_FILE_NOT_JSON"
+    assert jobs_file(ready).read_text() == TEXT + "}"
+
+
+def test_a_file_that_is_missing_is_made(workspace: Workspace) -> None:
+    workspace.json("init-db")
+    workspace.json("register-job", "x", *WORDS)
+    assert json.loads(jobs_file(workspace).read_text())["jobs"][0]["job_id"] == "x"
+    assert stat.S_IMODE(jobs_file(workspace).stat().st_mode) == 0o600
+
+
+def test_mode_byte_order_mark_and_link_are_kept(ready: Workspace) -> None:
+    real = ready.home / "real.json"
+    real.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    real.chmod(0o640)
+    jobs_file(ready).unlink()
+    jobs_file(ready).symlink_to(real)
+    ready.json("edit-job", "first", "--prompt", "ñ")
+    assert jobs_file(ready).is_symlink()
+    assert real.read_bytes() == b"\xef\xbb\xbf" + TEXT.replace('"one"', '"ñ"').encode()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_a_folder_that_can_not_be_written_is_told(ready: Workspace) -> None:
+    if os.getuid() == 0:
+        os.mkdir(ready.root / ".jobs.json.lock")
+        refused = ready.json("pause-job", "first", code=2)["error"]
+    else:
+        ready.root.chmod(0o500)
+        refused = ready.json("pause-job", "first", code=2)["error"]
+        ready.root.chmod(0o700)
+    assert refused["code"] == "JOBS_FILE_UNWRITABLE"
+    assert jobs_file(ready).read_text() == TEXT
+
+
+def test_edits_at_once_all_arrive(ready: Workspace) -> None:
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(ended(ready.start("register-job", f"job-{number}", *WORDS))) for number in range(8)
+        ]
+        for process in started:
+            out, err = process.communicate(timeout=100)
+            assert (process.returncode, err) == (0, b""), out
+    names = [job["job_id"] for job in json.loads(jobs_file(ready).read_text())["jobs"]]
+    assert sorted(names) == sorted(["first", "second", *(f"job-{number}" for number in range(8))])
+    assert {row["job_id"] for row in ready.sql("SELECT job_id FROM jobs")} == set(names)
+
+
+def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
+    ready: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from errors import JobsFileBusy
+    from jobfile import editing
+
+    monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)
+    with FileLock(ready.root / ".jobs.json.lock"), pytest.raises(JobsFileBusy):
+        editing.Editor(jobs_file(ready), lambda _: None).update("first", {"prompt": "x"})
+
+
+# --- pausing ---
+
+
+def test_a_job_that_is_paused_until_an_instant_goes_on_by_itself(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT, schedule="0 * * * *", timezone="Europe/Madrid"))
+    answer = machine.run("pause-job", "job-0", "--until", "2026-02-26T01:30+01:00")[1]
+    assert answer["next"]["instants"][0]["utc"] == "2026-02-26T01:00:00+00:00"
+    for _ in range(8):
+        clock.advance(hours=1)
+        machine.tick()
+    served = [row["scheduled_for"][:16] for row in workspace.runs()]
+    assert served == ["2026-02-26T01:00", "2026-02-26T02:00", "2026-02-26T03:00", "2026-02-26T04:00"]
+    assert {row["status"] for row in workspace.runs()} == {"ok"}
+
+
+def test_a_paused_job_is_resumed_from_now(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT, schedule="0 * * * *"))
+    machine.run("pause-job", "job-0")
+    clock.advance(hours=5)
+    assert machine.tick()["due_jobs"] == []
+    answer = machine.run("resume-job", "job-0")[1]
+    assert answer["next"]["instants"][0]["utc"] == "2026-02-26T02:00:00+00:00"
+    clock.advance(hours=1)
+    assert [result["status"] for result in machine.tick()["results"]] == ["ok"]
+    assert len(workspace.runs()) == 1
+
+
+def test_resume_ends_the_pause_of_a_job_that_failed_too_often(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(FAIL, schedule="0 * * * *", pause_after_failures=1))
+    clock.advance(hours=1)
+    machine.tick()
+    assert machine.run("list")[1]["jobs"][0]["paused"]
+    answer = machine.run("resume-job", "job-0")[1]
+    assert answer["failures_forgotten"] is True
+    (job,) = machine.run("list")[1]["jobs"]
+    assert (job["paused"], job["consecutive_failures"], job["enabled"]) == (None, 0, True)
+    clock.advance(hours=1)
+    assert len(machine.tick()["results"]) == 1
+
+
+def test_a_clock_set_back_does_not_end_a_pause_early(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT, schedule="0 * * * *"))
+    machine.run("pause-job", "job-0", "--until", "2026-03-01T00:00+00:00")
+    machine.tick()
+    clock.advance(hours=-2)
+    machine.tick()
+    assert machine.cursor().isoformat() == "2026-03-01T00:00:00+00:00"
