@@ -82,10 +82,12 @@ ALLOWED: dict[str, str] = {
     "idle": "errors db store",
     "instants": "models schedules",
     "stop_signals": "processes",
-    "rooms": "control db definition errors executor gates idle instants invoker models notifier planner policy"
+    "rooms": "control db definition errors executor gates idle instants invoker jobfile jobs models notifier planner"
+    " policy"
     " processes redact retention runners scheduler schedules settings settle store sync targets verdicts",
-    "wiring": "boundary health idle instants jobs models rooms schedules store processes",
-    "commands": "boundary crash db doctor errors folders health idle instants models ping redact schedules settings"
+    "wiring": "boundary health idle instants jobs models planner rooms schedules store processes",
+    "commands": "boundary crash db doctor errors folders health idle instants jobs models ping planner redact schedules"
+    " settings"
     " stop_signals store wiring",
     "main": "errors idle commands",
 }
