@@ -55,6 +55,7 @@ class Settings:
     redact: tuple[str, ...]
     agents: tuple[str, ...]
     agent_path: tuple[str, ...]
+    format: str
     warnings: tuple[Problem, ...] = ()
     """`{"code", "source", "line", "message", "hint"}` each, about a line of `.env`; `variable` if it names one."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -28,6 +28,7 @@ COMMANDS = {
     "run-now": "run_now",
     "status": "status",
     "list": "list_jobs",
+    "history": "history",
     "logs": "logs",
     "next": "next_instants",
     "register-job": "register_job",

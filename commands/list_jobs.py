@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.output import print_json
+from commands.view import show, table_option
 from instants import show_instant
 from models import from_text
 from wiring import App
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
+@table_option
 @click.pass_obj
-def command(app: App) -> None:
+def command(app: App, table: bool | None) -> None:
     """List the jobs: what each does, when it runs next in its own zone, and how its last run ended.
 
     \b
@@ -27,13 +28,13 @@ def command(app: App) -> None:
     """
     now = app.clock.now()
     with app.store(read_only=True) as store:
-        rows = table(app, store)
+        rows = jobs_shown(app, store)
         last = store.runs.last_of_each_job()
     jobs = [_job(row, last.get(str(row["job_id"]))) for row in rows]
-    print_json({"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)})
+    show(app, "list", {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}, table=table)
 
 
-def table(app: App, store: Store) -> list[dict[str, object]]:
+def jobs_shown(app: App, store: Store) -> list[dict[str, object]]:
     """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
     from redact import Redactor, secrets_of
 

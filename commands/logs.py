@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.output import print_json
+from commands.view import show, table_option
 from errors import JobNotFound, RunNotFound
 from wiring import App, job_of
 
@@ -24,8 +24,9 @@ SHOWN_BYTES = 65_536
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Newest events shown.")
 @click.option("--job", "job_id", help="Only events of this job.")
 @click.option("--run", "run_id", help="One run: its row, its events and its captured output.")
+@table_option
 @click.pass_obj
-def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> None:
+def command(app: App, limit: int, job_id: str | None, run_id: str | None, table: bool | None) -> None:
     """Show the newest events, the oldest of them first; with --run also what that run printed.
 
     Of a captured file the last 64 KiB are shown; "path" names the whole file.
@@ -57,7 +58,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> Non
         report["run"] = masked(run, mask)
         output = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
         report["output"] = [{**file, "text": mask.text(str(file["text"]))} for file in output]
-    print_json(report)
+    show(app, "logs", report, table=table)
 
 
 def masked(told: Mapping[str, object], mask: Redactor) -> dict[str, object]:

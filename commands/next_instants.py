@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from commands.output import print_json
+from commands.view import show, table_option
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from instants import show_instant
 from models import JobState
@@ -22,10 +22,12 @@ from wiring import App
     "--after", help="Start behind this instant, ISO 8601; without an offset it is wall time in the zone. Default: now."
 )
 @click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many instants.")
+@table_option
 @click.pass_obj
 def command(
-    app: App, job_id: str | None, schedule: str | None, timezone: str | None, after: str | None, count: int
-) -> None:
+    app: App, job_id: str | None, schedule: str | None, timezone: str | None, after: str | None, count: int,
+    table: bool | None,
+) -> None:  # fmt: skip
     """Show when a job, or any schedule, will run, in UTC and in its zone, and what the schedule means in words.
 
     Without JOB_ID and --schedule: the next instants of all enabled jobs together. Of a job that is disabled or paused
@@ -46,7 +48,7 @@ def command(
         report = _of_job(app, job_id, after, count)
     else:
         report = _of_all(app, after, count)
-    print_json({"status": "ok", **report})
+    show(app, "next", {"status": "ok", **report}, table=table)
 
 
 def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> dict[str, object]:

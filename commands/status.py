@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import click
 
-from commands.list_jobs import table
-from commands.output import print_json
+from commands.list_jobs import jobs_shown
+from commands.view import show, table_option
 from health import PING_FACT
 from models import utc_text
 from wiring import App
@@ -20,8 +20,9 @@ SPENDING_SHOWN = timedelta(days=7)
 @click.option(
     "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="Recent runs shown."
 )
+@table_option
 @click.pass_obj
-def command(app: App, limit: int) -> None:
+def command(app: App, limit: int, table: bool | None) -> None:
     """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
 
     "scheduler" says when the last tick ran and whether that is too long ago, which jobs are overdue, which events
@@ -38,7 +39,7 @@ def command(app: App, limit: int) -> None:
     with app.store(read_only=True) as store:
         report: dict[str, object] = {
             "status": "ok",
-            "jobs": table(app, store),
+            "jobs": jobs_shown(app, store),
             "recent_runs": store.runs.recent(limit),
             "notification_targets": {
                 "local_events": settings.display("local_events"),
@@ -54,4 +55,4 @@ def command(app: App, limit: int) -> None:
         }
     report["paths"] = app.paths()
     report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]
-    print_json(report)
+    show(app, "status", report, table=table)

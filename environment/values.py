@@ -87,6 +87,12 @@ def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
     return names
 
 
+def _format(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
+    if text not in ("json", "table"):
+        raise Unfit("UNKNOWN_FORMAT", f"must be {variable.allowed}", f"the default is {variable.default}")
+    return text
+
+
 def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
     folders = tuple(os.path.expanduser(part) for part in _plain(variable, text).split(":") if part)
     if not all(map(os.path.isabs, folders)):
@@ -96,5 +102,5 @@ def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, 
 
 PARSERS: dict[Kind, Callable[[Variable, str, Path, Mapping[str, str]], object]] = {
     "path": _path, "inside": _inside, "integer": _integer, "switch": _switch, "text": _text,
-    "url": _url, "names": _names, "agents": _agents, "folders": _folders,
+    "url": _url, "names": _names, "agents": _agents, "folders": _folders, "format": _format,
 }  # fmt: skip

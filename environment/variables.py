@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders"]
+Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format"]
 
 PREFIX = "PURUTO_CRON_"
 
@@ -35,6 +35,7 @@ class Variable(NamedTuple):
             "url": "an http:// or https:// address",
             "names": "names of variables, separated by commas",
             "agents": "some of claude, codex and gemini, separated by commas",
+            "format": "json or table",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
 
@@ -104,5 +105,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "PURUTO_CRON_AGENT_PATH", "agent_path", "folders", "",
         "Folders in which the agents' programs are looked for before PATH.",
+    ),
+    Variable(
+        "PURUTO_CRON_FORMAT", "format", "format", "json",
+        "What commands with `--table` print unless they are told otherwise.",
     ),
 )  # fmt: skip

@@ -1,0 +1,33 @@
+"""JSON, or a table for people where that is asked for: by `--table`, or by PURUTO_CRON_FORMAT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from commands.output import print_json
+from wiring import App
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def table_option(command: F) -> F:
+    """`--table` and `--no-table`."""
+    option = click.option(
+        "--table/--no-table", default=None, help="A table in local time; PURUTO_CRON_FORMAT=table makes it the default."
+    )
+    decorated: F = option(command)
+    return decorated
+
+
+def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
+    """Prints a report in the form that is wanted."""
+    if table if table is not None else app.settings.format == "table":
+        from people.tables import Eyes
+        from people.tables import show as show_table
+
+        show_table(view, report, Eyes(app.clock.now(), app.default_zone))
+    else:
+        print_json(report)

@@ -1,0 +1,69 @@
+"""Reading the ledger for people: runs by job, status and time, newest first, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from db import Database, Row, Value
+from models import utc_text
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs: of one job or all, of one status or all, started since an instant, behind a run, at most so many."""
+
+    job_id: str = ""
+    status: str = ""
+    since: datetime | None = None
+    before: tuple[str, str] | None = None
+    """`(started_at, run_id)` of the last run that was shown: what comes is older."""
+    limit: int = 50
+
+
+class History:
+    """Rows of `runs`, without the token."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def page(self, wanted: Wanted) -> list[dict[str, object]]:
+        """The newest runs that are wanted, with their error's code and message, and without results."""
+        conditions, values = ["1"], list[Value]()
+        if wanted.job_id:
+            conditions.append("job_id = ?")
+            values.append(wanted.job_id)
+        if wanted.status:
+            conditions.append("status = ?")
+            values.append(wanted.status)
+        if wanted.since is not None:
+            conditions.append("started_at >= ?")
+            values.append(utc_text(wanted.since))
+        if wanted.before is not None:
+            conditions.append("(started_at, run_id) < (?, ?)")
+            values += wanted.before
+        rows = self._db.rows(
+            f"SELECT * FROM runs WHERE {' AND '.join(conditions)} ORDER BY started_at DESC, run_id DESC LIMIT ?",  # noqa: S608 - fixed texts
+            [*values, wanted.limit],
+        )
+        return [_summary(row) for row in rows]
+
+    def usual_ms(self, job_id: str) -> int | None:
+        """The median duration of the job's last twenty successes; None when it has none."""
+        rows = self._db.rows(
+            "SELECT duration_ms FROM runs WHERE job_id = ? AND status = 'ok' AND duration_ms IS NOT NULL"
+            " ORDER BY started_at DESC, run_id DESC LIMIT 20",
+            (job_id,),
+        )
+        found = sorted(int(row[0]) for row in rows)
+        return found[len(found) // 2] if found else None
+
+
+def _summary(row: Row) -> dict[str, object]:
+    error = json.loads(row["error_json"]) if row["error_json"] else {}
+    names = (
+        *("run_id", "job_id", "status", "trigger", "scheduled_for", "started_at", "finished_at", "duration_ms"),
+        *("attempt", "slots", "runner", "exit_code", "cost_usd", "retry_of"),
+    )
+    return {**{name: row[name] for name in names}, "error_code": error.get("code"), "error": error.get("message")}
