@@ -56,7 +56,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
     if run is not None:
         mask = masks[str(run["job_id"])]
         report["run"] = masked(run, mask)
-        output = _output(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
+        output = captured(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
         report["output"] = [{**file, "text": mask.text(str(file["text"]))} for file in output]
     show(app, "logs", report, table=table)
 
@@ -69,7 +69,7 @@ def masked(told: Mapping[str, object], mask: Redactor) -> dict[str, object]:
     return {key: mask.any(value) if key in ("result", "error") else value for key, value in told.items()}
 
 
-def _output(folder: Path) -> list[dict[str, object]]:
+def captured(folder: Path) -> list[dict[str, object]]:
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return []
     return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]

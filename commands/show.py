@@ -1,0 +1,59 @@
+"""`show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from commands.logs import captured, masked
+from commands.output import print_json
+from errors import RunNotFound
+from wiring import App, job_of
+
+
+@click.command("show")
+@click.argument("run_id")
+@click.pass_obj
+def command(app: App, run_id: str) -> None:
+    """Show all of a run: its row, the request of each call, the events, what it printed, its error, what it cost.
+
+    Secrets are masked. "calls" are in the order in which they were made; a run that is under way shows what there is.
+
+    \b
+    Example:
+      python3 main.py show daily-data-backup-20260225T200000
+    """
+    with app.store(read_only=True) as store:
+        run = store.runs.find(run_id)
+        if run is None:
+            hint = "See: python3 main.py history"
+            raise RunNotFound(f"There is no run {run_id}", hint=hint, details={"run_id": run_id})
+        mask = app.redactor(job_of(store, str(run["job_id"])))
+        events = [{"ts": event.ts, **event.payload} for event in store.events.recent(100, run_id=run_id)]
+    folder = app.settings.runs_folder / str(run["job_id"]) / run_id
+    print_json(
+        {
+            "status": "ok",
+            "run": masked(run, mask),
+            "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
+            "events": [masked(event, mask) for event in events],
+            "output": [{**file, "text": mask.text(str(file["text"]))} for file in captured(folder)],
+        }
+    )
+
+
+def _requests(folder: Path) -> list[Path]:
+    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
+        return []
+    # By time: the tenth call is named before the second one.
+    found = [path for path in folder.glob("attempt-*.request.json") if path.is_file() and not path.is_symlink()]
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _request(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
