@@ -78,6 +78,18 @@ class NotInPlaceError(ConfigurationError):
     code = "NOT_IN_PLACE"
 
 
+class CrontabUnusable(CronError):
+    """The program `crontab` is not there, or refuses."""
+
+    code = "CRONTAB_UNUSABLE"
+
+
+class UnitsUnwritable(CronError):
+    """systemd's units can't be written."""
+
+    code = "UNITS_UNWRITABLE"
+
+
 class DependencyMissing(ConfigurationError):
     """A library is not installed for this interpreter: mostly the wrong interpreter."""
 

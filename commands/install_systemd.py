@@ -1,0 +1,53 @@
+"""`install-systemd`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+import installing
+from commands.install_crontab import place_of
+from commands.output import print_json
+from errors import UnitsUnwritable
+from wiring import App
+
+
+@click.command("install-systemd")
+@click.option("--print", "only_print", is_flag=True, help="Show the units, and write nothing.")
+@click.option("--folder", metavar="PATH", help="Where units go; default: ~/.config/systemd/user.")
+@click.pass_obj
+def command(app: App, only_print: bool, folder: str | None) -> None:
+    """Write a user timer and service that start a tick each minute, for machines without cron.
+
+    Nothing is started: the answer names the commands that do. One of the two is enough, cron or systemd; both do no
+    harm. What ticks say: journalctl --user -t puruto-cron.
+
+    \b
+    Example:
+      python3 main.py install-systemd && systemctl --user enable --now puruto-cron.timer
+    """
+    config = app.environ.get("XDG_CONFIG_HOME") or os.path.join(app.environ.get("HOME") or "~", ".config")
+    target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
+    units = installing.units(place_of(app))
+    if not only_print:
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            for name, text in units.items():
+                (target / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            hint = "Name another folder with --folder."
+            raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
+    print_json(
+        {
+            "status": "ok",
+            "written": not only_print,
+            "units": {str(target / name): text for name, text in units.items()},
+            "then": [
+                "systemctl --user daemon-reload",
+                "systemctl --user enable --now puruto-cron.timer",
+                "loginctl enable-linger",
+            ],
+        }
+    )

@@ -1,0 +1,27 @@
+"""`uninstall-crontab`."""
+
+from __future__ import annotations
+
+import click
+
+import installing
+from commands.install_crontab import read_crontab, write_crontab
+from commands.output import print_json
+from wiring import App
+
+
+@click.command("uninstall-crontab")
+@click.option("--print", "only_print", is_flag=True, help="Show the crontab as it would be, and change nothing.")
+@click.pass_obj
+def command(app: App, only_print: bool) -> None:
+    """Take the block of `install-crontab` out of your crontab; other lines stay as they are, also one of your own.
+
+    \b
+    Example:
+      python3 main.py uninstall-crontab
+    """
+    before = read_crontab(app)
+    after = installing.without_block(before, app.root)
+    if not only_print and after != before:
+        write_crontab(app, after)
+    print_json({"status": "ok", "changed": after != before and not only_print, "crontab": after})
