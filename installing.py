@@ -57,7 +57,7 @@ def with_block(text: str, place: Place) -> str:
 
 
 def units(place: Place) -> dict[str, str]:
-    """`puruto-cron.service` and `puruto-cron.timer` for `systemctl --user`. Source: systemd.service(5), systemd.timer(5).
+    """`puruto-cron.service` and `puruto-cron.timer` for `systemctl --user`. Source: systemd.service(5), .timer(5).
 
     A timer starts nothing while its service runs, and a tick may run for hours: each gets a unit of its own.
     """

@@ -1,0 +1,131 @@
+"""The crontab's block and systemd's units."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import installing
+from installing import Place
+from tests.workspace import Workspace
+
+PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db/tick.log")
+OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
+CRONTAB = """#!/bin/sh
+file=$(dirname "$0")/crontab.txt
+case "$1" in
+-l) [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$file" ;;
+-) cat > "$file" ;;
+esac
+"""
+
+
+@pytest.fixture
+def crontab(workspace: Workspace) -> Path:
+    """A program `crontab` on the PATH, and its file."""
+    folder = workspace.home / "bin"
+    folder.mkdir()
+    (folder / "crontab").write_text(CRONTAB)
+    (folder / "crontab").chmod(0o755)
+    workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
+    workspace.json("init-db")
+    return folder / "crontab.txt"
+
+
+def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, crontab: Path) -> None:
+    crontab.write_text(OTHERS)
+    first = workspace.json("install-crontab")
+    assert (first["installed"], first["changed"]) == (True, True)
+    text = crontab.read_text()
+    assert text.startswith(OTHERS)
+    assert (
+        f"* * * * * {sys.executable} {workspace.root}/main.py tick --quiet >> {workspace.root}/db/tick.log 2>&1\n"
+        in text
+    )
+    assert workspace.json("install-crontab")["changed"] is False
+    assert crontab.read_text() == text
+    assert workspace.json("uninstall-crontab")["changed"] is True
+    assert crontab.read_text() == OTHERS
+    assert workspace.json("uninstall-crontab")["changed"] is False
+
+
+def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path) -> None:
+    line = workspace.json("install-crontab")["line"]
+    command = line.removeprefix("* * * * * ").replace("\\%", "%").replace(" --quiet", "")
+    subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/", check=True)
+    assert '"status": "ok"' in (workspace.root / "db" / "tick.log").read_text()
+    assert crontab.exists()
+
+
+def test_print_changes_nothing(workspace: Workspace, crontab: Path) -> None:
+    shown = workspace.json("install-crontab", "--print")
+    assert (shown["installed"], "tick --quiet" in shown["crontab"]) == (False, True)
+    assert not crontab.exists()
+
+
+def test_without_a_program_crontab_the_line_is_still_shown_how_to_get(workspace: Workspace) -> None:
+    workspace.environ["PATH"] = "/nonexistent"
+    refused = workspace.json("install-crontab", code=1)["error"]
+    assert refused["code"] == "CRONTAB_UNUSABLE"
+    assert "install-systemd" in refused["details"]["hint"]
+
+
+LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=20))
+
+
+@given(LINES, st.booleans())
+def test_whatever_else_stands_there_stays(lines: list[str], ends: bool) -> None:
+    text = "\n".join(lines) + ("\n" if ends and lines else "")
+    made = installing.with_block(text, PLACE)
+    assert installing.with_block(made, PLACE) == made
+    assert installing.without_block(made, PLACE.root) in (text, text + "\n")
+
+
+def test_the_block_of_another_copy_is_left_alone() -> None:
+    other = installing.with_block(OTHERS, Place("/other", "/p", "/l"))
+    both = installing.with_block(other, PLACE)
+    assert installing.without_block(both, PLACE.root) == other
+
+
+def test_a_block_without_its_end_is_not_cut() -> None:
+    broken = installing.with_block("", PLACE).rpartition("# <<<")[0] + "0 5 * * * mine\n"
+    assert installing.without_block(broken, PLACE.root) == broken
+
+
+@pytest.mark.parametrize("root", ["/home/me/puruto-cron", "/home/me/a b", "/home/100%/$x"])
+def test_systemd_accepts_the_units(tmp_path: Path, root: str) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd-analyze is not installed")
+    place = Place(root, sys.executable, f"{root}/db/tick.log")
+    for name, text in installing.units(place).items():
+        (tmp_path / name).write_text(text)
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    units = [str(tmp_path / name) for name in installing.units(place)]
+    environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [program, "verify", "--user", *units], env=environ, capture_output=True, text=True, check=False
+    )
+    if not os.path.exists("/usr/bin/systemd-run"):
+        pytest.skip("systemd-run is not installed")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None:
+    workspace.json("init-db")
+    answer = workspace.json("install-systemd")
+    folder = Path(workspace.environ["HOME"]) / ".config" / "systemd" / "user"
+    assert sorted(path.name for path in folder.iterdir()) == ["puruto-cron.service", "puruto-cron.timer"]
+    assert f"{workspace.root}/main.py" in (folder / "puruto-cron.service").read_text()
+    assert any("enable --now" in line for line in answer["then"])
+    assert workspace.json("install-systemd", "--print", "--folder", "/nowhere")["written"] is False
+    refused = workspace.json("install-systemd", "--folder", "/proc/x", code=1)["error"]
+    assert refused["code"] == "UNITS_UNWRITABLE"
