@@ -19,6 +19,7 @@ from models import (
     InvocationRequest,
     ProcessId,
     RunStatus,
+    Trigger,
     Verdict,
     utc_text,
 )
@@ -197,7 +198,8 @@ class Executor:
             action="run",
             prompt=job.prompt,
             timeout_sec=job.timeout_sec,
-            hop=self._limits.hop,
+            # What a slot starts was asked for by nobody, also when the tick itself stands inside a run.
+            hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
             requested_at=utc_text(self._clock.now()),
             payload={
                 "job_id": job.job_id,
