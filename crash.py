@@ -42,6 +42,8 @@ POINTS = {
     "migration.after_backup": "its copy is made, its schema is the old one",
     "migration.before_commit": "the new schema is written, not committed",
     "migration.after_commit": "the new schema is stored",
+    "take_back.before_commit": "rows of a clock that was ahead are taken back, not committed",
+    "take_back.after_commit": "they are, and no cursor was corrected yet",
     "salvage.before_commit": "rows of a damaged database are written into its successor, not committed",
     "salvage.after_commit": "they are stored, and the successor has not taken the damaged one's place",
     "forget_output.before_commit": "old output is deleted, and its rows still name it",

@@ -25,6 +25,7 @@ from models import (
     ProcessId,
     RunStatus,
     Session,
+    Trigger,
     Usage,
     Verdict,
     utc_text,
@@ -203,7 +204,8 @@ class Executor:
                 context,
                 timeout_sec=timeout_sec,
                 runs_folder=self._runs_folder,
-                hop=self._limits.hop,
+                # What a slot starts was asked for by nobody, also when the tick itself stands inside a run.
+                hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
             )
             requests.append(invocation.request)

@@ -38,6 +38,8 @@ class Family:
         self._orphans = orphans
         self._just_died = False
         self._marks = [b"\0" + os.fsencode(f"{name}={value}") + b"\0" for name, value in marks.items()]
+        #: What a run within this one carries: its own marks, and below the name of one of ours, with an S, a list.
+        self._around = [(b"\0" + os.fsencode(f"{name}S="), os.fsencode(value)) for name, value in marks.items()]
         self._root = root.pid if root is not None and root.boot_id == boot_id() else 0
         self._seen: dict[int, str] = {}
         self._sessions: set[int] = set()
@@ -80,7 +82,11 @@ class Family:
         return session != 0 and self._is_marked(b"\0" + self._table.environ(pid) + b"\0")
 
     def _is_marked(self, environ: bytes) -> bool:
-        return all(mark in environ for mark in self._marks)
+        return all(mark in environ for mark in self._marks) or any(
+            value in environ.partition(name)[2].partition(b"\0")[0].split(b"\n")
+            for name, value in self._around
+            if name in environ
+        )
 
     def _is_seen(self, pid: int) -> bool:
         row = self._table.row(pid)

@@ -205,6 +205,8 @@ def child_environment(
     found = {name: value for name, value in found.items() if not name.startswith(OURS)}
     request = invocation.request
     found.update(processes.marks(invocation.run_id, invocation.run_folder))
+    if around := processes.lineage(variables):
+        found[processes.RUN_FOLDERS] = around
     found[OURS + "SLOT"] = invocation.scheduled_for
     found[OURS + "ATTEMPT"] = str(invocation.attempt)
     found[OURS + "REQUEST_ID"] = request.request_id

@@ -122,8 +122,9 @@ def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> date
     """
     after = start_of(state.job, now)
     expected = calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
-    if state.next_run_at is None or expected is None or state.next_run_at <= expected:
+    if state.next_run_at is not None and (expected is None or state.next_run_at <= expected):
         return state.next_run_at
+    # Without a cursor: a clock that was ahead took an `@at` that is still to come for one that is over.
     return expected
 
 

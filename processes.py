@@ -23,6 +23,8 @@ __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "iden
 #: enough: two installations with a job of the same name start runs of the same name in the same second.
 RUN_ID = "PURUTO_CRON_RUN_ID"
 RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
+#: Of a run that was started within another: the folders of those around it, a line each.
+RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
 
 
@@ -170,6 +172,13 @@ def start(
             import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
+
+
+def lineage(environ: Mapping[str, str]) -> str:
+    """The folders of the runs that a process stands in, its own last, as what it starts is to carry them."""
+    above = environ.get(RUN_FOLDERS, "")
+    own = environ.get(RUN_FOLDER, "")
+    return "\n".join(part for part in (above, own) if part)
 
 
 def marks(run_id: str, run_folder: str) -> dict[str, str]:

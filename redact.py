@@ -32,7 +32,7 @@ _SHORTEST_PIECE = 8
 #: Lines of a secret of several, like a private key, are masked on their own from this length.
 _SHORTEST_LINE = 16
 #: Behind a piece: the end of the text, or the mark of an excerpt. Before one: the beginning, or an excerpt's.
-_CUT_AFTER = re.compile(r"[\"']?(?:…|\s*\Z)")
+_CUT_AFTER = re.compile(r"[\"']?(?:…|\s*(?:\(\d+\))?\s*\Z)")
 _CUT_BEFORE = ("near '", 'near "')
 #: Our own keys look so, and no secret does.
 _PLAIN_KEY = re.compile(r"[a-z_]{1,40}")
@@ -78,7 +78,8 @@ class Redactor:
         whole = {text for given in secrets for text in _texts(given)}
         written = {form for text in whole for form in (text, *_written(text))}
         self._cut = sorted(form for form in written if len(form) > _SHORTEST_PIECE)
-        self._secrets = sorted(written | {form for text in whole for form in _base64(text)})
+        self._base64 = sorted({form for text in whole for form in _base64(text)})
+        self._secrets = sorted(written.union(self._base64))
 
     def __call__(self, value: Mapping[str, object]) -> dict[str, object]:
         """A copy of a JSON object without the secrets, in values, and in keys unless they are plain small letters."""
@@ -88,6 +89,7 @@ class Redactor:
         """A string without the secrets."""
         spans = [span for secret in self._secrets for span in _every(secret, text)]
         spans += [span for secret in self._cut for span in _pieces(secret, text)]
+        spans += self._wrapped(text)
         if not spans:
             return text
         parts, done = [], 0
@@ -96,6 +98,16 @@ class Redactor:
             parts += [text[done:start], MASK]
             done = end
         return "".join([*parts, text[done:]])
+
+    def _wrapped(self, text: str) -> Iterator[tuple[int, int]]:
+        """Base64 that was broken into lines, as `base64` and mail do it."""
+        if "\n" not in text or not self._base64:
+            return
+        places = [place for place, char in enumerate(text) if char not in "\r\n"]
+        joined = "".join(text[place] for place in places)
+        for secret in self._base64:
+            for start, end in _every(secret, joined):
+                yield places[start], places[end - 1] + 1
 
     def any(self, value: object) -> object:
         """A copy of any JSON value without the secrets."""
@@ -125,10 +137,14 @@ def _written(text: str) -> Iterator[str]:
     for ascii_only in (True, False):
         as_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield from (as_json, as_json.replace("/", "\\/"))
+        # JSON inside JSON.
+        yield json.dumps(as_json, ensure_ascii=ascii_only)[1:-1]
     data = _bytes(text)
     for in_address in (quote(data, safe=""), quote(data), quote_plus(data)):
         yield from (in_address, re.sub("%..", lambda found: found[0].lower(), in_address))
     yield repr(text)[1:-1]
+    # Two ways in which shells quote a quote.
+    yield from (text.replace("'", "'\\''"), text.replace("'", "'\"'\"'"))
     yield data.decode("utf-8", "replace")
 
 

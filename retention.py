@@ -34,7 +34,7 @@ class Rows(Protocol):
     """What retention asks of the store."""
 
     def job_ids(self) -> list[str]: ...
-    def beyond_count(self, job_id: str, keep: int, limit: int) -> Sequence[Any]: ...
+    def beyond_count(self, job_id: str, keep: int, limit: int, now: str) -> Sequence[Any]: ...
     def older_than(self, started_before: str, limit: int) -> Sequence[Any]: ...
     def with_output(self, limit: int) -> Sequence[Any]: ...
     def unmeasured(self, limit: int) -> Sequence[Any]: ...
@@ -96,7 +96,7 @@ class Retention:
     def after_runs(self, job_ids: Sequence[str]) -> Pruned:
         """What a tick does for the jobs whose runs it ended: the count rule, bounded."""
         for job_id in job_ids:
-            self._forget(self._rows.beyond_count(job_id, self._limits.keep_runs, ROUND))
+            self._forget(self._beyond_count(job_id, ROUND))
         return self._pruned
 
     def hourly(self) -> Pruned:
@@ -109,7 +109,7 @@ class Retention:
     def everything(self) -> Pruned:
         """All rules for all jobs, and the folders that no row names."""
         for job_id in self._rows.job_ids():
-            self._repeat(lambda limit, job_id=job_id: self._rows.beyond_count(job_id, self._limits.keep_runs, limit))  # type: ignore[misc]
+            self._repeat(lambda limit, job_id=job_id: self._beyond_count(job_id, limit))  # type: ignore[misc]
         self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
         self._make_room(None)
         self._drop_event_files()
@@ -117,6 +117,9 @@ class Retention:
         return self._pruned
 
     # --- runs ---
+
+    def _beyond_count(self, job_id: str, limit: int) -> Sequence[Any]:
+        return self._rows.beyond_count(job_id, self._limits.keep_runs, limit, utc_text(self._clock.now()))
 
     def _repeat(self, find: Callable[[int], Sequence[Any]]) -> None:
         """Batch after batch, until one brings nothing new."""

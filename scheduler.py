@@ -80,6 +80,10 @@ class TickReport:
         }
 
 
+#: A clock that goes back further than this was wrong before, and is not wrong now.
+FALSE_FUTURE = timedelta(days=2)
+
+
 class Scheduler:
     """Serves due slots. `store` belongs to the calling thread; each run has a thread and a store of its own."""
 
@@ -353,6 +357,9 @@ class Scheduler:
         """
         if last_seen is None or last_seen <= now:
             return None
+        forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
+        if isinstance(forgotten, Failure):
+            self._problems.append({"job_id": None, "error": self._mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
             found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]

@@ -115,11 +115,13 @@ def _prune(app: App, store: Store, report: TickReport) -> Pruned:
     now = app.clock.now()
     retention = app.retention(store)
     ended = {str(row["job_id"]) for row in [*report.results, *report.settled]}
-    pruned = retention.after_runs(sorted(ended))
     last, jumped = store.state.get(PRUNED_AT), store.state.get(JUMPED_AT)
-    # A clock that is wrong in the future makes everything old: a day is left to set it right.
-    trusted = not (jumped and jumped <= utc_text(now) < utc_text(from_text(jumped) + JUMP))
-    if ended and trusted and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
+    # A clock that is wrong in the future makes everything old, and its slots accounted for: a day is left to set it
+    # right.
+    if jumped and jumped <= utc_text(now) < utc_text(from_text(jumped) + JUMP):
+        return retention.after_runs([])
+    pruned = retention.after_runs(sorted(ended))
+    if ended and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
         store.state.set(PRUNED_AT, utc_text(now))
         pruned = retention.hourly()
     return pruned

@@ -132,6 +132,21 @@ class Definitions:
             == 1
         )
 
+    def take_back(self, now: datetime, *, trusted: bool) -> None:
+        """What a clock that was ahead has said of slots to come: gaps that were none, and what retention forbids.
+
+        A gap that begins behind `now` keeps its row, and accounts for nothing: its slots come again. `trusted` says
+        that the clock is right now; else slots whose rows were deleted stay forbidden, whatever it says.
+        """
+        with self._db.transaction("take_back"):
+            self._db.run(
+                "UPDATE runs SET scheduled_for = NULL, slots = 0 WHERE status = 'missed' AND scheduled_for > ?"
+                " AND json_extract(error_json, '$.details.first_slot') > ?",
+                (utc_text(now), utc_text(now)),
+            )
+            if trusted:
+                self._db.run("UPDATE jobs SET pruned_through = ? WHERE pruned_through > ?", (utc_text(now),) * 2)
+
     def apply(self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime) -> bool:
         """Writes a sync inside the caller's transaction; False if a cursor moved meanwhile: roll back and redo."""
         for change in changes:

@@ -38,12 +38,15 @@ class RetentionRows:
         """All jobs that ever were."""
         return [row["job_id"] for row in self._db.rows("SELECT job_id FROM jobs ORDER BY job_id")]
 
-    def beyond_count(self, job_id: str, keep: int, limit: int) -> list[OldRun]:
-        """The oldest runs of a job that are not among its newest `keep`."""
+    def beyond_count(self, job_id: str, keep: int, limit: int, now: str) -> list[OldRun]:
+        """The oldest runs of a job that are not among its newest `keep` up to `now` (UTC text).
+
+        Rows that a clock once wrong has dated into the future push out no real ones.
+        """
         edge = self._db.row(
-            "SELECT started_at, run_id FROM runs WHERE job_id = ? ORDER BY started_at DESC, run_id DESC"
-            " LIMIT 1 OFFSET ?",
-            (job_id, keep),
+            "SELECT started_at, run_id FROM runs WHERE job_id = ? AND started_at <= ?"
+            " ORDER BY started_at DESC, run_id DESC LIMIT 1 OFFSET ?",
+            (job_id, now, keep),
         )
         if edge is None:
             return []

@@ -76,6 +76,68 @@ def test_a_job_that_was_synced_while_the_clock_was_a_year_ahead_is_not_silent(
     assert machine.cursor("new") == utc(2026, 2, 25, 21)
 
 
+def hourly_ticks(machine: Machine, clock: FakeClock, hours: int) -> None:
+    for _ in range(hours):
+        clock.advance(hours=1)
+        machine.tick()
+
+
+def test_a_false_future_in_which_rows_were_deleted_silences_no_job(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.environ["PURUTO_CRON_KEEP_RUNS"] = "2"
+    machine.ready(shell(COUNT, schedule=HOURLY))
+    hourly_ticks(machine, clock, 2)
+    clock.advance(days=365)
+    machine.tick()
+    assert (workspace.sql("SELECT pruned_through FROM jobs")[0]["pruned_through"] or "") < "2027", "a day is left"
+    hourly_ticks(machine, clock, 30)
+    assert workspace.sql("SELECT pruned_through FROM jobs")[0]["pruned_through"] > "2027"
+    clock.advance(days=-365)
+    clock.advance(hours=-30)
+    machine.tick()
+    before = len(workspace.starts())
+    hourly_ticks(machine, clock, 5)
+    assert len(workspace.starts()) == before + 5
+    kept = [row["started_at"] for row in workspace.runs() if row["started_at"] < "2027"]
+    assert len(kept) == 2, "rows of the false future push out no real ones, and count for none"
+
+
+def test_a_job_of_one_instant_that_was_synced_in_a_false_future_runs_when_it_comes(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.ready(shell(COUNT, schedule=HOURLY))
+    clock.advance(days=365)
+    workspace.write_jobs(
+        shell(COUNT, schedule=HOURLY), shell(COUNT, schedule="@at 2026-02-25T23:00:00Z", job_id="once")
+    )
+    machine.tick()
+    clock.advance(days=-365)
+    assert machine.tick()["clock_anomaly"]["corrected_jobs"] == ["job-0", "once"]
+    hourly_ticks(machine, clock, 4)
+    (row,) = workspace.runs("once")
+    assert (row["scheduled_for"], row["status"]) == ("2026-02-25T23:00:00+00:00", "ok")
+
+
+def test_a_gap_of_the_false_future_accounts_for_no_slot_to_come(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.ready(shell(COUNT, schedule=HOURLY))
+    clock.advance(minutes=1)
+    machine.tick()
+    clock.advance(hours=8)
+    machine.tick()
+    clock.advance(hours=-8)
+    machine.tick()
+    hourly_ticks(machine, clock, 9)
+    rows = workspace.runs()
+    slots = [row["scheduled_for"][11:13] for row in rows if row["scheduled_for"] and row["status"] == "ok"]
+    assert sorted(slots) == ["00", "01", "02", "03", "04", "05", "21", "22", "23"]
+    assert sum(row["slots"] for row in rows) == 9, "each slot once"
+    (gap,) = [row for row in rows if row["status"] == "missed"]
+    assert (gap["slots"], gap["scheduled_for"]) == (0, None)
+
+
 def test_a_short_look_does_not_pass_by_a_clock_that_was_set_back(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:

@@ -301,3 +301,32 @@ def test_what_is_left_by_a_killed_scheduler_and_what_is_not_found(workspace: Wor
             names = {name for name, member in zip((*NAMES, "root"), found, strict=True) if processes.is_alive(member)}
             # "bare" is found by the session that a zombie of its family still leads.
             assert names == {"deaf_bare"}
+
+
+def test_what_a_run_within_a_run_left_ends_with_the_outer_one(workspace: Workspace) -> None:
+    """The inner `invoker.py` is killed, and what it had started carries the inner one's marks."""
+    inner = "#!/bin/sh\ncat > /dev/null\necho $$ > ../puruto-target/inner.pid\nexec sleep 1000\n"
+    workspace.add_target("puruto-inner", invoke=inner)
+    program = str(workspace.root / "invoker.py")
+    script = (
+        f"import os, subprocess, sys, time\n"
+        f"inner = subprocess.Popen([sys.executable, {program!r}, '--target', 'puruto-inner', '--prompt', 'x'])\n"
+        "while not os.path.exists('inner.pid') or not open('inner.pid').read().strip(): time.sleep(0.01)\n"
+        "inner.kill(); inner.wait()\nprint('left', flush=True)\n"
+    )
+    prepare(workspace, {"schedule": "@yearly", "command": [sys.executable, "-c", script]})
+    answer = workspace.json("run-now", "job-0")
+    assert answer["status"] == "ok"
+    pid = int((workspace.home / "puruto-target" / "inner.pid").read_text())
+    assert not is_running(pid)
+
+
+def test_a_tick_within_a_run_starts_slots_that_nobody_asked_for(workspace: Workspace) -> None:
+    workspace.add_target()
+    workspace.ready({"schedule": "@yearly"})
+    workspace.make_due()
+    report = workspace.json("tick", env={"PURUTO_CRON_HOP": "2"})
+    (result,) = report["results"]
+    (row,) = workspace.runs()
+    with open(f"{row['output_dir']}/attempt-1.request.json", encoding="utf-8") as file:
+        assert (result["status"], json.load(file)["hop"]) == ("ok", 0)

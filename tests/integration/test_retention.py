@@ -312,7 +312,7 @@ def test_the_questions_of_a_tick_use_indexes(machine: Machine) -> None:
     asked: list[str] = []
     with machine.app().store() as store:
         store.db.connection.set_trace_callback(asked.append)
-        store.retention.beyond_count("job-0", 10, 10)
+        store.retention.beyond_count("job-0", 10, 10, "2026")
         store.retention.older_than("2020", 10)
         store.retention.with_output(10)
         store.db.connection.set_trace_callback(None)

@@ -201,7 +201,7 @@ def child_variables() -> dict[str, str]:
     """What a process of a job finds in its environment when the scheduler has all that it may hand on."""
     request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
     invocation = Invocation(request, attempt=1, run_folder="/r", run_id="j-1", job_id="j")
-    have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL"], "x")
+    have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL", "PURUTO_CRON_RUN_FOLDER"], "x")
     return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
 
 

@@ -151,6 +151,14 @@ def test_the_duration_is_measured_with_the_monotonic_clock() -> None:
 # --- what the target is asked ---
 
 
+def test_a_run_that_a_person_asked_for_within_another_run_is_further_away_and_a_slot_is_not() -> None:
+    limits = Limits(lease_sec=120, max_running=4, hop=2)
+    for trigger, hop in ((Trigger.MANUAL, 2), (Trigger.SCHEDULE, 0), (Trigger.CATCH_UP, 0), (Trigger.RETRY, 0)):
+        bench = make_bench(answered(), limits=limits)
+        bench.run(make_run(trigger=trigger))
+        assert [made.request.hop for made in bench.invoke.invocations] == [hop]
+
+
 def test_an_attempt_carries_the_job_the_slot_and_new_ids() -> None:
     bench = make_bench(answered(), limits=Limits(lease_sec=120, max_running=4, hop=2))
     bench.run(
@@ -182,7 +190,7 @@ def test_an_attempt_carries_the_job_the_slot_and_new_ids() -> None:
         "action": "run",
         "prompt": "Do it",
         "timeout_sec": 33,
-        "hop": 2,
+        "hop": 0,
         "requested_at": "2026-02-25T12:00:00+00:00",
         "payload": {
             "job_id": "report",

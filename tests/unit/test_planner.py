@@ -492,10 +492,16 @@ def test_a_cursor_too_far_ahead_is_brought_back_to_the_next_instant() -> None:
     assert corrected_cursor(state, at("02-25 12:30"), schedules) == at("02-25 13:00")
 
 
-@pytest.mark.parametrize("cursor", [None, "02-25 09:00", "02-25 13:00"])
-def test_a_cursor_that_is_no_further_than_the_next_instant_stays(cursor: str | None) -> None:
-    instant = at(cursor) if cursor else None
+@pytest.mark.parametrize("cursor", ["02-25 09:00", "02-25 13:00"])
+def test_a_cursor_that_is_no_further_than_the_next_instant_stays(cursor: str) -> None:
+    instant = at(cursor)
     assert corrected_cursor(make_state(instant, schedule="0 * * * *"), at("02-25 12:30"), schedules) == instant
+
+
+def test_a_job_without_a_cursor_gets_one_when_an_instant_is_to_come() -> None:
+    once = make_state(None, schedule="@at 2031-01-01T00:00Z")
+    assert corrected_cursor(once, NOON, schedules) == at("2031-01-01 00:00")
+    assert corrected_cursor(once, at("2031-01-01 00:00"), schedules) is None
 
 
 def test_a_job_that_runs_once_in_the_future_is_left_alone() -> None:

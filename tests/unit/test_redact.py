@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 
 import pytest
 from hypothesis import given
@@ -93,9 +94,33 @@ def test_a_secret_is_masked_however_it_is_written(text: str) -> None:
     assert digits[4:12] not in masked
 
 
+TOKEN = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+@pytest.mark.parametrize("wrap", [64, 76])
+@pytest.mark.parametrize("before", ["", "u:", "name:"])
+def test_base64_that_was_broken_into_lines_is_masked(wrap: int, before: str) -> None:
+    digits = base64.b64encode(f"{before}{TOKEN}\n".encode()).decode()
+    text = "\n".join(digits[place : place + wrap] for place in range(0, len(digits), wrap))
+    masked = Redactor([TOKEN]).text(f"the key:\n{text}\nbye\n")
+    assert digits[8:16] not in masked
+    assert digits[-24:-16] not in masked
+    assert masked.startswith("the key:\n")
+    assert masked.endswith("bye\n")
+
+
+@pytest.mark.parametrize("quote", ["ab\"cd\\ef'gh", "it's a secret"])
+def test_a_secret_with_quotes_is_masked_in_json_within_json_and_as_shells_write_it(quote: str) -> None:
+    mask = Redactor([quote]).text
+    assert mask(json.dumps({"a": json.dumps({"q": quote})})) == json.dumps({"a": json.dumps({"q": MASK})})
+    assert mask("echo " + shlex.quote(quote)) == "echo '***'"
+    assert mask("echo '" + quote.replace("'", "'\\''") + "'") == "echo '***'"
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
+        ("sk-ant/0123+wö (2669)", "*** (2669)"),
         ("cut here: sk-ant/0123", "cut here: ***"),
         ("cut here: sk-ant/0123…", "cut here: ***…"),
         ("near 'with spaces'", "near '***'"),
