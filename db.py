@@ -220,8 +220,8 @@ class Database:
 
     def require_sound(self) -> None:
         """Reads all of the file. Raises `DatabaseCorrupt` with what SQLite says is damaged."""
-        found = [str(row[0]) for row in self.rows("PRAGMA quick_check(5)")]
-        if found != ["ok"]:
+        found = damage(self.connection, self.path)
+        if found:
             details: dict[str, object] = {"path": self.path, "sqlite": "; ".join(found)[:500]}
             raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=details)
 
@@ -270,6 +270,13 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def damage(connection: Connection, path: str) -> list[str]:
+    """What SQLite says is damaged, five places at most; empty when the whole file is sound. Raises `DatabaseError`s."""
+    with Translated(path):
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+    return [] if found == ["ok"] else found
 
 
 def schema_version(connection: sqlite3.Connection, path: str) -> int:

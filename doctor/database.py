@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from db import SCHEMA_VERSION, Translated, bare, schema_version
+from db import SCHEMA_VERSION, Translated, bare, damage, schema_version
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.mounts import is_network, mount_of, mounts
 from doctor.scene import Scene
@@ -21,12 +21,12 @@ def check(scene: Scene) -> Iterator[Finding]:
     path = str(scene.need_settings.db_path)
     yield from place(path, scene.mountinfo)
     try:
-        version, journal, damage = look(path)
+        version, journal, damaged = look(path)
     except DatabaseError as wrong:
         yield of_error(SUBJECT, wrong)
         return
-    if damage:
-        text = f"{path} is damaged: {'; '.join(damage)}"
+    if damaged:
+        text = f"{path} is damaged: {'; '.join(damaged)}"
         yield error(DatabaseCorrupt.code, SUBJECT, text, REPAIR)
         return
     if journal != "wal":
@@ -70,10 +70,10 @@ def look(path: str) -> tuple[int, str, list[str]]:
         version = schema_version(connection, path)
         with Translated(path):
             journal = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
-            told = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+        told = damage(connection, path)
     finally:
         connection.close()
-    return version, journal, [] if told == ["ok"] else [" ".join(text.split()) for text in told]
+    return version, journal, [" ".join(text.split()) for text in told]
 
 
 def place(path: str, mountinfo: str) -> Iterator[Finding]:

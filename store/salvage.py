@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from db import Connection, Database, Row, Translated, Value, bare
 from errors import DatabaseError
@@ -22,15 +22,11 @@ def salvage_runs(damaged: str, db: Database) -> int:
     next tick settles them.
     """
     columns = [str(row["name"]) for row in db.rows("SELECT name FROM pragma_table_info('runs')")]
-    try:
-        connection = bare(damaged)
-    except DatabaseError:
-        return 0
-    try:
-        with db.transaction("salvage"):
-            return sum(_insert(db, row, columns) for row in _readable(connection, damaged))
-    finally:
-        connection.close()
+
+    def copy(connection: Connection) -> int:
+        return sum(_copy_run(db, row, columns) for row in _readable(connection, damaged))
+
+    return _in_one_transaction(damaged, db, copy)
 
 
 def salvage_events(damaged: str, db: Database) -> int:
@@ -39,17 +35,26 @@ def salvage_events(damaged: str, db: Database) -> int:
     Those that still wait for delivery wait in `db` too. One of which nobody can say where it has arrived is kept and
     not sent again.
     """
+
+    def copy(connection: Connection) -> int:
+        events = [row for row in _readable(connection, damaged, "events", "rowid") if _is_event(row)]
+        count = sum(_copy(db, "events", dict(row)) for row in events)
+        for row in _readable(connection, damaged, "deliveries", "event_id"):
+            _copy(db, "deliveries", dict(row))
+        return count
+
+    return _in_one_transaction(damaged, db, copy)
+
+
+def _in_one_transaction(damaged: str, db: Database, copy: Callable[[Connection], int]) -> int:
+    """What `copy` counts; 0 when the damaged file can't even be opened."""
     try:
         connection = bare(damaged)
     except DatabaseError:
         return 0
     try:
         with db.transaction("salvage"):
-            events = [row for row in _readable(connection, damaged, "events", "rowid") if _is_event(row)]
-            count = sum(_copy(db, "events", row) for row in events)
-            for row in _readable(connection, damaged, "deliveries", "event_id"):
-                _copy(db, "deliveries", row)
-        return count
+            return copy(connection)
     finally:
         connection.close()
 
@@ -62,13 +67,14 @@ def _is_event(row: Row) -> bool:
         return False
 
 
-def _copy(db: Database, table: str, row: Row) -> int:
+def _copy(db: Database, table: str, values: dict[str, Value]) -> int:
     """1 when the row fits the new table, its keys and its checks; else 0."""
-    names = list(row.keys())
-    marks = ", ".join("?" * len(names))
+    marks = ", ".join("?" * len(values))
     try:
         # Names that are columns of a table of ours.
-        return int(db.insert_new(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", list(row)))  # noqa: S608
+        return int(
+            db.insert_new(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", list(values.values()))  # noqa: S608
+        )
     except DatabaseError:
         return 0
 
@@ -84,17 +90,9 @@ def _readable(connection: Connection, path: str, table: str = "runs", key: str =
             continue
 
 
-def _insert(db: Database, row: Row, columns: list[str]) -> int:
+def _copy_run(db: Database, row: Row, columns: list[str]) -> int:
     found: dict[str, Value] = {name: row[name] for name in row.keys() if name in columns}  # noqa: SIM118 - a Row iterates its values
-    if not _makes_sense(found):
-        return 0
-    names = list(found)
-    marks = ", ".join("?" * len(names))
-    try:
-        # Names that are columns of ours.
-        return int(db.insert_new(f"INSERT INTO runs ({', '.join(names)}) VALUES ({marks})", list(found.values())))  # noqa: S608
-    except DatabaseError:
-        return 0
+    return _copy(db, "runs", found) if _makes_sense(found) else 0
 
 
 def _makes_sense(found: dict[str, Value]) -> bool:

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import crash
+import idle
+from models import utc_text
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import from_root, prepare
 from tests.workspace import PROJECT, Workspace, ended, wait_for
@@ -79,6 +82,12 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
     return ("sync-jobs",)
 
 
+def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
+    one_due(workspace)
+    idle.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    return ("tick",)
+
+
 def damaged(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
     workspace.json("tick")
@@ -116,6 +125,7 @@ SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
     "sync": an_edit,
     "migration": an_old_database,
     "salvage": damaged,
+    "take_back": a_clock_that_was_ahead,
     "prune": too_much,
     "forget_output": too_much,
 }
