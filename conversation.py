@@ -65,7 +65,6 @@ class Conversation:
         told, until = _Told(), self._clock.monotonic() + self._job.timeout_sec
         context = first_context(self._job, self._remembered)
         for iteration in range(1, beat.max_iterations + 1):
-            context = replace(context, iteration=iteration, max_iterations=beat.max_iterations)
             began = self._clock.monotonic()
             outcome = self._make(context, max(1, math.ceil(until - began)), told)
             said = said_by(outcome)
@@ -74,7 +73,8 @@ class Conversation:
             told.ended_by = self._why_end(outcome, said, iteration == beat.max_iterations, until)
             if told.ended_by:
                 break
-            context = next_context(beat, outcome)
+            following = next_context(beat, outcome)
+            context = replace(following, iteration=iteration + 1, max_iterations=beat.max_iterations)
         facts = {
             **self._session_facts(outcome, told),
             "heartbeat": {"iterations": told.calls, "ended_by": told.ended_by, "quiet": told.quiet},
@@ -124,14 +124,16 @@ class Conversation:
 
 
 def first_context(job: Job, remembered: Session | None) -> Context:
-    """What the first call of an attempt knows of the job's last run."""
-    if remembered is None:
-        return Context()
-    if job.session_mode == "shared_persistent":
-        return Context(session_id=remembered.session_id)
-    if job.session_mode == "ephemeral_with_summary":
-        return Context(previous_summary=remembered.summary)
-    return Context()
+    """What the first call of an attempt knows of the job's last run, and of its heartbeat."""
+    context = Context()
+    if remembered is not None and job.session_mode == "shared_persistent":
+        context = Context(session_id=remembered.session_id)
+    elif remembered is not None and job.session_mode == "ephemeral_with_summary":
+        context = Context(previous_summary=remembered.summary)
+    beat = job.heartbeat
+    if beat is None or not beat.enabled:
+        return context
+    return replace(context, iteration=1, max_iterations=beat.max_iterations)
 
 
 def next_context(beat: Heartbeat, outcome: AttemptOutcome) -> Context:

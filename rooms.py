@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from invoker import Invoker
     from jobfile.editing import Editor
     from notifier import Notifier
+    from policy import PolicyFile
     from processes import Stop
     from redact import Redactor
+    from rehearsal import Rehearsal
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from store.claims import Owner
     from store.runs import RunningRun
     from sync import Sync
+    from targets import Targets
 
 
 class Rooms:
@@ -135,16 +138,26 @@ class Rooms:
     def invoker(self) -> Invoker:
         """Starts targets under the policy."""
         from invoker import Invoker
-        from policy import PolicyFile
+
+        return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
+
+    def rehearsal(self) -> Rehearsal:
+        """Tells what a run would be."""
+        from rehearsal import Rehearsal
+
+        return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
+
+    def targets(self) -> Targets:
+        """Names of targets → folders."""
         from targets import Targets
 
-        return Invoker(
-            Targets(self.settings.home, self.settings.data_path),
-            PolicyFile(self.settings.root / ".puruto-ipc.json"),
-            self.host(),
-            self.settings.kill_grace_sec,
-            self.clock,
-        )
+        return Targets(self.settings.home, self.settings.data_path)
+
+    def policy(self) -> PolicyFile:
+        """Who may ask whom for what."""
+        from policy import POLICY_FILE, PolicyFile
+
+        return PolicyFile(self.settings.root / POLICY_FILE)
 
     def host(self) -> Host:
         """What runners may know of this machine."""

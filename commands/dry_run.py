@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import click
 
 from boundary import guarded
 from commands.output import print_json
 from errors import JobNotFound
 from instants import show_instant
-from models import ClaimedRun, Context, Failure, JobState, Trigger
+from models import Failure
 from wiring import App
-
-_FOLDER_SHOWN = "RUN_ID"
 
 
 @click.command("dry-run")
@@ -39,9 +34,7 @@ def command(app: App, job_id: str) -> None:
         remembered = store.sessions.find(job_id)
         gate = app.gate(store, state, now)
         running = store.runs.is_running(job_id)
-    from conversation import first_context
-
-    start = guarded(lambda: _start(app, state, first_context(state.job, remembered)))
+    start = guarded(lambda: app.rehearsal().of(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
     zone = state.timezone
@@ -64,37 +57,3 @@ def command(app: App, job_id: str) -> None:
             "instants": instants if state.enabled else [],
         }
     )
-
-
-def _start(app: App, state: JobState, context: Context) -> Mapping[str, object]:
-    import calls
-    import runners
-    from invoker import child_environment
-    from policy import POLICY_FILE, PolicyFile
-    from targets import Targets
-
-    job, now = state.job, app.clock.now()
-    run = ClaimedRun(_FOLDER_SHOWN, job, Trigger.MANUAL, "", now, None, None, timezone=state.timezone)
-    ids = calls.Ids("req-…", "corr-…", 1, 1)
-    runs_folder = str(app.settings.runs_folder)
-    if job.heartbeat is not None and job.heartbeat.enabled:
-        context = Context(context.session_id, context.previous_summary, 1, job.heartbeat.max_iterations)
-    invocation = calls.invocation(
-        run, ids, context, timeout_sec=job.timeout_sec, runs_folder=runs_folder, hop=0, now=now
-    )
-    PolicyFile(app.settings.root / POLICY_FILE).check(invocation.request)
-    folder = Targets(app.settings.home, app.settings.data_path).resolve(job.puruto_target)
-    host = app.host()
-    runner = runners.choose(invocation, folder, host)
-    launch = runner.launch(invocation, folder, host)
-    request_file = Path(invocation.run_folder) / f"{invocation.stem}.request.json"
-    environment = child_environment(host.variables, invocation, request_file, launch.env)
-    return {
-        "target": str(folder),
-        "runner": runner.name,
-        "argv": list(launch.argv),
-        "stdin": launch.stdin if not launch.request_on_stdin else invocation.request.as_dict(),
-        "prompt": launch.stdin or job.prompt,
-        "environment": environment,
-        "timeout_sec": job.timeout_sec,
-    }

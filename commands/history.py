@@ -75,15 +75,12 @@ def _csv(runs: list[dict[str, object]]) -> list[str]:
     names = list(runs[0]) if runs else ["run_id", "job_id", "status", "started_at"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    # A spreadsheet would take a text that begins so for a formula.
-    writer.writerows(
-        {key: f"'{v}" if str(v)[:1] in ("=", "+", "-", "@") else v for key, v in run.items()} for run in runs
-    )
+    writer.writerows({key: _cell(value) for key, value in run.items()} for run in runs)
     return text.getvalue().splitlines()
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet would take a text that begins like these for a formula."""
+    # A spreadsheet would take a text that begins like these for a formula.
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 

@@ -38,8 +38,13 @@ def _option(name: str, field: Mapping[str, Any]) -> Callable[[Any], Any]:
     if kind == "boolean":
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_text)
     if kind in ("array", "env"):
-        shown = "NAME=VALUE" if kind == "env" else "TEXT"
-        return click.option(flag, name, multiple=True, metavar=shown, help=f"{help_text} May be given again.")
+        return click.option(
+            flag,
+            name,
+            multiple=True,
+            metavar="NAME=VALUE" if kind == "env" else "TEXT",
+            help=f"{help_text} May be given again.",
+        )
     types: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
     metavar = "JSON" if kind == "object" else None
     return click.option(flag, name, type=types.get(kind, click.STRING), metavar=metavar, help=help_text)

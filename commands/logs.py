@@ -70,6 +70,7 @@ def masked(told: Mapping[str, object], mask: Redactor) -> dict[str, object]:
 
 
 def captured(folder: Path) -> list[dict[str, object]]:
+    """What a run's calls printed: of each file its path, size in bytes and the end of its text."""
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return []
     return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
