@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 #: The variables that a tick is governed by; what they mean is said in `settings`. When one changes, a whole tick looks.
 WATCHED = (
     "DB_PATH",
+    "PURUTO_CRON_AGENTS",
+    "PURUTO_CRON_AGENT_PATH",
     "PURUTO_CRON_AUTO_SYNC",
     "PURUTO_CRON_EVENTS_MB",
+    "PURUTO_CRON_FORMAT",
     "PURUTO_CRON_KEEP_DAYS",
     "PURUTO_CRON_KEEP_OUTPUT_MB",
     "PURUTO_CRON_KEEP_RUNS",

@@ -38,16 +38,11 @@ def _option(name: str, field: Mapping[str, Any]) -> Callable[[Any], Any]:
     if kind == "boolean":
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_text)
     if kind in ("array", "env"):
-        return click.option(
-            flag,
-            name,
-            multiple=True,
-            metavar="NAME=VALUE" if kind == "env" else "TEXT",
-            help=f"{help_text} May be given again.",
-        )
+        metavar = "NAME=VALUE" if kind == "env" else "TEXT"
+        return click.option(flag, name, multiple=True, metavar=metavar, help=f"{help_text} May be given again.")
     types: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
-    metavar = "JSON" if kind == "object" else None
-    return click.option(flag, name, type=types.get(kind, click.STRING), metavar=metavar, help=help_text)
+    form = types.get(kind, click.STRING)
+    return click.option(flag, name, type=form, metavar="JSON" if kind == "object" else None, help=help_text)
 
 
 def _kind(field: Mapping[str, Any]) -> str:

@@ -105,9 +105,8 @@ def not_codes() -> set[str]:
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
     """What has words in capitals that are said to nobody as a code: `__all__`, and an option's metavar."""
     for node in ast.walk(tree):
-        if (isinstance(node, ast.keyword) and node.arg == "metavar") or (
-            isinstance(node, ast.Assign) and {ast.unparse(name) for name in node.targets} & {"__all__", "metavar"}
-        ):
+        named = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "arg", "")
+        if named in ("__all__", "metavar") and isinstance(node, ast.Assign | ast.keyword):
             yield node.value
 
 

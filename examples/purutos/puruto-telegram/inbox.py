@@ -2,6 +2,7 @@
 
     python3 inbox.py --limit 50
     python3 inbox.py --limit 50 --deliver
+    python3 inbox.py --deliver --quiet        for a crontab: prints only when there was something to do, or is wrong
 
 Run it with an interpreter that has `filelock`, and for --deliver `python-telegram-bot`: puruto-cron's own, made by
 `make install`, has the first, and the second after `pip install -e '.[telegram]'` there. Prints one JSON object; exit
@@ -35,8 +36,11 @@ def main(argv: list[str]) -> NoReturn:
     parser = _Arguments(prog="inbox.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--limit", type=_count, default=50, help="events at most in one drain (50)")
     parser.add_argument("--deliver", action="store_true", help="send each event to Telegram")
+    parser.add_argument("--quiet", action="store_true", help="print nothing when there was nothing to do")
     options = parser.parse_args(argv)
     if not (ROOT / INBOX).is_file():
+        if options.quiet:
+            raise SystemExit(0)
         finish({"status": "ok", "pending": 0, "processed": 0, "message": NO_INBOX}, 0)
     try:
         from filelock import FileLock, Timeout
@@ -51,6 +55,8 @@ def main(argv: list[str]) -> NoReturn:
         failed("DRAIN_RUNNING", f"another drain holds the inbox since {LOCK_WAIT_SEC} s", hint)
     except OSError as error:
         failed("INBOX_UNUSABLE", f"{error.filename or ROOT}: {error.strerror}", "See to its owner, mode and disk.")
+    if options.quiet and report["status"] == "ok" and not report["processed"] and "restarted" not in report:
+        raise SystemExit(0)
     finish(report, 0 if report["status"] == "ok" else 1)
 
 
