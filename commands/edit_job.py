@@ -45,5 +45,5 @@ def command(
         "warnings": app.no_tick_warning(app.clock.now()),
     }
     if not dry_run:
-        report = synced(app, job_id)
+        report = synced(app, job_id, edit.entry)
     print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": edit.entry, **report})

@@ -101,14 +101,17 @@ def from_json(source: str) -> dict[str, Any]:
     return parsed(text, f"--from-json {source}")
 
 
-def synced(app: App, job_id: str, *, allow_removals: bool = False) -> dict[str, object]:
-    """The sync that follows an edit, and what it says of the job. The next tick makes up for one that fails now."""
+def synced(
+    app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False
+) -> dict[str, object]:
+    """The sync that follows an edit, and the job's next instants. The next tick makes up for one that fails now."""
     now = app.clock.now()
 
     def sync() -> dict[str, object]:
         with app.store() as store:
             report = app.sync_jobs(store, now, allow_removals=allow_removals)
-        own = report.next.get(job_id)
+        # The sync itself speaks of jobs that have changed.
+        own = report.next.get(job_id) or (preview(app, entry) if entry else None)
         return {"synced": True, "next": own, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
 
     report = guarded(sync)

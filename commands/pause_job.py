@@ -33,7 +33,7 @@ def command(app: App, job_id: str, until: str | None) -> None:
         edit = app.editor().update(job_id, {"enabled": False}, frozenset({"paused_until"}))
     else:
         edit = app.editor().update(job_id, {"paused_until": _instant(app, until)})
-    print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, **synced(app, job_id)})
+    print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, **synced(app, job_id, edit.entry)})
 
 
 def _instant(app: App, text: str) -> str:

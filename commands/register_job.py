@@ -47,5 +47,5 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
         "warnings": app.no_tick_warning(app.clock.now()),
     }
     if not dry_run:
-        report = synced(app, name)
+        report = synced(app, name, edit.entry)
     print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": edit.entry, **report})

@@ -24,5 +24,5 @@ def command(app: App, job_id: str, dry_run: bool) -> None:
     """
     app.editor().remove(job_id, dry_run=dry_run)
     # That one job goes is what was asked for, also where it is the only one.
-    report = {} if dry_run else synced(app, job_id, allow_removals=True)
+    report = {} if dry_run else synced(app, job_id, None, allow_removals=True)
     print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, **report})

@@ -22,7 +22,7 @@ def command(app: App, job_id: str) -> None:
       python3 main.py resume-job weekday-report
     """
     edit = app.editor().update(job_id, {"enabled": True}, frozenset({"paused_until"}))
-    report = synced(app, job_id)
+    report = synced(app, job_id, edit.entry)
     with app.store() as store:
         was_paused = app.end_pause(store, job_id, app.clock.now())
     print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, "failures_forgotten": was_paused, **report})
