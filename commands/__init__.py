@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from boundary import failure_of, guarded
+from commands.completion import PROGRAM
+from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
 from errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
 from models import Failure
@@ -20,34 +22,44 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 
-#: Commands in the order of `--help`, each with its module. A new command is one file and one line.
-COMMANDS = {
-    "init-db": "init_db",
-    "sync-jobs": "sync_jobs",
-    "tick": "tick",
-    "run-now": "run_now",
-    "status": "status",
-    "list": "list_jobs",
-    "history": "history",
-    "show": "show",
-    "logs": "logs",
-    "next": "next_instants",
-    "simulate": "simulate",
-    "dry-run": "dry_run",
-    "register-job": "register_job",
-    "edit-job": "edit_job",
-    "pause-job": "pause_job",
-    "resume-job": "resume_job",
-    "remove-job": "remove_job",
-    "install-crontab": "install_crontab",
-    "uninstall-crontab": "uninstall_crontab",
-    "install-systemd": "install_systemd",
-    "doctor": "doctor",
-    "cancel": "cancel",
-    "unlock": "unlock",
-    "prune": "prune",
-    "sessions": "sessions",
+#: Commands by what one wants, in the order of `--help`, each with its module. A new command is one file and one line.
+GROUPS = {
+    "Running": {
+        "init-db": "init_db",
+        "sync-jobs": "sync_jobs",
+        "tick": "tick",
+        "run-now": "run_now",
+        "cancel": "cancel",
+        "unlock": "unlock",
+    },
+    "Looking": {
+        "status": "status",
+        "list": "list_jobs",
+        "history": "history",
+        "show": "show",
+        "logs": "logs",
+        "next": "next_instants",
+        "simulate": "simulate",
+        "dry-run": "dry_run",
+        "sessions": "sessions",
+    },
+    "Editing .jobs.json": {
+        "register-job": "register_job",
+        "edit-job": "edit_job",
+        "pause-job": "pause_job",
+        "resume-job": "resume_job",
+        "remove-job": "remove_job",
+    },
+    "Installing, and seeing to it": {
+        "install-crontab": "install_crontab",
+        "uninstall-crontab": "uninstall_crontab",
+        "install-systemd": "install_systemd",
+        "completion": "completion",
+        "doctor": "doctor",
+        "prune": "prune",
+    },
 }
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
@@ -61,8 +73,10 @@ by a closed terminal, Ctrl-C or TERM.
 \b
 Start here:
   python3 main.py init-db
-  python3 main.py sync-jobs
+  python3 main.py register-job --help
   python3 main.py run-now JOB_ID
+  python3 main.py install-crontab
+  python3 main.py doctor
 """
 
 
@@ -92,9 +106,17 @@ class Commands(click.Group):
             raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": list(COMMANDS)})
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, by what one wants."""
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                found = [(name, self.get_command(ctx, name)) for name in group]
+                formatter.write_dl([(name, known.get_short_help_str(width)) for name, known in found if known])
 
-@click.command(cls=Commands, help=HELP, no_args_is_help=False)
-@click.version_option(VERSION, prog_name="puruto-cron")
+
+@click.command(cls=Commands, help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120})
+@click.version_option(VERSION, prog_name=PROGRAM)
 def cli() -> None:
     """Holds the commands."""
 
@@ -110,6 +132,9 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     app = None
     try:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
+        if COMPLETING in os.environ:
+            # Ends the process.
+            cli.main(prog_name=PROGRAM, complete_var=COMPLETING, obj=app)
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")

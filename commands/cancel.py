@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from commands.names import running_names
 from commands.output import print_json
 from wiring import App
 
 
 @click.command("cancel")
-@click.argument("run_id")
+@click.argument("run_id", shell_complete=running_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
     """End a run that goes on in another process, with all that it started; it then reads "cancelled".

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from boundary import guarded
+from commands.names import job_names
 from commands.output import print_json
 from errors import JobNotFound
 from instants import show_instant
@@ -13,7 +14,7 @@ from wiring import App
 
 
 @click.command("dry-run")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.pass_obj
 def command(app: App, job_id: str) -> None:
     """Show what a run of a job would be, and start nothing: arguments, environment, target, gates, next instants.

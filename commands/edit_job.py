@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from commands.job_options import field_options, from_json, given_fields, preview, synced
+from commands.names import job_names
 from commands.output import print_json
 from errors import UsageError
 from wiring import App
 
 
 @click.command("edit-job")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.option("--from-json", "source", metavar="FILE|-|JSON", help="Fields from a JSON object; options win over it.")
 @click.option(
     "--unset", multiple=True, metavar="FIELD", help="Take a field away: its default rules. May be given again."

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show
 from errors import JobNotFound, UsageError
@@ -20,7 +21,7 @@ _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command("history")
-@click.argument("job_id", required=False)
+@click.argument("job_id", shell_complete=job_names, required=False)
 @click.option("--status", type=click.Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
 @click.option("--since", metavar="T", help="Started since: ISO 8601 (local without an offset), or 90m, 12h, 7d, 2w.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Newest runs shown.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from commands.names import job_names, run_names
 from commands.view import show, table_option
 from errors import JobNotFound, RunNotFound
 from wiring import App, job_of
@@ -22,8 +23,8 @@ SHOWN_BYTES = 65_536
 
 @click.command("logs")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Newest events shown.")
-@click.option("--job", "job_id", help="Only events of this job.")
-@click.option("--run", "run_id", help="One run: its row, its events and its captured output.")
+@click.option("--job", "job_id", shell_complete=job_names, help="Only events of this job.")
+@click.option("--run", "run_id", shell_complete=run_names, help="One run: its row, its events and its captured output.")
 @table_option
 @click.pass_obj
 def command(app: App, limit: int, job_id: str | None, run_id: str | None, table: bool | None) -> None:

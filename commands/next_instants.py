@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
+from commands.names import job_names
 from commands.view import show, table_option
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from instants import show_instant
@@ -15,7 +16,7 @@ from wiring import App
 
 
 @click.command("next")
-@click.argument("job_id", required=False)
+@click.argument("job_id", shell_complete=job_names, required=False)
 @click.option("--schedule", help="A schedule to try, instead of a job.")
 @click.option("--timezone", help="IANA zone of --schedule; else PURUTO_CRON_TIMEZONE, else the machine's.")
 @click.option(

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from commands.job_options import synced
+from commands.names import job_names
 from commands.output import print_json
 from errors import UsageError
 from models import utc_text
@@ -15,7 +16,7 @@ from wiring import App
 
 
 @click.command("pause-job")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.option("--until", metavar="T", help="Go on by itself from this instant, ISO 8601; local without an offset.")
 @click.pass_obj
 def command(app: App, job_id: str, until: str | None) -> None:

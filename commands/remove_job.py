@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from commands.job_options import synced
+from commands.names import job_names
 from commands.output import print_json
 from wiring import App
 
 
 @click.command("remove-job")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.option("--dry-run", is_flag=True, help="Check that it is there, and write nothing.")
 @click.pass_obj
 def command(app: App, job_id: str, dry_run: bool) -> None:

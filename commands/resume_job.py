@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from commands.job_options import synced
+from commands.names import job_names
 from commands.output import print_json
 from wiring import App
 
 
 @click.command("resume-job")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.pass_obj
 def command(app: App, job_id: str) -> None:
     """Let a job run again: one that is disabled, paused with --until, or paused because it failed too often.

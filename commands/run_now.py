@@ -6,6 +6,7 @@ import signal
 
 import click
 
+from commands.names import job_names
 from commands.output import print_json
 from errors import JobNotFound
 from stop_signals import stop_on_signals
@@ -13,7 +14,7 @@ from wiring import App
 
 
 @click.command("run-now")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.option(
     "--force", is_flag=True, help="Run it even if it is disabled or paused. A job that is running is never run twice."
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from commands.logs import captured, masked
+from commands.names import run_names
 from commands.output import print_json
 from errors import RunNotFound
 from wiring import App, job_of
 
 
 @click.command("show")
-@click.argument("run_id")
+@click.argument("run_id", shell_complete=run_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
     """Show all of a run: its row, the request of each call, the events, what it printed, its error, what it cost.

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from boundary import guarded
+from commands.names import job_names
 from commands.output import print_json
 from errors import UsageError
 from instants import show_instant
@@ -24,7 +25,7 @@ LONGEST = timedelta(days=366 * 2)
 @click.command("simulate")
 @click.option("--from", "start", metavar="A", required=True, help="ISO 8601; local without an offset.")
 @click.option("--to", "end", metavar="B", required=True, help="The same; at most two years later.")
-@click.option("--job", "job_id", help="Only slots of this job.")
+@click.option("--job", "job_id", shell_complete=job_names, help="Only slots of this job.")
 @click.option("--all", "everything", is_flag=True, help="Also jobs that are disabled or paused.")
 @click.pass_obj
 def command(app: App, start: str, end: str, job_id: str | None, everything: bool) -> None:

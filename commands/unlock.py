@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from commands.names import job_names
 from commands.output import print_json
 from wiring import App
 
 
 @click.command("unlock")
-@click.argument("job_id")
+@click.argument("job_id", shell_complete=job_names)
 @click.option("--yes", is_flag=True, help="Also end a run whose scheduler is alive.")
 @click.pass_obj
 def command(app: App, job_id: str, yes: bool) -> None:

@@ -1,4 +1,4 @@
-"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, and tables in README*.md and docs/*.md.
+"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, the man page, and tables in the documents.
 
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
@@ -20,9 +20,11 @@ if str(ROOT) not in sys.path:
 
 import jobs  # noqa: E402  (the folder of main.py is on the path only now)
 import settings  # noqa: E402
+from tools.man_page import man_page  # noqa: E402
 
 SCHEMA_FILE = "docs/jobs.schema.json"
 EXAMPLE_FILE = ".env.example"
+MAN_FILE = "docs/man/puruto-cron.1"
 
 _OPENING = re.compile(r"<!-- generated: (.*?) -->")
 _BLOCK = re.compile(r"(<!-- generated: (.*?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -86,8 +88,8 @@ def _filled(block: re.Match[str]) -> str:
 
 def wanted(root: Path) -> dict[Path, str]:
     """Each generated file under `root`, and what it should say. Raises `BrokenMarkers` with the file's name."""
-    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example()}
-    for path in sorted([*root.glob("README*.md"), *root.glob("docs/*.md")]):
+    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example(), root / MAN_FILE: man_page()}
+    for path in sorted([*root.glob("README*.md"), *root.glob("docs/**/*.md")]):
         try:
             files[path] = with_tables(path.read_text(encoding="utf-8"))
         except BrokenMarkers as error:
@@ -118,7 +120,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
         if arguments:
             sys.stderr.write(f"{path.relative_to(root)} is out of date; run: python3 tools/generate_docs.py\n")
             continue
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         sys.stderr.write(f"wrote {path.relative_to(root)}\n")
     return 1 if arguments and old else 0

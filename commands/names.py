@@ -1,0 +1,40 @@
+"""Completes the names of jobs and runs on a command line: what click calls `shell_complete`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from boundary import guarded
+from models import Failure
+from store.names import Names
+from wiring import App
+
+
+def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
+    """Jobs whose name begins so; none when they can't be read, because nobody reads an error there."""
+    return _read(ctx, lambda names: names.jobs(incomplete))
+
+
+def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
+    """The newest runs whose name begins so."""
+    return _read(ctx, lambda names: names.runs(incomplete))
+
+
+def running_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """The same, of those that go on."""
+    return _read(ctx, lambda names: names.runs(incomplete, running=True))
+
+
+def _read(ctx: click.Context, read: Callable[[Names], list[str]]) -> list[str]:
+    app = ctx.find_object(App)
+    if app is None:
+        return []
+
+    def names() -> list[str]:
+        with app.store(read_only=True) as store:
+            return read(Names(store.db))
+
+    found = guarded(names)
+    return [] if isinstance(found, Failure) else found
