@@ -130,6 +130,6 @@ class App(Rooms):
             {
                 "code": "NO_TICK",
                 "message": f"No tick has run {since}: no job will start by itself. "
-                "Put the crontab line of the README into your crontab.",
+                "Start them: python3 main.py install-crontab.",
             }
         ]
