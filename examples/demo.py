@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +100,60 @@ def tick_until_due() -> dict[str, Any]:
     sys.exit("The weekly job did not come due")
 
 
+class Chat(BaseHTTPRequestHandler):
+    """Stands in for Telegram: takes messages, and shows them."""
+
+    def do_POST(self) -> None:
+        """sendMessage. Source: core.telegram.org/bots/api#sendmessage."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = dict(urllib.parse.parse_qsl(body))
+        say("\n".join(f"    │ {line}" for line in re.sub(r"\\(.)", r"\1", form["text"]).splitlines()))
+        sent = {"message_id": 1, "date": 0, "chat": {"id": 1, "type": "private"}, "text": form["text"]}
+        answer = json.dumps({"ok": True, "result": sent}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing of its own."""
+
+
+@contextmanager
+def chat() -> Iterator[dict[str, str]]:
+    """A chat on this machine; the variables that lead a bot there."""
+    server = HTTPServer(("127.0.0.1", 0), Chat)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield {
+            "PURUTO_TELEGRAM_BOT_TOKEN": "123456:demo",
+            "PURUTO_TELEGRAM_DEFAULT_CHAT_ID": "1",
+            "PURUTO_TELEGRAM_API_URL": f"http://127.0.0.1:{server.server_port}",
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def drain() -> dict[str, Any]:
+    """Has the sibling send what stands in its inbox."""
+    words = ("inbox.py", "--limit", "50", "--deliver")
+    say(f"\n$ python3 {' '.join(words)}        # in ../puruto-telegram; what a chat on this machine receives:")
+    plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    with chat() as variables:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=HOME / "puruto-telegram", env={**plain, **variables},
+            stdout=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"inbox.py ended with {done.returncode}:\n{done.stdout}")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
 def main() -> None:
-    """The demo, in six commands."""
+    """The demo, in seven commands."""
     lay_out()
     say(f"A scratch copy of the program and its siblings is in {HOME.relative_to(PROJECT)}")
     show(main_py("init-db"))
@@ -119,8 +176,8 @@ def main() -> None:
     say("\n… and an event, in notifications/events.jsonl and in the inbox of ../puruto-telegram:")
     for line in (CRON / "notifications" / "events.jsonl").read_text(encoding="utf-8").splitlines():
         say(line if len(line) <= 300 else f"{line[:300]}…")
-    mirrored = (HOME / "puruto-telegram" / "inbox" / "cron-events.jsonl").read_text(encoding="utf-8")
-    say(f"({mirrored.count(chr(10))} lines in ../puruto-telegram/inbox/cron-events.jsonl)")
+    say("\nThe sibling sends them to a chat:")
+    show(pick(drain(), ("status", "processed", "delivered", "offset", "preview")))
     say(f"\nThe archive: {backup['result']['response']['result']['path']}")
     say(f"Look around: cd {CRON.relative_to(PROJECT)} && {sys.executable} main.py logs")
 

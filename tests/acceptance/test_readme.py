@@ -27,6 +27,7 @@ touch /run/none
 mount --bind /run/none /etc/crontab
 cd "$1"
 set +e
+[ ! -e .venv/bin/activate ] || . .venv/bin/activate
 eval "$2"
 set -e
 crontab -l
@@ -68,6 +69,10 @@ def test_make_demo_shows_both_siblings_at_work_from_an_empty_folder(demo: str, c
     assert summary in demo
     mirrored = clone / ".demo/purutos/puruto-telegram/inbox/cron-events.jsonl"
     assert mirrored.read_bytes() == events.read_bytes()
+    assert "│ ✅ *sample-financial-weekly*\n" in demo
+    assert '"delivered": 2,' in demo
+    forwarded = clone / ".demo/purutos/puruto-telegram/db/cron-forwarded.jsonl"
+    assert forwarded.read_bytes() == events.read_bytes()
     assert list((clone / ".demo/purutos/puruto-data/backups").glob("*.tar.gz"))
 
 
@@ -106,7 +111,7 @@ def first_job(demo: str, clone: Path) -> list[str]:
 def test_the_readme_leads_from_an_empty_folder_to_a_job_that_ran(first_job: list[str], clone: Path) -> None:
     answers = [json.loads(line) for text in first_job for line in text.splitlines() if line.startswith("{")]
     init, sync, run, logs = answers
-    assert (init["schema_version"], init["created"]) == (2, True)
+    assert (init["schema_version"], init["created"]) == (3, True)
     assert sync["added"] == ["hello"]
     assert len(sync["next"]["hello"]["instants"]) == 3
     assert run["status"] == "ok"
