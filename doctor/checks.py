@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from boundary import guarded
-from doctor import condition, database, interpreter, jobs, jobs_file, places, rights, setting_faults, starter, timing
+from doctor import (
+    condition,
+    database,
+    interpreter,
+    jobs,
+    jobs_file,
+    places,
+    rights,
+    setting_faults,
+    starter,
+    telegram,
+    timing,
+)
 from doctor.findings import Finding, of_error, warning
 from doctor.scene import Scene
 from models import Failure
@@ -40,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     Check("jobs", "store", jobs.check),
     Check("rights of targets", "store", rights.check_targets),
     Check("schedules", "store", timing.check),
+    Check("puruto-telegram", "settings", telegram.check),
 )
 
 

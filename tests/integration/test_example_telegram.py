@@ -157,6 +157,21 @@ def test_without_an_inbox_it_says_so_in_the_contracts_words(sibling: Sibling) ->
     }  # fmt: skip
 
 
+def test_quiet_prints_only_what_was_done_or_is_wrong(sibling: Sibling, api: BotApi) -> None:
+    def said(*words: str) -> tuple[int, bytes]:
+        with sibling.start("--deliver", "--quiet", *words) as process:
+            out, _ = process.communicate(timeout=60)
+        return process.returncode, out
+
+    assert said() == (0, b""), "there is no inbox"
+    sibling.put(event())
+    code, out = said()
+    assert (code, json.loads(out)["delivered"]) == (0, 1)
+    assert said() == (0, b""), "there is nothing new"
+    assert said("--limit", "0")[0] == 2
+    assert len(api.texts()) == 1
+
+
 def test_new_events_are_forwarded_and_shown_from_the_kept_offset(sibling: Sibling, api: BotApi) -> None:
     sibling.put(event(1), event(2), event(3))
     answer = sibling.drain("--limit", "2")

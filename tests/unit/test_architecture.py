@@ -82,7 +82,7 @@ ALLOWED: dict[str, str] = {
     "installing": "",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
     "doctor": "errors models boundary db health store idle settings jobs schedules planner policy targets runners"
-    " invoker start_errors",
+    " invoker start_errors strict_json",
     # the way in
     "idle": "errors db store",
     "instants": "models schedules",
