@@ -169,7 +169,7 @@ def test_quiet_prints_only_what_was_done_or_is_wrong(sibling: Sibling, api: BotA
     assert (code, json.loads(out)["delivered"]) == (0, 1)
     assert said() == (0, b""), "there is nothing new"
     assert said("--limit", "0")[0] == 2
-    assert len(api.texts()) == 1
+    assert len(api.texts) == 1
 
 
 def test_new_events_are_forwarded_and_shown_from_the_kept_offset(sibling: Sibling, api: BotApi) -> None:
