@@ -80,7 +80,9 @@ CLIS = {
 def reason_without(cli: Cli) -> str:
     """Why this machine can't run the real program, or ""."""
     if not os.access(PROGRAMS / cli.name, os.X_OK):
-        return f"{cli.package} is missing: no program {PROGRAMS / cli.name}; .ci/run installs it, see docs/testing.md"
+        return (
+            f"{cli.package} is missing: no program {PROGRAMS / cli.name}; tests/install_agents.sh {FOLDER} installs it"
+        )
     found = _node()
     if cli.node and found < cli.node:
         return f"{cli.package} needs node {cli.node} or newer; here is {found or 'none'}"

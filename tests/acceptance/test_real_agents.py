@@ -61,7 +61,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(workspace: Workspace, cli: Cli) -> Iterator[Scene]:
+def scene(cli: Cli, workspace: Workspace) -> Iterator[Scene]:
     with provider() as server:
         yield Scene(workspace, cli, server, connect(workspace, cli, server))
 
