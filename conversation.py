@@ -99,7 +99,7 @@ class Conversation:
             # The agent has forgotten it: what was asked is done all the same, in a new one, and that is said.
             told.lost = context.session_id
             left = timeout_sec - (self._clock.monotonic() - began)
-            outcome = self._number(replace(context, session_id=""), max(1, math.ceil(left)))
+            outcome = self._number(replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left)))
         told.usage += outcome.usage
         self._spend(outcome)
         return outcome
@@ -123,11 +123,27 @@ class Conversation:
         return {"session": facts}
 
 
+class SessionTotals:
+    """What sessions have used by now, as far as their agents told it since this run began."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Usage] = {}
+
+    def note(self, outcome: AttemptOutcome) -> None:
+        """Keeps what a call told, also one that failed: the next one of the session counts on from there."""
+        if outcome.session_usage != Usage():
+            self._known[outcome.session_id] = outcome.session_usage
+
+    def brought_up(self, session: Session | None) -> Session | None:
+        """What is remembered, with what was told since."""
+        return session and replace(session, usage=self._known.get(session.session_id, session.usage))
+
+
 def first_context(job: Job, remembered: Session | None) -> Context:
     """What the first call of an attempt knows of the job's last run, and of its heartbeat."""
     context = Context()
     if remembered is not None and job.session_mode == "shared_persistent":
-        context = Context(session_id=remembered.session_id)
+        context = Context(remembered.session_id, session_runner=remembered.runner, session_usage=remembered.usage)
     elif remembered is not None and job.session_mode == "ephemeral_with_summary":
         context = Context(previous_summary=remembered.summary)
     beat = job.heartbeat
@@ -139,7 +155,7 @@ def first_context(job: Job, remembered: Session | None) -> Context:
 def next_context(beat: Heartbeat, outcome: AttemptOutcome) -> Context:
     """What the next call of a heartbeat knows of the one before it."""
     if beat.context_mode == "shared_persistent":
-        return Context(session_id=outcome.session_id)
+        return Context(outcome.session_id, session_runner=outcome.runner, session_usage=outcome.session_usage)
     if beat.context_mode == "ephemeral_with_summary":
         return Context(previous_summary=summary_of(outcome))
     return Context()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import calls
 import crash
 import verdicts
-from conversation import Conversation, summary_of
+from conversation import Conversation, SessionTotals, summary_of
 from errors import DatabaseError, VerdictNotStored
 from invocation_errors import AgentOverloaded
 from models import (
@@ -146,6 +146,7 @@ class Executor:
         self._memory = memory
         self._day_of = day_of
         self._unspent = Usage()
+        self._totals = SessionTotals()
         self._ledger = ledger
         self._invoke = invoke
         self._clock = clock
@@ -235,11 +236,12 @@ class Executor:
             return None
         # A busy database costs the run its memory, which it says, and not its slot.
         with suppress(DatabaseError):
-            return self._memory.find(run.job.job_id)
+            return self._totals.brought_up(self._memory.find(run.job.job_id))
         return None
 
     def _spend(self, run: ClaimedRun, outcome: AttemptOutcome) -> None:
         """Notes what a call has used at once; what a busy database refuses goes with the next, or with the verdict."""
+        self._totals.note(outcome)
         self._unspent += outcome.usage
         if self._unspent == Usage():
             return
@@ -364,10 +366,12 @@ class Executor:
         return {"status": "ok" if end.status is RunStatus.OK else "error", **told}
 
     def _to_remember(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
-        """What the job's next run is to know of this one; a run that failed leaves what there is."""
+        """What the job's next run is to know of this one; a run that failed leaves what there is, counted on."""
         facts = outcome.facts.get("session")
         lost = isinstance(facts, dict) and "lost_session_id" in facts
-        if run.job.session_mode == "fully_ephemeral" or (outcome.response.error is not None and not lost):
+        if outcome.response.error is not None and not lost:
+            return self._remembered(run)
+        if run.job.session_mode == "fully_ephemeral":
             return None
         return Session(
             job_id=run.job.job_id,
@@ -376,6 +380,7 @@ class Executor:
             summary=redact.text(summary_of(outcome)) if outcome.response.error is None else "",
             run_id=run.run_id,
             updated_at=utc_text(self._clock.now()),
+            usage=outcome.session_usage,
         )
 
     def _store(self, run: ClaimedRun, verdict: Verdict) -> None:

@@ -102,6 +102,7 @@ class Invoker:
             course.survivors,
             answer.usage,
             answer.session_id,
+            answer.session_usage,
             answer.text if answer.text is not None else course.printed,
             course.runner,
         )

@@ -163,19 +163,6 @@ SLEEP_MARKER = "HEARTBEAT_SLEEP"
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a call knows of those before it: the session to go on with, or a summary of what was said last.
-
-    `iteration` counts the calls of a heartbeat's slot from 1; 0 where there is no heartbeat.
-    """
-
-    session_id: str = ""
-    previous_summary: str = ""
-    iteration: int = 0
-    max_iterations: int = 0
-
-
-@dataclass(frozen=True)
 class Usage:
     """What agents have used: dollars, turns and tokens. A part that nobody reported is 0."""
 
@@ -194,6 +181,23 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a call knows of those before it: the session to go on with, or a summary of what was said last.
+
+    `iteration` counts the calls of a heartbeat's slot from 1; 0 where there is no heartbeat.
+    """
+
+    session_id: str = ""
+    previous_summary: str = ""
+    iteration: int = 0
+    max_iterations: int = 0
+    session_runner: str = ""
+    """Which way the target was run that left the session: no other knows it."""
+    session_usage: Usage = field(default_factory=Usage)
+    """What the session had used before, as far as its agent tells that of the whole session."""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a runner read: a result, or the failure that the target itself told; what it used, its session, its words.
 
@@ -206,6 +210,7 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     session_id: str = ""
     text: str | None = None
+    session_usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,8 @@ class AttemptOutcome:
     """Processes of the run that could not be ended, as `name (pid)`: other users', or stuck in the kernel."""
     usage: Usage = field(default_factory=Usage)
     session_id: str = ""
+    session_usage: Usage = field(default_factory=Usage)
+    """What the whole session has used, from agents that tell only that."""
     text: str = ""
     """What an agent said, or the beginning of what a program printed."""
     runner: str = ""
@@ -320,6 +327,8 @@ class Session:
     summary: str
     run_id: str
     updated_at: str
+    usage: Usage = field(default_factory=Usage)
+    """What the whole session has used, from agents that tell only that; only tokens are kept."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runne
 
 #: Of what an agent prints so much is read; its answer is a part of it.
 OUTPUT_LIMIT = 16 * 1024 * 1024
+#: So many characters of what it says about its failure decide what failure it is.
+_JUDGED = 2_000
 #: Where installers put agents, besides PATH, which is poor under cron.
 _USUAL_FOLDERS = (
     "~/.local/bin",
@@ -37,8 +40,14 @@ _USUAL_FOLDERS = (
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 #: How providers say that they are asked too much, or too often, for now.
-_OVERLOADED = ("429", "529", "overloaded", "rate limit", "rate_limit", "too many requests", "resource_exhausted")
-_REFUSED = ("401", "403", "invalid api key", "authentication", "unauthorized", "not logged in", "please run /login")
+_OVERLOADED = re.compile(
+    r"overloaded|high demand|rate[ _]limit|too many requests|resource_exhausted|service unavailable"
+)
+_REFUSED = re.compile(
+    r"(?:invalid api key|api key not valid|authentication|unauthorized|not logged in|please run /login)"
+)
+#: A number alone says nothing: addresses, times and ids hold such ones too.
+_STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 
 
 class AgentRunner(Runner):
@@ -67,6 +76,10 @@ class AgentRunner(Runner):
                     hint=f"Remove {field} from the job, or give it another runner.",
                     details={"field": field, "runner": self.name},
                 )
+        left_by = invocation.context.session_runner
+        if invocation.context.session_id and left_by not in ("", self.name):
+            # codex takes an id that it can't read for a wish to begin anew, and does not say so.
+            raise lost(self.name, invocation, f"it was left by {left_by}")
         program = find_program(self.name, host)
         if program is None:
             looked = [str(folder) for folder in _folders(host)]
@@ -96,15 +109,17 @@ class AgentRunner(Runner):
     def variables(self, invocation: Invocation, program: str, host: Host) -> dict[str, str]:
         """The agent's own variables and the proxies, from our environment or .env, and nothing more.
 
-        The program's folder stands at the end of PATH: cron's is poor, and many agents are scripts for a `node` that
-        was installed beside them.
+        The program's folder is in PATH: cron's is poor, and many agents are scripts for a `node` that was installed
+        beside them. It stands at the end, and at the beginning if that `node` is there: another may be too old.
         """
         ours = host.variables
         known = {**ours, **invocation.env}
         found = {name: value for name, value in ours.items() if self.wanted(name, known)}
         found.update({name: value for name, value in ours.items() if name.upper() in _PROXIES})
         path = invocation.env.get("PATH") or ours.get("PATH") or os.defpath
-        found["PATH"] = os.pathsep.join([path, os.path.dirname(program)])
+        folder = os.path.dirname(program)
+        own_node = "PATH" not in invocation.env and os.access(os.path.join(folder, "node"), os.X_OK)
+        found["PATH"] = os.pathsep.join([folder, path] if own_node else [path, folder])
         # What the job says of itself wins.
         return {name: value for name, value in found.items() if name == "PATH" or name not in invocation.env}
 
@@ -157,10 +172,12 @@ def conclude(
     *,
     usage: Usage,
     session_id: str,
+    session_usage: Usage | None = None,
     structured: object = None,
     more: Mapping[str, object] | None = None,
 ) -> Answer:
     """The answer of an agent that came to its end: its words, bounded, and whether they are what the job asked for."""
+    total = session_usage or Usage()
     shown, whole = to_text(text.encode("utf-8", "replace"), RESULT_LIMIT, whole=True)
     result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(more or {})}
     if not whole:
@@ -170,14 +187,16 @@ def conclude(
         result["structured_output"] = structured
     if not text.strip() and structured is None and not invocation.allow_empty_result:
         empty = Failure("INVALID_RESPONSE", f"{name} ended well, but said nothing", {"file": str(ending.stdout)})
-        return Answer(failure=empty, usage=usage, session_id=session_id, text=text)
-    return Answer(result, usage=usage, session_id=session_id, text=text)
+        return Answer(failure=empty, usage=usage, session_id=session_id, text=text, session_usage=total)
+    return Answer(result, usage=usage, session_id=session_id, text=text, session_usage=total)
 
 
 def failed(
     name: str, ending: Ending, said: str, *, usage: Usage, session_id: str = "", status: int | None = None
 ) -> Answer:
     """The failure of an agent that says that it failed: overloaded, refused, or whatever it says."""
+    if status is None and (found := _STATUS.search(said[:_JUDGED].lower())):
+        status = int(found[1])
     kind = _kind(said, status)
     details: dict[str, object] = {"agent": name, "said": said[:4096], "exit_code": ending.exit_code}
     if status is not None:
@@ -187,10 +206,11 @@ def failed(
 
 
 def _kind(said: str, status: int | None) -> type[AgentFailed]:
-    words = said[:2000].lower()
-    if status in (429, 503, 529) or (status is None and any(word in words for word in _OVERLOADED)):
+    words = said[:_JUDGED].lower()
+    if status in (429, 503, 529) or (status is None and _OVERLOADED.search(words)):
         return AgentOverloaded
-    if status in (401, 403) or (status is None and any(word in words for word in _REFUSED)):
+    # Google refuses a wrong key with 400.
+    if status in (401, 403) or (status in (None, 400) and _REFUSED.search(words)):
         return AgentRefused
     return AgentFailed
 

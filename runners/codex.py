@@ -55,15 +55,16 @@ class CodexRunner(AgentRunner):
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         events = list(self._events(ending))
         session = next((_text(event.get("thread_id")) for event in events if event.get("type") == "thread.started"), "")
-        usage, completed, message, error = Usage(), False, "", ""
+        total, completed, message, error = Usage(), False, "", ""
         for event in events:
             kind, item = event.get("type"), event.get("item")
             if kind == "item.completed" and isinstance(item, dict) and item.get("type") == "agent_message":
                 message = _text(item.get("text"))
             elif kind == "turn.completed":
-                completed, usage = True, usage + _usage(event.get("usage"))
+                completed, total = True, _usage(event.get("usage"))
             elif kind in ("turn.failed", "error"):
                 error = _error(event) or error
+        usage = _since(invocation.context.session_usage, total) if completed else Usage()
         said = read_tail(ending.stderr)
         if invocation.context.session_id and not completed and _LOST_SESSION in said:
             raise agent.lost(self.name, invocation, said)
@@ -84,10 +85,19 @@ class CodexRunner(AgentRunner):
                     f"codex gave no structured answer, which json_schema asks for: {bad}",
                     details={"said": message[:2000]},
                 )
-                return Answer(failure=agent.failure_of(missing), usage=usage, session_id=session, text=message)
+                failure = agent.failure_of(missing)
+                return Answer(failure=failure, usage=usage, session_id=session, text=message, session_usage=total)
         more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
         return agent.conclude(
-            self.name, invocation, ending, message, usage=usage, session_id=session, structured=structured, more=more
+            self.name,
+            invocation,
+            ending,
+            message,
+            usage=usage,
+            session_id=session,
+            session_usage=total,
+            structured=structured,
+            more=more,
         )
 
     def _events(self, ending: Ending) -> Iterator[dict[str, object]]:
@@ -121,10 +131,18 @@ def _error(event: Mapping[str, object]) -> str:
 
 
 def _usage(told: object) -> Usage:
+    """What the whole session has used: a turn tells no more. `input_tokens` holds the cached ones already."""
     if not isinstance(told, dict):
         return Usage()
-    # `input_tokens` holds the cached ones already.
     read, written = agent.whole_number(told.get("input_tokens")), agent.whole_number(told.get("output_tokens"))
+    return Usage(input_tokens=read, output_tokens=written)
+
+
+def _since(before: Usage, total: Usage) -> Usage:
+    """What a turn has used; all of it when the session has begun to count anew."""
+    read, written = total.input_tokens - before.input_tokens, total.output_tokens - before.output_tokens
+    if read < 0 or written < 0:
+        read, written = total.input_tokens, total.output_tokens
     return Usage(turns=1, input_tokens=read, output_tokens=written)
 
 

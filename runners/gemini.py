@@ -58,7 +58,8 @@ class GeminiRunner(AgentRunner):
         error = told.get("error")
         if error is not None or ending.exit_code != 0:
             message = _text(error.get("message")) if isinstance(error, dict) else ""
-            return agent.failed(self.name, ending, message or said, usage=usage, session_id=session)
+            status = _status(error.get("code")) if isinstance(error, dict) else None
+            return agent.failed(self.name, ending, message or said, usage=usage, session_id=session, status=status)
         if not isinstance(told.get("response"), str):
             raise agent.invalid(self.name, "response is missing", ending)
         more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
@@ -78,6 +79,11 @@ def _last_object(text: str) -> dict[str, object] | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _status(code: object) -> int | None:
+    """The provider's HTTP status; other codes are the program's own."""
+    return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
 def _usage(stats: object) -> Usage:

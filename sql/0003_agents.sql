@@ -15,7 +15,9 @@ CREATE TABLE sessions (
     session_id  TEXT NOT NULL,          -- "" when the runner has none
     summary     TEXT NOT NULL,          -- the end of what was said, bounded
     run_id      TEXT NOT NULL,
-    updated_at  TEXT NOT NULL
+    updated_at  TEXT NOT NULL,
+    input_tokens   INTEGER NOT NULL DEFAULT 0,  -- of the whole session, where the agent counts so
+    output_tokens  INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- What agents have used, by job and day of the job's zone. Kept when retention deletes the rows of the runs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from db import Database, Row
-from models import Session
+from models import Session, Usage
 
 
 class Sessions:
@@ -29,10 +29,19 @@ class Sessions:
 def remember(db: Database, session: Session) -> None:
     """Keeps it in place of the one before. Belongs to the caller's transaction."""
     db.run(
-        "INSERT INTO sessions (job_id, runner, session_id, summary, run_id, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (job_id) DO UPDATE SET runner = excluded.runner, session_id = excluded.session_id,"
-        " summary = excluded.summary, run_id = excluded.run_id, updated_at = excluded.updated_at",
-        (session.job_id, session.runner, session.session_id, session.summary, session.run_id, session.updated_at),
+        "INSERT OR REPLACE INTO sessions"
+        " (job_id, runner, session_id, summary, run_id, updated_at, input_tokens, output_tokens)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            session.job_id,
+            session.runner,
+            session.session_id,
+            session.summary,
+            session.run_id,
+            session.updated_at,
+            session.usage.input_tokens,
+            session.usage.output_tokens,
+        ),
     )
 
 
@@ -44,4 +53,5 @@ def _session(row: Row) -> Session:
         summary=row["summary"],
         run_id=row["run_id"],
         updated_at=row["updated_at"],
+        usage=Usage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"]),
     )

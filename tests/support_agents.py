@@ -53,18 +53,22 @@ if name == "claude":
 elif name == "codex":
     print(json.dumps({"type": "thread.started", "thread_id": session}))
     if failed:
-        error = {"message": ask.get("fail", "status " + ask.get("status", ""))}
+        error = {"message": ask.get("fail", "unexpected status " + ask.get("status", ""))}
         print(json.dumps({"type": "turn.failed", "error": error}))
     else:
         text = ask.get("structured", said)
         print(json.dumps({"type": "item.completed", "item": {"type": "agent_message", "text": text}}))
+        turns = pathlib.Path(session + ".turns")
+        with turns.open("a") as log:
+            log.write("x")
+        n = len(turns.read_text())
         if "cut" not in ask:
-            print(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 12, "output_tokens": 5}}))
+            print(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 12 * n, "output_tokens": 5 * n}}))
 else:
     told = {"session_id": session, "stats": {"models": {"g": {"api": {"totalRequests": 1},
             "tokens": {"prompt": 9, "candidates": 4}}}}}
     if failed:
-        error = {"error": {"message": ask.get("fail", "")}}
+        error = {"error": {"message": ask.get("fail", ""), "code": int(ask.get("status", 1))}}
         sys.stderr.write("Warning: something\n" + json.dumps({**told, **error}, indent=2))
     else:
         print(json.dumps({**told, "response": said}, indent=2))

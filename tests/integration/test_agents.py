@@ -136,6 +136,18 @@ def test_an_agent_gets_its_own_variables_and_the_proxies_and_nothing_more(
     assert seen["PATH"].endswith(str(workspace.home.parent / "agents")), "its own folder, where its node may be"
 
 
+def test_a_node_beside_an_agent_comes_before_any_other(workspace: Workspace) -> None:
+    install(workspace, "gemini")
+    folder = workspace.home.parent / "agents"
+    (folder / "node").write_text("#!/bin/sh\n")
+    (folder / "node").chmod(0o755)
+    run(workspace, "x", runner="gemini")
+    run(workspace, "x", runner="gemini", env={"PATH": "/usr/bin:/bin"})
+    first, second = (call["env"]["PATH"].split(":") for call in calls(workspace))
+    assert first[0] == str(folder)
+    assert second == ["/usr/bin", "/bin", str(folder)]
+
+
 def test_the_jobs_own_variables_win_and_its_secrets_are_masked(workspace: Workspace) -> None:
     install(workspace, "claude")
     workspace.environ["ANTHROPIC_API_KEY"] = "key-ant-123456"
@@ -240,12 +252,21 @@ def test_what_claude_answers_when_something_is_wrong(
     [
         ("codex", "[[fail it broke]]", "AGENT_FAILED"),
         ("codex", "[[fail unexpected status 401 Unauthorized]]", "AGENT_REFUSED"),
+        ("codex", "[[fail unexpected status 503 Service Unavailable: no, url: http://x]]", "AGENT_OVERLOADED"),
+        ("codex", "[[fail We’re currently experiencing high demand]]", "AGENT_OVERLOADED"),
+        ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_FAILED"),
+        ("codex", "[[fail line 429 of 529 is wrong]]", "AGENT_FAILED"),
         ("codex", "[[cut 1]]", "AGENT_OUTPUT_TRUNCATED"),
         ("codex", "[[print no json]]", "INVALID_RESPONSE"),
         ("codex", "[[print ]] [[exit 2]]", "NONZERO_EXIT"),
         ("codex", "[[say ]]", "INVALID_RESPONSE"),
         ("gemini", "[[fail it broke]]", "AGENT_FAILED"),
         ("gemini", "[[fail quota: RESOURCE_EXHAUSTED]]", "AGENT_OVERLOADED"),
+        ("gemini", "[[fail not now]] [[status 429]]", "AGENT_OVERLOADED"),
+        ("gemini", "[[fail not now]] [[status 503]]", "AGENT_OVERLOADED"),
+        ("gemini", "[[fail not you]] [[status 401]]", "AGENT_REFUSED"),
+        ("gemini", "[[fail API key not valid. Please pass a valid API key.]] [[status 400]]", "AGENT_REFUSED"),
+        ("gemini", "[[fail a model of 429 words]] [[status 400]]", "AGENT_FAILED"),
         ("gemini", '[[print {"session_id": "x"}]]', "INVALID_RESPONSE"),
         ("gemini", '[[print {"response": "x]]', "AGENT_OUTPUT_TRUNCATED"),
         ("gemini", "[[print ]] [[exit 2]]", "NONZERO_EXIT"),
@@ -340,6 +361,31 @@ def test_a_shared_session_goes_on_and_one_that_is_lost_begins_anew_and_says_so(w
     assert (kept["job_id"], kept["runner"], kept["session_id"]) == ("job-0", name, "session-3")
     assert workspace.json("sessions", "reset", "job-0") == {"status": "ok", "job_id": "job-0", "was_kept": True}
     assert again(workspace)["result"]["session"]["resumed"] is False
+
+
+def test_a_session_that_counts_on_is_counted_once(workspace: Workspace) -> None:
+    """`codex` tells what all turns of its session have used, not only the last one."""
+    install(workspace, "codex")
+    fields: dict[str, Any] = {"runner": "codex", "session_mode": "shared_persistent", "retry_backoff_sec": 0}
+    beat = {"enabled": True, "context_mode": "shared_persistent", "max_iterations": 2}
+    run(workspace, "x", **fields)
+    again(workspace)
+    run(workspace, "[[say no]]", code=1, success={"stdout_matches": "yes"}, max_retries=1, **fields)
+    run(workspace, "x", **fields, heartbeat=beat)
+    used = [(row["turns"], row["input_tokens"], row["output_tokens"]) for row in workspace.runs()]
+    assert used == [(1, 12, 5), (1, 12, 5), (2, 24, 10), (2, 24, 10)]
+    assert workspace.json("sessions")["sessions"][0]["session_id"] == "session-1"
+    (spent,) = workspace.json("status")["spending"]
+    assert (spent["turns"], spent["input_tokens"]) == (6, 72)
+
+
+def test_a_session_of_another_runner_is_no_session_of_this_one(workspace: Workspace) -> None:
+    install(workspace, "claude", "codex", markers=("CLAUDE.md", "AGENTS.md"))
+    run(workspace, "x", runner="claude", session_mode="shared_persistent")
+    told = run(workspace, "x", runner="codex", session_mode="shared_persistent")["result"]["session"]
+    assert (told["resumed"], told["lost_session_id"], told["session_id"]) == (False, "session-1", "session-2")
+    assert "resume" not in calls(workspace)[-1]["argv"]
+    assert again(workspace)["result"]["session"]["resumed"] is True
 
 
 def test_a_summary_of_the_last_run_stands_before_the_prompt_bounded_and_masked(workspace: Workspace) -> None:
