@@ -41,5 +41,5 @@ def _arguments(arguments: object) -> Iterator[Fault]:
     for number, text in enumerate(arguments if isinstance(arguments, list) else []):
         if isinstance(text, str) and text.partition("=")[0] in RESERVED_ARGUMENTS:
             message = f"is {quoted(text.partition('=')[0])}, which the scheduler itself decides"
-            hint = "sessions are for session_mode, the answer's form for json_schema"
+            hint = "sessions are for session_mode, the answer's form for json_schema; codex's -c is --config"
             yield "RESERVED_ARGUMENT", inner(".agent_args", number), message, hint
