@@ -1,4 +1,4 @@
-"""The README, word for word, in a fresh clone: its demo, its first job, and its crontab line under Debian's cron."""
+"""The README, word for word, in a fresh clone: its demo, its jobs, an agent, Telegram, and Debian's cron."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import stranger_environ
+from tests.support_provider import Say, provider
+from tests.support_real_agents import CLIS, PROGRAMS, reason_without
+from tests.support_telegram import TOKEN, BotApi, bot_api
 from tests.workspace import PROJECT, ended, wait_for
 
 #: Runs in mounts of its own, so that no crontab of this machine is read, changed or run.
@@ -127,6 +132,79 @@ def test_each_command_beside_the_fields_works(first_job: list[str], clone: Path,
     assert json.loads(shell(clone, line))["status"] == "ok"
 
 
+# --- an agent, told on Telegram ---
+
+
+@pytest.fixture(scope="module")
+def telegram() -> Iterator[BotApi]:
+    with bot_api() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def agent_job(first_job: list[str], clone: Path) -> Iterator[list[dict[str, Any]]]:
+    """The README's section, done by the real program against a stand-in for its provider; what each command printed."""
+    assert first_job
+    claude = CLIS["claude"]
+    if reason := reason_without(claude):
+        pytest.skip(reason)
+    with provider() as server:
+        server.answers.append(Say("Nothing odd but a fuel bill of 214.30 EUR."))
+        lines = {
+            claude.key_name: claude.key,
+            "ANTHROPIC_BASE_URL": server.url,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "PURUTO_CRON_AGENT_PATH": str(PROGRAMS),
+        }
+        (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
+        prepare, commands = blocks("Claude, each Friday at nine")
+        shell(clone, prepare)
+        said = [json.loads(shell(clone, line)) for line in commands.splitlines()]
+        (asked,) = server.asked
+        assert "Read movements.csv and tell what is odd about this week" in asked.said
+        assert "movements.csv holds the bank movements of the week." in json.dumps(asked.body)
+        yield said
+
+
+def test_the_readme_leads_to_a_claude_job_on_friday_at_nine(agent_job: list[dict[str, Any]], clone: Path) -> None:
+    registered, rehearsed, run, resumed = agent_job
+    instants = [instant["local"] for instant in registered["next"]["instants"]]
+    assert all(re.search(r"T09:00:00\+0[12]:00$", text) for text in instants)
+    assert {datetime.fromisoformat(text).weekday() for text in instants} == {4}
+    assert (rehearsed["problem"], rehearsed["runner"]) == (None, "claude")
+    assert "ANTHROPIC_API_KEY" in rehearsed["environment"]
+    assert CLIS["claude"].key not in json.dumps(agent_job)
+    assert run["result"]["response"]["result"]["text"] == "Nothing odd but a fuel bill of 214.30 EUR."
+    assert resumed["entry"]["enabled"] is True
+    (job,) = [job for job in json.loads(shell(clone, "python3 main.py list"))["jobs"] if "anomalies" in job["job_id"]]
+    assert job["next_run"]["local"] == instants[0]
+
+
+@pytest.fixture(scope="module")
+def told(first_job: list[str], clone: Path, telegram: BotApi) -> dict[str, Any]:
+    """The README's section, but for its crontab line; what the drain printed."""
+    assert first_job
+    install, use = blocks("Told on Telegram")
+    shell(clone, install)
+    env = clone.parent / "puruto-telegram" / ".env"
+    text = env.read_text(encoding="utf-8").replace("BOT_TOKEN=\n", f"BOT_TOKEN={TOKEN}\n")
+    env.write_text(text.replace("CHAT_ID=\n", "CHAT_ID=7\n") + f"PURUTO_TELEGRAM_API_URL={telegram.url}\n")
+    *lines, crontab = use.splitlines()
+    assert crontab == "python3 main.py install-crontab --telegram"
+    answers = [json.loads(shell(clone, line)) for line in lines]
+    found: dict[str, Any] = answers[-1]
+    return found
+
+
+def test_the_readme_leads_to_a_message_on_telegram(told: dict[str, Any], telegram: BotApi) -> None:
+    assert told["status"] == "ok"
+    assert told["delivered"] == told["processed"] >= 1
+    assert any("hello, it is" in text for text in telegram.texts)
+
+
+# --- cron ---
+
+
 @contextmanager
 def private_cron(clone: Path, install: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Debian's cron in the foreground, with the crontab that `install` writes and no other; ended by its pid."""
@@ -162,26 +240,29 @@ def reason_without_cron() -> str:
 
 
 @pytest.mark.slow
-def test_debians_cron_runs_a_due_job_in_the_next_minute_with_the_readmes_line(
-    first_job: list[str], clone: Path, tmp_path: Path
+def test_debians_cron_runs_a_due_job_in_the_next_minute_and_has_it_told(
+    told: dict[str, Any], telegram: BotApi, clone: Path, tmp_path: Path
 ) -> None:
-    assert first_job
+    assert told
     if reason := reason_without_cron():
         assert not os.environ.get("CI"), f"CI must run this test, but it {reason}"
         pytest.skip(reason)
     (install,) = [block for block in blocks("Put your own jobs on it") if "crontab" in block]
+    drained = blocks("Told on Telegram")[-1].splitlines()[-1]
+    messages = len(telegram.texts)
     events = clone / "notifications/events.jsonl"
     before = len(events.read_text().splitlines())
 
-    with private_cron(clone, install, tmp_path / "cron.log") as cron:
+    with private_cron(clone, f"{install}\n{drained}", tmp_path / "cron.log") as cron:
 
-        def told() -> list[str]:
+        def fresh() -> list[str]:
             assert cron.poll() is None, (tmp_path / "cron.log").read_text()
             return events.read_text(encoding="utf-8").splitlines()[before:]
 
-        line = wait_for(told, what="an event of a run that cron started", seconds=150)[0]
+        line = wait_for(fresh, what="an event of a run that cron started", seconds=150)[0]
         tick_log = clone / "db/tick.log"
         wait_for(tick_log.exists, what="the tick's line in its log")
+        wait_for(lambda: telegram.texts[messages:], what="a message that cron sent", seconds=150)
         said = wait_for(lambda: tick_log.read_text(encoding="utf-8").splitlines(), what="a whole tick in the log")
 
     event = json.loads(line)

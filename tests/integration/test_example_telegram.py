@@ -2,94 +2,30 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support_telegram import TOKEN, BotApi, bot_api
 from tests.workspace import PROJECT, ended, wait_for
 
-TOKEN = "4711:s3cr3t-bot-token"
 SIBLING = PROJECT / "examples" / "purutos" / "puruto-telegram"
-
-
-@dataclass
-class BotApi:
-    """Keeps the messages; `answer` may be replaced by a test: number and message → (HTTP status, body) or None."""
-
-    url: str = ""
-    got: list[dict[str, Any]] = field(default_factory=list)
-    answer: Callable[[int, dict[str, Any]], tuple[int, dict[str, Any]] | None] = lambda number, message: None
-    hold: threading.Event = field(default_factory=threading.Event)
-    reached: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def texts(self) -> list[str]:
-        return [message["text"] for message in self.got]
 
 
 @pytest.fixture
 def api() -> Iterator[BotApi]:
-    state = BotApi()
-    state.hold.set()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            message = _form(self.headers["Content-Type"], body)
-            assert self.path == f"/bot{TOKEN}/sendMessage"
-            told = state.answer(len(state.got) + 1, message)
-            state.got.append(message)
-            state.reached.set()
-            state.hold.wait(30)
-            if told == (0, {}):
-                self.close_connection = True
-                return
-            number = len(state.got)
-            chat = {"id": 7, "type": "private"}
-            good = {"ok": True, "result": {"message_id": number, "date": 0, "chat": chat, "text": "x"}}
-            status, answer = told or (200, good)
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            """Silent."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        listener.daemon_threads = True
-        state.url = f"http://127.0.0.1:{listener.server_port}"
-        thread = threading.Thread(target=listener.serve_forever)
-        thread.start()
-        try:
-            yield state
-        finally:
-            state.hold.set()
-            listener.shutdown()
-            thread.join()
-
-
-def _form(kind: str, body: bytes) -> dict[str, Any]:
-    from urllib.parse import parse_qsl
-
-    if kind.startswith("application/json"):
-        found = json.loads(body)
-        assert isinstance(found, dict)
-        return found
-    return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    with bot_api() as server:
+        yield server
 
 
 @dataclass
