@@ -33,6 +33,8 @@ COMMANDS = {
     "logs": "logs",
     "next": "next_instants",
     "simulate": "simulate",
+    "watch": "watch",
+    "timeline": "timeline",
     "dry-run": "dry_run",
     "register-job": "register_job",
     "edit-job": "edit_job",

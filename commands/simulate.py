@@ -13,7 +13,7 @@ from commands.output import print_json
 from errors import UsageError
 from instants import show_instant
 from models import Failure, from_text, utc_text
-from planner import start_of
+from planner import slots_between
 from store.definitions import job_state
 from wiring import App
 
@@ -81,15 +81,10 @@ def _slots_of(
     app: App, row: object, first: datetime, last: datetime, most: int
 ) -> list[tuple[str, str, dict[str, object]]]:
     state = job_state(row)  # type: ignore[arg-type]
-    found: list[tuple[str, str, dict[str, object]]] = []
-    after: datetime | None = start_of(state.job, first)
-    while after is not None and len(found) < most:
-        after = app.calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
-        if after is None or after > last:
-            break
-        shown: dict[str, object] = {"job_id": state.job.job_id, **show_instant(after, state.timezone)}
-        found.append((utc_text(after), state.job.job_id, shown))
-    return found
+    return [
+        (utc_text(slot), state.job.job_id, {"job_id": state.job.job_id, **show_instant(slot, state.timezone)})
+        for slot in slots_between(state, first, last, app.calendar, most)
+    ]
 
 
 def _instant(app: App, option: str, text: str) -> datetime:

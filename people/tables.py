@@ -188,10 +188,24 @@ def upcoming(report: Report, eyes: Eyes) -> RenderableType:
     return Group(*parts)
 
 
+def _watch(report: Report, eyes: Eyes) -> RenderableType:
+    from people.watching import frame
+
+    return frame(report, eyes)
+
+
+def _timeline(report: Report, _eyes: Eyes) -> RenderableType:
+    from people.timeline import Picture
+
+    return Picture(report)
+
+
 VIEWS: dict[str, Callable[[Report, Eyes], RenderableType]] = {
     "list": jobs,
     "history": history,
     "status": status,
     "logs": logs,
     "next": upcoming,
+    "watch": _watch,
+    "timeline": _timeline,
 }
