@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,4 +36,6 @@ def live(
                 if monotonic() >= due:
                     report, due = read(), monotonic() + interval
     except OSError as error:
+        # Python flushes once more at its end, and would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.file.fileno())
         raise OutputUnwritable(f"The view can't be written to the terminal: {error.strerror}") from error

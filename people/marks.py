@@ -37,6 +37,9 @@ KINDS: dict[str, Kind] = {
 }
 RANK = {name: place for place, name in enumerate(KINDS)}
 
+#: Slots, which are instants, and no runs.
+NEVER_RAN = frozenset({"missed", "skipped"})
+
 
 @dataclass(frozen=True)
 class Mark:

@@ -113,7 +113,8 @@ class ProgressLine:
                 self._write(_ERASE)
 
     def _rendered(self) -> str:
-        width = max(20, os.get_terminal_size(self._fd).columns - 1)
+        # A terminal that does not know its width says 0.
+        width = max(20, (os.get_terminal_size(self._fd).columns or 80) - 1)
         step = replace(self._step, stopping=self._reason())
         out = Console(file=io.StringIO(), force_terminal=True, width=width, _environ=self._environ, highlight=False)
         with out.capture() as text:

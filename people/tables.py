@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -39,6 +40,9 @@ class Eyes:
 def console() -> Console:
     """Colours only on a terminal."""
     wide = None if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+    # In a locale that has no signs for bars, question marks tell more than an error.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False)
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from models import from_text
 from people.axis import Axis, Tick
-from people.marks import KINDS, RANK, Mark, marks_of
+from people.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
 from people.words import local, plain
 
 Report = Mapping[str, Any]
@@ -21,7 +21,6 @@ WIDTH_ELSEWHERE = 100
 _LONGEST_NAME, _NARROWEST_CHART = 28, 20
 _NOW = "│"
 _SEVERAL = ":"
-_HARD_SPACE = "\u00a0"
 
 
 class Picture:
@@ -57,7 +56,7 @@ def lines(report: Report, width: int) -> list[Text]:
         found.append(row.append_text(_row(marks_of(job, axis, now), axis, chart, at)))
     if not names:
         found.append(Text("No jobs."))
-    return [*found, Text(), legend(report), *map(_note, notes(report, axis))]
+    return [*found, Text(), legend(report, width), *map(_note, notes(report, axis))]
 
 
 def _note(text: str) -> Text:
@@ -83,8 +82,8 @@ def _row(marks: Sequence[Mark], axis: Axis, chart: int, now_at: int) -> Text:
     several: set[int] = set()
     for mark in marks:
         first, last = (min(int(axis.place(at) * chart), chart - 1) for at in (mark.start, mark.end))
-        # A run that ends where the next cell begins has no part in that.
-        last -= int(last > first and axis.place(mark.end) * chart == last)
+        # A run that ends where the next cell begins has no part in that; a slot that lies there has.
+        last -= int(last > first and mark.kind not in NEVER_RAN and axis.place(mark.end) * chart == last)
         for place in range(first, last + 1):
             if mark.kind == "upcoming" == cells[place]:
                 several.add(place)
@@ -102,23 +101,26 @@ def _row(marks: Sequence[Mark], axis: Axis, chart: int, now_at: int) -> Text:
     return row
 
 
-def legend(report: Report) -> Text:
+def legend(report: Report, width: int) -> Text:
     """The signs; those of rare kinds only where they are in the picture."""
     seen = {run["status"] for job in report["jobs"] for run in job["runs"]}
     seen |= {gap["status"] for job in report["jobs"] for gap in job["missed"]} | {"ok", "error", "upcoming"}
     seen |= {"overdue"} if any(job["overdue"] for job in report["jobs"]) else set()
     cut = any(job["runs_left_out"] or job["upcoming_left_out"] for job in report["jobs"])
     seen |= {"unknown"} if cut else set()
-    text = Text()
-    for name, kind in sorted(KINDS.items(), key=lambda item: -RANK[item[0]]):
-        if name in seen:
-            text.append(kind.letter, kind.style).append(f"\u00a0{kind.label.replace(' ', _HARD_SPACE)}   ")
-    return (
-        text.append(_SEVERAL, "dim")
-        .append("\u00a0several\u00a0to\u00a0come   ")
-        .append("▼", "bold cyan")
-        .append("\u00a0now")
-    )
+    entries = [
+        Text.assemble((kind.letter, kind.style), f" {kind.label}")
+        for name, kind in sorted(KINDS.items(), key=lambda item: -RANK[item[0]])
+        if name in seen
+    ]
+    entries += [Text.assemble((_SEVERAL, "dim"), " several to come"), Text.assemble(("▼", "bold cyan"), " now")]
+    text, used = Text(), 0
+    for entry in entries:
+        # rich breaks lines between any two words, and a sign must stand beside its own.
+        gap = "" if not used else "\n" if used + 3 + entry.cell_len > width else "   "
+        used = entry.cell_len if gap != "   " else used + 3 + entry.cell_len
+        text.append(gap).append_text(entry)
+    return text
 
 
 def notes(report: Report, axis: Axis) -> list[str]:

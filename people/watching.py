@@ -57,11 +57,12 @@ def _head(report: Report, eyes: Eyes) -> list[RenderableType]:
     line.append(local(eyes.now.replace(microsecond=0).isoformat(), eyes.zone), "bold")
     tick = relative(scheduler["last_tick_at"], eyes.now) or "never"
     line.append(f"   last tick {tick}", "not bold")
-    if scheduler["stale"]:
-        line.append("  STALE: no job starts by itself", "bold red")
     found: list[RenderableType] = [line]
+    if scheduler["stale"]:
+        found.append(_warning("STALE: no tick has run lately, so no job starts by itself", "bold red"))
     if problem := report.get("problem"):
-        found.append(_warning(f"{plain(problem['message'], 300)}. It is tried again.", "bold red"))
+        # The code first: a long path must not push what is wrong over the edge.
+        found.append(_warning(f"{plain(problem['code'])}, trying again: {plain(problem['message'], 300)}", "bold red"))
         if report.get("read_at"):
             found.append(_warning(f"This is what was read {relative(report['read_at'], eyes.now)}.", "yellow"))
     if report.get("notice"):

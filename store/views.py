@@ -49,7 +49,7 @@ class Views:
         return [dict(row) for row in rows]
 
     def jobs(self, span: Span) -> list[Row]:
-        """All jobs by name, as `job_state` reads them, and `paused_at`, `removed_at`; `ran`: whether runs lie in the span."""
+        """All jobs by name, as `job_state` reads them; `ran` says whether runs lie in the span, or one goes on."""
         return self._db.rows(
             "SELECT job_id, definition_json, timezone, anchor_at, next_run_at, enabled, paused_at, removed_at,"
             " EXISTS (SELECT 1 FROM runs r WHERE r.job_id = jobs.job_id AND r.started_at BETWEEN ? AND ?)"
