@@ -38,8 +38,8 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
     A run's progress is its time against the median of its job's last successes; one that takes longer is called
     that. Only reads, and goes on while the database is busy, missing or replaced.
 
-    With --once, --no-table or without a terminal it prints one frame: {"status": "ok", "now", "scheduler", "running",
-    "next", "recent_runs", "overdue_count", "events"}, or text with --table.
+    Prints one frame with --once or --no-table, and where stdout is no terminal: {"status": "ok", "now", "scheduler",
+    "running", "next", "recent_runs", "overdue_count", "events"}, or text with --table.
 
     \b
     Examples:
