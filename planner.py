@@ -10,7 +10,8 @@ from models import Job, JobState, Missed, Plan, Trigger, from_text
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.
 ON_TIME_SEC = 120
-_FIRST_STEP, _LONGEST_STEP = timedelta(hours=1), timedelta(days=32)
+#: `due_slots` looks at whole days, so shorter steps cost more than they save.
+_FIRST_STEP, _LONGEST_STEP = timedelta(days=2), timedelta(days=32)
 #: More slots than a span of the longest step can hold.
 _ALL = 10_000_000
 

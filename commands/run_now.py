@@ -12,6 +12,7 @@ import click
 
 from boundary import guarded
 from commands.output import print_json
+from commands.view import is_screen
 from errors import JobNotFound
 from models import Failure
 from stop_signals import stop_on_signals
@@ -69,7 +70,7 @@ def command(app: App, job_id: str, force: bool) -> int:
 
 def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
     """The line on stderr; nothing where no person would see it."""
-    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+    if not is_screen(sys.stderr):
         return nullcontext()
     found = guarded(lambda: _line(app, store, job_id, stop))
     return nullcontext() if isinstance(found, Failure) or found is None else found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boundary import guarded
-from commands.view import show, table_option
+from commands.view import is_screen, show, table_option
 from errors import UsageError
 from models import Failure, utc_text
 from overview import glance
@@ -48,7 +48,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
     """
     if not interval >= 0:
         raise UsageError("--interval must be a number of seconds", hint="See: python3 main.py watch --help")
-    if once or table is False or not _is_screen():
+    if once or table is False or not is_screen(sys.stdout):
         show(app, "watch", _look(app, PATIENCE_SEC * 5), table=table)
         return 0
     watcher = _Watcher(app)
@@ -58,10 +58,6 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
         live(watcher.read, watcher.eyes, app.clock.monotonic, stop.wait, interval)
     # Ctrl-C is how one ends it, and no failure.
     return 0 if stop.reason == "SIGINT" else 128 + signal.Signals[stop.reason]
-
-
-def _is_screen() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def _look(app: App, patience_sec: float) -> dict[str, Any]:

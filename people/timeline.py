@@ -70,7 +70,7 @@ def _fitted(name: str, room: int) -> str:
 def _labels(ticks: Sequence[Tick], axis: Axis, chart: int) -> str:
     line = ""
     places = [int(axis.place(tick.at) * chart) for tick in ticks]
-    for tick, place, following in zip(ticks, places, [*places[1:], chart + 1], strict=True):
+    for tick, place, following in zip(ticks, places, [*places[1:], chart + 1], strict=False):
         # A label that would touch another, or stand over the edge, is left out.
         if (place > len(line) or not line) and place + len(tick.text) < following:
             line = line.ljust(place) + tick.text

@@ -59,6 +59,7 @@ def test_the_report_has_runs_gaps_and_coming_slots(machine: Machine) -> None:
     _add_run(add, "job-0", "ok", "02-25 17:00", "02-25 17:30")
     _add_run(add, "job-0", "ok", "02-25 02:00", "02-25 02:30")
     _add_run(add, "job-0", "error", "02-25 03:00", "02-25 09:00")
+    _add_run(add, "rare", "ok", "02-25 03:00", "02-25 07:59")
     error = {
         "code": "SLOT_MISSED",
         "details": {"first_slot": utc_text(at("02-25 10:00")), "last_slot": utc_text(at("02-25 12:00"))},
@@ -84,7 +85,7 @@ def test_the_report_has_runs_gaps_and_coming_slots(machine: Machine) -> None:
     off = _job(report, "off")
     assert (off["state"], off["upcoming"]) == ("disabled", [])
     assert [(gap["from"][11:16], gap["slots"], gap["code"]) for gap in off["missed"]] == [("18:59", 1, None)]
-    assert _job(report, "rare")["upcoming"] == []
+    assert (_job(report, "rare")["upcoming"], _job(report, "rare")["runs"]) == ([], [])
 
 
 def test_a_slot_that_nobody_served_is_overdue_and_a_paused_job_has_none(machine: Machine, clock: FakeClock) -> None:
@@ -288,12 +289,12 @@ def test_a_picture_asks_no_more_of_a_fleet_than_of_its_rows(full: Store) -> None
 def test_of_a_job_that_only_fails_the_usual_time_is_not_searched_for_ever(full: Store) -> None:
     from store.history import History
 
-    full.db.run("UPDATE runs SET status = 'error' WHERE job_id = 'job-1'")
-    full.db.run("UPDATE runs SET job_id = 'job-1' WHERE job_id <> 'job-1' AND status = 'error'")
+    full.db.run("UPDATE runs SET status = 'error', job_id = 'job-1'")
     history = History(full.db)
+    succeeded = "UPDATE runs SET status = 'ok', duration_ms = 7 WHERE run_id = ?"
+    full.db.run(succeeded, ("run-4000",))
     assert history.usual_ms("job-1") is None
-    full.db.run("UPDATE runs SET status = 'ok', duration_ms = 7 WHERE run_id = (SELECT run_id FROM runs"
-                " WHERE job_id = 'job-1' ORDER BY started_at DESC LIMIT 1)")  # fmt: skip
+    full.db.run(succeeded, ("run-400",))
     assert history.usual_ms("job-1") == 7
 
 

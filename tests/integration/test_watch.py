@@ -270,9 +270,9 @@ def test_the_wait_for_a_retry_is_counted_down(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
-def test_a_terminal_that_can_not_rewrite_a_line_shows_none(ready: Workspace, env: dict[str, str]) -> None:
-    release(ready)
-    with on_terminal(ready, "run-now", "gated", env=env) as (terminal, process):
+def test_a_terminal_that_can_not_rewrite_a_line_shows_none(workspace: Workspace, env: dict[str, str]) -> None:
+    prepare(workspace, shell("sleep 1.2; echo done"))
+    with on_terminal(workspace, "run-now", "job-0", env=env) as (terminal, process):
         assert process.wait(60) == 0
         text = terminal.wait_for("\r\n}\r\n")
     assert text.startswith("{")

@@ -159,6 +159,16 @@ def test_what_is_left_out_is_said() -> None:
     assert "░░░" in shown
 
 
+@pytest.mark.parametrize("hours", [1, 12, 336])
+@pytest.mark.parametrize("width", [20, 40, 100, 250])
+def test_every_span_fits_into_every_width(hours: float, width: int) -> None:
+    row = job("a-name-of-some-length", runs=[run("ok", -hours, -hours / 2)], upcoming=[text(hours)])
+    head, *rest = lines(report(row, hours=hours, zone="America/Santiago"), width)
+    assert max(line.cell_len for line in rest[:4]) <= max(width, 30)
+    assert head.plain.endswith("America/Santiago")
+    ET.fromstring(picture(report(row, hours=hours)))
+
+
 def test_no_jobs_is_a_picture_too() -> None:
     assert "No jobs." in printed(Picture(report()), 100)
     ET.fromstring(picture(report()))
