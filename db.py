@@ -139,9 +139,9 @@ class Database:
     `DatabaseReadOnly` or `DatabaseLocked`. A database of an older schema is migrated first.
     """
 
-    def __init__(self, path: str, *, read_only: bool = False) -> None:
+    def __init__(self, path: str, *, read_only: bool = False, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
         self.path = path
-        self.connection = _connect(path, "ro" if read_only else "rw")
+        self.connection = _connect(path, "ro" if read_only else "rw", patience_sec)
         self._identity = _identity(path)
         try:
             version = self._check_version()
@@ -308,7 +308,7 @@ def bare(path: str) -> Connection:
     return _connect(path, "ro")
 
 
-def _connect(path: str, mode: str) -> sqlite3.Connection:
+def _connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < (3, 37):
         raise SqliteTooOld(
             f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",
@@ -321,7 +321,7 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
             f"file:{quoted}?mode={mode}",
             uri=True,
             isolation_level=None,
-            timeout=BUSY_TIMEOUT_MS / 1000,
+            timeout=patience_sec,
             check_same_thread=True,
         )
     except sqlite3.Error as error:

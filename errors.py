@@ -84,6 +84,12 @@ class CrontabUnusable(CronError):
     code = "CRONTAB_UNUSABLE"
 
 
+class PictureUnwritable(CronError):
+    """The SVG file of `timeline` can't be written."""
+
+    code = "PICTURE_UNWRITABLE"
+
+
 class UnitsUnwritable(CronError):
     """systemd's units can't be written."""
 

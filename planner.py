@@ -10,6 +10,10 @@ from models import Job, JobState, Missed, Plan, Trigger, from_text
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.
 ON_TIME_SEC = 120
+#: `due_slots` looks at whole days, so shorter steps cost more than they save.
+_FIRST_STEP, _LONGEST_STEP = timedelta(days=2), timedelta(days=32)
+#: More slots than a span of the longest step can hold.
+_ALL = 10_000_000
 
 
 class DueSlots(Protocol):
@@ -106,6 +110,24 @@ class Slots:
     def due(self, state: JobState, now: datetime, reason: str) -> Missed | None:
         """The job's slots up to now that nobody has served."""
         return skip_all(state, now, self._calendar, reason)
+
+
+def slots_between(
+    state: JobState, after: datetime, until: datetime, calendar: Calendar, most: int
+) -> tuple[datetime, ...]:
+    """The first `most` slots s with after < s <= until, none before the end of the job's pause. Raises `ScheduleError`.
+
+    As if the job were enabled; its cursor is not asked.
+    """
+    found: list[datetime] = []
+    low, step = start_of(state.job, after), _FIRST_STEP
+    # `due_slots` keeps the newest of a span; spans that grow give the oldest without laying out all of them.
+    while low < until and len(found) < most:
+        high = low + step if until - low > step else until
+        slots = calendar.due_slots(state.job.schedule, state.timezone, low, high, anchor=state.anchor, keep=_ALL)
+        found += slots.last
+        low, step = high, min(step * 2, _LONGEST_STEP)
+    return tuple(found[:most])
 
 
 def start_of(job: Job, now: datetime) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from control import Control
-    from executor import Executor
+    from executor import Executor, Invoke
     from invoker import Invoker
     from jobfile.editing import Editor
     from notifier import Notifier
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from store.runs import RunningRun
     from sync import Sync
     from targets import Targets
+
+    Around = Callable[[Invoke], Invoke]
 
 
 class Rooms:
@@ -80,18 +82,20 @@ class Rooms:
         """`schedules` as the planner knows it."""
         return Schedules()
 
-    def open_store(self, *, read_only: bool = False) -> Store:
-        """A connection of its own; the caller closes it."""
-        from db import Database
+    def open_store(self, *, read_only: bool = False, patience_sec: float | None = None) -> Store:
+        """A connection of its own; the caller closes it. `patience_sec` is how long it waits while others write."""
+        from db import BUSY_TIMEOUT_MS, Database
         from planner import Slots
         from store.bundle import Store
 
-        return Store(Database(str(self.settings.db_path), read_only=read_only), Slots(self.calendar))
+        patience = BUSY_TIMEOUT_MS / 1000 if patience_sec is None else patience_sec
+        database = Database(str(self.settings.db_path), read_only=read_only, patience_sec=patience)
+        return Store(database, Slots(self.calendar))
 
     @contextmanager
-    def store(self, *, read_only: bool = False) -> Iterator[Store]:
+    def store(self, *, read_only: bool = False, patience_sec: float | None = None) -> Iterator[Store]:
         """A store for the length of a `with`."""
-        store = self.open_store(read_only=read_only)
+        store = self.open_store(read_only=read_only, patience_sec=patience_sec)
         try:
             yield store
         finally:
@@ -165,15 +169,18 @@ class Rooms:
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    def make_executor(self, store: Store, stop: Stop) -> Executor:
-        """An executor over a thread's own store, with a stop of the run's own, which it closes."""
+    def make_executor(self, store: Store, stop: Stop, around: Around | None = None) -> Executor:
+        """An executor over a thread's own store, with a stop of the run's own, which it closes.
+
+        `around` may put something around the calls that it makes.
+        """
         from executor import Executor, Limits
         from retention import size_of
 
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
-            invoke=self.invoker().invoke,
+            invoke=around(self.invoker().invoke) if around else self.invoker().invoke,
             clock=self.clock,
             stop=stop,
             pause=threading.Event().wait,
@@ -263,14 +270,20 @@ class Rooms:
             dry_run=dry_run,
         )
 
-    def scheduler(self, store: Store, stop: Stop) -> Scheduler:
+    def waits(self, job: Job) -> Callable[[int], int]:
+        """Seconds that a job waits after its n-th failed attempt."""
+        from executor import backoff_sec
+
+        return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
+
+    def scheduler(self, store: Store, stop: Stop, around: Around | None = None) -> Scheduler:
         """Serves due slots from the calling thread's store."""
         from scheduler import Scheduler, Terms
 
         return Scheduler(
             store=store,
             open_store=self.open_store,
-            make_executor=lambda own: self.make_executor(own, stop.for_run()),
+            make_executor=lambda own: self.make_executor(own, stop.for_run(), around),
             settle=lambda: self.settler(store).settle(),
             notifier=self.notifier,
             calendar=self.calendar,

@@ -34,11 +34,13 @@ GROUPS = {
     },
     "Looking": {
         "status": "status",
+        "watch": "watch",
         "list": "list_jobs",
         "history": "history",
         "show": "show",
         "logs": "logs",
         "next": "next_instants",
+        "timeline": "timeline",
         "simulate": "simulate",
         "dry-run": "dry_run",
         "sessions": "sessions",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 import click
 
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show
+from commands.when import given_instant
 from errors import JobNotFound, UsageError
 from models import RunStatus
 from store.history import History, Wanted
@@ -88,13 +88,9 @@ def _cell(value: object) -> object:
 def _since(app: App, text: str | None) -> datetime | None:
     if text is None:
         return None
-    try:
-        if text[-1:] in _SPANS and text[:-1].isdecimal():
+    if text[-1:] in _SPANS and text[:-1].isdecimal():
+        try:
             return app.clock.now() - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=ZoneInfo(app.default_zone))
-        return instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        hint = "Write it as 2026-03-01, 2026-03-01T09:00+01:00, 90m, 12h, 7d or 2w."
-        raise UsageError(f"--since {text!r} is no instant: {error}", hint=hint) from None
+        except OverflowError:
+            raise UsageError(f"--since {text!r} is before all time", hint="Write it as 7d, or as an instant.") from None
+    return given_instant("--since", text, app.default_zone, "2026-03-01, 2026-03-01T09:00+01:00, 90m, 12h, 7d or 2w")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
 from commands.names import job_names
 from commands.view import show, table_option
+from commands.when import given_instant
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from instants import show_instant
 from models import JobState
@@ -119,15 +120,4 @@ def _instants(
 def _start(app: App, after: str | None, zone: str) -> datetime:
     if after is None:
         return app.clock.now()
-    from zoneinfo import ZoneInfo
-
-    try:
-        instant = datetime.fromisoformat(after)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=ZoneInfo(zone))
-        return instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"--after {after!r} is no instant: {error}",
-            hint="Write it as 2026-03-28T00:00 or 2026-03-28T00:00:00+01:00.",
-        ) from error
+    return given_instant("--after", after, zone)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
 import click
 
 from commands.job_options import synced
 from commands.names import job_names
 from commands.output import print_json
+from commands.when import given_instant
 from errors import UsageError
 from models import utc_text
 from wiring import App
@@ -38,14 +36,7 @@ def command(app: App, job_id: str, until: str | None) -> None:
 
 
 def _instant(app: App, text: str) -> str:
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=ZoneInfo(app.default_zone))
-        found = utc_text(instant)
-    except (ValueError, OverflowError) as error:
-        hint = "Write it as 2026-09-01T08:00 or 2026-09-01T08:00:00+02:00."
-        raise UsageError(f"--until {text!r} is no instant: {error}", hint=hint) from None
+    found = utc_text(given_instant("--until", text, app.default_zone))
     if found <= utc_text(app.clock.now()):
         raise UsageError(f"--until {text!r} is past", hint="Name an instant to come; `resume-job` ends a pause.")
     return found

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
+from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
+from commands.view import is_screen
 from errors import JobNotFound
+from models import Failure
 from stop_signals import stop_on_signals
-from wiring import App
+from store.history import History
+from wiring import App, job_of
+
+if TYPE_CHECKING:
+    from people.progress import ProgressLine
+    from processes import Stop
+    from store.bundle import Store
 
 
 @click.command("run-now")
@@ -23,6 +36,9 @@ def command(app: App, job_id: str, force: bool) -> int:
     """Run one job now, with its retries, and wait for it. Its schedule is not touched.
 
     An edited .jobs.json is synced first, as by tick. Ctrl-C ends the run, which then reads "cancelled".
+
+    On a terminal a line on stderr shows how it goes: the attempt, the time against what the job usually takes, the
+    wait for a retry. It is gone at the end.
 
     Prints the result or the error, and where the event is written; "events_waiting" when that was not possible yet.
     Exit code 0 when the run succeeded, 1 when it failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130
@@ -37,7 +53,9 @@ def command(app: App, job_id: str, force: bool) -> int:
         sync = app.sync_if_changed(store, app.clock.now())
         broken = sync if sync is not None and sync["status"] == "error" else None
         try:
-            result = app.scheduler(store, stop).run_now(job_id, force=force)
+            with _progress(app, store, job_id, stop) as line:
+                scheduler = app.scheduler(store, stop, line.around if line is not None else None)
+                result = scheduler.run_now(job_id, force=force)
         except JobNotFound as error:
             # A job that is new in a broken file is known to nobody: what is wrong with the file is the answer.
             error.details |= {"sync": broken} if broken else {}
@@ -49,3 +67,22 @@ def command(app: App, job_id: str, force: bool) -> int:
     if reason:
         return 128 + signal.Signals[reason]
     return 0 if result["status"] == "ok" else 1
+
+
+def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
+    """The line on stderr; nothing where no person would see it."""
+    if not is_screen(sys.stderr):
+        return nullcontext()
+    found = guarded(lambda: _line(app, store, job_id, stop))
+    return nullcontext() if isinstance(found, Failure) or found is None else found
+
+
+def _line(app: App, store: Store, job_id: str, stop: Stop) -> ProgressLine | None:
+    from people.progress import ProgressLine, Step
+
+    job = job_of(store, job_id)
+    if job is None:
+        return None
+    step = Step(job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(store.db).usual_ms(job_id))
+    fd = sys.stderr.fileno()
+    return ProgressLine(fd, step, app.clock.monotonic, app.waits(job), lambda: stop.reason, os.environ)

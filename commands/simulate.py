@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 import click
 
 from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
+from commands.when import given_instant
 from errors import UsageError
 from instants import show_instant
-from models import Failure, from_text, utc_text
-from planner import start_of
+from models import Failure, utc_text
+from planner import slots_between
 from store.definitions import job_state
 from wiring import App
 
@@ -39,7 +39,8 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     Example:
       python3 main.py simulate --from 2026-03-28T00:00 --to 2026-03-30T00:00
     """
-    first, last = _instant(app, "--from", start), _instant(app, "--to", end)
+    zone = app.default_zone
+    first, last = given_instant("--from", start, zone), given_instant("--to", end, zone)
     if not first < last <= first + LONGEST:
         raise UsageError("--to must be later than --from, by two years at most", hint="See: main.py simulate --help")
     with app.store(read_only=True) as store:
@@ -82,23 +83,7 @@ def _slots_of(
     app: App, row: object, first: datetime, last: datetime, most: int
 ) -> list[tuple[str, str, dict[str, object]]]:
     state = job_state(row)  # type: ignore[arg-type]
-    found: list[tuple[str, str, dict[str, object]]] = []
-    after: datetime | None = start_of(state.job, first)
-    while after is not None and len(found) < most:
-        after = app.calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
-        if after is None or after > last:
-            break
-        shown: dict[str, object] = {"job_id": state.job.job_id, **show_instant(after, state.timezone)}
-        found.append((utc_text(after), state.job.job_id, shown))
-    return found
-
-
-def _instant(app: App, option: str, text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=ZoneInfo(app.default_zone))
-        return from_text(utc_text(instant.astimezone(UTC)))
-    except (ValueError, OverflowError) as error:
-        hint = "Write it as 2026-03-28T00:00 or 2026-03-28T00:00:00+01:00."
-        raise UsageError(f"{option} {text!r} is no instant: {error}", hint=hint) from None
+    return [
+        (utc_text(slot), state.job.job_id, {"job_id": state.job.job_id, **show_instant(slot, state.timezone)})
+        for slot in slots_between(state, first, last, app.calendar, most)
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -20,6 +21,11 @@ def table_option(command: F) -> F:
     )
     decorated: F = option(command)
     return decorated
+
+
+def is_screen(stream: TextIO | None) -> bool:
+    """Whether it is a terminal on which text can be written over. None: the descriptor was closed."""
+    return stream is not None and stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
 
 
 def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -39,6 +40,9 @@ class Eyes:
 def console() -> Console:
     """Colours only on a terminal."""
     wide = None if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+    # In a locale that has no signs for bars, question marks tell more than an error.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False)
 
 
@@ -188,10 +192,24 @@ def upcoming(report: Report, eyes: Eyes) -> RenderableType:
     return Group(*parts)
 
 
+def _watch(report: Report, eyes: Eyes) -> RenderableType:
+    from people.watching import frame
+
+    return frame(report, eyes)
+
+
+def _timeline(report: Report, _eyes: Eyes) -> RenderableType:
+    from people.timeline import Picture
+
+    return Picture(report)
+
+
 VIEWS: dict[str, Callable[[Report, Eyes], RenderableType]] = {
     "list": jobs,
     "history": history,
     "status": status,
     "logs": logs,
     "next": upcoming,
+    "watch": _watch,
+    "timeline": _timeline,
 }

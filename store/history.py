@@ -9,6 +9,9 @@ from datetime import datetime
 from db import Database, Row, Value
 from models import utc_text
 
+#: A job that has failed for months must not be read back to its last success each time somebody looks.
+_LOOKED_AT = 500
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -50,11 +53,12 @@ class History:
         return [_summary(row) for row in rows]
 
     def usual_ms(self, job_id: str) -> int | None:
-        """The median duration of the job's last twenty successes; None when it has none."""
+        """The median duration of the job's last twenty successes; None when its newest runs hold none."""
         rows = self._db.rows(
-            "SELECT duration_ms FROM runs WHERE job_id = ? AND status = 'ok' AND duration_ms IS NOT NULL"
-            " ORDER BY started_at DESC, run_id DESC LIMIT 20",
-            (job_id,),
+            "SELECT duration_ms FROM (SELECT status, duration_ms FROM runs WHERE job_id = ?"
+            " ORDER BY started_at DESC, run_id DESC LIMIT ?)"
+            " WHERE status = 'ok' AND duration_ms IS NOT NULL LIMIT 20",
+            (job_id, _LOOKED_AT),
         )
         found = sorted(int(row[0]) for row in rows)
         return found[len(found) // 2] if found else None

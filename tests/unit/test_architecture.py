@@ -78,7 +78,8 @@ ALLOWED: dict[str, str] = {
     # what a run would be
     "rehearsal": "calls conversation invoker models policy runners targets",
     # for people, and for good
-    "people": "models",
+    "people": "errors models",
+    "overview": "boundary health models planner store",
     "installing": "",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
     "doctor": "errors models boundary db health store idle settings jobs schedules planner policy targets runners"
@@ -91,8 +92,8 @@ ALLOWED: dict[str, str] = {
     " policy processes redact rehearsal retention runners scheduler schedules settings settle store sync targets"
     " verdicts",
     "wiring": "boundary health idle jobs models planner rooms schedules store processes",
-    "commands": "boundary crash db doctor errors folders health idle installing instants jobs models people ping"
-    " planner redact schedules settings stop_signals store wiring",
+    "commands": "boundary crash db doctor errors folders health idle installing instants jobs models overview people"
+    " ping planner redact schedules settings stop_signals store wiring",
     "main": "errors idle commands",
 }
 

@@ -94,7 +94,17 @@ def anchors(path: Path) -> set[str]:
 
 def not_codes() -> set[str]:
     """Words in capitals that the program has besides codes."""
-    others = {"UTC", "COMMIT", "ROLLBACK", "NO_COLOR", "LC_ALL", "XDG_CONFIG_HOME", models.SLEEP_MARKER}
+    others = {
+        "UTC",
+        "COMMIT",
+        "ROLLBACK",
+        "NO_COLOR",
+        "TERM",
+        "SIGINT",
+        "LC_ALL",
+        "XDG_CONFIG_HOME",
+        models.SLEEP_MARKER,
+    }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION"}
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents

@@ -1,0 +1,89 @@
+"""`timeline`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import click
+
+from commands.names import job_names
+from commands.output import print_json, print_text
+from commands.view import show, table_option
+from errors import JobNotFound, PictureUnwritable
+from overview import Window, timeline
+from wiring import App
+
+
+@click.command("timeline")
+@click.option(
+    "--hours", type=click.IntRange(1, 336), default=12, show_default=True, help="So many before now, and after it."
+)
+@click.option("--job", "job_id", shell_complete=job_names, help="Only this job.")
+@click.option("--limit", type=click.IntRange(1, 500), default=40, show_default=True, help="Jobs shown.")
+@click.option("--svg", "svg_file", metavar="FILE", help="Write the picture as SVG; - for stdout.")
+@table_option
+@click.pass_obj
+def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str | None, table: bool | None) -> None:
+    """Show what ran in the last hours and what will run in the next ones; with --table as a picture.
+
+    Prints {"status": "ok", "from", "to", "now", "jobs": [{"job_id", "runs", "missed", "upcoming", …}], …}. "missed"
+    are slots that were missed or skipped. What a limit leaves out is counted: "jobs_left_out", and per job
+    "runs_left_out" and "upcoming_left_out". Labels are local time of the default zone.
+
+    \b
+    Examples:
+      python3 main.py timeline --hours 48 --table
+      python3 main.py timeline --svg timeline.svg
+    """
+    with app.store(read_only=True) as store:
+        if job_id is not None and not store.definitions.knows(job_id):
+            hint = "See the names: python3 main.py list"
+            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
+        found = timeline(store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
+    report = {"status": "ok", "timezone": app.default_zone, **found, "warnings": app.no_tick_warning(app.clock.now())}
+    if svg_file is None:
+        show(app, "timeline", report, table=table)
+        return
+    from people.svg import picture
+
+    text = picture(report)
+    if svg_file == "-":
+        print_text([text])
+        return
+    told = {key: value for key, value in report.items() if key != "jobs"}
+    print_json({**told, "jobs_shown": found["jobs_shown"], "svg": _write(svg_file, text)})
+
+
+def _write(file: str, text: str) -> dict[str, object]:
+    """Puts the picture in its place, whole or not at all. Raises `PictureUnwritable`."""
+    # A link stays one; what it points to is replaced.
+    path = os.path.realpath(file)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        raise PictureUnwritable(f"{file} is {kind}", hint="Name a file, or - for stdout.", details={"path": path})
+    data = f"{text}\n".encode()
+    try:
+        _replace(path, data)
+    except OSError as error:
+        hint = f"Let this user write to {os.path.dirname(path)}, or print it: --svg - > FILE"
+        message = f"The picture {file} can't be written: {error.strerror}"
+        raise PictureUnwritable(message, hint=hint, details={"path": path}) from error
+    return {"path": path, "bytes": len(data)}
+
+
+def _replace(path: str, data: bytes) -> None:
+    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)[:100]}.")
+    try:
+        with open(handle, "wb") as out:
+            out.write(data)
+            out.flush()
+            # As `>` would make it: the person's umask decides who may read it.
+            mask = os.umask(0o077)
+            os.umask(mask)
+            os.fchmod(out.fileno(), 0o666 & ~mask)
+            os.fsync(out.fileno())
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise

@@ -1,0 +1,41 @@
+"""`watch` on a terminal: draws a frame each second, reads anew at each interval, and leaves the terminal as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.live import Live
+
+from errors import OutputUnwritable
+from people.tables import Eyes, console
+from people.watching import frame
+
+Report = Mapping[str, Any]
+
+
+def live(
+    read: Callable[[], Report],
+    eyes: Callable[[], Eyes],
+    monotonic: Callable[[], float],
+    wait: Callable[[float], bool],
+    interval: float,
+) -> None:
+    """Until `wait` (seconds) says that somebody asks to stop. Raises `OutputUnwritable` when the terminal is gone."""
+    out = console()
+    try:
+        with Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as view:
+            report, due = read(), monotonic() + interval
+            while True:
+                # One line less than there are: a cursor behind the last one would scroll the screen.
+                view.update(frame(report, eyes(), max(10, out.size.height - 1)), refresh=True)
+                # Each second, so that countdowns go on and a changed window is filled.
+                if wait(min(interval, 1.0)):
+                    return
+                if monotonic() >= due:
+                    report, due = read(), monotonic() + interval
+    except OSError as error:
+        # Python flushes once more at its end, and would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.file.fileno())
+        raise OutputUnwritable(f"The view can't be written to the terminal: {error.strerror}") from error

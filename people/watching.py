@@ -1,0 +1,144 @@
+"""One frame of `watch`: what runs, what comes next, what ended last. A pure function of the report and the instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from models import from_text
+from people.tables import STYLES, Eyes, status_text
+from people.words import duration, local, plain, relative, span
+
+Report = Mapping[str, Any]
+_BAR = 16
+_FULL, _EMPTY = "█", "░"
+
+
+def frame(report: Report, eyes: Eyes, height: int | None = None) -> RenderableType:
+    """The view as it is at `eyes.now`; in `height` lines, or as many as it needs."""
+    head = _head(report, eyes)
+    parts = {name: report[name] for name in ("running", "next", "recent_runs")}
+    shown = rooms([len(rows) for rows in parts.values()], None if height is None else height - len(head) - 6)
+    running, upcoming, ended = (rows[:room] for rows, room in zip(parts.values(), shown, strict=True))
+    return Group(
+        *head,
+        _running(running, eyes, _title("RUNNING", parts["running"], running)),
+        Text(),
+        _next(upcoming, eyes, _title("NEXT UP", parts["next"], upcoming)),
+        Text(),
+        _ended(ended, eyes, _title("LAST RESULTS", parts["recent_runs"], ended)),
+    )
+
+
+def rooms(wanted: Sequence[int], lines: int | None) -> list[int]:
+    """How many rows each part gets of so many lines: a part takes at most half of what is left."""
+    if lines is None:
+        return list(wanted)
+    left, found = max(len(wanted), lines), []
+    for place, count in enumerate(wanted):
+        last = place == len(wanted) - 1
+        given = min(max(1, count), left if last else max(1, left // 2))
+        found.append(min(given, count))
+        left = max(1, left - given)
+    return found
+
+
+def _title(name: str, rows: Sequence[Report], shown: Sequence[Report]) -> str:
+    return f"{name} ({len(shown)} of {len(rows)})" if len(shown) < len(rows) else name
+
+
+def _head(report: Report, eyes: Eyes) -> list[RenderableType]:
+    scheduler = report["scheduler"]
+    line = Text("puruto-cron  ", "bold", no_wrap=True, overflow="ellipsis")
+    line.append(local(eyes.now.replace(microsecond=0).isoformat(), eyes.zone), "bold")
+    tick = relative(scheduler["last_tick_at"], eyes.now) or "never"
+    line.append(f"   last tick {tick}", "not bold")
+    found: list[RenderableType] = [line]
+    if scheduler["stale"]:
+        found.append(_warning("STALE: no tick has run lately, so no job starts by itself", "bold red"))
+    if problem := report.get("problem"):
+        # The code first: a long path must not push what is wrong over the edge.
+        found.append(_warning(f"{plain(problem['code'])}, trying again: {plain(problem['message'], 300)}", "bold red"))
+        if report.get("read_at"):
+            found.append(_warning(f"This is what was read {relative(report['read_at'], eyes.now)}.", "yellow"))
+    if report.get("notice"):
+        found.append(_warning(plain(report["notice"], 300), "yellow"))
+    if report["overdue_count"]:
+        found.append(_warning(f"Overdue jobs: {report['overdue_count']}", "yellow"))
+    for entry in report["events"]["waiting"]:
+        found.append(_warning(f"Events wait for {plain(entry['channel'])}: {entry['count']}", "yellow"))
+    return [*found, Text()]
+
+
+def _warning(text: str, style: str) -> Text:
+    return Text(f"! {text}", style, no_wrap=True, overflow="ellipsis")
+
+
+def _grid(*columns: str) -> Table:
+    """Each row one line, whatever the width."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        name, right = column.rstrip(">"), column.endswith(">")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _running(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+    if not rows:
+        return Group(Text(title, "bold"), Text("Nothing runs now.", "dim"))
+    table = _grid(title, "ATTEMPT>", "ELAPSED>", "USUAL>", "PROGRESS")
+    for row in rows:
+        elapsed = max(0.0, (eyes.now - from_text(row["started_at"])).total_seconds())
+        most = None if row["max_retries"] is None else max(row["max_retries"] + 1, row["attempt"])
+        attempt = f"{max(1, row['attempt'])} of {most}" if most else str(max(1, row["attempt"]))
+        name = Text(plain(row["job_id"]), STYLES["running"])
+        table.add_row(name, attempt, span(elapsed), duration(row["usual_ms"]), _state(row, elapsed))
+    return table
+
+
+def _state(row: Report, elapsed: float) -> Text:
+    if row["lease_over"]:
+        return Text("its scheduler may be gone", "bold red")
+    if row["waiting"]:
+        return Text("waits for its next attempt", "yellow")
+    return progress(elapsed, row["usual_ms"])
+
+
+def progress(elapsed: float, usual_ms: int | None) -> Text:
+    """A bar and a percentage that never says 100; nothing for a job without history. `elapsed` in seconds."""
+    if not usual_ms:
+        return Text()
+    part = elapsed * 1000 / usual_ms
+    if part > 1:
+        return Text(f"{_FULL * _BAR} longer than usual", "yellow")
+    full = min(int(part * _BAR), _BAR)
+    text = Text(_FULL * full, "cyan").append(_EMPTY * (_BAR - full), "dim")
+    return text.append(f" {min(int(part * 100), 99):2d} %", "not dim")
+
+
+def _next(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+    if not rows:
+        return Group(Text(title, "bold"), Text("Nothing will run.", "dim"))
+    table = _grid(title, "IN>", "AT")
+    for row in rows:
+        due = row["next_run_at"] <= eyes.now.isoformat()
+        near = Text("due", "yellow") if due else Text(relative(row["next_run_at"], eyes.now).removeprefix("in "))
+        table.add_row(plain(row["job_id"]), near, local(row["next_run_at"], eyes.zone))
+    return table
+
+
+def _ended(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+    if not rows:
+        return Group(Text(title, "bold"), Text("No runs.", "dim"))
+    table = _grid(title, "STATUS", "ENDED>", "TOOK>", "ERROR")
+    for row in rows:
+        when = relative(row["finished_at"] or row["started_at"], eyes.now)
+        error = f"{row['error_code']}: {row['error'] or ''}" if row["error_code"] else ""
+        table.add_row(
+            plain(row["job_id"]), status_text(row["status"]), when, duration(row["duration_ms"]), plain(error, 120)
+        )
+    return table
