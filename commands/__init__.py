@@ -39,6 +39,7 @@ COMMANDS = {
     "pause-job": "pause_job",
     "resume-job": "resume_job",
     "remove-job": "remove_job",
+    "import-crontab": "import_crontab",
     "install-crontab": "install_crontab",
     "uninstall-crontab": "uninstall_crontab",
     "install-systemd": "install_systemd",

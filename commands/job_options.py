@@ -103,18 +103,24 @@ def from_json(source: str) -> dict[str, Any]:
 
 def synced(app: App, job_id: str, *, allow_removals: bool = False) -> dict[str, object]:
     """The sync that follows an edit, and what it says of the job. The next tick makes up for one that fails now."""
+    report = synced_all(app, allow_removals=allow_removals)
+    own = report["next"].get(job_id) if report["synced"] else None
+    return {**report, "next": own}
+
+
+def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
+    """The same for several jobs: `next` holds what it says of each that is new or changed, by job_id."""
     now = app.clock.now()
 
-    def sync() -> dict[str, object]:
+    def sync() -> dict[str, Any]:
         with app.store() as store:
             report = app.sync_jobs(store, now, allow_removals=allow_removals)
-        own = report.next.get(job_id)
-        return {"synced": True, "next": own, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
+        return {"synced": True, "next": report.next, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
 
     report = guarded(sync)
     if not isinstance(report, Failure):
         return report
-    return {"synced": False, "sync_error": report.as_dict(), "next": None, "warnings": app.no_tick_warning(now)}
+    return {"synced": False, "sync_error": report.as_dict(), "next": {}, "warnings": app.no_tick_warning(now)}
 
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:

@@ -9,6 +9,7 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import installing
 from crontabs.lines import Entry, parse
 
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
@@ -62,6 +63,22 @@ def starts_of(entry: Entry, source: str, environ: Mapping[str, str]) -> list[Sta
     if _PROGRAM not in entry.command and _COMMAND not in entry.command:
         return []
     return list(_starts(entry.command, entry.when, source, {**environ, **entry.environ}))
+
+
+def marked(text: str) -> set[int]:
+    """The numbers, from 1, of the lines in whole blocks of `install-crontab`, of whatever copy."""
+    begin, end = (mark.format(root="") for mark in (installing.BEGIN, installing.END))
+    found: set[int] = set()
+    inside: list[int] | None = None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.startswith(begin):
+            inside = []
+        elif line.startswith(end) and inside is not None:
+            found.update(inside)
+            inside = None
+        elif inside is not None:
+            inside.append(number)
+    return found
 
 
 def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Start]:
