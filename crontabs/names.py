@@ -51,11 +51,13 @@ class Names:
 
     def free(self, base: str) -> str:
         """The first name that is not taken yet; asking takes nothing."""
-        name = base
-        while name in self._taken:
-            number = self._next.get(base, 2)
-            name, self._next[base] = f"{base}-{number}", number + 1
-        return name
+        if base not in self._taken:
+            return base
+        number = self._next.get(base, 2)
+        while f"{base}-{number}" in self._taken:
+            number += 1
+        self._next[base] = number
+        return f"{base}-{number}"
 
     def take(self, name: str) -> None:
         """From now on the name is taken."""

@@ -181,7 +181,7 @@ def _lost(name: str) -> bool:
 
 # --- secrets ---
 
-_VALUE = r"""("[^"]*"|'[^']*'|[^\s"';|&<>]+)"""
+_VALUE = r"""(?=("[^"]{0,2000}"|'[^']{0,2000}'|[^\s"';|&<>]{1,2000}))"""
 #: `NAME=value`, `--name=value`, `Name: value` of a header, `name=value` in an address; and `--name value`.
 _NAMED = re.compile(rf"(?<![\w-])-{{0,2}}([A-Za-z_][\w-]*)(?:=|:[ ]*(?!//)){_VALUE}")
 _OPTION = re.compile(rf"(?<!\S)--?([A-Za-z][\w-]*)[ \t]+(?!-){_VALUE}")
@@ -189,14 +189,18 @@ _OPTION = re.compile(rf"(?<!\S)--?([A-Za-z][\w-]*)[ \t]+(?!-){_VALUE}")
 _KNOWN = (
     re.compile(r"(?i)\b(?:bearer|basic)[ ]+([A-Za-z0-9+/_.=~-]{8,})"),
     re.compile(r"\s(?:-u|--user)[ =]*[^\s:'\"]+:([^\s'\"]+)"),
-    re.compile(r"\bmysql\w*\b[^;|&]*?\s-p([^\s'\"]+)"),
+    re.compile(r"\bmysql\w*\b[^;|&]{0,400}?\s-p([^\s'\"]+)"),
 )
+#: Source: `Argument` of model/job.py.
+_LONGEST = 32_768
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s\"'<>]+", re.IGNORECASE)
 
 
 def secrets_in(text: str) -> list[str]:
     """What looks like a secret in a line: `TOKEN=…`, `--password …`, `Bearer …`, `://name:password@`."""
     found: list[str] = []
+    # A longer line becomes no job, and only its beginning is shown.
+    text = text[:_LONGEST]
     for match in (*_NAMED.finditer(text), *_OPTION.finditer(text)):
         found += secrets_of({match[1]: match[2].strip("\"'")}, ())
     found += (secret for pattern in _KNOWN for secret in pattern.findall(text))
