@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,9 +44,10 @@ _LONGEST_SHOWN = 1000
 def command(app: App, source: str | None, system: bool | None, target: str | None, enable: bool, dry_run: bool) -> None:
     """Turn the lines of a crontab into jobs of .jobs.json, and show what could not be taken over.
 
-    Without FILE your own crontab is read, which stays as it is. A line that is there already is not added again. All
-    jobs are added in one step, disabled: cron goes on with its lines until you take them out. What a line cannot be
-    here (@reboot, another user's, a time at random) is listed with its number and the reason.
+    Without FILE your own crontab is read, which stays as it is. Prints each line with its number: the job that it
+    became, or that is there already and is not added again, or why it can't be one (@reboot, another user's, a time at
+    random, the line that starts our own tick). All jobs are added in one step, and disabled: cron goes on with its
+    lines until you take them out.
 
     A job runs as under cron: by the crontab's SHELL, in HOME, with its variables and cron's PATH, what follows % on
     stdin. Different from cron: no mail; a second run does not start beside the first; a run ends after a day, and what
@@ -75,13 +76,14 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
         return [new.entry for new in plans[-1].new]
 
     app.editor().add_all(choose, dry_run=dry_run)
-    made, mask = plans[-1], _mask(app, lines)
+    made, mask, secrets = plans[-1], app.redactor(None), _secrets(app, lines)
     done = synced_all(app) if made.new and not dry_run else _dry(app, made)
+    lists = _lists(made, done.pop("next"))
     report = {
         "source": source or "the crontab of this user",
         "form": "system" if is_of_system else "user",
         "dry_run": dry_run,
-        **_lists(made, done.pop("next")),
+        **{name: [_masked(record, secrets) for record in records] for name, records in lists.items()},
         **done,
         "warnings": [*_warnings(text, made, enable=enable), *done["warnings"]],
     }
@@ -222,7 +224,7 @@ def _lists(made: Plan, instants: Mapping[str, object]) -> dict[str, list[dict[st
 
 
 def _place(line: Line) -> dict[str, object]:
-    return {"line": line.number, "text": _shown(line.text)}
+    return {"line": line.number, "text": line.text}
 
 
 def _shown(text: str) -> str:
@@ -247,18 +249,37 @@ def _warnings(text: str, made: Plan, *, enable: bool) -> list[dict[str, object]]
     return [{"code": code, "message": message} for code, message in found]
 
 
-def _mask(app: App, lines: list[Line]) -> Callable[[Mapping[str, object]], dict[str, object]]:
-    """Takes out our own secrets, and what looks like one in the crontab."""
+def _secrets(app: App, lines: list[Line]) -> list[str]:
+    """What looks like a secret in the crontab."""
     from crontabs.lines import Entry, Variable
     from crontabs.translation import secrets_in
-    from redact import Redactor, secrets_of
+    from redact import secrets_of
 
-    secrets: list[str] = []
+    found: list[str] = []
     for line in lines:
-        secrets += secrets_in(line.text)
+        found += secrets_in(line.text)
         if isinstance(line, Variable):
-            secrets += secrets_of({line.name: line.value}, app.settings.redact)
+            found += secrets_of({line.name: line.value}, app.settings.redact)
         elif isinstance(line, Entry):
-            secrets += secrets_in(line.command) + secrets_in(line.stdin or "")
-    own, found = app.redactor(None), Redactor(secrets)
-    return lambda report: found(own(report))
+            found += secrets_in(line.command) + secrets_in(line.stdin or "")
+    return sorted(set(found))
+
+
+def _masked(record: dict[str, object], secrets: list[str]) -> dict[str, object]:
+    """A record without the secrets, and with its text cut to what is shown.
+
+    Only secrets that stand in it are looked for in all their forms: there may be many.
+    """
+    from redact import Redactor
+
+    text = "\n".join(_texts(record))
+    present = [secret for secret in secrets if secret in text]
+    hidden = Redactor(present)(record) if present else record
+    return {**hidden, "text": _shown(str(hidden["text"]))}
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(item)
