@@ -90,6 +90,18 @@ class PictureUnwritable(CronError):
     code = "PICTURE_UNWRITABLE"
 
 
+class CrontabUnreadable(ConfigurationError):
+    """A crontab to import is not there, no regular file, too large, or may not be read."""
+
+    code = "CRONTAB_UNREADABLE"
+
+
+class NothingImported(CronError):
+    """None of a crontab's lines could become a job; `details.not_imported` says why, line by line."""
+
+    code = "NOTHING_IMPORTED"
+
+
 class UnitsUnwritable(CronError):
     """systemd's units can't be written."""
 

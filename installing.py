@@ -1,33 +1,70 @@
-"""The crontab's block and systemd's units for this copy: making, finding and replacing them in a text. No disk here."""
+"""The crontab's block and systemd's units for this copy: making, finding and replacing them in a text."""
 
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 BEGIN = "# >>> puruto-cron {root}"
 END = "# <<< puruto-cron {root}"
+_DRAIN = "--deliver --quiet"
 
 
 @dataclass(frozen=True)
 class Place:
-    """This copy: its folder, the interpreter that runs it, and the file that takes what a tick says."""
+    """This copy: its folder, the interpreter that runs it, and the folder that takes what a tick says.
+
+    `telegram` is the folder of the sibling whose inbox is drained too; "" for none.
+    """
 
     root: str
     python: str
-    log: str
+    logs: str
+    telegram: str = ""
+
+
+def place_of(root: Path, logs: Path) -> Place:
+    """The copy in `root`, as a crontab must name it."""
+    own = root / ".venv" / "bin" / "python"
+    # Without a `make install` in that folder there is only the interpreter that runs just now.
+    return Place(str(root), str(own) if own.exists() else sys.executable, str(logs))
 
 
 def crontab_line(place: Place) -> str:
-    """`* * * * * …`: quoted for the shell, and with the percent sign that cron would take for itself."""
-    python, main, log = (shlex.quote(path) for path in (place.python, f"{place.root}/main.py", place.log))
-    return "* * * * * " + f"{python} {main} tick --quiet >> {log} 2>&1".replace("%", "\\%")
+    """`* * * * * …`: starts a tick."""
+    return _each_minute(place, f"{place.root}/main.py", "tick --quiet", "tick.log")
+
+
+def drain_line(place: Place) -> str:
+    """The same for the sibling's inbox."""
+    return _each_minute(place, f"{place.telegram}/inbox.py", _DRAIN, "telegram.log")
+
+
+def _each_minute(place: Place, program: str, words: str, log: str) -> str:
+    python, program, log = (shlex.quote(path) for path in (place.python, program, f"{place.logs}/{log}"))
+    # To cron a bare percent sign is the end of the command.
+    return "* * * * * " + f"{python} {program} {words} >> {log} 2>&1".replace("%", "\\%")
+
+
+def lines_of(place: Place) -> list[str]:
+    """What stands in the block."""
+    return [crontab_line(place), *([drain_line(place)] if place.telegram else [])]
 
 
 def block(place: Place) -> str:
     """The marked block, with its end of line."""
-    lines = (BEGIN.format(root=place.root), crontab_line(place), END.format(root=place.root))
+    lines = (BEGIN.format(root=place.root), *lines_of(place), END.format(root=place.root))
     return "".join(f"{line}\n" for line in lines)
+
+
+def drains(text: str, place: Place) -> bool:
+    """Whether the crontab has a block of this copy that drains an inbox."""
+    without = without_block(text, place.root).splitlines()
+    ours = (line.replace("'", "") for line in text.splitlines() if line not in without)
+    return any(f"/inbox.py {_DRAIN}" in line for line in ours)
 
 
 def without_block(text: str, root: str) -> str:
@@ -57,24 +94,31 @@ def with_block(text: str, place: Place) -> str:
 
 
 def units(place: Place) -> dict[str, str]:
-    """`puruto-cron.service` and `puruto-cron.timer` for `systemctl --user`. Source: systemd.service(5), .timer(5).
+    """Names and texts of the units for `systemctl --user`. Source: systemd.service(5), .timer(5).
 
     A timer starts nothing while its service runs, and a tick may run for hours: each gets a unit of its own.
     """
     run = ("/usr/bin/systemd-run", "--user", "--collect", "--quiet", f"--working-directory={place.root}")
     # A tick ends its runs in order when it is asked to; systemd must not kill them first.
     patient = ("--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--property=SyslogIdentifier=puruto-cron")
-    words = (*run, *patient, "--", place.python, f"{place.root}/main.py", "tick", "--quiet")
-    command = " ".join(map(_systemd, words))
+    tick = (*run, *patient, "--", place.python, f"{place.root}/main.py", "tick", "--quiet")
+    found = _pair("puruto-cron", "one tick", tick)
+    if place.telegram:
+        drain = (place.python, f"{place.telegram}/inbox.py", *_DRAIN.split())
+        found |= _pair("puruto-cron-telegram", "one drain of puruto-telegram", drain)
+    return found
+
+
+def _pair(name: str, what: str, words: Sequence[str]) -> dict[str, str]:
     service = f"""[Unit]
-Description=puruto-cron: one tick
+Description=puruto-cron: {what}
 
 [Service]
 Type=oneshot
-ExecStart={command}
+ExecStart={" ".join(map(_systemd, words))}
 """
-    timer = """[Unit]
-Description=puruto-cron: a tick each minute
+    timer = f"""[Unit]
+Description=puruto-cron: {what} each minute
 
 [Timer]
 OnCalendar=*-*-* *:*:00
@@ -85,7 +129,7 @@ Persistent=false
 [Install]
 WantedBy=timers.target
 """
-    return {"puruto-cron.service": service, "puruto-cron.timer": timer}
+    return {f"{name}.service": service, f"{name}.timer": timer}
 
 
 def _systemd(word: str) -> str:

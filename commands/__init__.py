@@ -51,6 +51,7 @@ GROUPS = {
         "pause-job": "pause_job",
         "resume-job": "resume_job",
         "remove-job": "remove_job",
+        "import-crontab": "import_crontab",
     },
     "Installing, and seeing to it": {
         "install-crontab": "install_crontab",

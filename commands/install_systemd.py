@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 import installing
-from commands.install_crontab import place_of
+from commands.install_crontab import place_of, sibling
 from commands.output import print_json
 from errors import UnitsUnwritable
 from wiring import App
@@ -16,9 +17,10 @@ from wiring import App
 
 @click.command("install-systemd")
 @click.option("--print", "only_print", is_flag=True, help="Show the units, and write nothing.")
+@click.option("--telegram", is_flag=True, help="Also a timer that drains the inbox of puruto-telegram.")
 @click.option("--folder", metavar="PATH", help="Where units go; default: ~/.config/systemd/user.")
 @click.pass_obj
-def command(app: App, only_print: bool, folder: str | None) -> None:
+def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> None:
     """Write a user timer and service that start a tick each minute, for machines without cron.
 
     Nothing is started: the answer names the commands that do. One of the two is enough, cron or systemd; both do no
@@ -30,7 +32,8 @@ def command(app: App, only_print: bool, folder: str | None) -> None:
     """
     config = app.environ.get("XDG_CONFIG_HOME") or os.path.join(app.environ.get("HOME") or "~", ".config")
     target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
-    units = installing.units(place_of(app))
+    place = place_of(app)
+    units = installing.units(replace(place, telegram=sibling(app)) if telegram else place)
     if not only_print:
         try:
             target.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ def command(app: App, only_print: bool, folder: str | None) -> None:
             "units": {str(target / name): text for name, text in units.items()},
             "then": [
                 "systemctl --user daemon-reload",
-                "systemctl --user enable --now puruto-cron.timer",
+                f"systemctl --user enable --now {' '.join(name for name in units if name.endswith('.timer'))}",
                 "loginctl enable-linger",
             ],
         }

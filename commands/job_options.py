@@ -105,19 +105,25 @@ def synced(
     app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False
 ) -> dict[str, object]:
     """The sync that follows an edit, and the job's next instants. The next tick makes up for one that fails now."""
+    report = synced_all(app, allow_removals=allow_removals)
+    # The sync itself speaks of jobs that have changed.
+    own = report["next"].get(job_id) or (preview(app, entry) if entry else None) if report["synced"] else None
+    return {**report, "next": own}
+
+
+def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
+    """The same for several jobs: `next` holds what it says of each that is new or changed, by job_id."""
     now = app.clock.now()
 
-    def sync() -> dict[str, object]:
+    def sync() -> dict[str, Any]:
         with app.store() as store:
             report = app.sync_jobs(store, now, allow_removals=allow_removals)
-        # The sync itself speaks of jobs that have changed.
-        own = report.next.get(job_id) or (preview(app, entry) if entry else None)
-        return {"synced": True, "next": own, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
+        return {"synced": True, "next": report.next, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
 
     report = guarded(sync)
     if not isinstance(report, Failure):
         return report
-    return {"synced": False, "sync_error": report.as_dict(), "next": None, "warnings": app.no_tick_warning(now)}
+    return {"synced": False, "sync_error": report.as_dict(), "next": {}, "warnings": app.no_tick_warning(now)}
 
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:

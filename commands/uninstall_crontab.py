@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 import installing
-from commands.install_crontab import read_crontab, write_crontab
 from commands.output import print_json
+from crontabs.program import read_crontab, write_crontab
 from wiring import App
 
 
@@ -20,8 +20,8 @@ def command(app: App, only_print: bool) -> None:
     Example:
       python3 main.py uninstall-crontab
     """
-    before = read_crontab(app)
+    before = read_crontab(app.environ)
     after = installing.without_block(before, app.root)
     if not only_print and after != before:
-        write_crontab(app, after)
+        write_crontab(app.environ, after)
     print_json({"status": "ok", "changed": after != before and not only_print, "crontab": after})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from doctor.crontab import Line, read, system_files
+import installing
+from crontabs.starts import Start, read
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene, account
 
@@ -55,7 +56,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield fine(SUBJECT, f"A line in {ours[0].source} starts the tick")
 
 
-def poor(scene: Scene, lines: list[Line]) -> Iterator[Finding]:
+def poor(scene: Scene, lines: list[Start]) -> Iterator[Finding]:
     """Interpreters that are there and lack what a tick with something due needs."""
     for line in lines:
         # Not by what it leads to: the interpreter of a venv is often a link to one without the libraries.
@@ -69,7 +70,7 @@ def poor(scene: Scene, lines: list[Line]) -> Iterator[Finding]:
             yield error("CRON_INTERPRETER_POOR", SUBJECT, text, f"Use this one: {proposed(scene)}")
 
 
-def nothing_starts_it(scene: Scene, lines: list[Line], here: list[Line], trouble: str) -> Finding:
+def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], trouble: str) -> Finding:
     """There is no line; an error unless something else does the work."""
     text = "No crontab has a line that starts the tick of this copy"
     if here:
@@ -77,32 +78,26 @@ def nothing_starts_it(scene: Scene, lines: list[Line], here: list[Line], trouble
     elif others := [line for line in lines if line.ticks]:
         text += f". One in {others[0].source} starts another copy: {others[0].program}"
     text += f". {trouble}" if trouble else ""
-    cure = f"Put this line into your crontab (crontab -e): {proposed(scene)}"
+    cure = f"python3 main.py install-crontab puts this line into your crontab: {proposed(scene)}"
     if scene.ticks_lately:
         return warning("NO_CRON_LINE", SUBJECT, f"{text}. Something else has started a tick lately", cure)
     return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", cure)
 
 
 def proposed(scene: Scene) -> str:
-    """The README's line for this copy."""
-    own = scene.root / ".venv" / "bin" / "python"
-    # Without a `make install` in this folder there is only the interpreter that runs just now.
-    python = own if own.exists() else Path(sys.executable)
+    """The line that `install-crontab` writes for this copy."""
     folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
-    words = (shlex.quote(str(path)) for path in (python, scene.root / "main.py", folder / "tick.log"))
-    command = "{} {} tick --quiet >> {} 2>&1".format(*words)
-    # To cron a bare percent sign is the end of the command.
-    return "* * * * * " + command.replace("%", "\\%")
+    return installing.crontab_line(installing.place_of(scene.root, folder))
 
 
-def line_here(scene: Scene) -> Line | None:
+def line_here(scene: Scene) -> Start | None:
     """The first good line that starts the tick of this copy."""
     lines, _ = all_lines(scene)
     ours = (line for line in lines if is_here(line, scene.root) and line.ticks and _interpreter_exists(line))
     return next(ours, None)
 
 
-def all_lines(scene: Scene) -> tuple[list[Line], str]:
+def all_lines(scene: Scene) -> tuple[list[Start], str]:
     """Every line that starts a copy of this program, this user's first; and why that could not be looked at."""
     environ = cron_environment()
     answer = scene.ask(["crontab", "-l"], scene.app.environ, "/", _SECONDS)
@@ -118,7 +113,7 @@ def all_lines(scene: Scene) -> tuple[list[Line], str]:
     return lines, trouble
 
 
-def is_here(line: Line, root: Path) -> bool:
+def is_here(line: Start, root: Path) -> bool:
     """Whether a line starts this very copy: its main.py, or the command that was installed for it."""
     if os.path.basename(line.program) == "main.py":
         return os.path.realpath(line.program) == os.path.realpath(root / "main.py")
@@ -129,7 +124,7 @@ def _is_folder(path: str) -> bool:
     return os.path.isdir(path)
 
 
-def _interpreter_exists(line: Line) -> bool:
+def _interpreter_exists(line: Start) -> bool:
     if not line.interpreter:
         return os.access(line.program, os.X_OK)
     if "/" in line.interpreter:
@@ -146,3 +141,13 @@ def _text(path: Path) -> str:
             return file.read(1 << 20)
     except OSError:
         return ""
+
+
+def system_files(etc: str) -> list[Path]:
+    """The crontabs of the system, those that cron reads: names in cron.d have no dot."""
+    folder = Path(etc) / "cron.d"
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    return [Path(etc) / "crontab", *(folder / name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,27 @@ class Editor:
                     hint=f"Change it: python3 main.py edit-job {entry.get('job_id')} …",
                     details={"job_id": entry.get("job_id")},
                 )
-            return Edit(layout.add_entry(text, layout.layout_of(text), entry), entry)
+            return Edit(layout.add_entries(text, layout.layout_of(text), [entry]), entry)
 
         return self._edit(change, lambda jobs: [*jobs, entry], dry_run=dry_run)
+
+    def add_all(self, choose: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]], *, dry_run: bool) -> Edit:
+        """Adds the entries that `choose` makes of those in the file, in one step; if it makes none, nothing is written.
+
+        `choose` is asked under the lock, so that its names are still free. Raises what `check` raises; then nothing is
+        changed.
+        """
+        added: list[dict[str, Any]] = []
+
+        def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
+            added.extend(choose(jobs))
+            return Edit(layout.add_entries(text, layout.layout_of(text), added) if added else text, None)
+
+        return self._edit(change, lambda jobs: [*jobs, *added], dry_run=dry_run)
+
+    def check_entry(self, entry: dict[str, Any]) -> None:
+        """Raises what a sync would say of a file with this entry alone."""
+        self._check(json.dumps({"jobs": [entry]}).encode())
 
     def update(
         self, job_id: str, changes: dict[str, Any], removed: frozenset[str] = frozenset(), *, dry_run: bool = False
@@ -95,7 +113,7 @@ class Editor:
             self._check(new.encode("utf-8"))
             if json.loads(made.text) != {**root, "jobs": expected(root["jobs"])}:
                 raise InternalError(f"The edit of {self._path} would have changed more than was asked for")
-            if not dry_run:
+            if not dry_run and new != text:
                 self._write(new.encode("utf-8"), mode)
         return Edit(new, made.entry)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
@@ -70,21 +70,22 @@ def set_members(text: str, entry: Entry, changes: dict[str, Any], removed: froze
     return text
 
 
-def add_entry(text: str, layout: Layout, entry: dict[str, Any]) -> str:
-    """The text with one more entry at the end of the list, in the look of the others."""
+def add_entries(text: str, layout: Layout, entries: Sequence[dict[str, Any]]) -> str:
+    """The text with more entries at the end of the list, in the look of the others; at least one is given."""
     if not layout.entries:
         base = _line_indent(text, layout.list_start)
         inner = base + "  "
-        made = f"[\n{inner}{_object_text(entry, inner, one_line=False)}\n{base}]"
-        return text[: layout.list_start] + _newlines(made, text) + text[layout.list_end :]
+        made = f",\n{inner}".join(_object_text(entry, inner, one_line=False) for entry in entries)
+        return text[: layout.list_start] + _newlines(f"[\n{inner}{made}\n{base}]", text) + text[layout.list_end :]
     last = layout.entries[-1]
     indent = _line_indent(text, last.start)
     one_line = "\n" not in text[last.start : last.end]
     gap = text[layout.entries[-2].end : last.start] if len(layout.entries) > 1 else f",\n{indent}"
     if "\n" not in gap and not one_line:
         gap = f",\n{indent}"
-    made = _object_text(entry, indent, one_line=one_line, like=text[last.start : last.end])
-    return text[: last.end] + _newlines(gap + made, text) + text[last.end :]
+    like = text[last.start : last.end]
+    made = "".join(gap + _object_text(entry, indent, one_line=one_line, like=like) for entry in entries)
+    return text[: last.end] + _newlines(made, text) + text[last.end :]
 
 
 def remove_entry(text: str, layout: Layout, number: int) -> str:

@@ -16,7 +16,7 @@ import installing
 from installing import Place
 from tests.workspace import Workspace
 
-PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db/tick.log")
+PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
 CRONTAB = """#!/bin/sh
 file=$(dirname "$0")/crontab.txt
@@ -57,7 +57,7 @@ def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, cro
 
 
 def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path) -> None:
-    line = workspace.json("install-crontab")["line"]
+    line = workspace.json("install-crontab")["lines"][0]
     command = line.removeprefix("* * * * * ").replace("\\%", "%").replace(" --quiet", "")
     subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/", check=True)
     assert '"status": "ok"' in (workspace.root / "db" / "tick.log").read_text()
@@ -75,6 +75,38 @@ def test_without_a_program_crontab_the_line_is_still_shown_how_to_get(workspace:
     refused = workspace.json("install-crontab", code=1)["error"]
     assert refused["code"] == "CRONTAB_UNUSABLE"
     assert "install-systemd" in refused["details"]["hint"]
+
+
+@pytest.fixture
+def sibling(workspace: Workspace) -> Path:
+    """A puruto-telegram whose inbox.py writes down how it was called."""
+    folder = workspace.add_target("puruto-telegram", invoke=None)
+    (folder / "inbox.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    return folder
+
+
+def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
+    workspace: Workspace, crontab: Path, sibling: Path
+) -> None:
+    assert len(workspace.json("install-crontab")["lines"]) == 1
+    _, drain = workspace.json("install-crontab", "--telegram")["lines"]
+    assert workspace.json("install-crontab")["changed"] is False, "it stays as it was"
+    subprocess.run(["/bin/sh", "-c", drain.removeprefix("* * * * * ")], env=workspace.environ, cwd="/", check=True)
+    assert (workspace.root / "db" / "telegram.log").read_text() == "['--deliver', '--quiet']\n"
+    assert len(workspace.json("install-crontab", "--no-telegram")["lines"]) == 1
+    assert "inbox.py" not in crontab.read_text()
+    (sibling / "inbox.py").unlink()
+    refused = workspace.json("install-crontab", "--telegram", code=2)["error"]
+    assert "cp -r examples/purutos/puruto-telegram" in refused["details"]["hint"]
+    assert "inbox.py" not in crontab.read_text()
+
+
+@pytest.mark.parametrize("folder", ["/home/me/t", "/home/me/a b", "/home/100%/t"])
+def test_a_block_that_drains_is_known_again(folder: str) -> None:
+    place = Place(PLACE.root, PLACE.python, PLACE.logs, telegram=folder)
+    mine = f"* * * * * python3 {folder}/inbox.py --deliver --quiet\n"
+    assert installing.drains(installing.with_block(OTHERS, place), PLACE)
+    assert not installing.drains(installing.with_block(OTHERS + mine, PLACE), PLACE)
 
 
 LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=20))
@@ -104,7 +136,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("systemd-analyze is not installed")
-    place = Place(root, sys.executable, f"{root}/db/tick.log")
+    place = Place(root, sys.executable, f"{root}/db", telegram=f"{root}/../puruto-telegram")
     for name, text in installing.units(place).items():
         (tmp_path / name).write_text(text)
     runtime = tmp_path / "run"
@@ -127,5 +159,6 @@ def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None
     assert f"{workspace.root}/main.py" in (folder / "puruto-cron.service").read_text()
     assert any("enable --now" in line for line in answer["then"])
     assert workspace.json("install-systemd", "--print", "--folder", "/nowhere")["written"] is False
+    assert workspace.json("install-systemd", "--telegram", code=2)["error"]["code"] == "USAGE"
     refused = workspace.json("install-systemd", "--folder", "/proc/x", code=1)["error"]
     assert refused["code"] == "UNITS_UNWRITABLE"

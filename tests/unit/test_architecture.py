@@ -81,9 +81,10 @@ ALLOWED: dict[str, str] = {
     "people": "errors models",
     "overview": "boundary health models planner store",
     "installing": "",
+    "crontabs": "errors installing redact",
     # looks at everything and starts nothing of it; what the whole program knows, it is given
-    "doctor": "errors models boundary db health store idle settings jobs schedules planner policy targets runners"
-    " invoker start_errors strict_json",
+    "doctor": "crontabs errors installing models boundary db health store idle settings jobs schedules planner policy"
+    " targets runners invoker start_errors strict_json",
     # the way in
     "idle": "errors db store",
     "instants": "models schedules",
@@ -92,8 +93,8 @@ ALLOWED: dict[str, str] = {
     " policy processes redact rehearsal retention runners scheduler schedules settings settle store sync targets"
     " verdicts",
     "wiring": "boundary health idle jobs models planner rooms schedules store processes",
-    "commands": "boundary crash db doctor errors folders health idle installing instants jobs models overview people"
-    " ping planner redact schedules settings stop_signals store wiring",
+    "commands": "boundary crash crontabs db doctor errors folders health idle installing instants jobs models overview"
+    " people ping planner redact schedules settings stop_signals store targets wiring",
     "main": "errors idle commands",
 }
 
@@ -110,7 +111,7 @@ OWNERS: dict[str, str] = {
     "annotated_types": "model jobs jobfile",
     "dotenv": "environment",
     "psutil": "processes process_table",
-    "subprocess": "processes process_table doctor",
+    "subprocess": "processes process_table doctor crontabs",
     "fcntl": "notifier doctor",
     "filelock": "jobfile",
     "rich": "people",

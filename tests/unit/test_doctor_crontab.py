@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from crontabs.starts import Start, read
 from doctor import as_cron, starter
-from doctor.crontab import Line, read
 from doctor.findings import Finding, error, fine, warning
 from doctor.programs import Answer
 from doctor.scene import Scene
@@ -26,7 +26,7 @@ PYTHON = "/bin/sh"
 GOOD = f"* * * * * {PYTHON} {MAIN} tick --quiet >> {ROOT}/db/tick.log 2>&1"
 
 
-def one(text: str, *, system: bool = False) -> Line:
+def one(text: str, *, system: bool = False) -> Start:
     (line,) = read(text, "here", CRON, system=system)
     return line
 

@@ -38,7 +38,7 @@ def files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 @given(files(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))
 def test_an_added_entry_is_the_last_and_the_rest_stands_as_it_was(file: tuple[str, Any], entry: dict[str, Any]) -> None:
     text, root = file
-    made = layout.add_entry(text, layout.layout_of(text), entry)
+    made = layout.add_entries(text, layout.layout_of(text), [entry])
     assert json.loads(made) == {**root, "jobs": [*root["jobs"], entry]}
     found = layout.layout_of(text)
     end = found.entries[-1].end if found.entries else found.list_start
@@ -85,7 +85,7 @@ def test_an_entry_that_is_added_and_removed_leaves_the_file_as_it_was(
     text, root = file
     if not root["jobs"]:
         return
-    made = layout.add_entry(text, layout.layout_of(text), entry)
+    made = layout.add_entries(text, layout.layout_of(text), [entry])
     assert layout.remove_entry(made, layout.layout_of(made), len(root["jobs"])) == text
 
 
@@ -112,7 +112,7 @@ def test_an_entry_that_is_added_and_removed_leaves_the_file_as_it_was(
     ids=["empty", "four spaces", "a line each", "tabs and CRLF"],
 )
 def test_a_new_entry_looks_like_the_others(text: str, made: str) -> None:
-    assert layout.add_entry(text, layout.layout_of(text), {"job_id": "b", "env": {"A": "1"}}) == made
+    assert layout.add_entries(text, layout.layout_of(text), [{"job_id": "b", "env": {"A": "1"}}]) == made
 
 
 def test_a_new_field_stands_behind_the_others_and_a_changed_one_where_it_stood() -> None:

@@ -1,4 +1,4 @@
-"""Reads crontabs. Source: man 5 crontab (Debian's cron)."""
+"""The lines of a crontab that start this program: when, with which interpreter, which copy of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import shlex
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-_ASSIGNMENT = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*|"[^"]*"|'[^']*')\s*=\s*(.*)""")
-_WORD = re.compile(r"@[a-z]+$")
+import installing
+from crontabs.lines import Entry, parse
+
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
 #: Words of a shell that end one command and begin another.
 _BREAKS = frozenset({"&&", "||", ";", "|", "&", "(", ")", "|&"})
@@ -20,7 +20,7 @@ _COMMAND = "puruto-cron"
 
 
 @dataclass(frozen=True)
-class Line:
+class Start:
     """A line that starts our program: where it stands, when it runs, with which interpreter, which copy, which words.
 
     `interpreter` is "" when the program is started by its own name. `environ` is what the crontab sets above it.
@@ -46,37 +46,42 @@ class Line:
         return all(_EACH_MINUTE.match(part) for part in self.when.split())
 
 
-def read(text: str, source: str, environ: Mapping[str, str], *, system: bool) -> list[Line]:
+def read(text: str, source: str, environ: Mapping[str, str], *, system: bool) -> list[Start]:
     """The lines that start a copy of this program.
 
     `environ` is what cron gives (HOME, PATH, …); a `system` crontab names a user before the command.
     """
-    found: list[Line] = []
-    known = dict(environ)
-    for raw in text.splitlines():
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        if match := _ASSIGNMENT.fullmatch(line):
-            known[_unquoted(match[1])] = _unquoted(match[2].strip())
-            continue
-        when, command = _split(line, system=system)
-        if command and (_PROGRAM in command or _COMMAND in command):
-            found += _starts(command, when, source, dict(known))
+    found: list[Start] = []
+    for line in parse(text, system=system):
+        if isinstance(line, Entry):
+            found += starts_of(line, source, environ)
     return found
 
 
-def _split(line: str, *, system: bool) -> tuple[str, str]:
-    """When, and the command with its first line only: a percent sign begins what goes to its stdin."""
-    fields = 1 if _WORD.match(line.split(None, 1)[0]) else 5
-    parts = line.split(None, fields + system)
-    if len(parts) <= fields + system:
-        return "", ""
-    command = re.split(r"(?<!\\)%", parts[-1])[0].replace(r"\%", "%")
-    return " ".join(parts[:fields]), command
+def starts_of(entry: Entry, source: str, environ: Mapping[str, str]) -> list[Start]:
+    """What of ours one line of a crontab starts: mostly nothing, mostly one thing."""
+    if _PROGRAM not in entry.command and _COMMAND not in entry.command:
+        return []
+    return list(_starts(entry.command, entry.when, source, {**environ, **entry.environ}))
 
 
-def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Line]:
+def marked(text: str) -> set[int]:
+    """The numbers, from 1, of the lines in whole blocks of `install-crontab`, of whatever copy."""
+    begin, end = (mark.format(root="") for mark in (installing.BEGIN, installing.END))
+    found: set[int] = set()
+    inside: list[int] | None = None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.startswith(begin):
+            inside = []
+        elif line.startswith(end) and inside is not None:
+            found.update(inside)
+            inside = None
+        elif inside is not None:
+            inside.append(number)
+    return found
+
+
+def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Start]:
     folder = environ.get("HOME", "/")
     for words, log in _commands(command):
         plain = [_expanded(word, environ) for word in words]
@@ -89,7 +94,7 @@ def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> It
                 interpreter = before[-1] if before and "=" not in before[-1] else ""
                 if "/" in interpreter:
                     interpreter = os.path.join(folder, interpreter)
-                yield Line(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ,
+                yield Start(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ,
                            os.path.join(folder, _expanded(log, environ)) if log else "")  # fmt: skip
                 break
 
@@ -130,17 +135,3 @@ def _expanded(word: str, environ: Mapping[str, str]) -> str:
     if word == "~" or word.startswith("~/"):
         word = home + word[1:]
     return string.Template(word).safe_substitute(environ)
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
-
-
-def system_files(etc: str) -> list[Path]:
-    """The crontabs of the system, those that cron reads: names in cron.d have no dot."""
-    folder = Path(etc) / "cron.d"
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        names = []
-    return [Path(etc) / "crontab", *(folder / name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name))]
