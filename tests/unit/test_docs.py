@@ -26,6 +26,7 @@ import policy
 import runners
 import schedules
 import settings
+from crontabs import translation
 from models import Invocation, InvocationRequest
 from runners import agent, claude
 
@@ -107,6 +108,8 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION"}
+    of_cron = {*translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
+    others |= of_cron
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
     ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
     return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
