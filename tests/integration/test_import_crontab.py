@@ -105,7 +105,7 @@ def test_a_secret_stands_in_the_file_and_not_in_the_answer(ready: Workspace) -> 
     refused = ready.run("import-crontab", crontab(ready, "61 * * * * x --password=hunter3hunter"))
     assert (refused.returncode, b"hunter3hunter" in refused.stdout) == (1, False)
     # The place where the text is cut goes through it.
-    cut = ready.run("import-crontab", crontab(ready, f"@daily a {'x' * 970} --password=hunter4hunter\n"))
+    cut = ready.run("import-crontab", crontab(ready, f"61 * * * * a {'x' * 965} --password=hunter4hunter\n@daily b\n"))
     assert (cut.returncode, b"hunter4" in cut.stdout, b"--password=***" in cut.stdout) == (0, False, True)
 
 
