@@ -26,7 +26,8 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
 
     With this interpreter's own path, and a log in db/tick.log. Run again, it replaces its own block, and nothing else.
     A line that you wrote yourself is left alone: `doctor` tells of two lines. With --telegram a second line sends what
-    is told through the sibling's inbox.py, with a log in db/telegram.log.
+    is told through the sibling's inbox.py, with a log in db/telegram.log. Prints the lines, and the whole crontab as it
+    is now, or would be.
 
     \b
     Examples:

@@ -16,6 +16,8 @@ from wiring import App
 def command(app: App, only_print: bool) -> None:
     """Take the block of `install-crontab` out of your crontab; other lines stay as they are, also one of your own.
 
+    Prints whether there was one, and the whole crontab as it is now, or would be.
+
     \b
     Example:
       python3 main.py uninstall-crontab
