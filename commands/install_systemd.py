@@ -23,8 +23,8 @@ from wiring import App
 def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> None:
     """Write a user timer and service that start a tick each minute, for machines without cron.
 
-    Nothing is started. Prints the units, and under "then" the commands that start them. One of the two is enough, cron or systemd; both do no
-    harm. What ticks say: journalctl --user -t puruto-cron.
+    Nothing is started. Prints the units, and under "then" the commands that start them. One of the two is enough, cron
+    or systemd; both do no harm. What ticks say: journalctl --user -t puruto-cron.
 
     \b
     Example:
