@@ -20,7 +20,8 @@ def command(app: App, job_id: str) -> None:
     """Show what a run of a job would be, and start nothing: arguments, environment, target, gates, next instants.
 
     Values that look like secrets are masked. What would keep it from starting stands under "problem"; what a gate says
-    now, under "gate". The run id stands for one that a run would get.
+    now, under "gate". Of a disabled or paused job the instants are those that it would have. RUN_ID stands for the name
+    that a run would get.
 
     \b
     Example:
@@ -55,6 +56,6 @@ def command(app: App, job_id: str) -> None:
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
             **({} if isinstance(start, Failure) else mask(start)),
-            "instants": instants if state.enabled else [],
+            "instants": instants,
         }
     )

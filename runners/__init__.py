@@ -26,18 +26,19 @@ def choose(invocation: Invocation, folder: Path, host: Host) -> Runner:
     if invocation.runner is not None:
         return _named(invocation.runner)
     tried = [name for name in RUNNERS if name not in AGENTS] + list(host.agents)
-    reasons = []
+    reasons, installs = [], []
     for name in tried:
         runner = _named(name)
         if runner.fits(invocation, folder):
             if not (reason := runner.lacks(host)):
                 return runner
             reasons.append(reason)
+            installs.append(runner.install)
     target = invocation.request.target
     missing = f": {'; '.join(reasons)}" if reasons else ": nothing says how to run it"
     raise RunnerNotFound(
         f"target {target}{missing}",
-        hint=INSTALL_HINT
+        hint=" ".join([*installs, INSTALL_HINT])
         if reasons
         else f"Give the job a command, or put an executable file invoke, or a CLAUDE.md for an agent, into {folder}.",
         details={"target": target, "folder": str(folder), "tried": tried},

@@ -57,7 +57,6 @@ class AgentRunner(Runner):
     markers: tuple[str, ...] = ()
     #: Beginnings of the names of variables that the agent gets of ours.
     prefixes: tuple[str, ...] = ()
-    install = ""
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return any((folder / marker).is_file() for marker in self.markers)
@@ -83,7 +82,7 @@ class AgentRunner(Runner):
         program = find_program(self.name, host)
         if program is None:
             looked = [str(folder) for folder in _folders(host)]
-            hint = f"{self.install} {INSTALL_HINT}".strip()
+            hint = f"{self.install} {INSTALL_HINT}"
             message = f"no program {self.name} was found"
             raise RunnerNotFound(message, hint=hint, details={"program": self.name, "looked_at": looked})
         files = dict(self.files(invocation))

@@ -23,7 +23,7 @@ TAIL_LIMIT = 4 * 1024
 
 
 #: What helps when an agent's program is not found.
-INSTALL_HINT = "Install it, or name its folder in PURUTO_CRON_AGENT_PATH."
+INSTALL_HINT = "If it is installed, name its folder in PURUTO_CRON_AGENT_PATH."
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Runner(ABC):
     """
 
     name = ""
+    #: How the program is installed that it needs; "" where it needs none.
+    install = ""
     #: The key of the printed JSON object that holds the result; "" where all that is printed is the result.
     result_key = ""
 
