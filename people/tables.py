@@ -97,7 +97,7 @@ def jobs(report: Report, eyes: Eyes) -> RenderableType:
 
 
 def runs(rows: Sequence[Report], eyes: Eyes, title: str = "") -> RenderableType:
-    """Rows of `history`, and the recent ones of `status`."""
+    """Rows of `history`."""
     table = _table("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR", title=title)
     for row in rows:
         error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
@@ -111,6 +111,16 @@ def runs(rows: Sequence[Report], eyes: Eyes, title: str = "") -> RenderableType:
 def history(report: Report, eyes: Eyes) -> RenderableType:
     """`history`."""
     return runs(report["runs"], eyes)
+
+
+def _recent(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
+    """The runs of `status`, which says less of each than `history`."""
+    table = _table("STARTED", "JOB", "STATUS", "ENDED", "RUN")
+    for row in rows:
+        ended = relative(row["finished_at"], eyes.now)
+        started = _when(row["started_at"], eyes)
+        table.add_row(started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"]))
+    return table if rows else Text("No runs.")
 
 
 def status(report: Report, eyes: Eyes) -> RenderableType:
@@ -135,7 +145,7 @@ def status(report: Report, eyes: Eyes) -> RenderableType:
             plain(row["run_id"]), plain(row["job_id"]), since, str(row["attempt"]), plain(row["lease_owner"])
         )
     parts += [running if report["running"] else Text("Nothing runs now."), Text()]
-    parts.append(runs(report["recent_runs"], eyes))
+    parts.append(_recent(report["recent_runs"], eyes))
     if report["spending"]:
         spent = _table("DAY", "JOB", "RUNS>", "COST>", "TURNS>", "TOKENS IN>", "TOKENS OUT>")
         for row in report["spending"]:
