@@ -59,8 +59,8 @@ def status_text(status: object) -> Text:
     return Text(plain(status), STYLES.get(str(status), ""))
 
 
-def _table(*columns: str, title: str = "") -> Table:
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         name, right = column.rstrip(">"), column.endswith(">")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
@@ -96,9 +96,9 @@ def jobs(report: Report, eyes: Eyes) -> RenderableType:
     return table if report["jobs"] else Text("No jobs. Register one: python3 main.py register-job --help")
 
 
-def runs(rows: Sequence[Report], eyes: Eyes, title: str = "") -> RenderableType:
+def runs(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
     """Rows of `history`."""
-    table = _table("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR", title=title)
+    table = _table("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
     for row in rows:
         error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
         table.add_row(

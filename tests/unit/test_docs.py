@@ -188,7 +188,7 @@ def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
 def test_every_command_is_in_both_readmes_and_in_the_formats() -> None:
     for name in (*READMES, "docs/files.md"):
         first = [row[0] for row in rows(read(name))]
-        named = {words[0].split()[0] for cell in first if (words := quoted(cell))}
+        named = {word.split()[0] for cell in first for word in quoted(cell) if word.strip()}
         assert set(commands.COMMANDS) <= named, name
 
 
