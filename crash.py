@@ -24,6 +24,8 @@ POINTS = {
     "renewal.before_commit": "a lease is renewed, not committed",
     "renewal.after_commit": "a lease is renewed",
     "attempt.ended": "the process has ended, nobody has been told",
+    "spending.before_commit": "what a call of an agent has used is written, not committed",
+    "spending.after_commit": "what it has used is stored, and the run has no verdict",
     "backoff.begun": "the run waits for its next attempt, and has given its place up",
     "place.before_commit": "a place is taken again, not committed",
     "place.after_commit": "a place is taken again, the next attempt has not begun",

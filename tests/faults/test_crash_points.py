@@ -14,6 +14,7 @@ import pytest
 import crash
 import idle
 from models import utc_text
+from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import from_root, prepare
 from tests.workspace import PROJECT, Workspace, ended, wait_for
@@ -117,6 +118,16 @@ def cleaned(workspace: Workspace) -> None:
     assert len(workspace.events()) == 4, "what was told stays told"
 
 
+def an_agent(workspace: Workspace) -> tuple[str, ...]:
+    """A due job of an agent, each call of which costs a quarter of a dollar."""
+    workspace.add_target("puruto-telegram", invoke=None)
+    workspace.add_target()
+    support_agents.install(workspace, "claude")
+    workspace.ready(support_agents.agent_job("x"))
+    workspace.make_due()
+    return ("tick",)
+
+
 SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
     "manual_claim": by_hand,
     "retry_claim": left_by_the_dead,
@@ -126,6 +137,7 @@ SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
     "migration": an_old_database,
     "salvage": damaged,
     "take_back": a_clock_that_was_ahead,
+    "spending": an_agent,
     "prune": too_much,
     "forget_output": too_much,
 }
@@ -168,6 +180,15 @@ def test_a_crash_at(workspace: Workspace, point: str) -> None:
         check(workspace)
     assert workspace.json("run-now", "job-0")["status"] == "ok"
     return None
+
+
+@pytest.mark.parametrize(("point", "cost"), [("spending.before_commit", 0), ("spending.after_commit", 0.25)])
+def test_what_a_killed_run_has_used_counts_once_or_not_at_all(workspace: Workspace, point: str, cost: float) -> None:
+    kill_at(workspace, point, an_agent(workspace))
+    settle_all(workspace)
+    (run,) = workspace.runs()
+    assert (run["status"], run["cost_usd"] or 0) == ("interrupted", cost)
+    assert sum(row["cost_usd"] for row in workspace.sql("SELECT cost_usd FROM spending")) == cost
 
 
 @pytest.mark.parametrize("count", [2, 3])
