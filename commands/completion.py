@@ -23,7 +23,7 @@ def command(ctx: click.Context, shell: str) -> None:
     Examples:
       eval "$(puruto-cron completion bash)"                       in ~/.bashrc
       eval "$(puruto-cron completion zsh)"                        in ~/.zshrc, behind compinit
-      puruto-cron completion fish > ~/.config/fish/completions/puruto-cron.fish
+      python3 main.py completion fish > ~/.config/fish/completions/puruto-cron.fish
     """
     from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
