@@ -15,6 +15,8 @@ from errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsF
 from jobfile import layout
 
 LOCK_WAIT_SEC = 20
+#: Times that an edit begins anew because another program changed the file meanwhile.
+_TRIES = 5
 _EMPTY = '{\n  "jobs": []\n}\n'
 _BOM = "\ufeff"
 
@@ -25,6 +27,20 @@ class Edit:
 
     text: str
     entry: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _State:
+    """The file as it was read. `version` is None when there is none."""
+
+    text: str
+    mode: int
+    version: tuple[int, int, int] | None
+
+
+_Jobs = list[dict[str, Any]]
+_Change = Callable[[str, _Jobs], Edit]
+_Expected = Callable[[_Jobs], _Jobs]
 
 
 class Editor:
@@ -51,13 +67,13 @@ class Editor:
     def add_all(self, choose: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]], *, dry_run: bool) -> Edit:
         """Adds the entries that `choose` makes of those in the file, in one step; if it makes none, nothing is written.
 
-        `choose` is asked under the lock, so that its names are still free. Raises what `check` raises; then nothing is
-        changed.
+        `choose` is asked again under the lock, so that its names are still free. Raises what `check` raises; then
+        nothing is changed.
         """
         added: list[dict[str, Any]] = []
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
-            added.extend(choose(jobs))
+            added[:] = choose(jobs)
             return Edit(layout.add_entries(text, layout.layout_of(text), added) if added else text, None)
 
         return self._edit(change, lambda jobs: [*jobs, *added], dry_run=dry_run)
@@ -95,33 +111,35 @@ class Editor:
 
         return self._edit(change, expected, dry_run=dry_run)
 
-    def _edit(
-        self,
-        change: Callable[[str, list[dict[str, Any]]], Edit],
-        expected: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
-        *,
-        dry_run: bool,
-    ) -> Edit:
-        with self._locked(dry_run=dry_run):
-            text, mode = self._read()
-            # A file that is wrong already is told as such, before anything is changed in it.
-            self._check(text.encode("utf-8", "surrogatepass"))
-            bare = text.removeprefix(_BOM)
-            root = json.loads(bare)
-            made = change(bare, root["jobs"])
-            new = text[: len(text) - len(bare)] + made.text
-            self._check(new.encode("utf-8"))
-            if json.loads(made.text) != {**root, "jobs": expected(root["jobs"])}:
-                raise InternalError(f"The edit of {self._path} would have changed more than was asked for")
-            if not dry_run and new != text:
-                self._write(new.encode("utf-8"), mode)
-        return Edit(new, made.entry)
+    def _edit(self, change: _Change, expected: _Expected, *, dry_run: bool) -> Edit:
+        # What is refused, or changes nothing, takes no lock and leaves no file of one.
+        edit, state = self._tried(change, expected)
+        if dry_run or edit.text == state.text:
+            return edit
+        with self._locked():
+            for _ in range(_TRIES):
+                edit, state = self._tried(change, expected)
+                if edit.text == state.text or self._write(edit.text.encode("utf-8"), state):
+                    return edit
+        message = f"{self._path} is changed by another program again and again"
+        raise JobsFileBusy(message, hint="Try again when it is done.", details={"file": str(self._path)})
+
+    def _tried(self, change: _Change, expected: _Expected) -> tuple[Edit, _State]:
+        """What the edit would make of the file as it is. Raises what speaks against it."""
+        state = self._read()
+        # A file that is wrong already is told as such, before anything is changed in it.
+        self._check(state.text.encode("utf-8", "surrogatepass"))
+        bare = state.text.removeprefix(_BOM)
+        root = json.loads(bare)
+        made = change(bare, root["jobs"])
+        new = state.text[: len(state.text) - len(bare)] + made.text
+        self._check(new.encode("utf-8"))
+        if json.loads(made.text) != {**root, "jobs": expected(root["jobs"])}:
+            raise InternalError(f"The edit of {self._path} would have changed more than was asked for")
+        return Edit(new, made.entry), state
 
     @contextmanager
-    def _locked(self, *, dry_run: bool) -> Iterator[None]:
-        if dry_run:
-            yield
-            return
+    def _locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:
@@ -134,33 +152,39 @@ class Editor:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def _read(self) -> tuple[str, int]:
+    def _read(self) -> _State:
         try:
             with open(self._path, encoding="utf-8", newline="") as file:
-                return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                found = os.fstat(file.fileno())
+                return _State(file.read(), stat.S_IMODE(found.st_mode), _version(found))
         except FileNotFoundError:
-            return _EMPTY, 0o600
+            return _State(_EMPTY, 0o600, None)
         except (OSError, UnicodeDecodeError):
             # `check` says what is wrong with it, in the words of a sync.
             data = self._path.read_bytes() if self._path.is_file() else b""
             self._check(data)
             raise InternalError(f"{self._path} can't be read") from None
 
-    def _write(self, data: bytes, mode: int) -> None:
-        """Replaces the file; where it is a link, the file that it leads to."""
+    def _write(self, data: bytes, state: _State) -> bool:
+        """Replaces the file, or what it leads to as a link. False if it is not the one that was read."""
         path = Path(os.path.realpath(self._path))
         fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
         try:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(data)
-                os.fchmod(file.fileno(), mode)
+                os.fchmod(file.fileno(), state.mode)
                 file.flush()
                 os.fsync(file.fileno())
+            if _version_at(path) != state.version:
+                # An editor of text knows no lock of ours.
+                fresh.unlink()
+                return False
             os.replace(fresh, path)
         except OSError as error:
             with suppress(OSError):
                 fresh.unlink()
             raise self._unwritable(error) from None
+        return True
 
     def _unwritable(self, error: OSError) -> JobsFileUnwritable:
         return JobsFileUnwritable(
@@ -168,6 +192,17 @@ class Editor:
             hint="See to its owner, its mode, its folder and the space on the disk. Nothing was changed.",
             details={"file": str(self._path)},
         )
+
+
+def _version(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _version_at(path: Path) -> tuple[int, int, int] | None:
+    try:
+        return _version(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _number(jobs: list[dict[str, Any]], job_id: str) -> int:

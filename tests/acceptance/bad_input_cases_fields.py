@@ -44,6 +44,11 @@ def _raw(field: str, text: str, code: str, *places: str) -> Case:
     return _refused(f"{field} of raw {text[:20]}", with_raw(field, text), ((code, f"jobs[1].{field}"),), *places)
 
 
+def conflict(name: str, fields: dict[str, object], place: str, *places: str) -> Case:
+    """Fields that do not go together; `place` is the one that is named, like `.model`."""
+    return _refused(name, with_fields(**fields), (("CONFLICT", f"jobs[1]{place}"),), "job_id: report", *places)
+
+
 def _unknown(key: str, near: str, place: str = "") -> Case:
     problems = (("UNKNOWN_FIELD", place or f"jobs[1].{key}"),)
     return _refused(f"unknown key {key}", with_fields(**{key: 1}), problems, near, "job_id: report")
@@ -121,9 +126,9 @@ _TEXTS = [
     wrong("catch_up", "never", "UNKNOWN_VALUE", "latest, none or all"),
     wrong("catch_up", True, "WRONG_TYPE", "latest, none or all"),
     wrong("catch_up", None, "WRONG_TYPE", "latest, none or all"),
-    wrong("runner", "claude", "UNKNOWN_VALUE", "command or invoke"),
-    wrong("runner", 1, "WRONG_TYPE", "command or invoke"),
-    wrong("runner", ["invoke"], "WRONG_TYPE", "command or invoke"),
+    wrong("runner", "gpt", "UNKNOWN_VALUE", "command, invoke, claude, codex or gemini"),
+    wrong("runner", 1, "WRONG_TYPE", "codex or gemini"),
+    wrong("runner", ["invoke"], "WRONG_TYPE", "codex or gemini"),
 ]
 
 _NUMBERS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from commands import COMMANDS
 from processes import identify
 from tests.acceptance.bad_input_cases import Case, as_process
 from tests.acceptance.bad_input_cases_stage import Stage, Word
@@ -32,10 +33,8 @@ _COMMANDS = [
 ]
 _OPTIONS = [
     *(
-        _usage(f"unknown option of {words[0]}", (*words, "--no-such-option"), "--no-such-option", f"main.py {words[0]}")
-        for words in (
-            ("init-db",), ("sync-jobs",), ("tick",), ("run-now", "backup"), ("status",), ("list",), ("logs",), ("next",)
-        )
+        _usage(f"unknown option of {name}", (name, "--no-such-option"), "--no-such-option", f"main.py {name}")
+        for name in COMMANDS
     ),
     *(
         _usage(f"surplus word for {words[0]}", (*words, "surplus"), "surplus")
@@ -61,6 +60,33 @@ _OPTIONS = [
     _usage("logs without a value for --job", ("logs", "--job"), "--job"),
     _usage("logs without a value for --run", ("logs", "--run"), "--run"),
     _usage("logs with a word for --job", ("logs", "backup"), "backup"),
+    _usage("register-job without a name", ("register-job", "--prompt", "x"), "needs a name"),
+    _usage("register-job with a word for a number", ("register-job", "x", "--timeout-sec", "ten"), "'ten'"),
+    _usage("register-job from no JSON", ("register-job", "x", "--from-json", "{,}"), "--from-json is no JSON"),
+    _usage("register-job from a list", ("register-job", "x", "--from-json", "/dev/null"), "/dev/null"),
+    _usage("register-job with half a variable", ("register-job", "x", "--env", "NAME"), "NAME=VALUE"),
+    _usage("edit-job without a change", ("edit-job", "backup"), "Nothing to change"),
+    _usage("edit-job to another name", ("edit-job", "backup", "--from-json", '{"job_id": "b"}'), "can't be renamed"),
+    _usage("pause-job until yesterday", ("pause-job", "backup", "--until", "2020-01-01T00:00"), "is past"),
+    _usage("pause-job until some day", ("pause-job", "backup", "--until", "some day"), "is no instant"),
+    _usage("sessions with three words", ("sessions", "reset", "backup", "report"), "reset and a JOB_ID"),
+    _usage("history before no run", ("history", "--before", "nobody"), "there is no such run"),
+    _usage("history since some day", ("history", "--since", "some day"), "is no instant"),
+    _usage("history of an unknown status", ("history", "--status", "good"), "'good'"),
+    _usage("timeline of no hours", ("timeline", "--hours", "0"), "1<=x<=336"),
+    _usage("watch without a rest", ("watch", "--interval", "0"), "0.2<=x<=3600"),
+    _usage("watch at no number", ("watch", "--interval", "nan"), "--interval"),
+    _usage("simulate without a span", ("simulate",), "--from"),
+    _usage("simulate backwards", ("simulate", "--from", "2026-03-02", "--to", "2026-03-01"), "--to must be later"),
+    _usage("completion for another shell", ("completion", "ksh"), "'ksh'"),
+    _not_found("edit-job", ("edit-job", "nobody", "--prompt", "x"), "nobody"),
+    _not_found("pause-job", ("pause-job", "nobody"), "nobody"),
+    _not_found("resume-job", ("resume-job", "nobody"), "nobody"),
+    _not_found("remove-job", ("remove-job", "nobody"), "nobody"),
+    _not_found("dry-run", ("dry-run", "nobody"), "nobody"),
+    _not_found("history", ("history", "nobody"), "nobody"),
+    _not_found("sessions reset", ("sessions", "reset", "nobody"), "nobody"),
+    _not_found("timeline", ("timeline", "--job", "nobody"), "nobody"),
 ]  # fmt: skip
 _COUNTS = [
     _usage(f"{option} of {value[:20]!r}", (command, f"{option}={value}"), option, said)

@@ -1,4 +1,4 @@
-"""Bad input ends as one clear JSON error that names the place, with nothing changed. Source: issue 2, "Bad input"."""
+"""Bad input ends as one clear JSON error that names the place, with nothing changed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import (
+    bad_input_cases_agents,
     bad_input_cases_database,
     bad_input_cases_fields,
     bad_input_cases_file,
@@ -23,6 +24,7 @@ from tests.acceptance.bad_input_cases_stage import Outcome, Stage, Word, can_be_
 CASES: list[Case] = [
     *bad_input_cases_file.CASES,
     *bad_input_cases_fields.CASES,
+    *bad_input_cases_agents.CASES,
     *bad_input_cases_schedules.CASES,
     *bad_input_cases_settings.CASES,
     *bad_input_cases_words.CASES,

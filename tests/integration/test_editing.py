@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from errors import JobsFileBusy
+from jobfile.editing import Editor
 from models import Job
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
@@ -246,3 +248,38 @@ def test_a_clock_set_back_does_not_end_a_pause_early(workspace: Workspace, clock
     clock.advance(hours=-2)
     machine.tick()
     assert machine.cursor().isoformat() == "2026-03-01T00:00:00+00:00"
+
+
+def test_what_another_program_writes_meanwhile_is_kept(ready: Workspace) -> None:
+    path, asked = jobs_file(ready), []
+
+    def check(data: bytes) -> None:
+        """Called before and after each try; a person saves the file in the middle of the first two."""
+        asked.append(data)
+        if len(asked) in (3, 5):
+            path.write_bytes(path.read_bytes().replace(b'"one', b'"one and one'))
+
+    Editor(path, check).update("second", {"prompt": "zwei"})
+    text = path.read_text()
+    assert '"prompt": "one and one and one"' in text
+    assert '"prompt": "zwei"' in text
+    assert not list(path.parent.glob("*.new-*"))
+
+
+def test_a_file_that_never_rests_is_told_and_keeps_what_its_other_writer_wrote(ready: Workspace) -> None:
+    path = jobs_file(ready)
+
+    def check(data: bytes) -> None:
+        path.write_bytes(path.read_bytes() + b" ")
+
+    with pytest.raises(JobsFileBusy, match="again and again"):
+        Editor(path, check).update("second", {"prompt": "zwei"})
+    assert path.read_text().rstrip() == TEXT.rstrip()
+    assert not list(path.parent.glob("*.new-*"))
+
+
+@pytest.mark.parametrize("words", [("edit-job", "nobody", "--prompt", "x"), ("remove-job", "nobody")])
+def test_what_is_refused_leaves_nothing_behind(ready: Workspace, words: tuple[str, ...]) -> None:
+    before = sorted(path.name for path in ready.root.iterdir())
+    assert ready.json(*words, code=1)["error"]["code"] == "JOB_NOT_FOUND"
+    assert sorted(path.name for path in ready.root.iterdir()) == before

@@ -1,0 +1,359 @@
+"""What people look at: past runs, one run, what a run would be, every slot of a span; as JSON, CSV and tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from errors import JobNotFound, RunNotFound, UsageError
+from tests.support_agents import agent_job, calls, install
+from tests.support_machine import COUNT, FAIL, Machine, shell
+from tests.support_terminal import on_terminal
+from tests.workspace import FakeClock, Workspace
+
+SECRET = "s3cr3t-of-the-report"
+
+
+@pytest.fixture
+def machine(workspace: Workspace, clock: FakeClock) -> Machine:
+    """Three jobs on a clock of the test's own."""
+    machine = Machine(workspace, clock, REPORT_TOKEN=SECRET)
+    machine.ready(
+        shell(COUNT, job_id="good", timezone="Europe/Madrid"),
+        shell(FAIL, job_id="bad"),
+        shell(f"echo {SECRET}; echo {SECRET} >&2", job_id="telling", allow_env=["REPORT_TOKEN"]),
+    )
+    return machine
+
+
+def answer(machine: Machine, *words: str) -> dict[str, Any]:
+    code, found = machine.run(*words)
+    assert code == 0
+    return found
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [run["run_id"] for run in found["runs"]]
+
+
+# --- history ---
+
+
+def test_history_shows_the_newest_first_with_how_they_ended(machine: Machine, clock: FakeClock) -> None:
+    machine.run_now("good")
+    clock.advance(minutes=1)
+    machine.run_now("bad")
+    bad, good = answer(machine, "history")["runs"]
+    assert (bad["job_id"], bad["status"], bad["error_code"], bad["exit_code"]) == ("bad", "error", "NONZERO_EXIT", 1)
+    assert "ended with exit code 1" in bad["error"]
+    assert (good["status"], good["error_code"], good["error"], good["runner"]) == ("ok", None, None, "command")
+    assert good["started_at"] == "2026-02-25T20:00:00+00:00"
+
+
+def test_history_is_filtered_by_job_status_and_time(machine: Machine, clock: FakeClock) -> None:
+    first = machine.run_now("good")["run_id"]
+    clock.advance(hours=3)
+    second = machine.run_now("good")["run_id"]
+    third = machine.run_now("bad")["run_id"]
+    assert ids(answer(machine, "history", "good")) == [second, first]
+    assert ids(answer(machine, "history", "--status", "error")) == [third]
+    assert ids(answer(machine, "history", "good", "--status", "error")) == []
+    assert ids(answer(machine, "history", "good", "--since", "2h")) == [second]
+    assert ids(answer(machine, "history", "good", "--since", "180m")) == [second, first]
+    assert ids(answer(machine, "history", "--since", "2026-02-25T23:00:00+00:00", "good")) == [second]
+    machine.environ["PURUTO_CRON_TIMEZONE"] = "Europe/Madrid"
+    assert ids(answer(machine, "history", "good", "--since", "2026-02-26T00:00")) == [second], "local: 23:00 UTC"
+    assert ids(answer(machine, "history", "good", "--since", "2026-02-26T00:01")) == []
+
+
+def test_pages_of_history_hold_each_run_once_also_those_of_one_second(machine: Machine, clock: FakeClock) -> None:
+    made = [machine.run_now("good")["run_id"] for _ in range(5)]
+    clock.advance(minutes=1)
+    made += [machine.run_now("good")["run_id"] for _ in range(2)]
+    found: list[str] = []
+    words: tuple[str, ...] = ()
+    for _ in range(5):
+        page = answer(machine, "history", "--limit", "2", *words)
+        found += ids(page)
+        if page["next_page"] is None:
+            break
+        words = ("--before", page["next_page"])
+    assert sorted(found) == sorted(made)
+    assert len(found) == 7
+    assert page["next_page"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("nobody",), JobNotFound),
+        (("--before", "nobody-1"), UsageError),
+        (("--since", "yesterday"), UsageError),
+        (("--since", "99999999999999w"), UsageError),
+    ],
+)
+def test_history_refuses_what_it_does_not_know(machine: Machine, words: tuple[str, ...], kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        machine.run("history", *words)
+
+
+def test_history_as_csv_is_read_by_a_spreadsheet_and_runs_no_formula(machine: Machine, workspace: Workspace) -> None:
+    machine.run_now("good")
+    machine.run_now("bad")
+    workspace.sql(
+        "UPDATE runs SET exit_code = -15, error_json = ? WHERE job_id = 'bad'",
+        (json.dumps({"code": "NONZERO_EXIT", "message": '=cmd|"x"!A1,\nsecond', "details": {}}),),
+    )
+    done = workspace.run("history", "--format", "csv")
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = {row["job_id"]: row for row in csv.DictReader(io.StringIO(done.stdout.decode()))}
+    assert rows["bad"]["exit_code"] == "-15"
+    assert rows["bad"]["error"].startswith("'=cmd")
+    assert rows["good"]["status"] == "ok"
+    assert list(rows["good"]) == list(workspace.json("history")["runs"][0])
+
+
+def test_csv_of_nothing_has_its_head(workspace: Workspace) -> None:
+    workspace.ready()
+    assert workspace.run("history", "--format", "csv").stdout.decode().startswith("run_id,job_id,status,")
+
+
+def test_history_and_show_read_through_indexes(machine: Machine, workspace: Workspace) -> None:
+    machine.run_now("good")
+    order = "ORDER BY started_at DESC, run_id DESC LIMIT 50"
+    queries = {
+        f"SELECT * FROM runs WHERE 1 {order}": "runs_recent",
+        f"SELECT * FROM runs WHERE 1 AND job_id = 'x' {order}": "runs_of_job (job_id=?)",
+    }
+    with closing(sqlite3.connect(workspace.database)) as connection:
+        for query, index in queries.items():
+            plan = " ".join(str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+            assert "TEMP B-TREE" not in plan, plan
+            assert index in plan, plan
+
+
+# --- show ---
+
+
+def test_show_has_all_of_a_run_in_the_order_of_its_calls_with_secrets_masked(machine: Machine) -> None:
+    run_id = machine.run_now("telling")["run_id"]
+    found = answer(machine, "show", run_id)
+    assert (found["run"]["run_id"], found["run"]["status"], found["run"]["runner"]) == (run_id, "ok", "command")
+    (call,) = found["calls"]
+    assert (call["request"]["payload"]["run_id"], call["file"].endswith("attempt-1.request.json")) == (run_id, True)
+    assert [file["file"] for file in found["output"]] == [
+        "attempt-1.request.json",
+        "attempt-1.stderr",
+        "attempt-1.stdout",
+    ]
+    assert found["output"][2]["text"] == "***\n"
+    assert [event["run_id"] for event in found["events"]] == [run_id]
+    assert SECRET not in json.dumps(found)
+
+
+def test_show_of_a_run_with_many_calls_has_them_in_their_order(machine: Machine, workspace: Workspace) -> None:
+    install(workspace, "claude")
+    machine.environ["PURUTO_CRON_AGENT_PATH"] = workspace.environ["PURUTO_CRON_AGENT_PATH"]
+    workspace.write_jobs(agent_job("x", job_id="beating", heartbeat={"max_iterations": 11}))
+    answer(machine, "sync-jobs", "--allow-removals")
+    run_id = machine.run_now("beating")["run_id"]
+    found = answer(machine, "show", run_id)
+    counted = [call["request"]["payload"]["heartbeat"]["iteration"] for call in found["calls"]]
+    assert counted == list(range(1, 12))
+    assert (found["run"]["iterations"], found["run"]["cost_usd"]) == (11, 2.75)
+
+
+def test_show_of_a_run_that_failed_was_never_started_or_is_unknown(machine: Machine, workspace: Workspace) -> None:
+    failed = answer(machine, "show", machine.run_now("bad")["run_id"])
+    assert failed["run"]["error"]["code"] == "NONZERO_EXIT"
+    workspace.sql("UPDATE jobs SET next_run_at = '2026-02-20T00:00:00+00:00' WHERE job_id = 'good'")
+    (workspace.root / "runs").rename(workspace.root / "gone")
+    assert answer(machine, "show", failed["run"]["run_id"])["output"] == []
+    with pytest.raises(RunNotFound):
+        machine.run("show", "good-1")
+
+
+# --- dry-run ---
+
+
+def test_dry_run_says_what_a_run_would_be_and_starts_nothing(machine: Machine, workspace: Workspace) -> None:
+    found = answer(machine, "dry-run", "telling")
+    assert (found["problem"], found["gate"], found["runner"], found["running"]) == (None, None, "command", False)
+    assert found["target"] == str(workspace.home / "puruto-target")
+    assert found["argv"][:2] == ["/bin/sh", "-c"]
+    assert found["environment"]["REPORT_TOKEN"] == "***"
+    assert SECRET not in json.dumps(found)
+    assert found["environment"]["PURUTO_CRON_RUN_ID"] == "RUN_ID"
+    assert len(found["instants"]) == 3
+    assert workspace.runs() == []
+    assert not (workspace.root / "runs").exists() or list((workspace.root / "runs").glob("*/*")) == []
+
+
+def test_dry_run_is_what_the_run_then_is(machine: Machine, workspace: Workspace) -> None:
+    install(workspace, "claude")
+    machine.environ["PURUTO_CRON_AGENT_PATH"] = workspace.environ["PURUTO_CRON_AGENT_PATH"]
+    workspace.write_jobs(agent_job("¿qué?", job_id="asked", model="opus", session_mode="ephemeral_with_summary"))
+    answer(machine, "sync-jobs", "--allow-removals")
+    machine.run_now("asked")
+    told = answer(machine, "dry-run", "asked")
+    machine.run_now("asked")
+    second = calls(workspace)[1]
+    assert told["argv"][1:] == second["argv"]
+    assert told["stdin"] == told["prompt"] == second["prompt"]
+    assert "answer 1" in told["prompt"], "the summary of the run before stands before the prompt"
+    assert set(told["environment"]) <= set(second["env"])
+
+
+def test_dry_run_says_what_keeps_a_run_from_starting(machine: Machine, workspace: Workspace) -> None:
+    workspace.write_jobs(
+        {"job_id": "lost", "puruto_target": "nowhere", "command": ["true"]},
+        {"job_id": "off", "command": ["true"], "enabled": False},
+    )
+    answer(machine, "sync-jobs", "--allow-removals")
+    found = answer(machine, "dry-run", "lost")
+    assert found["problem"]["code"] == "TARGET_NOT_FOUND"
+    assert "argv" not in found
+    off = answer(machine, "dry-run", "off")
+    assert (off["enabled"], len(off["instants"])) == (False, 3)
+    with pytest.raises(JobNotFound):
+        machine.run("dry-run", "nobody")
+
+
+def test_dry_run_tells_what_a_gate_says_now(machine: Machine, workspace: Workspace) -> None:
+    install(workspace, "claude")
+    machine.environ["PURUTO_CRON_AGENT_PATH"] = workspace.environ["PURUTO_CRON_AGENT_PATH"]
+    workspace.write_jobs(agent_job("x", job_id="dear", max_cost_usd_per_day=0.2))
+    answer(machine, "sync-jobs", "--allow-removals")
+    assert answer(machine, "dry-run", "dear")["gate"] is None
+    machine.run_now("dear")
+    assert answer(machine, "dry-run", "dear")["gate"]["code"] == "COST_LIMIT"
+
+
+# --- simulate ---
+
+
+def simulated(machine: Machine, start: str, end: str, *words: str) -> dict[str, Any]:
+    return answer(machine, "simulate", "--from", start, "--to", end, *words)
+
+
+def test_simulate_lays_out_every_slot_of_a_span_over_a_change_of_the_clocks(
+    machine: Machine, workspace: Workspace
+) -> None:
+    workspace.write_jobs(
+        {"job_id": "night", "command": ["true"], "schedule": "30 2 * * *", "timezone": "Europe/Madrid"},
+        {"job_id": "off", "command": ["true"], "schedule": "0 * * * *", "enabled": False},
+    )
+    answer(machine, "sync-jobs", "--allow-removals")
+    span = ("2026-03-28T00:00+00:00", "2026-03-31T00:00+00:00")
+    found = simulated(machine, *span)
+    assert [slot["local"] for slot in found["slots"]] == [
+        "2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00",
+    ]  # fmt: skip
+    assert found["per_job"] == {"night": 3}
+    assert simulated(machine, *span, "--all")["per_job"] == {"night": 3, "off": 72}
+    assert simulated(machine, *span, "--all", "--job", "off")["per_job"] == {"off": 72}
+    assert workspace.runs() == []
+
+
+def test_simulate_marks_where_more_come_together_than_may_run(machine: Machine, workspace: Workspace) -> None:
+    jobs = [{"job_id": f"at-nine-{n}", "command": ["true"], "schedule": "0 9 * * *"} for n in range(3)]
+    workspace.write_jobs(*jobs, {"job_id": "later", "command": ["true"], "schedule": "1 9 * * *"})
+    answer(machine, "sync-jobs", "--allow-removals")
+    machine.environ["PURUTO_CRON_MAX_RUNNING"] = "2"
+    found = simulated(machine, "2026-03-02T00:00+00:00", "2026-03-03T00:00+00:00")
+    names = [job["job_id"] for job in jobs]
+    assert found["collisions"] == [{"minute": "2026-03-02T09:00:00+00:00", "count": 3, "jobs": names}]
+    assert [slot["together"] for slot in found["slots"]] == [3, 3, 3, 1]
+    machine.environ["PURUTO_CRON_MAX_RUNNING"] = "3"
+    assert simulated(machine, "2026-03-02T00:00+00:00", "2026-03-03T00:00+00:00")["collisions"] == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-02T00:00", "2026-03-02T00:00"),
+        ("2026-03-02T00:00", "2026-03-01T00:00"),
+        ("2026-03-02T00:00", "2029-01-01T00:00"),
+        ("soon", "2029-01-01T00:00"),
+        ("2026-03-02T00:00", "0001-01-01T00:00+23:59"),
+    ],
+)
+def test_a_span_that_is_none_is_refused(machine: Machine, start: str, end: str) -> None:
+    with pytest.raises(UsageError):
+        machine.run("simulate", "--from", start, "--to", end)
+
+
+def test_what_is_too_much_to_be_shown_is_cut_and_said(machine: Machine, workspace: Workspace) -> None:
+    workspace.write_jobs({"job_id": "each", "command": ["true"], "schedule": "* * * * *"})
+    answer(machine, "sync-jobs", "--allow-removals")
+    found = simulated(machine, "2026-03-02T00:00", "2026-06-02T00:00")
+    assert (found["truncated"], found["per_job"]["each"]) == (True, 100_000)
+
+
+# --- tables ---
+
+VIEWS = [("list",), ("status",), ("logs",), ("next",), ("history",)]
+
+
+@pytest.fixture
+def odd(workspace: Workspace) -> Workspace:
+    """A job that prints what would move a cursor, and one that fails with wide characters."""
+    workspace.add_target(invoke=None)
+    workspace.ready(
+        {"job_id": "odd", "schedule": "0 9 * * *", "timezone": "Europe/Madrid",
+         "command": ["printf", "\\033[2J\\033[31m[bold]red\\a\\n日本語 %s", "x" * 300]},
+        {"job_id": "wide", "schedule": "0 9 * * *",
+         "command": ["sh", "-c", "echo 日本語のエラー >&2; exit 3"]},
+    )  # fmt: skip
+    workspace.json("run-now", "odd")
+    workspace.json("run-now", "wide", code=1)
+    return workspace
+
+
+@pytest.mark.parametrize("words", VIEWS)
+def test_a_table_has_no_control_characters_where_there_is_no_terminal(odd: Workspace, words: tuple[str, ...]) -> None:
+    done = odd.run(*words, "--table")
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert "odd" in text
+    assert not any(char < " " and char != "\n" for char in text)
+    wanted = {"PURUTO_CRON_FORMAT": "table"}
+    assert odd.run(*words, env=wanted).stdout.decode().split()[:2] == text.split()[:2]
+    plain = ("--format", "json") if words == ("history",) else ("--no-table",)
+    assert odd.json(*words, *plain, env=wanted)["status"] == "ok"
+
+
+def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace) -> None:
+    odd.sql("UPDATE jobs SET next_run_at = '2026-07-01T07:00:00+00:00' WHERE job_id = 'odd'")
+    text = odd.run("list", "--table").stdout.decode()
+    assert "Wed 2026-07-01 09:00 +02:00" in text
+    assert " ago" in text
+    assert "Europe/Madrid" in text
+    assert "[bold]red" in odd.run("logs", "--table").stdout.decode(), "no markup of ours"
+
+
+def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) -> None:
+    for environ, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        with on_terminal(odd, "history", "--table", env=environ) as (terminal, process):
+            assert process.wait(timeout=60) == 0
+            text = terminal.wait_for("NONZERO_EXIT")
+        assert ("\x1b[32m" in text) is coloured
+        assert "\x1b[2J" not in text
+
+
+def test_instants_of_the_past_and_the_future_in_words() -> None:
+    from people.words import duration, relative, span
+
+    now = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)
+    assert relative("2026-02-25T20:00:00+00:00", now) == "now"
+    assert relative("2026-02-25T21:01:00+00:00", now) == "in 1 h 1 min"
+    assert relative("2026-02-20T20:00:00+00:00", now) == "5 d ago"
+    assert (span(59), span(3600), span(0)) == ("59 s", "1 h", "0 s")
+    assert (duration(824), duration(3_200), duration(725_000), duration(None)) == ("824 ms", "3.2 s", "12 min 5 s", "")
