@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import strict_json
-from invocation_errors import SessionLost
+from invocation_errors import InvocationTimeout, SessionLost
 from models import SLEEP_MARKER, AttemptOutcome, Clock, Context, Failure, Heartbeat, Job, Session, Usage
 
 SLEEP = "sleep"
+_TIMEOUT = InvocationTimeout.code
+#: What a model may put around the marker.
+_ORNAMENT = "*_`\"'.! "
 #: Characters of a summary, and of what is kept of each call of a heartbeat.
 SUMMARY_LIMIT = 4_000
 EXCERPT_LIMIT = 500
@@ -67,6 +70,7 @@ class Conversation:
         for iteration in range(1, beat.max_iterations + 1):
             began = self._clock.monotonic()
             outcome = self._make(context, max(1, math.ceil(until - began)), told)
+            outcome = self._of_slot(outcome, iteration)
             said = said_by(outcome)
             told.quiet = told.quiet and said.quiet
             told.calls.append(_entry(iteration, outcome, said, self._clock.monotonic() - began))
@@ -82,9 +86,19 @@ class Conversation:
         quiet = told.quiet and outcome.response.error is None
         return replace(outcome, facts=facts, quiet=quiet, usage=told.usage)
 
+    def _of_slot(self, outcome: AttemptOutcome, iteration: int) -> AttemptOutcome:
+        """A call that was cut by the end of the slot's time says so, and not what was left of it for this call."""
+        error, seconds = outcome.response.error, self._job.timeout_sec
+        if error is None or error.code != _TIMEOUT or iteration == 1:
+            return outcome
+        message = f"call {iteration} of the heartbeat was not done when the {seconds} s of its slot were over"
+        told = {**error.details, "timeout_sec": seconds, "iteration": iteration}
+        return replace(outcome, response=replace(outcome.response, error=Failure(error.code, message, told)))
+
     def _why_end(self, outcome: AttemptOutcome, said: Said, last: bool, until: float) -> str:
-        if outcome.response.error is not None:
-            return "stopped" if outcome.stopped else "error"
+        error = outcome.response.error
+        if error is not None:
+            return "stopped" if outcome.stopped else "timeout_sec" if error.code == _TIMEOUT else "error"
         if said.sleeps:
             return SLEEP
         if last:
@@ -95,6 +109,9 @@ class Conversation:
         began = self._clock.monotonic()
         outcome = self._number(context, timeout_sec)
         error = outcome.response.error
+        if error is None and not outcome.session_id:
+            # A target that went on with a session need not say so again.
+            outcome = replace(outcome, session_id=context.session_id)
         if context.session_id and error is not None and error.code == SessionLost.code:
             # The agent has forgotten it: what was asked is done all the same, in a new one, and that is said.
             told.lost = context.session_id
@@ -166,12 +183,14 @@ def summary_of(outcome: AttemptOutcome) -> str:
     result = outcome.response.result or {}
     own = result.get("summary")
     text = own if isinstance(own, str) else _words(outcome)
-    text = "\n".join(line for line in text.strip().splitlines() if line.strip() != SLEEP_MARKER).strip()
+    text = "\n".join(line for line in text.strip().splitlines() if not _is_marker(line)).strip()
     return text if len(text) <= SUMMARY_LIMIT else "…" + text[-SUMMARY_LIMIT:]
 
 
 def _words(outcome: AttemptOutcome) -> str:
     result = outcome.response.result or {}
+    if result.get("text_truncated"):
+        return outcome.text
     for key in ("text", "stdout"):
         if isinstance(found := result.get(key), str):
             return found
@@ -197,8 +216,12 @@ def said_by(outcome: AttemptOutcome) -> Said:
             sleeps = found["heartbeat"] == SLEEP
             return Said(sleeps, sleeps and not any(rest.values()), text or json.dumps(dict(found), ensure_ascii=False))
     lines = text.strip().splitlines()
-    sleeps = bool(lines) and lines[-1].strip() == SLEEP_MARKER
+    sleeps = bool(lines) and _is_marker(lines[-1])
     return Said(sleeps, sleeps and len(lines) == 1, text or summary_of(outcome))
+
+
+def _is_marker(line: str) -> bool:
+    return line.strip().strip(_ORNAMENT) == SLEEP_MARKER
 
 
 def _object(text: str) -> object:

@@ -102,6 +102,12 @@ class NothingImported(CronError):
     code = "NOTHING_IMPORTED"
 
 
+class NotSynced(CronError):
+    """An edit stands in .jobs.json, and the sync behind it failed; `details.sync_error` says why."""
+
+    code = "NOT_SYNCED"
+
+
 class UnitsUnwritable(CronError):
     """systemd's units can't be written."""
 

@@ -68,21 +68,33 @@ def drains(text: str, place: Place) -> bool:
 
 
 def without_block(text: str, root: str) -> str:
-    """The crontab without the block of this copy; every other line stays as it is."""
+    """The crontab without the blocks of this copy; every other line stays as it is.
+
+    A block without its end is not ours to cut: what stands below it may be anything.
+    """
     begin, end = BEGIN.format(root=root), END.format(root=root)
-    kept, inside = [], False
-    lines = text.splitlines(keepends=True)
-    # A block without its end is not ours to cut: what stands below it may be anything.
-    whole = any(line.rstrip("\r\n") == end for line in lines)
-    for line in lines:
-        bare = line.rstrip("\r\n")
-        if whole and bare == begin:
-            inside = True
-        elif whole and inside and bare == end:
-            inside = False
-        elif not inside:
+    kept: list[str] = []
+    block: list[str] = []
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip()
+        if bare == begin:
+            # One that began before has no end.
+            kept += block
+            block = [line]
+        elif not block:
             kept.append(line)
-    return "".join(kept)
+        elif bare == end:
+            block = []
+        else:
+            block.append(line)
+    return "".join([*kept, *block])
+
+
+def stray_marks(text: str, root: str) -> list[int]:
+    """Numbers of the lines that begin or end a block of this copy which has no other end."""
+    marks = {BEGIN.format(root=root), END.format(root=root)}
+    rest = without_block(text, root).splitlines()
+    return [number for number, line in enumerate(rest, 1) if line.rstrip() in marks]
 
 
 def with_block(text: str, place: Place) -> str:

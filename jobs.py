@@ -33,10 +33,13 @@ class JobsFile:
 
 
 def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
-    """Reads and checks a jobs file.
+    """Reads and checks a jobs file. Raises what `read_file` and `parse_jobs` raise."""
+    data, _ = read_file(path)
+    return parse_jobs(data, str(path), check_schedule)
 
-    Raises `JobsFileMissing` or `JobsFileUnreadable`, and what `parse_jobs` raises.
-    """
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of a jobs file, and what the system says of it. Raises `JobsFileMissing` or `JobsFileUnreadable`."""
     try:
         # A FIFO without a writer would hold up an ordinary open for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -45,7 +48,7 @@ def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
                 raise _unreadable(path, "is no regular file")
             if info.st_size > MAX_FILE_BYTES:
                 raise _unreadable(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
-            data = file.read()
+            return file.read(), info
     except FileNotFoundError:
         reason = "is a link to nothing" if path.is_symlink() else "does not exist"
         hint = 'write it; {"jobs": []} is a file without jobs'
@@ -54,7 +57,6 @@ def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
         raise _unreadable(path, "is a folder") from None
     except OSError as error:
         raise _unreadable(path, f"can't be read: {error.strerror}") from None
-    return parse_jobs(data, str(path), check_schedule)
 
 
 def _unreadable(path: Path, reason: str) -> JobsFileUnreadable:

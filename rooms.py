@@ -127,7 +127,7 @@ class Rooms:
     def editor(self) -> Editor:
         """Edits .jobs.json in place; what a sync would refuse is refused."""
         from jobfile.editing import Editor
-        from jobs import parse_jobs
+        from jobs import parse_jobs, read_file
         from schedules import check
 
         path = self.settings.jobs_file
@@ -135,7 +135,7 @@ class Rooms:
         def known(data: bytes) -> object:
             return parse_jobs(data, str(path), lambda schedule, zone: check(schedule, zone or self.default_zone))
 
-        return Editor(path, known)
+        return Editor(path, known, lambda: read_file(path))
 
     # --- running ---
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 from typing import Any
 
 import click
 
-from commands.job_options import field_options, from_json, given_fields, preview, synced
+from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
 from commands.output import print_json
 from errors import UsageError
+from models import Job
 from wiring import App
 
 
@@ -37,14 +40,25 @@ def command(
     changes = {**(from_json(source) if source else {}), **given_fields(options)}
     if changes.pop("job_id", job_id) != job_id:
         raise UsageError("A job can't be renamed: its history hangs on its name", hint="Register another one.")
-    removed = frozenset(name.replace("-", "_") for name in unset)
+    removed = frozenset(map(_field, unset))
     if not changes and not removed:
         raise UsageError("Nothing to change was given", hint="See: python3 main.py edit-job --help")
     edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
     report: dict[str, object] = {
         "next": preview(app, edit.entry or {}),
-        "warnings": app.no_tick_warning(app.clock.now()),
+        "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, edit.entry or {})],
     }
     if not dry_run:
         report = synced(app, job_id, edit.entry)
-    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": edit.entry, **report})
+    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
+
+
+def _field(name: str) -> str:
+    """A field that was named as in the file, or as its option. Raises `UsageError`."""
+    plain = name.lstrip("-").replace("-", "_")
+    known = [field.name for field in dataclasses.fields(Job)]
+    if plain not in known:
+        near = difflib.get_close_matches(plain, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "docs/jobs-file.md lists the fields."
+        raise UsageError(f"--unset {name}: a job has no such field", hint=hint)
+    return plain

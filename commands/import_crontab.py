@@ -153,7 +153,11 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     name = target or app.settings.root.name
     found = guarded(lambda: Targets(app.settings.home, app.settings.data_path).resolve(name))
     if isinstance(found, Failure):
-        raise UsageError(found.message, hint="Name a sibling that is there: --target NAME")
+        message = found.message
+        if target is None:
+            # Whose name is no target's, or which lies elsewhere than its siblings.
+            message = f"This folder, {app.settings.root}, can't be the target of the jobs: {message}"
+        raise UsageError(message, hint="Name a sibling that is there: --target NAME")
     if target is None and os.path.realpath(found) != os.path.realpath(app.root):
         message = f"The name {name} leads to {found}, not to this folder: the jobs need another target"
         raise UsageError(message, hint="Name a sibling to run in: --target NAME")

@@ -42,7 +42,18 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    print_json({**report, "lines": installing.lines_of(place), "crontab": after})
+    print_json(
+        {**report, "lines": installing.lines_of(place), "crontab": after, "warnings": stray_marks(after, place.root)}
+    )
+
+
+def stray_marks(text: str, root: str) -> list[dict[str, str]]:
+    """A warning when a mark of ours stands alone: what stands behind it is left for its owner to look at."""
+    found = installing.stray_marks(text, root)
+    if not found:
+        return []
+    message = f"Line {', '.join(map(str, found))} of the crontab begins or ends a block of this copy that is not whole"
+    return [{"code": "BLOCK_BROKEN", "message": f"{message}: nothing of it was touched. See to it with crontab -e."}]
 
 
 def place_of(app: App) -> installing.Place:

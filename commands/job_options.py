@@ -11,12 +11,19 @@ from typing import Any, TypeVar, cast
 import click
 
 from boundary import guarded
-from errors import UsageError
-from models import Failure
+from errors import NotSynced, UsageError
+from models import Failure, Job
 from wiring import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")
+#: Fields that are given as a JSON object, each with an example.
+_OBJECTS = {
+    "success": '{"stdout_matches": "^Done"}',
+    "heartbeat": '{"max_iterations": 5}',
+    "json_schema": '{"type": "object"}',
+}
+_ENTRY = '{"job_id": "report", "puruto_target": "reports", "schedule": "@daily", "prompt": "x"}'
 
 
 def field_options(command: F) -> F:
@@ -39,7 +46,8 @@ def _option(name: str, field: Mapping[str, Any]) -> Callable[[Any], Any]:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_text)
     if kind in ("array", "env"):
         metavar = "NAME=VALUE" if kind == "env" else "TEXT"
-        return click.option(flag, name, multiple=True, metavar=metavar, help=f"{help_text} May be given again.")
+        again = "May be given again." if kind == "env" else "May be given again, or once as a JSON list of texts."
+        return click.option(flag, name, multiple=True, metavar=metavar, help=f"{help_text} {again}")
     types: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
     form = types.get(kind, click.STRING)
     return click.option(flag, name, type=form, metavar="JSON" if kind == "object" else None, help=help_text)
@@ -61,15 +69,46 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if value is None or value == ():
             continue
+        option = f"--{name.replace('_', '-')}"
+        for text in value if isinstance(value, tuple) else (value,):
+            must_be_utf8(option, text)
         if name == "env":
             found[name] = dict(_pair(text) for text in value)
         elif isinstance(value, tuple):
-            found[name] = list(value)
-        elif isinstance(value, str) and name in ("success", "heartbeat", "json_schema"):
-            found[name] = parsed(value, f"--{name.replace('_', '-')}")
+            found[name] = _list(option, value)
+        elif isinstance(value, str) and name in _OBJECTS:
+            found[name] = parsed(value, option, _OBJECTS[name])
         else:
             found[name] = value
     return found
+
+
+def must_be_utf8(name: str, value: object) -> None:
+    """Raises `UsageError` for a word of the command line that was no UTF-8."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UsageError(f"{name} is no UTF-8", hint="Write it in UTF-8, as the file is.") from None
+
+
+def _list(option: str, values: tuple[str, ...]) -> list[str]:
+    """Entries that were given one at a time, or all at once as a JSON list. Raises `UsageError`."""
+    lists = [found for text in values if (found := _json_list(text)) is not None]
+    if lists and len(values) > 1:
+        hint = f"Write {option} A {option} B, or {option} once with a JSON list."
+        raise UsageError(f"{option} was given as a JSON list and again beside it", hint=hint)
+    return lists[0] if lists else list(values)
+
+
+def _json_list(text: str) -> list[str] | None:
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and all(isinstance(entry, str) for entry in found) else None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -79,40 +118,44 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def parsed(text: str, option: str) -> dict[str, Any]:
+def parsed(text: str, option: str, example: str) -> dict[str, Any]:
     """A JSON object that was given on the command line. Raises `UsageError`."""
+    hint = f"Write it like '{example}'."
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option} is no JSON: {error}", hint="Write it like '{\"max_iterations\": 5}'.") from None
+        raise UsageError(f"{option} is no JSON: {error}", hint=hint) from None
     if not isinstance(found, dict):
-        raise UsageError(f"{option} must be a JSON object", hint="Write it like '{\"max_iterations\": 5}'.")
+        raise UsageError(f"{option} must be a JSON object", hint=hint)
     return found
 
 
 def from_json(source: str) -> dict[str, Any]:
     """One entry, from a file, from standard input (`-`), or as it stands. Raises `UsageError`."""
-    if source.lstrip().startswith("{"):
-        return parsed(source, "--from-json")
+    if source.lstrip()[:1] in ("{", "["):
+        return parsed(source, "--from-json", _ENTRY)
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--from-json {source}: {error}", hint="Name a file with one JSON object, or -.") from None
-    return parsed(text, f"--from-json {source}")
+    return parsed(text, f"--from-json {source}", _ENTRY)
 
 
 def synced(
     app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False
 ) -> dict[str, object]:
-    """The sync that follows an edit, and the job's next instants. The next tick makes up for one that fails now."""
+    """The sync that follows an edit, and the job's next instants. Raises `NotSynced`: the next tick tries again."""
     report = synced_all(app, allow_removals=allow_removals)
     # The sync itself speaks of jobs that have changed.
-    own = report["next"].get(job_id) or (preview(app, entry) if entry else None) if report["synced"] else None
-    return {**report, "next": own}
+    own = report["next"].get(job_id) or (preview(app, entry) if entry else None)
+    return {**report, "next": own, "warnings": [*report["warnings"], *(target_warnings(app, entry) if entry else ())]}
 
 
 def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
-    """The same for several jobs: `next` holds what it says of each that is new or changed, by job_id."""
+    """The same for several jobs: `next` holds what it says of each that is new or changed, by job_id.
+
+    Raises `NotSynced`.
+    """
     now = app.clock.now()
 
     def sync() -> dict[str, Any]:
@@ -123,17 +166,37 @@ def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
     report = guarded(sync)
     if not isinstance(report, Failure):
         return report
-    return {"synced": False, "sync_error": report.as_dict(), "next": {}, "warnings": app.no_tick_warning(now)}
+    told = report.as_dict()
+    message = f"The edit stands in .jobs.json, and could not be synced: {report.message}"
+    hint = f"The next tick tries again. {report.details.get('hint', '')}".strip()
+    raise NotSynced(message, hint=hint, details={"sync_error": told})
+
+
+def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of the file as it is shown: with what looks like a secret masked."""
+    return app.redactor(_job(entry))(entry)
+
+
+def target_warnings(app: App, entry: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A warning when the target of an entry is not there: the job would fail."""
+    found = guarded(lambda: app.targets().resolve(_job(entry).puruto_target))
+    return [{"code": found.code, "message": found.message}] if isinstance(found, Failure) else []
+
+
+def _job(entry: Mapping[str, Any]) -> Job:
+    from jobs import parse_jobs
+
+    # The edit has checked it: here it only becomes a job.
+    (job,) = parse_jobs(json.dumps({"jobs": [entry]}).encode(), "", lambda *_: None).jobs
+    return job
 
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
     """The next three instants of an entry that is not in the file yet."""
     from instants import show_instant
-    from jobs import parse_jobs
     from planner import start_of
 
-    # The edit has checked it: here it only becomes a job.
-    (job,) = parse_jobs(json.dumps({"jobs": [entry]}).encode(), "", lambda *_: None).jobs
+    job = _job(entry)
     zone = job.timezone or app.default_zone
     instants: list[dict[str, str]] = []
     now = app.clock.now()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from commands.job_options import synced
+from boundary import guarded
+from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
@@ -15,7 +16,11 @@ from wiring import App
 
 @click.command("pause-job")
 @click.argument("job_id", shell_complete=job_names)
-@click.option("--until", metavar="T", help="Go on by itself from this instant, ISO 8601; local without an offset.")
+@click.option(
+    "--until",
+    metavar="T",
+    help="Go on by itself from then: ISO 8601; in the job's zone without an offset.",
+)
 @click.pass_obj
 def command(app: App, job_id: str, until: str | None) -> None:
     """Keep a job from running, in .jobs.json itself. A run that goes on is not touched: see `cancel`.
@@ -31,12 +36,25 @@ def command(app: App, job_id: str, until: str | None) -> None:
     if until is None:
         edit = app.editor().update(job_id, {"enabled": False}, frozenset({"paused_until"}))
     else:
-        edit = app.editor().update(job_id, {"paused_until": _instant(app, until)})
-    print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, **synced(app, job_id, edit.entry)})
+        edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
+    report = synced(app, job_id, edit.entry)
+    print_json({"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report})
 
 
-def _instant(app: App, text: str) -> str:
-    found = utc_text(given_instant("--until", text, app.default_zone))
+def _instant(app: App, job_id: str, text: str) -> str:
+    found = utc_text(given_instant("--until", text, _zone(app, job_id)))
     if found <= utc_text(app.clock.now()):
         raise UsageError(f"--until {text!r} is past", hint="Name an instant to come; `resume-job` ends a pause.")
     return found
+
+
+def _zone(app: App, job_id: str) -> str:
+    """The job's own zone, as far as it is known."""
+
+    def stored() -> str | None:
+        with app.store(read_only=True) as store:
+            state = store.definitions.load(job_id)
+            return None if state is None else state.timezone
+
+    found = guarded(stored)
+    return found if isinstance(found, str) else app.default_zone

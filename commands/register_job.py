@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from commands.job_options import field_options, from_json, given_fields, preview, synced
+from commands.job_options import (
+    field_options,
+    from_json,
+    given_fields,
+    masked,
+    must_be_utf8,
+    preview,
+    synced,
+    target_warnings,
+)
 from commands.output import print_json
 from errors import UsageError
 from wiring import App
@@ -35,6 +44,7 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     entry = from_json(source) if source else {}
     entry = {**({"job_id": job_id} if job_id else {}), **entry, **given_fields(options)}
     if job_id:
+        must_be_utf8("JOB_ID", job_id)
         entry["job_id"] = job_id
     if "job_id" not in entry:
         raise UsageError("A job needs a name", hint="Write it as: register-job JOB_ID …, or with --from-json.")
@@ -44,8 +54,8 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     name = str(entry["job_id"])
     report: dict[str, object] = {
         "next": preview(app, entry),
-        "warnings": app.no_tick_warning(app.clock.now()),
+        "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, entry)],
     }
     if not dry_run:
         report = synced(app, name, edit.entry)
-    print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": edit.entry, **report})
+    print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from commands.job_options import synced
+from boundary import guarded
+from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
 from wiring import App
@@ -23,7 +24,13 @@ def command(app: App, job_id: str) -> None:
       python3 main.py resume-job weekday-report
     """
     edit = app.editor().update(job_id, {"enabled": True}, frozenset({"paused_until"}))
+
+    def end_pause() -> bool:
+        with app.store() as store:
+            return app.end_pause(store, job_id, app.clock.now())
+
+    # Before the sync, which would else speak of the pause; what the database has against it, the sync says.
+    was_paused = guarded(end_pause) is True
     report = synced(app, job_id, edit.entry)
-    with app.store() as store:
-        was_paused = app.end_pause(store, job_id, app.clock.now())
-    print_json({"status": "ok", "job_id": job_id, "entry": edit.entry, "failures_forgotten": was_paused, **report})
+    entry = masked(app, edit.entry or {})
+    print_json({"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import installing
+from commands.install_crontab import stray_marks
 from commands.output import print_json
 from crontabs.program import read_crontab, write_crontab
 from wiring import App
@@ -26,4 +27,5 @@ def command(app: App, only_print: bool) -> None:
     after = installing.without_block(before, app.root)
     if not only_print and after != before:
         write_crontab(app.environ, after)
-    print_json({"status": "ok", "changed": after != before and not only_print, "crontab": after})
+    report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
+    print_json({**report, "warnings": stray_marks(after, app.root)})

@@ -38,12 +38,13 @@ def _crontab(environ: Mapping[str, str], word: str, text: bytes = b"") -> subpro
         return subprocess.run(
             ["crontab", word], input=text, capture_output=True, timeout=_SECONDS, env=known, check=False
         )
+    except FileNotFoundError as error:
+        hint = "Install it (Debian: apt-get install cron), or use install-systemd."
+        raise _unusable(str(error).encode(), hint) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _unusable(str(error).encode()) from None
 
 
-def _unusable(said: bytes) -> CrontabUnusable:
-    return CrontabUnusable(
-        f"The program crontab can't be used: {said.decode('utf-8', 'replace').strip()[:300]}",
-        hint="Install it (Debian: apt-get install cron), or use install-systemd. The line: install-crontab --print.",
-    )
+def _unusable(said: bytes, hint: str = "It says itself what is wrong; see crontab(1).") -> CrontabUnusable:
+    words = said.decode("utf-8", "replace").strip()[:300]
+    return CrontabUnusable(f"The program crontab can't be used: {words}", hint=hint)

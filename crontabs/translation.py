@@ -150,7 +150,7 @@ def _schedule(when: str) -> str | Refused:
     if when == "@reboot":
         hint = "Leave the line to cron; if it is to be recorded here: @reboot … main.py run-now JOB_ID."
         return Refused("REBOOT", "A start of the machine is no instant: it has no slot", hint)
-    if when.removeprefix("@").isdecimal() or when in ("@every_second", "@every", "@at"):
+    if when.removeprefix("@").isdecimal() or when.lower() in ("@every_second", "@every", "@at"):
         hint = f"Write it with register-job: `@every 15m` is a grid. cron's words are {_CRON_WORDS}."
         return Refused("UNKNOWN_WORD", f"{when} is no word of cron's that means the same here", hint)
     return _WORDS.get(when, when)

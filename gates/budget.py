@@ -12,5 +12,10 @@ def verdict(job: Job, day: str, spent_usd: float) -> Refusal | None:
     limit = job.max_cost_usd_per_day
     if limit is None or spent_usd < limit:
         return None
-    reason = f"its runs of {day} have cost {spent_usd:.2f} of {limit:.2f} dollars (max_cost_usd_per_day)"
+    reason = f"its runs of {day} have cost {_usd(spent_usd)} of {_usd(limit)} dollars (max_cost_usd_per_day)"
     return Refusal(CODE, reason, day, {"day": day, "cost_usd": round(spent_usd, 6), "max_cost_usd_per_day": limit})
+
+
+def _usd(amount: float) -> str:
+    """Cents, and more digits where there are none."""
+    return f"{amount:.2f}" if amount >= 0.01 or amount == 0 else f"{amount:.2g}"

@@ -28,6 +28,10 @@ def faults(entry: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator[F
     for field in _LISTS:
         if isinstance(entry.get(field), list):
             texts += [(inner(f".{field}", number), text) for number, text in enumerate(entry[field])]
+    tools = entry.get("allowed_tools")
+    for number, text in enumerate(tools if isinstance(tools, list) else []):
+        if isinstance(text, str) and text.startswith("-"):
+            yield "RESERVED_ARGUMENT", inner(".allowed_tools", number), "begins with a dash", "name a tool, like Read"
     for path, text in texts:
         if isinstance(text, str) and "\0" in text:
             yield "BAD_TEXT", path, "holds a NUL character", "remove it"
@@ -39,7 +43,18 @@ def faults(entry: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator[F
 
 def _arguments(arguments: object) -> Iterator[Fault]:
     for number, text in enumerate(arguments if isinstance(arguments, list) else []):
-        if isinstance(text, str) and text.partition("=")[0] in RESERVED_ARGUMENTS:
-            message = f"is {quoted(text.partition('=')[0])}, which the scheduler itself decides"
+        reserved = _reserved(text) if isinstance(text, str) else ""
+        if reserved:
+            message = f"is {quoted(reserved)}, which the scheduler itself decides, or a field of the job"
             hint = "sessions are for session_mode, the answer's form for json_schema; codex's -c is --config"
             yield "RESERVED_ARGUMENT", inner(".agent_args", number), message, hint
+
+
+def _reserved(text: str) -> str:
+    """The reserved argument that a text is, also with its value behind it; "" when it is none."""
+    name = text.partition("=")[0]
+    if name in RESERVED_ARGUMENTS:
+        return name
+    # `-rID` is `-r ID`.
+    short = text[:2]
+    return short if len(text) > 2 and text[1] != "-" and short in RESERVED_ARGUMENTS else ""

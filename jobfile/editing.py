@@ -44,11 +44,17 @@ _Expected = Callable[[_Jobs], _Jobs]
 
 
 class Editor:
-    """One file. `check` is given the new bytes and raises a `ConfigurationError` if they would be refused."""
+    """One file. `check` is given the new bytes and raises a `ConfigurationError` if they would be refused.
 
-    def __init__(self, path: Path, check: Callable[[bytes], object]) -> None:
+    `load` reads the file that is there, and says what the system says of it; it raises a `ConfigurationError` too.
+    """
+
+    def __init__(
+        self, path: Path, check: Callable[[bytes], object], load: Callable[[], tuple[bytes, os.stat_result]]
+    ) -> None:
         self._path = path
         self._check = check
+        self._load = load
 
     def register(self, entry: dict[str, Any], *, dry_run: bool = False) -> Edit:
         """Adds an entry. Raises `DuplicateJob`, and what `check` raises; then nothing is changed."""
@@ -153,17 +159,16 @@ class Editor:
             raise self._unwritable(error) from None
 
     def _read(self) -> _State:
-        try:
-            with open(self._path, encoding="utf-8", newline="") as file:
-                found = os.fstat(file.fileno())
-                return _State(file.read(), stat.S_IMODE(found.st_mode), _version(found))
-        except FileNotFoundError:
+        if not os.path.lexists(self._path):
             return _State(_EMPTY, 0o600, None)
-        except (OSError, UnicodeDecodeError):
+        data, found = self._load()
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
             # `check` says what is wrong with it, in the words of a sync.
-            data = self._path.read_bytes() if self._path.is_file() else b""
             self._check(data)
             raise InternalError(f"{self._path} can't be read") from None
+        return _State(text, stat.S_IMODE(found.st_mode), _version(found))
 
     def _write(self, data: bytes, state: _State) -> bool:
         """Replaces the file, or what it leads to as a link. False if it is not the one that was read."""

@@ -84,6 +84,7 @@ def add_entries(text: str, layout: Layout, entries: Sequence[dict[str, Any]]) ->
     if "\n" not in gap and not one_line:
         gap = f",\n{indent}"
     like = text[last.start : last.end]
+    gap = gap.replace("\r\n", "\n")
     made = "".join(gap + _object_text(entry, indent, one_line=one_line, like=like) for entry in entries)
     return text[: last.end] + _newlines(made, text) + text[last.end :]
 

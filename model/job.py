@@ -229,9 +229,16 @@ UNSUPPORTED: dict[str, tuple[str, ...]] = {
         "json_schema",
     ),
 }
-#: Arguments by which an agent would answer in another form, to nobody, or as another session than the job's.
+#: Arguments by which an agent would answer in another form, to nobody, as another session than the job's, or otherwise
+#: than the fields of the job say.
 RESERVED_ARGUMENTS = (
     *("-p", "--print", "--prompt", "-i", "--prompt-interactive", "--output-format", "-o", "--input-format", "--json"),
     *("-r", "--resume", "-c", "--continue", "--session-id", "--fork-session", "--last", "--output-schema"),
     *("--bg", "--background", "--ephemeral", "--session-file", "--no-session-persistence", "--"),
+    *("--from-pr", "-h", "--help", "-v", "--version"),
+    # Those that a field stands for.
+    *("--model", "-m", "--permission-mode", "--allowed-tools", "--allowedTools", "--max-turns", "--max-budget-usd"),
+    *("--append-system-prompt", "--json-schema", "--dangerously-skip-permissions", "-s", "--sandbox", "-a"),
+    *("--ask-for-approval", "--full-auto", "--dangerously-bypass-approvals-and-sandbox", "-y", "--yolo"),
+    *("--approval-mode", "--allow-dangerously-skip-permissions"),
 )

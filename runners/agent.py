@@ -25,6 +25,8 @@ from runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runne
 
 #: Of what an agent prints so much is read; its answer is a part of it.
 OUTPUT_LIMIT = 16 * 1024 * 1024
+#: No run takes so many turns or tokens.
+_ABSURD = 10**12
 #: So many characters of what it says about its failure decide what failure it is.
 _JUDGED = 2_000
 #: Where installers put agents, besides PATH, which is poor under cron.
@@ -149,7 +151,8 @@ def prompt_of(invocation: Invocation) -> str:
     """The prompt of the job, behind what the last run said, and with what a heartbeat has to know."""
     context, parts = invocation.context, []
     if context.previous_summary:
-        parts.append(f"What the previous run of this job reported:\n\n{context.previous_summary}\n\n---\n")
+        whose = "your previous call in this slot" if context.iteration > 1 else "the previous run of this job"
+        parts.append(f"What {whose} reported:\n\n{context.previous_summary}\n\n---\n")
     parts.append(invocation.request.prompt)
     if context.iteration:
         parts.append(
@@ -191,12 +194,21 @@ def conclude(
 
 
 def failed(
-    name: str, ending: Ending, said: str, *, usage: Usage, session_id: str = "", status: int | None = None
+    name: str,
+    ending: Ending,
+    said: str,
+    *,
+    usage: Usage,
+    session_id: str = "",
+    status: int | None = None,
+    tells_why: bool = True,
 ) -> Answer:
-    """The failure of an agent that says that it failed: overloaded, refused, or whatever it says."""
-    if status is None and (found := _STATUS.search(said[:_JUDGED].lower())):
-        status = int(found[1])
-    kind = _kind(said, status)
+    """The failure of an agent that says that it failed: overloaded, refused, or whatever it says.
+
+    `status` is what it reported of its provider. `tells_why` is whether `said` are its own words about that, and not
+    what a model answered.
+    """
+    kind = _kind(said if tells_why else "", status)
     details: dict[str, object] = {"agent": name, "said": said[:4096], "exit_code": ending.exit_code}
     if status is not None:
         details["api_error_status"] = status
@@ -206,6 +218,8 @@ def failed(
 
 def _kind(said: str, status: int | None) -> type[AgentFailed]:
     words = said[:_JUDGED].lower()
+    if status is None and (found := _STATUS.search(words)):
+        status = int(found[1])
     if status in (429, 503, 529) or (status is None and _OVERLOADED.search(words)):
         return AgentOverloaded
     # Google refuses a wrong key with 400.
@@ -258,7 +272,7 @@ def invalid(name: str, wrong: str, ending: Ending) -> InvalidResponse:
 
 def whole_number(value: object) -> int:
     """A count that was reported; 0 for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ABSURD else 0
 
 
 def schema_text(invocation: Invocation) -> str:

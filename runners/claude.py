@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 
 import strict_json
@@ -15,13 +17,16 @@ from invocation_errors import (
 from models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner
-from runners.base import Ending, nonzero_exit, read_head, read_tail
+from runners.base import Ending, Host, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "No conversation found with session ID"
 #: Those of the Claude Code session, if any, that we were called from.
 _OF_THE_CALLER = frozenset(
     {"CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_EXECPATH"}
 )
+_RETRIES = "CLAUDE_CODE_MAX_RETRIES"
+#: How it says what its provider, or its login, has against it; anything else is what the model said.
+_ITS_OWN_WORDS = re.compile(r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Credit balance")
 _LIMITS = {"error_max_budget_usd": "max_budget_usd", "error_max_turns": "max_turns"}
 
 
@@ -47,8 +52,15 @@ class ClaudeRunner(AgentRunner):
             yield f"--append-system-prompt={asked.append_system_prompt}"
         if asked.json_schema is not None:
             yield f"--json-schema={agent.schema_text(invocation)}"
-        if asked.allowed_tools:
-            yield from ("--allowed-tools", *asked.allowed_tools)
+        # One by one and with =, so that none is taken for an option, and nothing behind them for a tool.
+        yield from (f"--allowed-tools={tool}" for tool in asked.allowed_tools)
+
+    def variables(self, invocation: Invocation, program: str, host: Host) -> dict[str, str]:
+        """The same, and how often claude may try again by itself: by default that takes more than three minutes."""
+        found = super().variables(invocation, program, host)
+        if _RETRIES not in invocation.env:
+            found.setdefault(_RETRIES, str(_retries_within(invocation.request.timeout_sec / 4)))
+        return found
 
     def wanted(self, name: str, variables: Mapping[str, str]) -> bool:
         if name.startswith(("ANTHROPIC_", "CLAUDE_")):
@@ -91,7 +103,8 @@ class ClaudeRunner(AgentRunner):
             said = text or ("; ".join(map(str, errors)) if isinstance(errors, list) else "") or subtype
             status = told.get("api_error_status")
             known = status if isinstance(status, int) else None
-            return agent.failed(self.name, ending, said, usage=usage, session_id=session, status=known)
+            tells = bool(_ITS_OWN_WORDS.match(said.strip()))
+            return agent.failed(self.name, ending, said, usage=usage, session_id=session, status=known, tells_why=tells)
         if told.get("stop_reason") == "max_tokens":
             error = AgentOutputTruncated("the answer of claude breaks off: it reached the model's limit of tokens")
             return failure(error)
@@ -122,6 +135,17 @@ class ClaudeRunner(AgentRunner):
         )
 
 
+def _retries_within(seconds: float) -> int:
+    """How many of claude's own retries fit, at least one and at most its default of ten.
+
+    Source: 2.1.197 waits half a second, twice as long each time, at most 32, and up to a quarter more.
+    """
+    waited, number = 0.0, 0
+    while number < 10 and (waited := waited + 1.25 * min(0.5 * 2**number, 32)) <= seconds:
+        number += 1
+    return max(1, number)
+
+
 def _is_on(text: str | None) -> bool:
     return (text or "").strip().lower() not in ("", "0", "false", "no", "off")
 
@@ -138,13 +162,20 @@ def _denied(entry: object) -> str:
     return _text(entry.get("tool_name"))[:200] if isinstance(entry, dict) else "?"
 
 
+def _dollars(cost: object) -> float:
+    """What a run can have cost; 0 for anything else."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float):
+        return 0.0
+    return float(cost) if math.isfinite(cost) and 0 < cost < 1_000_000 else 0.0
+
+
 def _usage(told: dict[str, object]) -> Usage:
     """What it cost. `usage` counts the last turn's input only where models were changed; `modelUsage` counts all."""
     cost, models = told.get("total_cost_usd"), told.get("modelUsage")
     tokens = [entry for entry in models.values() if isinstance(entry, dict)] if isinstance(models, dict) else []
     read = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
     return Usage(
-        cost_usd=float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and cost > 0 else 0.0,
+        cost_usd=_dollars(cost),
         turns=agent.whole_number(told.get("num_turns")),
         input_tokens=sum(agent.whole_number(entry.get(name)) for entry in tokens for name in read),
         output_tokens=sum(agent.whole_number(entry.get("outputTokens")) for entry in tokens),

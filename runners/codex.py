@@ -111,6 +111,9 @@ class CodexRunner(AgentRunner):
             try:
                 event = strict_json.parse(line)
             except strict_json.BadJson as bad:
+                if data.endswith(line) and line.lstrip().startswith(b"{"):
+                    message = f"the answer of codex breaks off in line {number}: {bad}"
+                    raise AgentOutputTruncated(message, details={"file": str(ending.stdout)}) from None
                 raise agent.invalid(self.name, f"line {number} is not JSON: {bad}", ending) from None
             if not isinstance(event, dict):
                 raise agent.invalid(self.name, f"line {number} is {strict_json.kind(event)}, no object", ending)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import strict_json
 from invocation_errors import RunnerNotFound
 from models import Answer, Invocation
 from runners.base import RESULT_LIMIT, Ending, Host, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
@@ -39,7 +40,19 @@ class CommandRunner(Runner):
         }
         if errors := read_tail(ending.stderr):
             result["stderr"] = errors
-        return Answer(result)
+        return Answer(result, session_id=_session(data) if complete else "")
+
+
+def _session(data: bytes) -> str:
+    """The `session_id` of what was printed, if that is one JSON object which has one."""
+    if b'"session_id"' not in data:
+        return ""
+    try:
+        told = strict_json.parse(data)
+    except strict_json.BadJson:
+        return ""
+    session = told.get("session_id") if isinstance(told, dict) else None
+    return session if isinstance(session, str) else ""
 
 
 RUNNER = CommandRunner()

@@ -25,6 +25,9 @@ from runners.base import (
 FILE = "invoke"
 ANSWER_LIMIT = 1024 * 1024
 _LONGEST_CODE = 128
+#: What is kept of a result that is too large: what the job's next run is told, and what people read.
+_KEPT = ("summary", "session_id", "heartbeat")
+_KEPT_TEXT = 4_000
 
 
 class InvokeRunner(Runner):
@@ -155,7 +158,8 @@ def _bounded(value: dict[str, object], path: Path) -> dict[str, object]:
     if len(data) <= RESULT_LIMIT:
         return value
     preview, _ = to_text(data, TAIL_LIMIT, whole=True)
-    return {"truncated": True, "bytes": len(data), "file": str(path), "preview": preview}
+    kept = {key: found[:_KEPT_TEXT] for key in _KEPT if isinstance(found := value.get(key), str)}
+    return {"truncated": True, "bytes": len(data), "file": str(path), **kept, "preview": preview}
 
 
 RUNNER = InvokeRunner()

@@ -54,7 +54,7 @@ def test_every_field_becomes_an_argument_of_claude(workspace: Workspace) -> None
     assert call["argv"] == [
         "-p", "--output-format", "json", "--permission-mode", "acceptEdits", "--model=opus", "--max-budget-usd=0.5",
         "--max-turns=7", "--append-system-prompt=-Sé breve", f"--json-schema={json.dumps(SCHEMA, sort_keys=True)}",
-        "--allowed-tools", "Read", "Bash(git *)", "--add-dir", "/x y",
+        "--allowed-tools=Read", "--allowed-tools=Bash(git *)", "--add-dir", "/x y",
     ]  # fmt: skip
 
 
@@ -132,7 +132,9 @@ def test_an_agent_gets_its_own_variables_and_the_proxies_and_nothing_more(
     seen = calls(workspace)[0]["env"]
     assert {key for key in seen if key in OURS or key in switch} == expected | ALWAYS
     listed = {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR", "LC_CTYPE"}
-    assert {key for key in seen if not key.startswith("PURUTO_CRON_")} - expected - ALWAYS <= listed
+    assert {key for key in seen if not key.startswith("PURUTO_CRON_")} - expected - ALWAYS <= listed | {
+        "CLAUDE_CODE_MAX_RETRIES"
+    }
     assert seen["PATH"].endswith(str(workspace.home.parent / "agents")), "its own folder, where its node may be"
 
 
@@ -216,6 +218,7 @@ def test_an_answer_is_kept_with_what_it_cost(workspace: Workspace) -> None:
     [
         ("[[fail it broke]]", {}, "AGENT_FAILED"),
         ("[[fail it broke]] [[exit 0]]", {}, "AGENT_FAILED"),
+        ("[[fail Your log has HTTP 429 Too Many Requests and status 401]]", {}, "AGENT_FAILED"),
         ("[[subtype error_during_execution]]", {}, "AGENT_FAILED"),
         ("[[exit 3]]", {}, "AGENT_FAILED"),
         ("[[subtype error_max_budget_usd]]", {}, "AGENT_LIMIT_REACHED"),
@@ -257,6 +260,7 @@ def test_what_claude_answers_when_something_is_wrong(
         ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_FAILED"),
         ("codex", "[[fail line 429 of 529 is wrong]]", "AGENT_FAILED"),
         ("codex", "[[cut 1]]", "AGENT_OUTPUT_TRUNCATED"),
+        ("codex", '[[print {"type": "thread.star]]', "AGENT_OUTPUT_TRUNCATED"),
         ("codex", "[[print no json]]", "INVALID_RESPONSE"),
         ("codex", "[[print ]] [[exit 2]]", "NONZERO_EXIT"),
         ("codex", "[[say ]]", "INVALID_RESPONSE"),

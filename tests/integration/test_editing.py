@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from errors import JobsFileBusy
 from jobfile.editing import Editor
+from jobs import read_file
 from models import Job
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
@@ -194,7 +195,9 @@ def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
 
     monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)
     with FileLock(ready.root / ".jobs.json.lock"), pytest.raises(JobsFileBusy):
-        editing.Editor(jobs_file(ready), lambda _: None).update("first", {"prompt": "x"})
+        editing.Editor(jobs_file(ready), lambda _: None, lambda: read_file(jobs_file(ready))).update(
+            "first", {"prompt": "x"}
+        )
 
 
 # --- pausing ---
@@ -259,7 +262,7 @@ def test_what_another_program_writes_meanwhile_is_kept(ready: Workspace) -> None
         if len(asked) in (3, 5):
             path.write_bytes(path.read_bytes().replace(b'"one', b'"one and one'))
 
-    Editor(path, check).update("second", {"prompt": "zwei"})
+    Editor(path, check, lambda: read_file(path)).update("second", {"prompt": "zwei"})
     text = path.read_text()
     assert '"prompt": "one and one and one"' in text
     assert '"prompt": "zwei"' in text
@@ -273,9 +276,95 @@ def test_a_file_that_never_rests_is_told_and_keeps_what_its_other_writer_wrote(r
         path.write_bytes(path.read_bytes() + b" ")
 
     with pytest.raises(JobsFileBusy, match="again and again"):
-        Editor(path, check).update("second", {"prompt": "zwei"})
+        Editor(path, check, lambda: read_file(path)).update("second", {"prompt": "zwei"})
     assert path.read_text().rstrip() == TEXT.rstrip()
     assert not list(path.parent.glob("*.new-*"))
+
+
+def test_what_is_no_regular_file_is_told_as_by_a_sync(ready: Workspace) -> None:
+    jobs_file(ready).unlink()
+    os.mkfifo(jobs_file(ready))
+    assert ready.json("pause-job", "first", code=2)["error"]["code"] == "JOBS_FILE_UNREADABLE"
+    jobs_file(ready).unlink()
+    jobs_file(ready).mkdir()
+    assert "is a folder" in ready.json("pause-job", "first", code=2)["error"]["message"]
+
+
+def test_a_list_is_given_one_entry_at_a_time_or_as_json(ready: Workspace) -> None:
+    for words in (("--command", "sh", "--command=-c", "--command", "[ 1 ]"), ("--command", '["sh", "-c", "[ 1 ]"]')):
+        found = ready.json("register-job", "x", *WORDS, *words, "--dry-run")
+        assert found["entry"]["command"] == ["sh", "-c", "[ 1 ]"]
+    assert ready.json("register-job", "x", *WORDS, "--command", "[", "--dry-run")["entry"]["command"] == ["["]
+    refused = ready.json("register-job", "x", *WORDS, "--command", '["a"]', "--command", "b", code=2)["error"]
+    assert (refused["code"], "again beside it" in refused["message"]) == ("USAGE", True)
+
+
+def test_a_word_that_is_no_utf_8_is_bad_usage(ready: Workspace) -> None:
+    for words in ((b"j\xff", *WORDS), ("j", *WORDS, "--prompt", b"\xff"), ("j", *WORDS, "--command", b"\xff")):
+        assert ready.json("register-job", *words, code=2)["error"]["code"] == "USAGE"
+    assert jobs_file(ready).read_text() == TEXT
+
+
+def test_secrets_are_masked_in_what_is_shown_and_whole_in_the_file(ready: Workspace) -> None:
+    (ready.root / ".env").write_text("REPORT_KEY=s3cr3t-of-the-report\n")
+    words = ("--env", "MY_PASSWORD=correct-horse", "--command", "curl", "--command", "s3cr3t-of-the-report")
+    for verb in (("register-job", "x", *WORDS, *words), ("pause-job", "x"), ("resume-job", "x"),
+                 ("edit-job", "x", "--prompt", "y"), ("edit-job", "x", "--prompt", "z", "--dry-run")):  # fmt: skip
+        said = ready.run(*verb).stdout.decode()
+        assert '"***"' in said
+        assert "correct-horse" not in said
+        assert "s3cr3t" not in said
+    assert "correct-horse" in jobs_file(ready).read_text()
+
+
+def test_a_target_that_is_not_there_is_a_warning(ready: Workspace) -> None:
+    words = ("--puruto-target", "nowhere", "--schedule", "@daily", "--prompt", "x")
+    for more in (("--dry-run",), ()):
+        codes = [warning["code"] for warning in ready.json("register-job", "x", *words, *more)["warnings"]]
+        assert codes == ["NO_TICK", "TARGET_NOT_FOUND"]
+
+
+def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> None:
+    for name in ("timeout_sec", "timeout-sec", "--timeout-sec"):
+        ready.json("edit-job", "first", "--timeout-sec", "9")
+        assert "timeout_sec" not in ready.json("edit-job", "first", f"--unset={name}")["entry"]
+    refused = ready.json("edit-job", "first", "--unset", "timeout_secs", code=2)["error"]
+    assert refused["details"]["hint"] == "Did you mean timeout_sec?"
+    assert ready.json("edit-job", "first", "--unset", "prompt", code=2)["error"]["code"] == "JOBS_FILE_INVALID"
+
+
+def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_it_stands(ready: Workspace) -> None:
+    jobs_file(ready).write_text('{"jobs": []}')
+    error = ready.json("register-job", "third", *WORDS, code=1)["error"]
+    assert (error["code"], error["details"]["sync_error"]["code"]) == ("NOT_SYNCED", "REMOVALS_REFUSED")
+    assert "third" in jobs_file(ready).read_text()
+    ready.database.unlink()
+    error = ready.json("resume-job", "third", code=1)["error"]
+    assert (error["code"], "init-db" in error["details"]["hint"]) == ("NOT_SYNCED", True)
+
+
+def test_a_pause_until_is_in_the_zone_of_the_job(ready: Workspace) -> None:
+    ready.json("register-job", "there", *WORDS, "--timezone", "Asia/Tokyo", "--enable")
+    paused = ready.json("pause-job", "there", "--until", "2099-06-01T08:00")
+    assert paused["entry"]["paused_until"] == "2099-05-31T23:00:00+00:00"
+
+
+def test_resume_of_a_job_that_was_paused_for_failing_says_nothing_of_a_pause(ready: Workspace) -> None:
+    ready.json("register-job", "bad", *WORDS, "--command", "false", "--pause-after-failures", "1", "--enable")
+    ready.json("run-now", "bad", code=1)
+    answer = ready.json("resume-job", "bad")
+    assert answer["failures_forgotten"] is True
+    assert [warning["code"] for warning in answer["warnings"]] == ["NO_TICK"]
+    assert ready.json("run-now", "bad", code=1)["error"]["code"] == "NONZERO_EXIT"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_are_kept_however_many_jobs_there_are(ready: Workspace, end: str) -> None:
+    jobs_file(ready).write_bytes(TEXT.replace("\n", end).encode())
+    ready.json("register-job", "third", *WORDS)
+    data = jobs_file(ready).read_bytes()
+    assert b"\r\r" not in data
+    assert (data.count(b"\r\n") == data.count(b"\n")) is (end == "\r\n")
 
 
 @pytest.mark.parametrize("words", [("edit-job", "nobody", "--prompt", "x"), ("remove-job", "nobody")])

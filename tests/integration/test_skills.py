@@ -21,7 +21,7 @@ FOLDER = PROJECT / ".claude" / "skills"
 NAMES = ["help", "init", "list", "logs", "pause-job", "register-job", "resume-job", "run-now", "status"]
 PROGRAM = ".venv/bin/python main.py"
 #: What has an effect beyond this folder: quoted, and never allowed without asking.
-ASKED = {"run-now", "install-crontab", "register-job"}
+ASKED = {"run-now", "install-crontab", "register-job", "pause-job", "resume-job"}
 JOBS = (
     {"job_id": "daily", "command": ["echo", "hello"], "schedule": "0 9 * * *", "timezone": "Europe/Madrid"},
     {"job_id": "off", "command": ["true"], "enabled": False},
@@ -75,8 +75,16 @@ def test_what_a_skill_quotes_is_allowed_unless_it_has_an_effect_that_is_to_be_as
     for line in quoted(name):
         word = line.removeprefix(PROGRAM).split()[0]
         free = any(fnmatch(line, pattern) for pattern in allowed(name))
-        asked = word in ASKED and not line.endswith(("--dry-run", "--print"))
+        asked = word in ASKED and "--dry-run" not in line and not line.endswith("--print")
         assert free is not asked, line
+
+
+@each_skill
+def test_no_pattern_that_is_allowed_lets_something_through_that_writes(name: str) -> None:
+    """A `*` stands for any words; so nothing before it may leave room for an option that writes."""
+    for word in ("register-job x --enable --prompt --dry-run", "doctor --repair", "doctor --json --repair", "run-now x",
+                 "install-crontab", "pause-job x", "cancel x", "unlock x --yes", "remove-job x", "prune"):  # fmt: skip
+        assert not any(fnmatch(f"{PROGRAM} {word}", pattern) for pattern in allowed(name)), (name, word)
 
 
 @each_skill

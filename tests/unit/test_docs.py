@@ -107,7 +107,7 @@ def not_codes() -> set[str]:
         models.SLEEP_MARKER,
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
-    of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION"}
+    of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
     of_cron = {*translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
     others |= of_cron
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
