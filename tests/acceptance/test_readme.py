@@ -43,7 +43,11 @@ exec cron -f
 def blocks(heading: str) -> list[str]:
     """The indented blocks of a section of the README."""
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return blocks_in(text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0])
+
+
+def blocks_in(section: str) -> list[str]:
+    """The indented blocks of a text."""
     found = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", section, re.MULTILINE)
     return [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") for block in found]
 
@@ -130,6 +134,21 @@ def test_the_readme_leads_from_an_empty_folder_to_a_job_that_ran(first_job: list
 def test_each_command_beside_the_fields_works(first_job: list[str], clone: Path, line: str) -> None:
     assert first_job
     assert json.loads(shell(clone, line))["status"] == "ok"
+
+
+def test_the_guide_to_a_first_job_is_done_word_for_word(first_job: list[str], clone: Path) -> None:
+    assert first_job
+    text = (PROJECT / "docs" / "guides" / "first-job.md").read_text(encoding="utf-8")
+    setup, *steps, last = blocks_in(text)
+    assert "make install" in setup
+    said = [shell(clone, block) for block in steps]
+    run = json.loads([line for line in said[-1].splitlines() if line.startswith("{")][1])
+    assert run["result"]["response"]["result"]["stdout"].endswith("files\n")
+    assert "weekday-report" in said[-1].splitlines()[-1], "the table of its history"
+    # The last one also changes the crontab, and looks whether it did.
+    resumed = json.loads(shell(clone, last.splitlines()[0]))
+    assert (resumed["entry"]["enabled"], len(resumed["next"]["instants"])) == (True, 3)
+    assert last.splitlines()[1:] == ["python3 main.py install-crontab", "python3 main.py doctor"]
 
 
 # --- an agent, told on Telegram ---

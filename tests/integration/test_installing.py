@@ -126,6 +126,24 @@ def test_the_block_of_another_copy_is_left_alone() -> None:
     assert installing.without_block(both, PLACE.root) == other
 
 
+def test_lines_behind_a_block_that_lost_its_end_stay_however_often_it_is_installed(
+    workspace: Workspace, crontab: Path
+) -> None:
+    begin = installing.BEGIN.format(root=workspace.root)
+    broken = f"a\n{begin}  \n* * * * * old\n0 1 * * * mine\n"
+    crontab.write_text(broken)
+    for _ in range(2):
+        answer = workspace.json("install-crontab")
+        assert [warning["code"] for warning in answer["warnings"]] == ["BLOCK_BROKEN"]
+        assert "Line 2 " in answer["warnings"][0]["message"]
+        assert crontab.read_text().startswith(broken)
+    answer = workspace.json("uninstall-crontab")
+    assert (answer["changed"], crontab.read_text()) == (True, broken)
+    assert [warning["code"] for warning in answer["warnings"]] == ["BLOCK_BROKEN"]
+    crontab.write_text("0 1 * * * mine\n")
+    assert workspace.json("install-crontab")["warnings"] == []
+
+
 def test_a_block_without_its_end_is_not_cut() -> None:
     broken = installing.with_block("", PLACE).rpartition("# <<<")[0] + "0 5 * * * mine\n"
     assert installing.without_block(broken, PLACE.root) == broken
