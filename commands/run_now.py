@@ -71,7 +71,7 @@ def command(app: App, job_id: str, force: bool) -> int:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise
         # Nobody is there any more to be told; the ledger has the result.
-        reason = reason or "SIGHUP"
+        reason = reason or signal.SIGHUP.name
     if reason:
         return 128 + signal.Signals[reason]
     return 0 if result["status"] == "ok" else 1

@@ -31,7 +31,8 @@ def live(
     try:
         with Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as view:
             report, due = read(), monotonic() + interval
-            while True:
+            # To one that was hung up rich writes nothing, and so meets no error.
+            while os.isatty(out.file.fileno()):
                 # One line less than there are: a cursor behind the last one would scroll the screen.
                 view.update(frame(report, eyes(), max(10, out.size.height - 1)), refresh=True)
                 # Each second, so that countdowns go on and a changed window is filled.

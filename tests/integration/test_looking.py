@@ -311,7 +311,9 @@ def test_simulate_of_a_job_that_does_not_exist_is_an_error(machine: Machine) -> 
 
 def test_next_shows_no_slot_before_the_end_of_a_pause_and_says_so(machine: Machine, workspace: Workspace) -> None:
     daily = {"command": ["true"], "schedule": "0 9 * * *", "timezone": "UTC"}
-    workspace.write_jobs({**daily, "job_id": "a"}, {**daily, "job_id": "b", "paused_until": "2026-03-01T00:00:00+00:00"})
+    workspace.write_jobs(
+        {**daily, "job_id": "a"}, {**daily, "job_id": "b", "paused_until": "2026-03-01T00:00:00+00:00"}
+    )
     answer(machine, "sync-jobs", "--allow-removals")
     end = "2026-03-01T00:00:00+00:00"
     one = answer(machine, "next", "b", "--count", "2")
