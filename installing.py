@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Control characters, which end a line or a unit, and bytes of a path that are no UTF-8.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")
 BEGIN = "# >>> puruto-cron {root}"
 END = "# <<< puruto-cron {root}"
+#: Begins the first line of each unit, before the copy's folder.
+UNIT_MARK = "# puruto-cron: "
 _DRAIN = "--deliver --quiet"
 
 
@@ -118,7 +123,27 @@ def units(place: Place) -> dict[str, str]:
     if place.telegram:
         drain = (place.python, f"{place.telegram}/inbox.py", *_DRAIN.split())
         found |= _pair("puruto-cron-telegram", "one drain of puruto-telegram", drain)
-    return found
+    return {name: f"{UNIT_MARK}{_one_line(place.root)}\n{text}" for name, text in found.items()}
+
+
+def is_foreign(there: str, unit: str) -> bool:
+    """Whether the text of a unit's file is another's than the copy's that would write `unit` there."""
+    mark, _, rest = unit.partition("\n")
+    # Units of a copy that did not mark them yet are known by being the same.
+    return there.partition("\n")[0] != mark and there != rest
+
+
+def owner_of(there: str) -> str:
+    """The root of the copy that a unit's text belongs to, in one line; "" for none."""
+    first = there.partition("\n")[0]
+    return first.removeprefix(UNIT_MARK) if first.startswith(UNIT_MARK) else ""
+
+
+def _one_line(path: str) -> str:
+    """A path in one line of UTF-8: what can't stand there is escaped, and so is the backslash."""
+    return "".join(
+        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in path
+    )
 
 
 def _pair(name: str, what: str, words: Sequence[str]) -> dict[str, str]:
@@ -147,4 +172,9 @@ WantedBy=timers.target
 def _systemd(word: str) -> str:
     """A word of ExecStart=: quoted, and with the specifiers and variables that systemd would take for itself."""
     plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{plain}"'
+    # Its escapes are C's. Source: systemd.syntax(7), "Quoting".
+    return f'"{_UNWRITABLE.sub(lambda found: _as_bytes(found[0]), plain)}"'
+
+
+def _as_bytes(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 import click
 
-from commands.names import job_names
+from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
 from errors import JobNotFound, UsageError
 from models import RunStatus
-from store.history import History, Wanted
+from store.history import FIELDS, History, Wanted
 from wiring import App, job_of
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -25,7 +25,9 @@ _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option("--status", type=click.Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
 @click.option("--since", metavar="T", help="Started since: ISO 8601 (local without an offset), or 90m, 12h, 7d, 2w.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Newest runs shown.")
-@click.option("--before", metavar="RUN_ID", help="Only runs older than this one: the next page.")
+@click.option(
+    "--before", metavar="RUN_ID", shell_complete=run_names, help="Only runs older than this one: the next page."
+)
 @click.option(
     "--format", "form", type=click.Choice(["json", "csv", "table"]), help="Default: PURUTO_CRON_FORMAT, json."
 )
@@ -45,6 +47,8 @@ def command(
       python3 main.py history daily-data-backup --since 7d --table
       python3 main.py history --status error --format csv > errors.csv
     """
+    if table and form not in (None, "table"):
+        raise UsageError(f"--table and --format {form}: give one of them", hint="See: python3 main.py history --help")
     with app.store(read_only=True) as store:
         if job_id is not None and not store.definitions.knows(job_id):
             hint = "See the names: python3 main.py list"
@@ -73,8 +77,7 @@ def command(
 
 def _csv(runs: list[dict[str, object]]) -> list[str]:
     text = io.StringIO()
-    names = list(runs[0]) if runs else ["run_id", "job_id", "status", "started_at"]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in run.items()} for run in runs)
     return text.getvalue().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from wiring import App
 def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> None:
     """Write a user timer and service that start a tick each minute, for machines without cron.
 
-    Nothing is started. Prints the units, and under "then" the commands that start them. One of the two is enough, cron
-    or systemd; both do no harm. What ticks say: journalctl --user -t puruto-cron.
+    Nothing is started. A unit of the same name that is not this copy's stays, and nothing is written. Prints the units,
+    and under "then" the commands that start them. One of the two is enough, cron or systemd; both do no harm. What
+    ticks say: journalctl --user -t puruto-cron.
 
     \b
     Example:
@@ -36,9 +38,7 @@ def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> N
     units = installing.units(replace(place, telegram=sibling(app)) if telegram else place)
     if not only_print:
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            for name, text in units.items():
-                (target / name).write_text(text, encoding="utf-8")
+            _write(target, units)
         except OSError as error:
             hint = "Name another folder with --folder."
             raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
@@ -54,3 +54,24 @@ def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> N
             ],
         }
     )
+
+
+def _write(target: Path, units: Mapping[str, str]) -> None:
+    """All of them or, when one of these names is another's, none. Raises `UnitsUnwritable` and `OSError`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name, text in units.items():
+        path = target / name
+        if not os.path.lexists(path):
+            continue
+        there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+        if installing.is_foreign(there, text):
+            owner = installing.owner_of(there)
+            whose = f"belongs to the copy in {owner}" if owner else "is of no copy of puruto-cron, or of an older one"
+            raise UnitsUnwritable(
+                f"{path} is there and {whose}",
+                hint=f"Look at it. If it is not needed: systemctl --user disable --now {name}, delete the file, and"
+                " install again; or name another folder with --folder.",
+                details={"path": str(path), "owner": owner or None},
+            )
+    for name, text in units.items():
+        (target / name).write_text(text, encoding="utf-8")

@@ -27,6 +27,15 @@ def running_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _read(ctx, lambda names: names.runs(incomplete, running=True))
 
 
+def session_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """What `sessions` takes: a job, or the word reset and a job."""
+    given = tuple(ctx.params.get(param.name or "") or ())
+    if given not in ((), ("reset",)):
+        return []
+    word = ["reset"] if not given and "reset".startswith(incomplete) else []
+    return [*word, *(name for name in job_names(ctx, param, incomplete) if name not in word)]
+
+
 def _read(ctx: click.Context, read: Callable[[Names], list[str]]) -> list[str]:
     app = ctx.find_object(App)
     if app is None:

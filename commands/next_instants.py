@@ -12,8 +12,12 @@ from commands.when import given_instant
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from instants import show_instant
 from models import JobState
+from planner import start_of
 from store.definitions import job_state
 from wiring import App
+
+#: Jobs that a note names.
+_NAMED = 10
 
 
 @click.command("next")
@@ -33,7 +37,8 @@ def command(
     """Show when a job, or any schedule, will run, in UTC and in its zone, and what the schedule means in words.
 
     Without JOB_ID and --schedule: the next instants of all enabled jobs together. Of a job that is disabled or paused
-    its instants if it were not, and a "note" that says so.
+    its instants if it were not, and a "note" that says so; of one that is paused until an instant those from then on,
+    and a "note" with the instant.
 
     \b
     Examples:
@@ -73,10 +78,13 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, o
         state = store.definitions.load(job_id)
     if state is None:
         raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
+    notes = [] if state.enabled else ["The job is disabled or paused: these would be its instants."]
+    if _waits(app, state, after):
+        notes.append(f"The job is paused until {state.job.paused_until}: these are its instants from then on.")
     return {
         "job_id": job_id,
         "enabled": state.enabled,
-        **({} if state.enabled else {"note": "The job is disabled or paused: these would be its instants."}),
+        **({"note": " ".join(notes)} if notes else {}),
         "schedule": state.job.schedule,
         "timezone": state.timezone,
         "meaning": describe(state.job.schedule, state.timezone),
@@ -89,19 +97,35 @@ def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
         rows = [row for row in store.definitions.active() if row["enabled"]]
     found: list[dict[str, str]] = []
     problems: list[dict[str, object]] = []
+    paused: list[str] = []
     for row in rows:
         try:
-            instants = _instants_of(app, job_state(row), after, count)
+            state = job_state(row)
+            instants = _instants_of(app, state, after, count)
         except (DefinitionUnreadable, ScheduleError) as error:
             problems.append({"job_id": row["job_id"], "error": error.as_dict()})
         else:
             found += [{"job_id": row["job_id"], **instant} for instant in instants]
+            paused += [f"{row['job_id']} until {state.job.paused_until}"] if _waits(app, state, after) else []
     found.sort(key=lambda entry: (entry["utc"], entry["job_id"]))
-    return {"instants": found[:count], "problems": problems}
+    return {**_note(paused), "instants": found[:count], "problems": problems}
+
+
+def _note(paused: list[str]) -> dict[str, object]:
+    if not paused:
+        return {}
+    more = f", and {len(paused) - _NAMED} more" if len(paused) > _NAMED else ""
+    return {"note": f"Paused, and not shown before the end of it: {', '.join(paused[:_NAMED])}{more}."}
+
+
+def _waits(app: App, state: JobState, after: str | None) -> bool:
+    """Whether the job's pause goes on beyond the instant that its slots are asked behind."""
+    start = _start(app, after, state.timezone)
+    return start_of(state.job, start) > start
 
 
 def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:
-    start = _start(app, after, state.timezone)
+    start = start_of(state.job, _start(app, after, state.timezone))
     return _instants(app, state.job.schedule, state.timezone, start, count, anchor=state.anchor)
 
 

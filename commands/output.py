@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +14,26 @@ from errors import CronError, OutputUnwritable
 def print_json(value: Mapping[str, object]) -> None:
     """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8.
 
+    Numbers that JSON has no word for, infinity and NaN, read null (RFC 8259, section 6).
     A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
     """
     indent = 2 if sys.stdout.isatty() else None
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
     # JSON allows these as they are, but many readers take them for the end of a line.
     for char in "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     print_text([text])
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def print_text(lines: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
-from errors import JobNotFound
+from errors import JobNotFound, OutputUnwritable
 from models import Failure
 from stop_signals import stop_on_signals
 from store.history import History
@@ -42,13 +43,14 @@ def command(app: App, job_id: str, force: bool) -> int:
 
     Prints the result or the error, and where the event is written; "events_waiting" when that was not possible yet.
     Exit code 0 when the run succeeded, 1 when it failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130
-    after Ctrl-C.
+    after Ctrl-C, 129 when the terminal was closed, 143 after TERM.
 
     \b
     Example:
       python3 main.py run-now daily-data-backup
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
+    on_terminal = sys.stdout.isatty()
     with app.store() as store, stop_on_signals() as stop:
         sync = app.sync_if_changed(store, app.clock.now())
         broken = sync if sync is not None and sync["status"] == "error" else None
@@ -63,10 +65,21 @@ def command(app: App, job_id: str, force: bool) -> int:
         reason = stop.reason
     if broken:
         result["sync"] = broken
-    print_json(result)
+    try:
+        print_json(result)
+    except OutputUnwritable as error:
+        if not reason and not (on_terminal and _is_hung_up(error)):
+            raise
+        # Nobody is there any more to be told; the ledger has the result.
+        reason = reason or signal.SIGHUP.name
     if reason:
         return 128 + signal.Signals[reason]
     return 0 if result["status"] == "ok" else 1
+
+
+def _is_hung_up(error: OutputUnwritable) -> bool:
+    """Whether this is what a terminal answers that is gone: it may do so before its signal comes."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
 
 
 def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from commands.names import session_words
 from commands.output import print_json
 from errors import JobNotFound, UsageError
 from models import Session
-from wiring import App
+from wiring import App, job_of
+
+if TYPE_CHECKING:
+    from redact import Redactor
 
 _SHOWN = 300
 
 
 @click.command("sessions")
-@click.argument("words", nargs=-1, metavar="[JOB_ID | reset JOB_ID]")
+@click.argument("words", nargs=-1, metavar="[JOB_ID | reset JOB_ID]", shell_complete=session_words)
 @click.pass_obj
 def command(app: App, words: tuple[str, ...]) -> None:
     """Show what the last run of each job left for the next, or forget it.
 
     Jobs with session_mode shared_persistent go on with one session of their agent; those with ephemeral_with_summary
     are told what the run before reported. Prints {"status": "ok", "sessions": [...]}: job_id, session_mode, runner,
-    session_id, the beginning of the summary, and the run that left it. With a JOB_ID the whole summary.
+    session_id, the beginning of the summary, and the run that left it. With a JOB_ID the whole summary. Secrets are
+    masked.
 
     `reset` forgets it, so that the next run begins anew; the agent's own files stay. Prints whether there was anything.
 
@@ -38,20 +45,26 @@ def command(app: App, words: tuple[str, ...]) -> None:
         raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
     with app.store(read_only=True) as store:
         if words and not store.definitions.knows(words[0]):
+            if words[0] == "reset":
+                raise UsageError("sessions reset needs a JOB_ID", hint="Write: python3 main.py sessions reset JOB_ID")
             raise _unknown(words[0])
         jobs = {str(row["job_id"]): row["definition"] for row in store.definitions.table()}
         found = [session for session in store.sessions.all() if not words or session.job_id == words[0]]
-    shown = [_shown(session, jobs.get(session.job_id), whole=bool(words)) for session in found]
+        masks = {session.job_id: app.redactor(job_of(store, session.job_id)) for session in found}
+    shown = [_shown(session, jobs.get(session.job_id), masks[session.job_id], whole=bool(words)) for session in found]
     print_json({"status": "ok", "sessions": shown})
 
 
-def _shown(session: Session, definition: object, *, whole: bool) -> dict[str, object]:
-    summary = session.summary if whole or len(session.summary) <= _SHOWN else session.summary[:_SHOWN] + "…"
+def _shown(session: Session, definition: object, mask: Redactor, *, whole: bool) -> dict[str, object]:
+    # Masked before it is cut: half a secret is harder to tell.
+    told = mask.text(session.summary)
+    summary = told if whole or len(told) <= _SHOWN else told[:_SHOWN] + "…"
     return {
         "job_id": session.job_id,
         "session_mode": definition.get("session_mode") if isinstance(definition, dict) else None,
         "runner": session.runner,
-        "session_id": session.session_id or None,
+        # The agent is given it back, so it is stored as it is; an agent may make it of a variable of its own.
+        "session_id": mask.text(session.session_id) or None,
         "summary": summary,
         "run_id": session.run_id,
         "updated_at": session.updated_at,

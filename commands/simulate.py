@@ -11,7 +11,7 @@ from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
-from errors import UsageError
+from errors import JobNotFound, UsageError
 from instants import show_instant
 from models import Failure, utc_text
 from planner import slots_between
@@ -44,6 +44,9 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     if not first < last <= first + LONGEST:
         raise UsageError("--to must be later than --from, by two years at most", hint="See: main.py simulate --help")
     with app.store(read_only=True) as store:
+        if job_id is not None and not store.definitions.knows(job_id):
+            hint = "See the names: python3 main.py list"
+            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
         rows = [row for row in store.definitions.active() if (row["enabled"] or everything)]
     slots: list[tuple[str, str, dict[str, object]]] = []
     problems: list[dict[str, object]] = []

@@ -9,8 +9,8 @@ import click
 
 from commands.names import job_names
 from commands.output import print_json, print_text
-from commands.view import show, table_option
-from errors import JobNotFound, PictureUnwritable
+from commands.view import show, table_option, wants_table
+from errors import JobNotFound, PictureUnwritable, UsageError
 from overview import Window, timeline
 from wiring import App
 
@@ -31,11 +31,16 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     are slots that were missed or skipped. What a limit leaves out is counted: "jobs_left_out", and per job
     "runs_left_out" and "upcoming_left_out". Labels are local time of the default zone.
 
+    With --svg the file's "svg": {"path", "bytes"} stands in place of "jobs"; with --table too the picture is shown and
+    the file named below it.
+
     \b
     Examples:
       python3 main.py timeline --hours 48 --table
       python3 main.py timeline --svg timeline.svg
     """
+    if svg_file == "-" and table:
+        raise UsageError("--svg - and --table both want stdout", hint="Name a file, or leave one of them out.")
     with app.store(read_only=True) as store:
         if job_id is not None and not store.definitions.knows(job_id):
             hint = "See the names: python3 main.py list"
@@ -51,8 +56,11 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     if svg_file == "-":
         print_text([text])
         return
-    told = {key: value for key, value in report.items() if key != "jobs"}
-    print_json({**told, "jobs_shown": found["jobs_shown"], "svg": _write(svg_file, text)})
+    written = {**report, "svg": _write(svg_file, text)}
+    if wants_table(app, table):
+        show(app, "timeline", written, table=True)
+    else:
+        print_json({key: value for key, value in written.items() if key != "jobs"})
 
 
 def _write(file: str, text: str) -> dict[str, object]:

@@ -28,9 +28,14 @@ def is_screen(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
 
 
+def wants_table(app: App, table: bool | None) -> bool:
+    """Whether a table is wanted: by the option, or without it by the setting."""
+    return table if table is not None else app.settings.format == "table"
+
+
 def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
     """Prints a report in the form that is wanted."""
-    if table if table is not None else app.settings.format == "table":
+    if wants_table(app, table):
         from people.tables import Eyes
         from people.tables import show as show_table
 

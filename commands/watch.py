@@ -56,8 +56,8 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
         from people.live import live
 
         live(watcher.read, watcher.eyes, app.clock.monotonic, stop.wait, interval)
-    # Ctrl-C is how one ends it, and no failure.
-    return 0 if stop.reason == "SIGINT" else 128 + signal.Signals[stop.reason]
+    # Ctrl-C is how one ends it, and no failure. Who was not asked to end has lost the terminal, before its signal came.
+    return 0 if stop.reason == "SIGINT" else 128 + signal.Signals[stop.reason or signal.SIGHUP.name]
 
 
 def _look(app: App, patience_sec: float) -> dict[str, Any]:

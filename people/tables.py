@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from people.grid import Grid
 from people.words import dollars, duration, local, plain, relative
 
 #: Without a terminal nothing is known of the width, and a line that is cut helps nobody.
 _WIDTH_ELSEWHERE = 200
+_NARROWEST, _WIDEST = 20, 2_000
 STYLES = {
     "ok": "green",
     "error": "bold red",
@@ -26,6 +29,10 @@ STYLES = {
     "missed": "yellow",
     "running": "cyan",
 }
+#: How narrow columns get beside a run's name. A time breaks behind the day, the offset and the words of "5 min ago".
+_LEAST = {"ERROR": 20, "WHAT": 20, "OWNER": 12, "JOB": 12, "STARTED": 14, "TOLD": 14, "SINCE": 14, "ENDED": 9}
+#: The last columns of a table, which may stand below their row.
+_BELOW = ("RUN", "ERROR", "WHAT", "OWNER")
 Report = Mapping[str, Any]
 
 
@@ -38,18 +45,30 @@ class Eyes:
 
 
 def console() -> Console:
-    """Colours only on a terminal."""
-    wide = None if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+    """Colours only on a terminal; as wide as COLUMNS says, else as the terminal."""
+    wide = columns_wanted(os.environ) or (None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
     # In a locale that has no signs for bars, question marks tell more than an error.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False)
+    # rich would believe any COLUMNS.
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False, _environ=environ)
+
+
+def columns_wanted(environ: Mapping[str, str]) -> int | None:
+    """COLUMNS, if that is a width that something can be read in."""
+    text = environ.get("COLUMNS", "")
+    # More digits than that are no width, and slow to read as a number.
+    width = int(text) if text.isdecimal() and len(text) <= 5 else 0
+    return width if _NARROWEST <= width <= _WIDEST else None
 
 
 def show(view: str, report: Report, eyes: Eyes) -> None:
     """Prints a report as the view of that name."""
     out = console()
-    out.print(VIEWS[view](report, eyes))
+    # A line with a run's name may be longer than the screen is wide, and is not cut: a terminal breaks it itself, and
+    # what is copied there is whole.
+    out.print(VIEWS[view](report, eyes), crop=view in ("watch", "timeline"))
     for warning in report.get("warnings") or ():
         out.print(Text(f"! {plain(warning.get('message'), 400)}", "yellow"))
 
@@ -65,6 +84,13 @@ def _table(*columns: str) -> Table:
         name, right = column.rstrip(">"), column.endswith(">")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     return table
+
+
+def _foldable(*columns: str, rows: Sequence[Sequence[str | Text]]) -> Grid:
+    """RUN stays whole: it is what one copies. What tells much gives way first, then JOB, then times."""
+    names = [column.rstrip(">") for column in columns]
+    gives = {names.index(name): least for name, least in _LEAST.items() if name in names}
+    return Grid(columns, rows, gives, spare=sum(name in _BELOW for name in names))
 
 
 def _when(text: object, eyes: Eyes, zone: object = None) -> Text:
@@ -98,14 +124,15 @@ def jobs(report: Report, eyes: Eyes) -> RenderableType:
 
 def runs(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
     """Rows of `history`."""
-    table = _table("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
+    found = []
     for row in rows:
         error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
-        table.add_row(
+        found.append((
             _when(row["started_at"], eyes), plain(row["job_id"]), status_text(row["status"]),
             duration(row.get("duration_ms")), dollars(row.get("cost_usd")), plain(row["run_id"]), plain(error, 120),
-        )  # fmt: skip
-    return table if rows else Text("No runs.")
+        ))  # fmt: skip
+    columns = ("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
+    return _foldable(*columns, rows=found) if rows else Text("No runs.")
 
 
 def history(report: Report, eyes: Eyes) -> RenderableType:
@@ -115,12 +142,12 @@ def history(report: Report, eyes: Eyes) -> RenderableType:
 
 def _recent(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
     """The runs of `status`, which says less of each than `history`."""
-    table = _table("STARTED", "JOB", "STATUS", "ENDED", "RUN")
+    found = []
     for row in rows:
         ended = relative(row["finished_at"], eyes.now)
         started = _when(row["started_at"], eyes)
-        table.add_row(started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"]))
-    return table if rows else Text("No runs.")
+        found.append((started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"])))
+    return _foldable("STARTED", "JOB", "STATUS", "ENDED", "RUN", rows=found) if rows else Text("No runs.")
 
 
 def status(report: Report, eyes: Eyes) -> RenderableType:
@@ -138,13 +165,13 @@ def status(report: Report, eyes: Eyes) -> RenderableType:
     if report["sync"]["error"]:
         parts.append(Text(f"! .jobs.json: {plain(report['sync']['error']['error']['message'], 400)}", "bold red"))
     parts.append(Text())
-    running = _table("RUNNING", "JOB", "SINCE", "ATTEMPT>", "OWNER")
-    for row in report["running"]:
-        since = _when(row["started_at"], eyes)
-        running.add_row(
-            plain(row["run_id"]), plain(row["job_id"]), since, str(row["attempt"]), plain(row["lease_owner"])
-        )
-    parts += [running if report["running"] else Text("Nothing runs now."), Text()]
+    running = [
+        (plain(row["run_id"]), plain(row["job_id"]), _when(row["started_at"], eyes), str(row["attempt"]),
+         plain(row["lease_owner"]))
+        for row in report["running"]
+    ]  # fmt: skip
+    columns = ("RUNNING", "JOB", "SINCE", "ATTEMPT>", "OWNER")
+    parts += [_foldable(*columns, rows=running) if running else Text("Nothing runs now."), Text()]
     parts.append(_recent(report["recent_runs"], eyes))
     if report["spending"]:
         spent = _table("DAY", "JOB", "RUNS>", "COST>", "TURNS>", "TOKENS IN>", "TOKENS OUT>")
@@ -158,15 +185,16 @@ def status(report: Report, eyes: Eyes) -> RenderableType:
 
 def logs(report: Report, eyes: Eyes) -> RenderableType:
     """`logs`: the events, and of one run what it printed."""
-    table = _table("TOLD", "JOB", "RUN", "WHAT")
+    found = []
     for event in report["events"]:
         error = event.get("error")
         if isinstance(error, Mapping):
             what = Text(f"{plain(error.get('code'))}: {plain(error.get('message'), 300)}", STYLES["error"])
         else:
             what = Text(plain(_said(event.get("result")), 300))
-        table.add_row(_when(event["ts"], eyes), plain(event.get("job_id")), plain(event.get("run_id")), what)
-    parts: list[RenderableType] = [table if report["events"] else Text("No events.")]
+        found.append((_when(event["ts"], eyes), plain(event.get("job_id")), plain(event.get("run_id")), what))
+    table = _foldable("TOLD", "JOB", "RUN", "WHAT", rows=found)
+    parts: list[RenderableType] = [table if found else Text("No events.")]
     for file in report.get("output") or ():
         parts += [Text(), Text(plain(file["path"]), "bold"), Text("\n".join(map(_line, file["text"].splitlines())))]
     return Group(*parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from rich.text import Text
 from models import from_text
 from people.axis import Axis, Tick
 from people.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
+from people.tables import columns_wanted
 from people.words import local, plain
 
 Report = Mapping[str, Any]
@@ -31,7 +33,8 @@ class Picture:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines of exactly the width, or less."""
-        width = options.max_width if console.is_terminal else min(options.max_width, WIDTH_ELSEWHERE)
+        known = console.is_terminal or columns_wanted(os.environ)
+        width = options.max_width if known else min(options.max_width, WIDTH_ELSEWHERE)
         yield from lines(self._report, width)
 
 
@@ -56,7 +59,10 @@ def lines(report: Report, width: int) -> list[Text]:
         found.append(row.append_text(_row(marks_of(job, axis, now), axis, chart, at)))
     if not names:
         found.append(Text("No jobs."))
-    return [*found, Text(), legend(report, width), *map(_note, notes(report, axis))]
+    found += [Text(), legend(report, width), *map(_note, notes(report, axis))]
+    if "svg" in report:
+        found.append(Text(f"Written as SVG: {plain(report['svg']['path'], 4_096)}", overflow="fold"))
+    return found
 
 
 def _note(text: str) -> Text:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from models import from_text
+from people.grid import Grid
 from people.tables import STYLES, Eyes, status_text
 from people.words import duration, local, plain, relative, span
 
 Report = Mapping[str, Any]
-_BAR = 16
+#: Columns of a progress bar, by the room that there is.
+_BARS = (16, 8, 0)
+#: Of names and errors so much is shown, or they tell nothing.
+_SHORTEST_NAME, _SHORTEST_ERROR = 12, 10
 _FULL, _EMPTY = "█", "░"
 
 
@@ -78,67 +81,76 @@ def _warning(text: str, style: str) -> Text:
     return Text(f"! {text}", style, no_wrap=True, overflow="ellipsis")
 
 
-def _grid(*columns: str) -> Table:
-    """Each row one line, whatever the width."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        name, right = column.rstrip(">"), column.endswith(">")
-        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
-    return table
+class _Running:
+    """What runs; the bars of the progress give way before a name is cut to less than can be told apart."""
+
+    def __init__(self, rows: Sequence[Report], eyes: Eyes, title: str) -> None:
+        self._rows, self._eyes, self._title = rows, eyes, title
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        grids = [self._grid(bar) for bar in _BARS]
+        yield next((grid for grid in grids if grid.least() <= options.max_width), grids[-1])
+
+    def _grid(self, bar: int) -> Grid:
+        found = []
+        for row in self._rows:
+            elapsed = max(0.0, (self._eyes.now - from_text(row["started_at"])).total_seconds())
+            most = None if row["max_retries"] is None else max(row["max_retries"] + 1, row["attempt"])
+            attempt = f"{max(1, row['attempt'])} of {most}" if most else str(max(1, row["attempt"]))
+            name = Text(plain(row["job_id"]), STYLES["running"])
+            found.append((name, attempt, span(elapsed), duration(row["usual_ms"]), _state(row, elapsed, bar)))
+        columns = (self._title, "ATTEMPT>", "ELAPSED>", "USUAL>", "PROGRESS")
+        return Grid(columns, found, {0: _SHORTEST_NAME}, folds=False)
 
 
 def _running(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("Nothing runs now.", "dim"))
-    table = _grid(title, "ATTEMPT>", "ELAPSED>", "USUAL>", "PROGRESS")
-    for row in rows:
-        elapsed = max(0.0, (eyes.now - from_text(row["started_at"])).total_seconds())
-        most = None if row["max_retries"] is None else max(row["max_retries"] + 1, row["attempt"])
-        attempt = f"{max(1, row['attempt'])} of {most}" if most else str(max(1, row["attempt"]))
-        name = Text(plain(row["job_id"]), STYLES["running"])
-        table.add_row(name, attempt, span(elapsed), duration(row["usual_ms"]), _state(row, elapsed))
-    return table
+    return _Running(rows, eyes, title)
 
 
-def _state(row: Report, elapsed: float) -> Text:
+def _state(row: Report, elapsed: float, bar: int) -> Text:
     if row["lease_over"]:
         return Text("its scheduler may be gone", "bold red")
     if row["waiting"]:
         return Text("waits for its next attempt", "yellow")
-    return progress(elapsed, row["usual_ms"])
+    return progress(elapsed, row["usual_ms"], bar)
 
 
-def progress(elapsed: float, usual_ms: int | None) -> Text:
-    """A bar and a percentage that never says 100; nothing for a job without history. `elapsed` in seconds."""
+def progress(elapsed: float, usual_ms: int | None, bar: int = _BARS[0]) -> Text:
+    """A bar of so many columns and a percentage that never says 100; nothing for a job without history.
+
+    `elapsed` in seconds.
+    """
     if not usual_ms:
         return Text()
     part = elapsed * 1000 / usual_ms
     if part > 1:
-        return Text(f"{_FULL * _BAR} longer than usual", "yellow")
-    full = min(int(part * _BAR), _BAR)
-    text = Text(_FULL * full, "cyan").append(_EMPTY * (_BAR - full), "dim")
-    return text.append(f" {min(int(part * 100), 99):2d} %", "not dim")
+        return Text(f"{_FULL * bar} longer than usual".strip(), "yellow")
+    full = min(int(part * bar), bar)
+    text = Text(_FULL * full, "cyan").append(_EMPTY * (bar - full), "dim")
+    return text.append(f"{' ' if bar else ''}{min(int(part * 100), 99):2d} %", "not dim")
 
 
 def _next(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("Nothing will run.", "dim"))
-    table = _grid(title, "IN>", "AT")
+    found = []
     for row in rows:
         due = row["next_run_at"] <= eyes.now.isoformat()
         near = Text("due", "yellow") if due else Text(relative(row["next_run_at"], eyes.now).removeprefix("in "))
-        table.add_row(plain(row["job_id"]), near, local(row["next_run_at"], eyes.zone))
-    return table
+        found.append((plain(row["job_id"]), near, local(row["next_run_at"], eyes.zone)))
+    return Grid((title, "IN>", "AT"), found, {0: _SHORTEST_NAME}, folds=False)
 
 
 def _ended(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("No runs.", "dim"))
-    table = _grid(title, "STATUS", "ENDED>", "TOOK>", "ERROR")
+    found = []
     for row in rows:
         when = relative(row["finished_at"] or row["started_at"], eyes.now)
         error = f"{row['error_code']}: {row['error'] or ''}" if row["error_code"] else ""
-        table.add_row(
-            plain(row["job_id"]), status_text(row["status"]), when, duration(row["duration_ms"]), plain(error, 120)
-        )
-    return table
+        took, status = duration(row["duration_ms"]), status_text(row["status"])
+        found.append((plain(row["job_id"]), status, when, took, plain(error, 120)))
+    gives = {4: _SHORTEST_ERROR, 0: _SHORTEST_NAME}
+    return Grid((title, "STATUS", "ENDED>", "TOOK>", "ERROR"), found, gives, spare=1, folds=False)

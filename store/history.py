@@ -11,6 +11,12 @@ from models import utc_text
 
 #: A job that has failed for months must not be read back to its last success each time somebody looks.
 _LOOKED_AT = 500
+_STORED = (
+    *("run_id", "job_id", "status", "trigger", "scheduled_for", "started_at", "finished_at", "duration_ms"),
+    *("attempt", "slots", "runner", "exit_code", "cost_usd", "retry_of"),
+)
+#: What a row of a page holds, in this order.
+FIELDS = (*_STORED, "error_code", "error")
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,4 @@ class History:
 
 def _summary(row: Row) -> dict[str, object]:
     error = json.loads(row["error_json"]) if row["error_json"] else {}
-    names = (
-        *("run_id", "job_id", "status", "trigger", "scheduled_for", "started_at", "finished_at", "duration_ms"),
-        *("attempt", "slots", "runner", "exit_code", "cost_usd", "retry_of"),
-    )
-    return {**{name: row[name] for name in names}, "error_code": error.get("code"), "error": error.get("message")}
+    return {**{name: row[name] for name in _STORED}, "error_code": error.get("code"), "error": error.get("message")}

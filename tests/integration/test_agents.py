@@ -454,3 +454,31 @@ def test_sessions_of_a_job_that_does_not_exist(workspace: Workspace, words: tupl
     workspace.ready()
     assert workspace.json("sessions", *words, code=1)["error"]["code"] == "JOB_NOT_FOUND"
     assert workspace.json("sessions", "a", "b", "c", code=2)["error"]["code"] == "USAGE"
+
+
+def test_a_session_that_is_a_secret_is_given_back_and_shown_to_nobody(workspace: Workspace) -> None:
+    invoke = """#!/usr/bin/env python3
+import json, os, sys
+request = json.load(sys.stdin)
+open("sessions.jsonl", "a").write(json.dumps(request["payload"].get("session_id")) + "\\n")
+print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"], "status": "ok",
+                  "duration_ms": 1, "result": {"summary": "did it", "session_id": os.environ["THREAD"]}}))
+"""
+    target = workspace.add_target(AGENT, invoke=invoke)
+    workspace.environ["THREAD"] = "open-sesame-123"
+    run(workspace, "x", session_mode="shared_persistent", allow_env=["THREAD"])
+    again(workspace)
+    assert (target / "sessions.jsonl").read_text() == 'null\n"open-sesame-123"\n'
+    for words in (("sessions",), ("sessions", "job-0")):
+        (kept,) = workspace.json(*words)["sessions"]
+        assert kept["session_id"] == "***"
+
+
+def test_reset_without_a_job_is_a_usage_error_unless_a_job_has_that_name(workspace: Workspace) -> None:
+    workspace.add_target()
+    workspace.ready({"job_id": "other"})
+    error = workspace.json("sessions", "reset", code=2)["error"]
+    assert (error["code"], "reset JOB_ID" in error["details"]["hint"]) == ("USAGE", True)
+    workspace.write_jobs({"job_id": "other"}, {"job_id": "reset"})
+    workspace.json("sync-jobs")
+    assert workspace.json("sessions", "reset")["sessions"] == []

@@ -59,6 +59,11 @@ def test_bash_completes_commands_options_jobs_and_runs(installed: Workspace) -> 
     assert completed(installed, "puruto-cron", "show", "backup-2") == [run["run_id"]]
     assert completed(installed, "puruto-cron", "logs", "--job", "ma") == ["mail"]
     assert completed(installed, "puruto-cron", "cancel", "b") == []
+    assert completed(installed, "puruto-cron", "history", "--before", "backup") == [run["run_id"]]
+    assert completed(installed, "puruto-cron", "sessions", "") == ["reset", "backup", "backup-2", "mail"]
+    assert completed(installed, "puruto-cron", "sessions", "re") == ["reset"]
+    assert completed(installed, "puruto-cron", "sessions", "reset", "ma") == ["mail"]
+    assert completed(installed, "puruto-cron", "sessions", "mail", "") == []
     assert completed(installed, "puruto-cron", "completion", "") == ["bash", "zsh", "fish"]
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -149,7 +150,9 @@ def test_a_block_without_its_end_is_not_cut() -> None:
     assert installing.without_block(broken, PLACE.root) == broken
 
 
-@pytest.mark.parametrize("root", ["/home/me/puruto-cron", "/home/me/a b", "/home/100%/$x"])
+@pytest.mark.parametrize(
+    "root", ["/home/me/puruto-cron", "/home/me/a b", "/home/100%/$x", "/a\nb/\udcff/ñ\x85\u2028\\"]
+)
 def test_systemd_accepts_the_units(tmp_path: Path, root: str) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
@@ -180,3 +183,47 @@ def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None
     assert workspace.json("install-systemd", "--telegram", code=2)["error"]["code"] == "USAGE"
     refused = workspace.json("install-systemd", "--folder", "/proc/x", code=1)["error"]
     assert refused["code"] == "UNITS_UNWRITABLE"
+
+
+ODD_ROOTS = ["/home/me/ñ", "/a b\\", "/a\nb", "/a\\nb", "/a\u2028b", "/\udcff", "/\x85", "/%h/$x"]
+
+
+def test_the_first_line_of_a_unit_names_one_copy() -> None:
+    marks = set()
+    for root in ODD_ROOTS:
+        for text in installing.units(Place(root, "/p", "/l", telegram="/t")).values():
+            marks.add(text.splitlines()[0])
+            assert text.encode().splitlines()[1] == b"[Unit]", "one line, of UTF-8"
+    assert len(marks) == len(ODD_ROOTS)
+    assert "# puruto-cron: /home/me/ñ" in marks
+
+
+def test_units_of_others_stay(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.json("init-db")
+    folder = tmp_path / "units"
+
+    def install(code: int = 0) -> dict[str, Any]:
+        return workspace.json("install-systemd", "--folder", str(folder), code=code)
+
+    install()
+    written = {path.name: path.read_text() for path in folder.iterdir()}
+    assert all(text.startswith(f"# puruto-cron: {workspace.root}\n") for text in written.values())
+    (folder / "puruto-cron.timer").write_text(written["puruto-cron.timer"].replace("AccuracySec=1s", ""))
+    install()
+    assert (folder / "puruto-cron.timer").read_text() == written["puruto-cron.timer"], "this copy's own is renewed"
+    unmarked = written["puruto-cron.timer"].partition("\n")[2]
+    (folder / "puruto-cron.timer").write_text(unmarked)
+    install()
+    (folder / "puruto-cron.service").unlink()
+    for theirs, owner in (("# puruto-cron: /other\n[Unit]\n", "/other"), ("[Unit]\n", None), ("", None)):
+        (folder / "puruto-cron.timer").write_text(theirs)
+        error = install(code=1)["error"]
+        assert (error["code"], error["details"]["owner"]) == ("UNITS_UNWRITABLE", owner)
+        assert str(folder / "puruto-cron.timer") in error["message"]
+        assert str(owner or "no copy") in error["message"]
+        assert error["details"]["hint"]
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("puruto-cron.timer", theirs)]
+    # As systemctl masks a unit.
+    (folder / "puruto-cron.timer").unlink()
+    (folder / "puruto-cron.timer").symlink_to("/dev/null")
+    assert install(code=1)["error"]["code"] == "UNITS_UNWRITABLE"

@@ -122,7 +122,18 @@ def test_history_as_csv_is_read_by_a_spreadsheet_and_runs_no_formula(machine: Ma
 
 def test_csv_of_nothing_has_its_head(workspace: Workspace) -> None:
     workspace.ready()
-    assert workspace.run("history", "--format", "csv").stdout.decode().startswith("run_id,job_id,status,")
+    empty = workspace.run("history", "--format", "csv").stdout
+    workspace.add_target()
+    workspace.ready({"job_id": "good"})
+    workspace.json("run-now", "good")
+    assert empty == workspace.run("history", "--format", "csv").stdout.splitlines(keepends=True)[0]
+    assert empty.decode().startswith("run_id,job_id,status,")
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_table_in_another_form_is_refused(machine: Machine, form: str) -> None:
+    with pytest.raises(UsageError, match="--table"):
+        machine.run("history", "--table", "--format", form)
 
 
 def test_history_and_show_read_through_indexes(machine: Machine, workspace: Workspace) -> None:
@@ -288,6 +299,35 @@ def test_simulate_marks_where_more_come_together_than_may_run(machine: Machine, 
 def test_a_span_that_is_none_is_refused(machine: Machine, start: str, end: str) -> None:
     with pytest.raises(UsageError):
         machine.run("simulate", "--from", start, "--to", end)
+
+
+def test_simulate_of_a_job_that_does_not_exist_is_an_error(machine: Machine) -> None:
+    with pytest.raises(JobNotFound):
+        machine.run("simulate", "--from", "2026-03-02T00:00", "--to", "2026-03-03T00:00", "--job", "nobody")
+
+
+# --- next ---
+
+
+def test_next_shows_no_slot_before_the_end_of_a_pause_and_says_so(machine: Machine, workspace: Workspace) -> None:
+    daily = {"command": ["true"], "schedule": "0 9 * * *", "timezone": "UTC"}
+    workspace.write_jobs(
+        {**daily, "job_id": "a"}, {**daily, "job_id": "b", "paused_until": "2026-03-01T00:00:00+00:00"}
+    )
+    answer(machine, "sync-jobs", "--allow-removals")
+    end = "2026-03-01T00:00:00+00:00"
+    one = answer(machine, "next", "b", "--count", "2")
+    assert [instant["utc"] for instant in one["instants"]] == ["2026-03-01T09:00:00+00:00", "2026-03-02T09:00:00+00:00"]
+    assert end in one["note"]
+    fleet = answer(machine, "next", "--count", "5")
+    assert [instant["job_id"] for instant in fleet["instants"]] == ["a", "a", "a", "a", "b"]
+    assert f"b until {end}" in fleet["note"]
+    later = answer(machine, "next", "b", "--after", "2026-03-01T12:00+00:00", "--count", "1")
+    assert later["instants"][0]["utc"] == "2026-03-02T09:00:00+00:00"
+    assert "note" not in later
+    assert "note" not in answer(machine, "next", "a")
+    simulated_slots = simulated(machine, "2026-02-25T20:00+00:00", "2026-03-02T12:00+00:00", "--job", "b")["slots"]
+    assert [slot["utc"] for slot in simulated_slots] == [instant["utc"] for instant in one["instants"]]
 
 
 def test_what_is_too_much_to_be_shown_is_cut_and_said(machine: Machine, workspace: Workspace) -> None:

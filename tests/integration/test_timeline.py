@@ -302,3 +302,18 @@ def test_prepared_jobs_are_those_of_simulate_too(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT, schedule="*/20 * * * *"))
     told = workspace.json("simulate", "--from", "2026-03-28T00:00", "--to", "2026-03-28T01:00")
     assert [slot["utc"][11:16] for slot in told["slots"]] == ["00:20", "00:40", "01:00"]
+
+
+def test_a_file_and_a_table_are_both_to_be_had(workspace: Workspace, tmp_path: Path) -> None:
+    prepare(workspace, shell(COUNT))
+    file = tmp_path / "out.svg"
+    for words, env in ((("--table",), {}), ((), {"PURUTO_CRON_FORMAT": "table"})):
+        done = workspace.run("timeline", "--svg", str(file), *words, env=env)
+        text = done.stdout.decode()
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert "several to come" in text
+        assert f"Written as SVG: {file}" in text
+        assert file.read_bytes().startswith(b"<")
+        file.unlink()
+    assert "jobs" not in workspace.json("timeline", "--svg", str(file), "--no-table")
+    assert workspace.json("timeline", "--svg", "-", "--table", code=2)["error"]["code"] == "USAGE"

@@ -159,11 +159,30 @@ def test_the_view_never_writes(ready: Workspace) -> None:
     assert not log.exists() or log.stat().st_size == 0
 
 
-def test_a_view_whose_terminal_is_gone_ends(ready: Workspace) -> None:
-    with on_terminal(ready, *FAST) as (terminal, process):
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_view_whose_terminal_is_gone_ends_as_one_that_was_hung_up(ready: Workspace, nohup: bool) -> None:
+    """With `nohup` no signal comes: only what is written fails."""
+    with on_terminal(ready, *FAST, nohup=nohup) as (terminal, process):
         terminal.wait_for("NEXT UP")
         terminal.vanish()
-        assert process.wait(60) in (1, 129)
+        assert process.wait(60) == 129
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_run_whose_terminal_is_gone_answers_as_one_that_was_hung_up(ready: Workspace, nohup: bool) -> None:
+    with on_terminal(ready, "run-now", "gated", nohup=nohup) as (terminal, process):
+        terminal.wait_for("attempt 1 of 1")
+        terminal.vanish()
+        if nohup:
+            release(ready)
+        assert process.wait(60) == 129
+    assert [row["status"] for row in ready.runs("gated")] == ["ok" if nohup else "cancelled"]
+
+
+def test_a_run_whose_answer_a_full_disk_refuses_is_no_hang_up(ready: Workspace) -> None:
+    with open("/dev/full", "wb") as full, ended(ready.start("run-now", "job-0", stdout=full)) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err[:18]) == (1, b"OUTPUT_UNWRITABLE:")
 
 
 def test_elsewhere_it_is_one_frame(ready: Workspace) -> None:

@@ -53,6 +53,13 @@ def test_half_a_surrogate_pair_does_not_end_the_command_and_stays_json(monkeypat
     }
 
 
+def test_numbers_that_json_does_not_have_are_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = {"spending": [{"cost_usd": float("inf"), "low": -float("inf"), "turns": (float("nan"), 1.5)}], "n": 2}
+    assert _printed(monkeypatch, spent) == (
+        b'{"spending": [{"cost_usd": null, "low": null, "turns": [null, 1.5]}], "n": 2}\n'
+    )
+
+
 def test_what_was_printed_before_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen("utf-8")
     monkeypatch.setattr(sys, "stdout", screen)

@@ -142,6 +142,43 @@ def test_parts_share_the_lines(wanted: list[int], lines: int | None, given: list
     assert rooms(wanted, lines) == given
 
 
+LONG = "x" * 128
+CROWDED = {
+    "running": [running("daily", usual_ms=120_000), running(LONG, 5_400, usual_ms=60_000)],
+    "next": [
+        {"job_id": "daily", "next_run_at": text(0.25), "timezone": "UTC"},
+        {"job_id": LONG, "next_run_at": text(30.3), "timezone": "UTC"},
+    ],
+    "recent_runs": [
+        {**FULL["recent_runs"][0], "job_id": name, "status": "interrupted", "duration_ms": 1_799_000,
+         "finished_at": text(-0.98), "error": "[/x] it failed " * 9}
+        for name in ("daily", LONG)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_errors_and_long_names_give_way_and_nothing_else(width: int) -> None:
+    shown = printed(frame(glance(**CROWDED), EYES), width).splitlines()
+    assert max(map(len, shown)) <= width
+    for title, wanted in (
+        ("RUNNING", ("1 of 3", "1 min", "2 min", "50 %")),
+        ("NEXT UP", ("15 min", "Wed 2026-02-25 21:15 +01:00")),
+        ("LAST RESULTS", ("interrupted", "58 min 48 s ago", "29 min 59 s")),
+    ):
+        place = next(number for number, row in enumerate(shown) if row.startswith(title))
+        daily, long = shown[place + 1 : place + 3]
+        assert all(word in daily for word in wanted), daily
+        assert "daily" in daily
+        assert long.startswith("xxxxxxxxxxxx")
+        assert "…" in long
+    assert shown[-2].endswith("29 min 59 s" if width == 60 else "29 min 59 s  NONZERO_E…")
+    usual = (
+        "1 h 30 min  1 min  longer than usual" if width == 60 else f"1 h 30 min  1 min  {'█' * 16} longer than usual"
+    )
+    assert any(row.endswith(usual) for row in shown)
+
+
 # --- the progress line ---
 
 STEP = Step("backup", attempt=1, attempts=3, began=1000.0, usual_ms=None)
