@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_telegram import BotApi, Sibling, bot_api, copied_sibling, event
+from tests.support_telegram import SILENCE, BotApi, Sibling, Told, bot_api, copied_sibling, event, refusal
 from tests.workspace import ended, wait_for
 
 
@@ -95,6 +95,28 @@ def test_settings_may_stand_in_an_env_file(sibling: Sibling, api: BotApi) -> Non
     assert len(api.got) == 1
 
 
+def test_an_empty_variable_hides_no_line_of_the_env_file(sibling: Sibling, api: BotApi) -> None:
+    (sibling.root / ".env").write_text(f"PURUTO_TELEGRAM_BOT_TOKEN={sibling.env['PURUTO_TELEGRAM_BOT_TOKEN']}\n")
+    sibling.env["PURUTO_TELEGRAM_BOT_TOKEN"] = ""
+    sibling.put(event())
+    assert sibling.drain("--deliver")["delivered"] == 1
+    assert len(api.got) == 1
+
+
+def test_an_env_file_that_is_no_text_is_one_json_error(sibling: Sibling, api: BotApi) -> None:
+    (sibling.root / ".env").write_bytes(b"PURUTO_TELEGRAM_API_URL=\xff\n")
+    sibling.put(event())
+    error = sibling.drain("--deliver", code=1)["error"]
+    assert (error["code"], "UTF-8" in error["details"]["hint"]) == ("DOTENV_BAD_TEXT", True)
+    assert api.got == []
+
+
+def test_a_file_where_a_folder_should_be_is_one_json_error(sibling: Sibling) -> None:
+    sibling.put(event())
+    (sibling.root / "db").write_text("")
+    assert sibling.drain(code=1)["error"]["code"] == "INBOX_UNUSABLE"
+
+
 @pytest.mark.parametrize("words", [("--limit", "0"), ("--limit", "x"), ("--what",)])
 def test_wrong_arguments_are_one_json_error(sibling: Sibling, words: tuple[str, ...]) -> None:
     assert sibling.drain(*words, code=2)["error"]["code"] == "USAGE"
@@ -127,6 +149,30 @@ def test_an_unreadable_file_of_offsets_begins_anew_and_sends_nothing_twice(
     assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2), event(3)]
 
 
+def test_an_offset_within_a_line_begins_at_that_line(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1), event(2), event(3))
+    sibling.drain("--deliver", "--limit", "1")
+    offsets = sibling.root / "db" / "inbox_offsets.json"
+    offsets.write_text(json.dumps({"inbox/cron-events.jsonl": sibling.offset() + 20}))
+    answer = sibling.drain("--deliver")
+    assert (answer["delivered"], answer["set_aside"]) == (2, 0)
+    offsets.write_text(json.dumps({"inbox/cron-events.jsonl": 5}))
+    assert sibling.drain("--deliver")["processed"] == 3
+    assert [text.split("\n")[0] for text in api.texts] == ["✅ *job\\-1*", "✅ *job\\-2*", "✅ *job\\-3*"]
+
+
+def test_a_cut_inbox_is_told_once(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1))
+    sibling.drain("--deliver")
+    sibling.inbox.write_bytes(b"")
+    assert "cut" in sibling.drain("--deliver", "--quiet")["restarted"]
+    with ended(sibling.start("--deliver", "--quiet")) as process:
+        assert process.communicate(timeout=60)[0] == b""
+    sibling.put(event(2))
+    assert sibling.drain("--deliver")["delivered"] == 1
+    assert len(api.got) == 2
+
+
 def test_an_inbox_that_was_cut_or_replaced_is_read_from_its_beginning(sibling: Sibling, api: BotApi) -> None:
     sibling.put(event(1), event(2))
     sibling.drain("--deliver")
@@ -153,6 +199,7 @@ def test_a_line_that_is_no_event_is_put_aside_and_blocks_nothing(sibling: Siblin
     "odd",
     [
         *({}, {"result": []}, {"result": {"response": 1}}, {"error": "x"}, {"error": {"details": 1}}),
+        *({"job_id": "\ud800", "result": {"response": {"result": {"text": "\udfff"}}}}, {"ts": "x" * 9000}),
         *({"job_id": None, "ts": {}}, {"result": {"response": {"result": {}}}}),
     ],
 )
@@ -160,6 +207,22 @@ def test_an_event_of_any_shape_is_sent(sibling: Sibling, api: BotApi, odd: dict[
     sibling.put({"job_id": "j", "run_id": "r", **odd})
     assert sibling.drain("--deliver")["delivered"] == 1
     assert api.texts[0].strip()
+
+
+def test_what_half_a_character_stands_in_is_sent_with_a_mark_for_it(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(event(1, job_id="j\ud83d"))
+    assert sibling.drain("--deliver")["preview"][0]["job_id"] == "j\ufffd"
+    assert api.texts[0].startswith("✅ *j\ufffd*")
+
+
+def test_an_answer_that_is_nested_too_deep_is_told_all_the_same(sibling: Sibling, api: BotApi) -> None:
+    for depth in range(960, 1000, 4):
+        deep = '{"a":' * depth + "1" + "}" * depth
+        sibling.put(f'{{"job_id": "j", "result": {{"response": {{"result": {deep}}}}}}}\n'.encode())
+    sibling.put(event(2))
+    answer = sibling.drain("--deliver")
+    assert (answer["processed"], answer["delivered"] + answer["set_aside"]) == (11, 11)
+    assert "Trabajo 2" in api.texts[-1]
 
 
 def test_two_drains_at_once_send_each_event_once(sibling: Sibling, api: BotApi) -> None:
@@ -190,13 +253,57 @@ def test_a_crash_while_a_message_is_sent_sends_it_not_twice_and_says_so(sibling:
     assert len(sibling.lines("cron-set-aside.jsonl")) == 1
 
 
+def long_event(number: int = 1) -> dict[str, Any]:
+    long = event(number)
+    long["result"]["response"]["result"]["summary"] = "\n".join(letter * 3000 for letter in "abc")
+    return long
+
+
+def test_a_crash_within_an_event_of_several_messages_loses_that_message_alone(sibling: Sibling, api: BotApi) -> None:
+    sibling.put(long_event(), event(2))
+    api.answer = lambda number, _: api.hold.clear() if number == 2 else None
+    with ended(sibling.start("--deliver")) as process:
+        wait_for(lambda: len(api.got) == 2, what="the second message")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    api.hold.set()
+    answer = sibling.drain("--deliver")
+    first, second = (shown["_delivery"] for shown in answer["preview"])
+    assert (first["status"], first["parts"], first["parts_unknown"]) == ("unknown", 3, [2])
+    assert second["status"] == "delivered"
+    assert [word for text in api.texts for word in ("aaa", "bbb", "ccc", "Trabajo") if word in text] == [
+        "aaa", "bbb", "ccc", "Trabajo",
+    ]  # fmt: skip
+    (aside,) = sibling.lines("cron-set-aside.jsonl")
+    assert (aside["event"], aside["_delivery"]["status"]) == (long_event(), "unknown")
+
+
+def test_what_was_not_delivered_is_not_called_so_later(sibling: Sibling, api: BotApi) -> None:
+    bad = refusal(400, "Bad Request: message is too long")
+    answers: dict[int, Told] = {1: bad, 2: SILENCE}
+    api.answer = lambda number, _: answers.get(number)
+    sibling.put(event(1), event(2), b"no json\n")
+    sibling.drain("--deliver", code=1)
+    chat = sibling.env.pop("PURUTO_TELEGRAM_DEFAULT_CHAT_ID")
+    sibling.put(event(3))
+    sibling.drain("--deliver")
+    sibling.env["PURUTO_TELEGRAM_DEFAULT_CHAT_ID"] = chat
+    (sibling.root / "db" / "inbox_offsets.json").unlink()
+    answer = sibling.drain("--deliver")
+    assert [shown["_delivery"] for shown in answer["preview"]] == [
+        {"status": "already_done", "was": was} for was in ("refused", "unknown", "skipped")
+    ]
+    assert (len(api.got), answer["set_aside"]) == (2, 0)
+
+
 def test_a_crash_between_send_and_offset_sends_nothing_twice(sibling: Sibling, api: BotApi) -> None:
     sibling.put(event(1), event(2))
     sibling.drain("--deliver")
     for name in ("inbox_offsets.json", "inbox_state.json"):
         (sibling.root / "db" / name).write_text("{}")
     answer = sibling.drain("--deliver")
-    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["already_delivered"] * 2
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["already_done"] * 2
+    assert [shown["_delivery"]["was"] for shown in answer["preview"]] == ["delivered"] * 2
     assert len(api.got) == 2
 
 

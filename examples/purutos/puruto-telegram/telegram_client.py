@@ -77,9 +77,9 @@ def url_fault(api: str) -> str:
         return f"is no URL ({type(wrong).__name__})"
     if url.scheme not in ("http", "https"):
         return "does not begin with https:// or http://"
-    if not url.host or not port_fits or any(char.isspace() for char in url.host):
+    if not url.host or not port_fits:
         return "names no host, or a port that can't be"
-    return "has a query, a fragment or braces" if url.query or url.fragment or set("?#{}") & set(api) else ""
+    return "has a query, a fragment, braces or spaces" if any(char in "?#{}" or char.isspace() for char in api) else ""
 
 
 async def _ask(token: str, chat: str, api: str, text: str, parse_mode: str | None) -> Answer:

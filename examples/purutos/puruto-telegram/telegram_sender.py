@@ -30,8 +30,8 @@ _MESSAGES_FAULT = (
 #: In a 400 that is about the chat, or the bot's place in it: the next message would meet the same.
 _CHATS_FAULT = (
     "chat not found", "chat_id", "peer_id_invalid", "user not found", "user_id", "user is deactivated",
-    "user is blocked", "user_is_blocked", "input_user_deactivated", "bot was", "bot is not", "bot can't", "bots can't", "not a member",
-    "not enough rights", "no rights", "need administrator", "chat_write_forbidden", "chat_restricted",
+    "user is blocked", "user_is_blocked", "input_user_deactivated", "bot was", "bot is not", "bot can't", "bots can't",
+    "not a member", "not enough rights", "no rights", "need administrator", "chat_write_forbidden", "chat_restricted",
     "chat_admin_required", "chat_forbidden", "chat_send_plain_forbidden", "send_plain_forbidden", "group chat was",
     "group is deactivated", "supergroup", "channel_private", "channel_invalid", "have no access", "topic_closed",
     "topic_deleted", "thread not found", "token",
