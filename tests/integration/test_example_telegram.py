@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -215,14 +217,18 @@ def test_what_half_a_character_stands_in_is_sent_with_a_mark_for_it(sibling: Sib
     assert api.texts[0].startswith("✅ *j\ufffd*")
 
 
-def test_an_answer_that_is_nested_too_deep_is_told_all_the_same(sibling: Sibling, api: BotApi) -> None:
-    for depth in range(960, 1000, 4):
-        deep = '{"a":' * depth + "1" + "}" * depth
-        sibling.put(f'{{"job_id": "j", "result": {{"response": {{"result": {deep}}}}}}}\n'.encode())
-    sibling.put(event(2))
-    answer = sibling.drain("--deliver")
-    assert (answer["processed"], answer["delivered"] + answer["set_aside"]) == (11, 11)
-    assert "Trabajo 2" in api.texts[-1]
+def test_an_answer_that_is_nested_too_deep_is_told_all_the_same(sibling: Sibling) -> None:
+    # Which depth json reads and can't write differs from version to version, so it is built here.
+    program = """if True:
+        import telegram_text
+        deep = 1
+        for _ in range(5000):
+            deep = {"a": deep}
+        print(telegram_text.messages({"job_id": "j", "result": {"response": {"result": deep}}}))
+    """
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=sibling.root, env=sibling.env, capture_output=True, text=True, check=False)
+    assert (done.stderr, "too deep" in done.stdout) == ("", True)
 
 
 def test_two_drains_at_once_send_each_event_once(sibling: Sibling, api: BotApi) -> None:
