@@ -18,8 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from inbox_delivery import Stopped
+from inbox_files import well_formed
 from inbox_journal import Journal
-from inbox_reader import FORWARDED, INBOX, Drain, Stopped
+from inbox_reader import FORWARDED, INBOX, Drain
 
 ROOT = Path(__file__).resolve().parent
 LOCK_WAIT_SEC = 60
@@ -46,8 +48,8 @@ def main(argv: list[str]) -> NoReturn:
         from filelock import FileLock, Timeout
     except ImportError:
         failed("LIBRARY_MISSING", "filelock is not installed", "Run it with puruto-cron's .venv/bin/python.")
-    os.makedirs(ROOT / "db", mode=0o700, exist_ok=True)
     try:
+        os.makedirs(ROOT / "db", mode=0o700, exist_ok=True)
         with FileLock(ROOT / "db" / "inbox.lock", timeout=LOCK_WAIT_SEC):
             report = drain(options.limit, deliver=options.deliver)
     except Timeout:
@@ -69,8 +71,8 @@ def drain(limit: int, *, deliver: bool) -> dict[str, Any]:
             return report_of(work, deliver=False)
         from telegram_sender import Skipping, sender_of
 
-        sender = sender_of(variables())
         try:
+            sender = sender_of(variables(), ROOT / "db")
             work.deliver_all(sender)
         except Stopped as stopped:
             return report_of(work, deliver=True, stopped=stopped)
@@ -102,15 +104,23 @@ def report_of(work: Drain, *, deliver: bool, stopped: Stopped | None = None, ski
 
 
 def variables() -> dict[str, str]:
-    """The environment, over .env if there is one."""
-    found: dict[str, str] = {}
+    """The environment, over .env if there is one. What is empty counts as not set. Raises `Stopped`."""
+    found: dict[str, str | None] = {}
     if (ROOT / ".env").is_file():
         try:
             from dotenv import dotenv_values
         except ImportError:
-            failed("LIBRARY_MISSING", "python-dotenv is not installed", "Run it with puruto-cron's .venv/bin/python.")
-        found = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
-    return {**found, **os.environ}
+            hint = "Run it with puruto-cron's .venv/bin/python."
+            raise Stopped("LIBRARY_MISSING", "python-dotenv is not installed", hint=hint) from None
+        try:
+            found = dotenv_values(ROOT / ".env")
+        except UnicodeError:
+            raise Stopped("DOTENV_BAD_TEXT", ".env is not UTF-8", hint="Save .env as UTF-8.") from None
+        except OSError as error:
+            hint = "Make .env a readable text file, or remove it."
+            raise Stopped("DOTENV_UNREADABLE", f".env can't be read: {error.strerror}", hint=hint) from None
+    set_here = {name: value for name, value in os.environ.items() if value.strip()}
+    return {**{name: value for name, value in found.items() if value}, **set_here}
 
 
 def failed(code: str, message: str, hint: str) -> NoReturn:
@@ -120,7 +130,8 @@ def failed(code: str, message: str, hint: str) -> NoReturn:
 
 def finish(answer: dict[str, Any], code: int) -> NoReturn:
     """Prints the one JSON object and ends."""
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    # Bytes: what cron gives as a locale may not know every character.
+    sys.stdout.buffer.write(well_formed(json.dumps(answer, ensure_ascii=False)).encode() + b"\n")
     sys.stdout.flush()
     raise SystemExit(code)
 

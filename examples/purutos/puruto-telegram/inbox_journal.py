@@ -1,8 +1,9 @@
 """What became of each event, written down before and after it is sent, so that a crash sends nothing twice.
 
-One JSON line each in db/inbox_journal.jsonl: {"event": digest of its line, "state": …, "part": n}. States: `forwarded`
-(it stands in the log), `sending` (part n is being sent), `sent` (part n has arrived), `unsent` (it is known that it has
-not), `done` (nothing more to do).
+One JSON line each in db/inbox_journal.jsonl: {"event": digest of its line, "state": …, "part": n, "why": …}. States:
+`forwarded` (it stands in the log), `sending` (part n is being sent), `unsent` (it is known that it has not arrived, and
+is to be sent), `sent` (part n has arrived), `refused` (Telegram does not take part n), `unknown` (nobody can say if
+part n arrived), `done` (nothing more to do; `why` is what became of the event, a `_delivery.status` or `no_event`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +20,8 @@ FILE = "inbox_journal.jsonl"
 #: So many events are remembered; the file is written anew when it is much longer.
 KEPT = 10_000
 _LONGEST = 6 * KEPT
+#: Nothing more is to be done about such a part.
+_FINISHED = ("sent", "refused", "unknown")
 
 
 def digest(line: bytes) -> str:
@@ -48,10 +52,11 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def note(self, event: str, state: str, part: int = 0) -> None:
+    def note(self, event: str, state: str, part: int = 0, why: str = "") -> None:
         """Writes it down, and waits until the disk has it."""
-        self._apply({"event": event, "state": state, "part": part})
-        self._file.write(json.dumps({"event": event, "state": state, "part": part}).encode() + b"\n")
+        entry = _entry(event, state, part, why)
+        self._apply(entry)
+        self._file.write(_line(entry))
         os.fsync(self._file.fileno())
 
     def is_forwarded(self, event: str) -> bool:
@@ -60,25 +65,35 @@ class Journal:
 
     def is_done(self, event: str) -> bool:
         """Whether nothing more is to be done about it."""
-        return bool(self._events.get(event, {}).get("done"))
+        return "done" in self._events.get(event, {})
 
-    def sent_parts(self, event: str) -> int:
-        """How many of its parts have arrived."""
-        return int(self._events.get(event, {}).get("sent", 0))
+    def outcome(self, event: str) -> str:
+        """What became of an event that is done."""
+        return str(self._events[event]["done"]) or "delivered"
 
-    def in_doubt(self, event: str) -> bool:
-        """Whether a part was being sent when a drain died: it may have arrived, or not."""
-        known = self._events.get(event, {})
-        return int(known.get("sending", 0)) > int(known.get("sent", 0))
+    def finished(self, event: str) -> int:
+        """Up to which of its parts nothing more is to be done."""
+        return max(self._events.get(event, {}).get("parts", {}), default=0)
+
+    def parts_that_are(self, state: str, event: str) -> dict[int, str]:
+        """Its parts in that state, and why."""
+        parts = self._events.get(event, {}).get("parts", {})
+        return {part: why for part, (found, why) in parts.items() if found == state}
+
+    def in_doubt(self, event: str) -> int:
+        """The part that was being sent when a drain died: it may have arrived, or not. 0 when there is none."""
+        sending = int(self._events.get(event, {}).get("sending", 0))
+        return sending if sending > self.finished(event) else 0
 
     def _apply(self, entry: dict[str, Any]) -> None:
+        state, part, why = str(entry["state"]), int(entry.get("part", 0)), str(entry.get("why", ""))
         known = self._events.setdefault(str(entry["event"]), {})
-        if entry["state"] in ("sending", "sent"):
-            known[entry["state"]] = max(int(entry.get("part", 0)), int(known.get(entry["state"], 0)))
-        elif entry["state"] == "unsent":
-            known["sending"] = known.get("sent", 0)
-        elif entry["state"] == "done":
-            known["done"] = True
+        if state in _FINISHED:
+            known.setdefault("parts", {})[part] = (state, why)
+        elif state in ("sending", "unsent"):
+            known["sending"] = part if state == "sending" else 0
+        elif state == "done":
+            known["done"] = why
 
     def _read(self) -> int:
         try:
@@ -91,7 +106,7 @@ class Journal:
                 entry = json.loads(line)
                 if isinstance(entry, dict) and isinstance(entry.get("event"), str):
                     self._apply(entry)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
         return len(lines)
 
@@ -107,11 +122,28 @@ class Journal:
         fresh = self._path.with_suffix(".new")
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             for event, known in newest.items():
-                entries = [("forwarded", 0), ("sending", known.get("sending", 0)), ("sent", known.get("sent", 0))]
-                entries += [("done", 0)] if known.get("done") else []
-                for state, part in entries:
-                    file.write(json.dumps({"event": event, "state": state, "part": part}).encode() + b"\n")
+                for entry in _entries(event, known):
+                    file.write(_line(entry))
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self._path)
         self._events = newest
+
+
+def _entry(event: str, state: str, part: int, why: str) -> dict[str, Any]:
+    return {"event": event, "state": state, "part": part, **({"why": why} if why else {})}
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def _entries(event: str, known: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The fewest by which an event is known as before."""
+    yield _entry(event, "forwarded", 0, "")
+    for part, (state, why) in known.get("parts", {}).items():
+        yield _entry(event, state, part, why)
+    if known.get("sending"):
+        yield _entry(event, "sending", known["sending"], "")
+    if "done" in known:
+        yield _entry(event, "done", 0, known["done"])

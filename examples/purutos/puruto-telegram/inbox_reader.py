@@ -8,8 +8,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from inbox_delivery import Delivery, Sender
+from inbox_files import append, read_object, replace, well_formed
 from inbox_journal import Journal, digest
 
 INBOX = "inbox/cron-events.jsonl"
@@ -20,26 +22,8 @@ SET_ASIDE = "db/cron-set-aside.jsonl"
 PREVIEWED = 20
 #: The bytes before the offset by which the inbox is known again.
 _KNOWN_BYTES = 256
+_CHUNK = 1 << 16
 _LONGEST_LINE = 16 * 1024 * 1024
-
-
-class Stopped(Exception):
-    """The drain can't go on now; the event that it was at stays for the next one."""
-
-    def __init__(self, code: str, message: str, **details: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.details = details
-
-
-class Sender(Protocol):
-    """Sends an event's parts."""
-
-    def parts(self, event: dict[str, Any]) -> list[str]:
-        """The event as messages."""
-
-    def send(self, part: str) -> dict[str, Any]:
-        """Sends one: {"status": "delivered" | "skipped" | "refused" | "unknown", …}. Raises `Stopped`."""
 
 
 class Drain:
@@ -66,13 +50,22 @@ class Drain:
 
     def deliver_all(self, sender: Sender) -> None:
         """The same, and sends each. Raises `Stopped` when no more can be sent now."""
+        delivery = Delivery(sender, self._journal)
         for line in self._lines():
             event = self._take(line)
             if event is not None:
-                outcome = self._deliver(sender, event, digest(line))
-                self.counted[str(outcome["status"])] += 1
+                name = digest(line)
+                outcome = delivery.deliver(event, name)
+                status = str(outcome["status"])
+                if status in ("refused", "unknown"):
+                    self._put_aside(event, str(outcome.get("reason", "")), _delivery=outcome)
+                if status != "already_done":
+                    self._journal.note(name, "done", why=status)
+                self.counted[status] += 1
                 self._show(event, outcome)
             self._advance(line)
+            if delivery.stopped is not None:
+                raise delivery.stopped
 
     def pending(self) -> int:
         """Whole lines that are still to be processed."""
@@ -86,27 +79,32 @@ class Drain:
     # --- where to begin ---
 
     def _start(self) -> int:
-        offset, known = self._offset(), self._json(STATE)
+        offset, known = self._offset(), read_object(self._root / STATE)
         size = os.stat(self._root / INBOX).st_size
         if offset > size:
             self.restarted = f"the inbox has {size} bytes, and {offset} were read: it was cut or replaced"
-            return 0
-        if offset and known.get("offset") == offset and known.get("before") != self._before(offset):
+        elif offset and known.get("offset") == offset and known.get("before") != self._before(offset):
             self.restarted = "the inbox is another file than the one that was read: it was replaced"
+        if self.restarted:
+            # Said once: the next drain finds an offset that fits.
+            self._remember(0)
             return 0
-        return offset
+        return self._line_start(offset)
 
     def _offset(self) -> int:
-        found = self._json(OFFSETS).get(INBOX)
+        found = read_object(self._root / OFFSETS).get(INBOX)
         return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
 
-    def _json(self, name: str) -> dict[str, Any]:
-        """An unreadable file counts as {}. Source: the contract."""
-        try:
-            found = json.loads((self._root / name).read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+    def _line_start(self, offset: int) -> int:
+        """Where the line begins that holds the byte at the offset: what it has sent is known by the journal."""
+        with open(self._root / INBOX, "rb") as file:
+            while offset:
+                file.seek(max(0, offset - _CHUNK))
+                end = file.read(min(offset, _CHUNK)).rfind(b"\n")
+                offset = max(0, offset - _CHUNK)
+                if end >= 0:
+                    return offset + end + 1
+        return 0
 
     def _before(self, offset: int) -> str:
         with open(self._root / INBOX, "rb") as file:
@@ -142,11 +140,11 @@ class Drain:
         if not isinstance(event, dict):
             if not self._journal.is_done(name):
                 self._put_aside({"line": line.decode("utf-8", "replace")[:4096]}, "it is no JSON object")
-                self._journal.note(name, "done")
+                self._journal.note(name, "done", why="no_event")
             return None
         if not self._journal.is_forwarded(name):
             if not self._stands_last_in_log(line):
-                self._append(FORWARDED, line.strip() + b"\n")
+                append(self._root / FORWARDED, line.strip() + b"\n")
             self._journal.note(name, "forwarded")
         return event
 
@@ -166,68 +164,27 @@ class Drain:
     def _advance(self, line: bytes) -> None:
         self.offset += len(line)
         self.processed += 1
-        known = {"offset": self.offset, "before": self._before(self.offset)}
-        self._replace(STATE, known)
-        self._replace(OFFSETS, {**self._json(OFFSETS), INBOX: self.offset})
+        self._remember(self.offset)
 
-    # --- sending ---
+    def _remember(self, offset: int) -> None:
+        replace(self._root / STATE, {"offset": offset, "before": self._before(offset)})
+        replace(self._root / OFFSETS, {**read_object(self._root / OFFSETS), INBOX: offset})
 
-    def _deliver(self, sender: Sender, event: dict[str, Any], name: str) -> dict[str, Any]:
-        if self._journal.is_done(name):
-            return {"status": "already_delivered"}
-        if self._journal.in_doubt(name):
-            # Telegram knows no key by which a message could be told from its repetition.
-            reason = "a drain died while it sent this; whether it arrived is not known, and it is not sent again"
-            return self._give_up(event, name, {"status": "unknown", "reason": reason})
-        parts = sender.parts(event)
-        outcome: dict[str, Any] = {"status": "delivered"}
-        for number, part in enumerate(parts, 1):
-            if number <= self._journal.sent_parts(name):
-                continue
-            self._journal.note(name, "sending", number)
-            try:
-                outcome = sender.send(part)
-            except Stopped:
-                # It is known that it did not arrive.
-                self._journal.note(name, "unsent", number)
-                raise
-            if outcome["status"] in ("refused", "unknown"):
-                return self._give_up(event, name, outcome)
-            if outcome["status"] == "skipped":
-                break
-            self._journal.note(name, "sent", number)
-        self._journal.note(name, "done")
-        return {**outcome, "parts": len(parts)}
-
-    def _give_up(self, event: dict[str, Any], name: str, outcome: dict[str, Any]) -> dict[str, Any]:
-        self._put_aside(event, str(outcome.get("reason", "")), _delivery=outcome)
-        self._journal.note(name, "done")
-        return outcome
+    # --- what is told ---
 
     def _show(self, event: dict[str, Any], outcome: dict[str, Any] | None) -> None:
-        shown = {key: event.get(key) for key in ("job_id", "run_id", "ts")}
+        found = {key: event.get(key) for key in ("job_id", "run_id", "ts")}
+        shown: dict[str, Any] = {key: value if isinstance(value, str | int) else None for key, value in found.items()}
         if outcome is not None:
             shown["_delivery"] = outcome
         if len(self.preview) < PREVIEWED:
             self.preview.append(shown)
 
-    # --- files ---
-
     def _put_aside(self, event: dict[str, Any], reason: str, **more: Any) -> None:
         entry = {"reason": reason, "event": event, **more}
-        self._append(SET_ASIDE, json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        try:
+            text = json.dumps(entry, ensure_ascii=False)
+        except RecursionError:
+            text = json.dumps({**entry, "event": f"nested too deep to be repeated here; it stands in {FORWARDED}"})
+        append(self._root / SET_ASIDE, well_formed(text).encode() + b"\n")
         self.set_aside += 1
-
-    def _append(self, name: str, data: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(self._root / name, flags, 0o600), "ab", buffering=0) as file:
-            file.write(data)
-            os.fsync(file.fileno())
-
-    def _replace(self, name: str, value: dict[str, Any]) -> None:
-        fresh = self._root / f"{name}.new"
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(json.dumps(value).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self._root / name)

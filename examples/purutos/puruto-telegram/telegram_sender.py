@@ -1,22 +1,41 @@
-"""Sends messages through python-telegram-bot, and tells what it means when that does not work."""
+"""Sends messages patiently, and tells what is the message's own fault from what would befall any other too."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import telegram_text
-from inbox_reader import Sender, Stopped
+from inbox_delivery import Sender, Stopped
+from inbox_files import well_formed
+from telegram_memory import Memory
+
+if TYPE_CHECKING:
+    from telegram_client import Answer
 
 TOKEN, CHAT, API = "PURUTO_TELEGRAM_BOT_TOKEN", "PURUTO_TELEGRAM_DEFAULT_CHAT_ID", "PURUTO_TELEGRAM_API_URL"
 DEFAULT_API = "https://api.telegram.org"
-#: All waiting for Telegram's limits in one drain.
+#: All waiting in one drain.
 PATIENCE_SEC = 60.0
 _NETWORK_TRIES = 3
+#: In a 400 that is about the message. Source: the descriptions of tdlib/telegram-bot-api, in small letters.
+_MESSAGES_FAULT = (
+    "parse entities", "message is too long", "message_too_long", "text is too long", "message text is empty",
+    "message_empty", "text must be non-empty", "must be encoded in utf-8", "entities_too_long", "entity_bounds_invalid",
+)  # fmt: skip
+#: In a 400 that is about the chat, or the bot's place in it: the next message would meet the same.
+_CHATS_FAULT = (
+    "chat not found", "chat_id", "peer_id_invalid", "user not found", "user_id", "user is deactivated",
+    "user is blocked", "user_is_blocked", "input_user_deactivated", "bot was", "bot is not", "bot can't", "bots can't",
+    "not a member", "not enough rights", "no rights", "need administrator", "chat_write_forbidden", "chat_restricted",
+    "chat_admin_required", "chat_forbidden", "chat_send_plain_forbidden", "send_plain_forbidden", "group chat was",
+    "group is deactivated", "supergroup", "channel_private", "channel_invalid", "have no access", "topic_closed",
+    "topic_deleted", "thread not found", "token",
+)  # fmt: skip
 
 
 class Skipping:
@@ -26,102 +45,121 @@ class Skipping:
         self.why = why
 
     def parts(self, event: dict[str, Any]) -> list[str]:
-        """One, that is not sent."""
-        return telegram_text.messages(event)[:1]
+        """The event as messages, that are not sent."""
+        return telegram_text.messages(event)
 
-    def send(self, part: str) -> dict[str, Any]:  # noqa: ARG002 - a sender's form
+    def send(self, part: str, event: str) -> dict[str, Any]:  # noqa: ARG002 - a sender's form
         """Says why it was not sent."""
         return {"status": "skipped", "reason": self.why}
 
 
-def sender_of(variables: Mapping[str, str]) -> Sender:
-    """What sends, by what is configured. Raises `Stopped` when the library is not installed."""
+def sender_of(variables: Mapping[str, str], folder: Path) -> Sender:
+    """What sends, by what is configured; `folder` is where it remembers. Raises `Stopped` when that can't work."""
     missing = [name for name in (TOKEN, CHAT) if not variables.get(name, "").strip()]
     if missing:
         return Skipping(f"{' and '.join(missing)} not set")
     if importlib.util.find_spec("telegram") is None:
         hint = "In puruto-cron: .venv/bin/pip install -e '.[telegram]', and run this with .venv/bin/python."
         raise Stopped("LIBRARY_MISSING", "python-telegram-bot is not installed", hint=hint)
-    return Telegram(variables[TOKEN].strip(), variables[CHAT].strip(), variables.get(API, "").strip() or DEFAULT_API)
+    from telegram_client import url_fault
+
+    api = variables.get(API, "").strip() or DEFAULT_API
+    fault = url_fault(api)
+    if fault:
+        hint = f"Write {API} as {DEFAULT_API}, without /bot and the token; or leave it out."
+        raise Stopped("TELEGRAM_URL_INVALID", f"{API} {fault}", hint=hint)
+    token, chat = variables[TOKEN].strip(), variables[CHAT].strip()
+    return Telegram(token, chat, api.rstrip("/"), Memory(folder, f"{token}\n{chat}\n{api}", time.time))
 
 
 class Telegram:
     """One bot and one chat."""
 
-    def __init__(self, token: str, chat: str, api: str) -> None:
-        self._token, self._chat, self._api = token, chat, api.rstrip("/")
+    def __init__(self, token: str, chat: str, api: str, memory: Memory) -> None:
+        self._token, self._chat, self._api, self._memory = token, chat, api, memory
         self._patience = PATIENCE_SEC
 
     def parts(self, event: dict[str, Any]) -> list[str]:
         """The event as messages."""
         return telegram_text.messages(event)
 
-    def send(self, part: str) -> dict[str, Any]:
-        """Sends one, patiently. Raises `Stopped`."""
-        # From version 22.2 on it wants to be told that a timedelta is understood, and warns otherwise.
-        os.environ.setdefault("PTB_TIMEDELTA", "true")
-        from telegram import error
+    def send(self, part: str, event: str) -> dict[str, Any]:
+        """Sends one: with its marks, and plain when Telegram does not take them. Raises `Stopped`."""
+        self._wait(self._memory.wait_left())
+        answer = self._ask(part, markdown=True)
+        plain = answer.kind == "bad_request" and _is_the_marks_fault(answer.text)
+        if plain:
+            answer = self._ask(telegram_text.plain(part), markdown=False)
+        if answer.kind == "bad_request":
+            return self._refused(answer.text, event)
+        if answer.kind == "unknown":
+            reason = f"no answer came that can be read ({self._clean(answer.text)})"
+            return {"status": "unknown", "reason": f"{reason}: it may have arrived, and is not sent again"}
+        self._memory.taken()
+        return {"status": "delivered", "message_id": answer.message_id, **({"plain": True} if plain else {})}
+
+    def _ask(self, text: str, *, markdown: bool) -> Answer:
+        """An answer that is about this message: delivered, bad_request or unknown. Raises `Stopped` for any other."""
+        from telegram_client import ask
 
         tries = 0
         while True:
-            try:
-                return {"status": "delivered", "message_id": self._send(part, markdown=True)}
-            except error.RetryAfter as wait:
-                self._wait(_seconds(wait.retry_after))
-            except error.BadRequest as refused:
-                if "parse entities" in str(refused).lower():
-                    return {"status": "delivered", "message_id": self._send(part, markdown=False), "plain": True}
-                return {"status": "refused", "reason": f"Telegram refused it: {self._clean(str(refused))}"}
-            except (error.InvalidToken, error.Forbidden) as wrong:
-                message = f"Telegram does not let this bot write to this chat: {self._clean(str(wrong))}"
-                raise Stopped("TELEGRAM_REFUSES", message, hint=f"See to {TOKEN} and {CHAT}.") from None
-            except error.NetworkError as lost:
-                if _may_have_arrived(lost):
-                    reason = f"no answer came ({self._clean(str(lost))}): it may have arrived, and is not sent again"
-                    return {"status": "unknown", "reason": reason}
-                tries += 1
-                if tries >= _NETWORK_TRIES:
-                    message = f"Telegram can't be reached: {self._clean(str(lost))}"
-                    raise Stopped("TELEGRAM_UNREACHABLE", message, hint="The next drain tries again.") from None
-                self._wait(float(tries))
+            answer = ask(self._token, self._chat, self._api, text, markdown=markdown)
+            if answer.kind == "wait":
+                self._memory.keep_wait(answer.wait_sec)
+                self._wait(answer.wait_sec)
+                continue
+            if answer.kind == "no_library":
+                hint = "In puruto-cron: .venv/bin/pip install 'httpx[socks]'; or unset ALL_PROXY and HTTPS_PROXY."
+                raise Stopped("LIBRARY_MISSING", answer.text, hint=hint)
+            if answer.kind == "refuses" or (answer.kind == "bad_request" and _is_the_chats_fault(answer.text)):
+                raise self._refuses(answer.text)
+            if answer.kind != "unreachable":
+                return answer
+            tries += 1
+            if tries >= _NETWORK_TRIES or self._patience < tries:
+                hint = "The next drain tries again. See to the network, the proxy variables, and what answers there."
+                raise Stopped(
+                    "TELEGRAM_UNREACHABLE", f"Telegram can't be reached: {self._clean(answer.text)}", hint=hint
+                )
+            self._wait(float(tries))
 
-    def _send(self, part: str, *, markdown: bool) -> int:
-        from telegram import Bot
-        from telegram.request import HTTPXRequest
+    def _refused(self, words: str, event: str) -> dict[str, Any]:
+        """The message's own fault; by words that nobody knows too, but not one event after the other.
 
-        async def send() -> int:
-            request = HTTPXRequest(connect_timeout=10, read_timeout=30, write_timeout=30)
-            bot = Bot(self._token, base_url=f"{self._api}/bot", request=request)
-            try:
-                await request.initialize()
-                text = part if markdown else telegram_text.plain(part)
-                sent = await bot.send_message(self._chat, text, parse_mode="MarkdownV2" if markdown else None)
-                return sent.message_id
-            finally:
-                await request.shutdown()
+        Raises `Stopped`.
+        """
+        clean = self._clean(words)
+        if any(known in words.lower() for known in _MESSAGES_FAULT) or self._memory.may_refuse(clean, event):
+            return {"status": "refused", "reason": f"Telegram refused it: {clean}"}
+        raise self._refuses(f"{words} (the same words as for the event before, so it can't be the event's fault)")
 
-        return asyncio.run(send())
+    def _refuses(self, words: str) -> Stopped:
+        message = f"Telegram does not let this bot write to this chat: {self._clean(words)}"
+        return Stopped(
+            "TELEGRAM_REFUSES", message, hint=f"See to {TOKEN} and {CHAT}; the event stays for the next drain."
+        )
 
     def _wait(self, seconds: float) -> None:
         if seconds > self._patience:
             message = f"Telegram asks for a wait of {seconds:.0f} s, longer than this drain is to last"
-            raise Stopped("TELEGRAM_BUSY", message, retry_after=seconds)
+            hint = "Nothing to do: a drain after that goes on, and none asks before."
+            raise Stopped("TELEGRAM_BUSY", message, hint=hint, retry_after=seconds)
         self._patience -= seconds
         time.sleep(seconds)
 
     def _clean(self, text: str) -> str:
-        return text.replace(self._token, "***")[:300]
+        for secret in {self._token, quote(self._token), quote(self._token, safe="")}:
+            text = text.replace(secret, "***")
+        return well_formed(text)[:300]
 
 
-def _may_have_arrived(lost: Exception) -> bool:
-    """Whether the request had left when the connection was lost; with no connection there was no request."""
-    import httpx
-
-    cause = lost.__cause__
-    unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-    return isinstance(cause, httpx.TransportError) and not isinstance(cause, unsent)
+def _is_the_chats_fault(words: str) -> bool:
+    return not any(known in words.lower() for known in _MESSAGES_FAULT) and any(
+        known in words.lower() for known in _CHATS_FAULT
+    )
 
 
-def _seconds(wait: Any) -> float:
-    """A number of seconds, or a timedelta: python-telegram-bot's versions differ."""
-    return float(wait.total_seconds()) if hasattr(wait, "total_seconds") else float(wait)
+def _is_the_marks_fault(words: str) -> bool:
+    """Whether a plain text may be taken: it says so, or says what nobody knows."""
+    return "parse entities" in words.lower() or not any(known in words.lower() for known in _MESSAGES_FAULT)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
+
+from inbox_files import well_formed
 
 #: UTF-16 units of one message, after its marks are taken away. Source: core.telegram.org/bots/api#sendmessage.
 LONGEST = 4096
-#: An event that needs more messages is cut: the whole stands in puruto-cron's `logs --run`.
+#: An event that needs more messages is cut, and the last says where the whole stands: in puruto-cron's `logs --run`.
 MOST_PARTS = 4
 _ROOM = LONGEST - 96
 #: Source: core.telegram.org/bots/api#markdownv2-style.
 _MARKS = frozenset("_*[]()~`>#+-=|{}.!\\")
+#: Telegram takes no message of nothing but these: control, format and space characters, and three that look like none.
+_UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
+_UNSEEN_TOO = frozenset("\u115f\u2800\u3164")
 
 
 def messages(event: dict[str, Any]) -> list[str]:
     """The event as one message, or as many as it takes."""
-    job, run = _word(event.get("job_id"), "?"), _word(event.get("run_id"), "")
+    job, run, ts = _word(event.get("job_id"), "?"), _word(event.get("run_id"), ""), _word(event.get("ts"), "")[:64]
     head, body = _body(event)
     title = f"{head} *{escape(job)}*"
-    foot = escape(" · ".join(part for part in (run, _word(event.get("ts"), "")) if part))
-    pieces = _pieces(body.strip(), _ROOM - units(job) - units(run) - 64)
+    foot = escape(" · ".join(part for part in (run, ts) if part))
+    # Room for the title, and for the run twice: in the foot, and where the whole is said to stand.
+    pieces = _pieces(well_formed(body).strip(), _ROOM - units(job) - 2 * units(run) - 128)
     if len(pieces) > MOST_PARTS:
-        pieces = [*pieces[:MOST_PARTS], f"… python3 main.py logs --run {run}"]
+        pieces = pieces[:MOST_PARTS]
+        pieces[-1] += f"\n… python3 main.py logs --run {run}"
     parts = [f"{title}\n{escape(pieces[0])}" if pieces else title, *map(escape, pieces[1:])]
     parts[-1] += f"\n_{foot}_" if foot else ""
     return parts
@@ -67,25 +75,31 @@ def _body(event: dict[str, Any]) -> tuple[str, str]:
     for key in ("summary", "text", "stdout"):
         if isinstance(answer.get(key), str) and answer[key].strip():
             return "✅", answer[key]
-    return "✅", json.dumps(answer, ensure_ascii=False, indent=1) if answer else ""
+    try:
+        return "✅", json.dumps(answer, ensure_ascii=False, indent=1) if answer else ""
+    except RecursionError:
+        return "✅", "(an answer too deep to be shown here)"
 
 
 def _word(value: object, default: str) -> str:
-    return str(value)[:500] if isinstance(value, str | int | float) and str(value) else default
+    return well_formed(str(value)[:500]) if isinstance(value, str | int | float) and str(value) else default
 
 
 def _pieces(text: str, room: int) -> list[str]:
-    """The text in pieces of at most `room` units, cut at line ends where that is possible."""
+    """The text in pieces of at most `room` units, cut at line ends where that is possible, and none of them blank."""
     pieces: list[str] = []
-    while text:
-        if units(text) <= room:
-            return [*pieces, text]
+    at = 0
+    # One more than are sent tells that there is more.
+    while at < len(text) and len(pieces) <= MOST_PARTS:
         # As many characters as fit; one of them may take two units.
-        cut = room
-        while units(text[:cut]) > room:
-            cut -= max(1, (units(text[:cut]) - room) // 2)
-        line = text.rfind("\n", cut // 2, cut)
-        cut = line if line > 0 else cut
-        pieces.append(text[:cut].rstrip("\n"))
-        text = text[cut:].lstrip("\n")
+        end = at + room
+        while units(text[at:end]) > room:
+            end -= max(1, (units(text[at:end]) - room) // 2)
+        if end < len(text):
+            line = text.rfind("\n", (at + end) // 2, end)
+            end = line if line > at else end
+        piece = text[at:end].strip("\n")
+        if any(unicodedata.category(char) not in _UNSEEN and char not in _UNSEEN_TOO for char in piece):
+            pieces.append(piece)
+        at = end
     return pieces

@@ -1,0 +1,95 @@
+"""One event's way to Telegram: its messages one after the other, each written down before it is sent and after."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from inbox_journal import Journal
+
+_DIED = "a drain died while it sent this"
+_NOT_AGAIN = "whether it arrived is not known, and it is not sent again"
+
+
+class Stopped(Exception):
+    """The drain can't go on now; the events that were not dealt with stay for the next one.
+
+    `code` is stable; `details` always holds `hint`.
+    """
+
+    def __init__(self, code: str, message: str, *, hint: str, **details: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.details = {"hint": hint, **details}
+
+
+class Sender(Protocol):
+    """Sends an event's parts."""
+
+    def parts(self, event: dict[str, Any]) -> list[str]:
+        """The event as messages."""
+
+    def send(self, part: str, event: str) -> dict[str, Any]:
+        """Sends one of the event with this digest: {"status": "delivered" | "skipped" | "refused" | "unknown", …}.
+
+        With `reason` unless it was delivered. Raises `Stopped` when it is known that nothing arrived.
+        """
+
+
+class Delivery:
+    """Delivers events in order. `stopped` is set when the last one is dealt with, and no other is to be tried now."""
+
+    def __init__(self, sender: Sender, journal: Journal) -> None:
+        self._sender = sender
+        self._journal = journal
+        self.stopped: Stopped | None = None
+
+    def deliver(self, event: dict[str, Any], name: str) -> dict[str, Any]:
+        """What became of it. Raises `Stopped` when the event is to be gone on with by the next drain."""
+        journal = self._journal
+        if journal.is_done(name):
+            return {"status": "already_done", "was": journal.outcome(name)}
+        in_doubt = journal.in_doubt(name)
+        if in_doubt:
+            # Telegram knows no key by which a message could be told from its repetition.
+            journal.note(name, "unknown", in_doubt, f"{_DIED}: {_NOT_AGAIN}")
+        parts = self._sender.parts(event)
+        last: dict[str, Any] = {"status": "delivered"}
+        for number in range(journal.finished(name) + 1, len(parts) + 1):
+            outcome = self._send(parts[number - 1], name, number)
+            last = {**last, **outcome} if outcome["status"] == "delivered" else last
+            if outcome["status"] == "skipped":
+                last = outcome
+                break
+            if outcome["status"] == "unknown":
+                self.stopped = _no_answer(str(outcome["reason"]))
+                if number < len(parts):
+                    raise self.stopped
+        return {**last, **self._losses(name, len(parts)), "parts": len(parts)}
+
+    def _send(self, part: str, name: str, number: int) -> dict[str, Any]:
+        self._journal.note(name, "sending", number)
+        try:
+            outcome = self._sender.send(part, name)
+        except Stopped:
+            self._journal.note(name, "unsent", number)
+            raise
+        status = str(outcome["status"])
+        state = {"delivered": "sent", "skipped": "unsent"}.get(status, status)
+        self._journal.note(name, state, number, str(outcome.get("reason", "")))
+        return outcome
+
+    def _losses(self, name: str, count: int) -> dict[str, Any]:
+        """The status and reason of an event of which not every part has arrived; {} when all have."""
+        found: dict[str, Any] = {}
+        for status in ("refused", "unknown"):
+            parts = self._journal.parts_that_are(status, name)
+            if parts:
+                # A part in doubt weighs more than one of which all is known.
+                found = {**found, "status": status, "reason": next(iter(parts.values()))}
+                found |= {f"parts_{status}": sorted(parts)} if count > 1 else {}
+        return found
+
+
+def _no_answer(reason: str) -> Stopped:
+    hint = "It is not sent again; the next drain goes on behind it. See to the network, and whether the API answers."
+    return Stopped("TELEGRAM_NO_ANSWER", reason, hint=hint)

@@ -1,0 +1,43 @@
+"""The small files in db/: lines that are added, and objects that are replaced whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate: JSON may hold one, as an escape, and UTF-8 can't."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Adds it at the end, and waits until the disk has it. Raises `OSError`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(path, flags, 0o600), "ab", buffering=0) as file:
+        file.write(data)
+        os.fsync(file.fileno())
+
+
+def replace(path: Path, value: dict[str, Any]) -> None:
+    """Writes the object as the whole of the file, or leaves the file as it is. Raises `OSError`."""
+    fresh = path.with_name(f"{path.name}.new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(json.dumps(value).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """An unreadable file counts as {}. Source: the contract, for db/inbox_offsets.json."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
