@@ -101,7 +101,8 @@ def why_paused(failures: int, limit: object) -> str:
 
 def how_to_resume(job_id: str) -> str:
     """What ends a pause, as a sentence."""
-    return f"When its cause is gone: python3 main.py resume-job {job_id}. A change of its entry lets it go on too"
+    by_hand = f"python3 main.py resume-job {job_id}, or a success of python3 main.py run-now {job_id} --force"
+    return f"When its cause is gone: {by_hand}. A change of its entry in .jobs.json lets it go on too"
 
 
 def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> dict[str, object]:
