@@ -79,6 +79,7 @@ class _Watcher:
         self._app = app
         self._last: dict[str, Any] = {}
         self._file = self._identity()
+        self._gone = False
         self._notice = ""
 
     def eyes(self) -> Eyes:
@@ -101,10 +102,13 @@ class _Watcher:
 
     def _note_replaced(self, now: str) -> None:
         file = self._identity()
-        if file is not None and file != self._file:
-            if self._file is not None:
-                self._notice = f"The database was replaced by another at {now}: this is the new one."
-            self._file = file
+        if file is None:
+            self._gone = self._file is not None
+            return
+        # The number of a file that is gone may be given to the next one.
+        if self._file is not None and (self._gone or file != self._file):
+            self._notice = f"The database was replaced by another at {now}: this is the new one."
+        self._file, self._gone = file, False
 
     def _identity(self) -> tuple[int, int] | None:
         try:

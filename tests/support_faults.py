@@ -12,5 +12,5 @@ SEED = int(os.environ.get("PURUTO_FAULTS_SEED") or random.SystemRandom().randran
 # Where pytest has workers, they take the seed that stands in the report's head.
 os.environ["PURUTO_FAULTS_SEED"] = str(SEED)
 #: Seconds of tests/faults/test_soak.py; `make soak` sets 600.
-SOAK_SEC = float(os.environ.get("PURUTO_SOAK_SECONDS", "60"))
+SOAK_SEC = float(os.environ.get("PURUTO_SOAK_SECONDS", "20"))
 HEADER = f"faults: PURUTO_FAULTS_SEED={SEED} PURUTO_FAULTS_KILLS={KILLS} PURUTO_SOAK_SECONDS={SOAK_SEC:g}"

@@ -122,7 +122,7 @@ class Telegram:
                 raise Stopped(
                     "TELEGRAM_UNREACHABLE", f"Telegram can't be reached: {self._clean(answer.text)}", hint=hint
                 )
-            self._wait(float(tries))
+            self._wait(tries / 4)
 
     def _refused(self, words: str, event: str) -> dict[str, Any]:
         """The message's own fault; by words that nobody knows too, but not one event after the other.
