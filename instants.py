@@ -35,6 +35,18 @@ class Schedules:
 
         return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
 
+    def shown(
+        self, schedule: str, timezone: str, after: datetime, count: int, *, anchor: datetime
+    ) -> list[dict[str, str]]:
+        """The next `count` instants behind `after`, fewer where the schedule ends, each as `show_instant` has it."""
+        found: list[dict[str, str]] = []
+        instant: datetime | None = after
+        while instant is not None and len(found) < count:
+            instant = self.next_fire(schedule, timezone, instant, anchor=anchor)
+            if instant is not None:
+                found.append(show_instant(instant, timezone))
+        return found
+
 
 def show_instant(instant: datetime, zone: str) -> dict[str, str]:
     """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""

@@ -8,7 +8,6 @@ from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
 from errors import JobNotFound
-from instants import show_instant
 from models import Failure
 from wiring import App
 
@@ -39,14 +38,6 @@ def command(app: App, job_id: str) -> None:
     start = guarded(lambda: app.rehearsal().of(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
-    zone = state.timezone
-    instants, after = [], now
-    for _ in range(3):
-        found = app.calendar.next_fire(state.job.schedule, zone, after, anchor=state.anchor)
-        if found is None:
-            break
-        instants.append(show_instant(found, zone))
-        after = found
     print_json(
         {
             "status": "ok",
@@ -56,6 +47,6 @@ def command(app: App, job_id: str) -> None:
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
             **({} if isinstance(start, Failure) else mask(start)),
-            "instants": instants,
+            "instants": app.calendar.shown(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
         }
     )

@@ -193,18 +193,10 @@ def _job(entry: Mapping[str, Any]) -> Job:
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
     """The next three instants of an entry that is not in the file yet."""
-    from instants import show_instant
     from planner import start_of
 
     job = _job(entry)
     zone = job.timezone or app.default_zone
-    instants: list[dict[str, str]] = []
     now = app.clock.now()
-    after = start_of(job, now)
-    while len(instants) < 3:
-        found = app.calendar.next_fire(job.schedule, zone, after, anchor=now)
-        if found is None:
-            break
-        instants.append(show_instant(found, zone))
-        after = found
+    instants = app.calendar.shown(job.schedule, zone, start_of(job, now), 3, anchor=now)
     return {"timezone": zone, "enabled": job.enabled, "instants": instants}

@@ -10,7 +10,6 @@ from commands.names import job_names
 from commands.view import show, table_option
 from commands.when import given_instant
 from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
-from instants import show_instant
 from models import JobState
 from planner import start_of
 from store.definitions import job_state
@@ -67,7 +66,7 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
         "schedule": schedule,
         "timezone": zone,
         "meaning": describe(schedule, zone),
-        "instants": _instants(app, schedule, zone, start, count, anchor=start),
+        "instants": app.calendar.shown(schedule, zone, start, count, anchor=start),
     }
 
 
@@ -126,19 +125,7 @@ def _waits(app: App, state: JobState, after: str | None) -> bool:
 
 def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:
     start = start_of(state.job, _start(app, after, state.timezone))
-    return _instants(app, state.job.schedule, state.timezone, start, count, anchor=state.anchor)
-
-
-def _instants(
-    app: App, schedule: str, zone: str, start: datetime, count: int, *, anchor: datetime
-) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    after: datetime | None = start
-    while after is not None and len(found) < count:
-        after = app.calendar.next_fire(schedule, zone, after, anchor=anchor)
-        if after is not None:
-            found.append(show_instant(after, zone))
-    return found
+    return app.calendar.shown(state.job.schedule, state.timezone, start, count, anchor=state.anchor)
 
 
 def _start(app: App, after: str | None, zone: str) -> datetime:

@@ -90,17 +90,6 @@ def test_what_is_no_object_with_a_session_leaves_none(workspace: Workspace) -> N
     assert workspace.json("sessions", "job-0")["sessions"][0]["session_id"] is None
 
 
-def test_a_call_that_the_end_of_the_slot_cut_says_so(workspace: Workspace) -> None:
-    workspace.add_target(invoke=None)
-    wait = "while [ ! -e release ]; do sleep 0.05; done"
-    script = f'grep -q \'"iteration": 1\' "$PURUTO_CRON_REQUEST_FILE" && echo first || {{ {wait}; }}'
-    workspace.ready(shell(script, heartbeat={}, timeout_sec=2))
-    error = workspace.json("run-now", "job-0", code=1)["error"]
-    assert error["code"] == "TIMEOUT"
-    assert "call 2 of the heartbeat was not done when the 2 s of its slot were over" in error["message"]
-    assert (error["details"]["timeout_sec"], error["details"]["heartbeat"]["ended_by"]) == (2, "timeout_sec")
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [

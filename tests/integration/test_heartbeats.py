@@ -97,7 +97,7 @@ def test_a_heartbeat_that_is_not_enabled_is_one_call(workspace: Workspace) -> No
     assert calls(workspace)[0]["prompt"] == "x"
 
 
-def test_the_timeout_is_for_all_calls_together(workspace: Workspace) -> None:
+def test_the_timeout_is_for_all_calls_together_and_a_call_that_it_cut_says_so(workspace: Workspace) -> None:
     workspace.add_target(invoke=None)
     wait = "while [ ! -e release ]; do sleep 0.05; done"
     script = f'grep -q \'"iteration": 1\' "$PURUTO_CRON_REQUEST_FILE" && echo first || {{ {wait}; }}'
@@ -106,6 +106,8 @@ def test_the_timeout_is_for_all_calls_together(workspace: Workspace) -> None:
     assert error["code"] == "TIMEOUT"
     told = error["details"]["heartbeat"]
     assert [entry.get("error") for entry in told["iterations"]] == [None, "TIMEOUT"]
+    assert "call 2 of the heartbeat was not done when the 2 s of its slot were over" in error["message"]
+    assert (error["details"]["timeout_sec"], told["ended_by"]) == (2, "timeout_sec")
 
 
 def test_the_days_ceiling_ends_a_heartbeat_between_two_calls(workspace: Workspace) -> None:
