@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import strict_json
@@ -20,7 +20,7 @@ SUMMARY_LIMIT = 4_000
 EXCERPT_LIMIT = 500
 
 #: `(context, number of the call, its timeout in seconds)` → how it ended.
-Call = Callable[[Context, int, int], AttemptOutcome]
+Call = Callable[[Context, int, int], Awaitable[AttemptOutcome]]
 
 
 @dataclass
@@ -55,21 +55,21 @@ class Conversation:
         self._may_go_on = may_go_on
         self._calls = 0
 
-    def hold(self) -> AttemptOutcome:
+    async def hold(self) -> AttemptOutcome:
         """Makes the calls. The outcome is that of the last one, with `facts` about all of them."""
         beat = self._job.heartbeat
         if beat is None or not beat.enabled:
             told = _Told()
-            outcome = self._make(first_context(self._job, self._remembered), self._job.timeout_sec, told)
+            outcome = await self._make(first_context(self._job, self._remembered), self._job.timeout_sec, told)
             return replace(outcome, facts=self._session_facts(outcome, told), usage=told.usage)
-        return self._repeat(beat)
+        return await self._repeat(beat)
 
-    def _repeat(self, beat: Heartbeat) -> AttemptOutcome:
+    async def _repeat(self, beat: Heartbeat) -> AttemptOutcome:
         told, until = _Told(), self._clock.monotonic() + self._job.timeout_sec
         context = first_context(self._job, self._remembered)
         for iteration in range(1, beat.max_iterations + 1):
             began = self._clock.monotonic()
-            outcome = self._make(context, max(1, math.ceil(until - began)), told)
+            outcome = await self._make(context, max(1, math.ceil(until - began)), told)
             outcome = self._of_slot(outcome, iteration)
             said = said_by(outcome)
             told.quiet = told.quiet and said.quiet
@@ -105,9 +105,9 @@ class Conversation:
             return "max_iterations"
         return "timeout_sec" if until - self._clock.monotonic() < 1 else self._may_go_on()
 
-    def _make(self, context: Context, timeout_sec: int, told: _Told) -> AttemptOutcome:
+    async def _make(self, context: Context, timeout_sec: int, told: _Told) -> AttemptOutcome:
         began = self._clock.monotonic()
-        outcome = self._number(context, timeout_sec)
+        outcome = await self._number(context, timeout_sec)
         error = outcome.response.error
         if error is None and not outcome.session_id:
             # A target that went on with a session need not say so again.
@@ -116,14 +116,16 @@ class Conversation:
             # The agent has forgotten it: what was asked is done all the same, in a new one, and that is said.
             told.lost = context.session_id
             left = timeout_sec - (self._clock.monotonic() - began)
-            outcome = self._number(replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left)))
+            outcome = await self._number(
+                replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left))
+            )
         told.usage += outcome.usage
         self._spend(outcome)
         return outcome
 
-    def _number(self, context: Context, timeout_sec: int) -> AttemptOutcome:
+    async def _number(self, context: Context, timeout_sec: int) -> AttemptOutcome:
         self._calls += 1
-        return self._call(context, self._calls, timeout_sec)
+        return await self._call(context, self._calls, timeout_sec)
 
     def _session_facts(self, outcome: AttemptOutcome, told: _Told) -> dict[str, object]:
         mode = self._job.session_mode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +21,6 @@ from models import (
     Context,
     Invocation,
     InvocationRequest,
-    Job,
     ProcessId,
     RunStatus,
     Session,
@@ -31,14 +30,14 @@ from models import (
     utc_text,
 )
 from redact import Redactor
+from retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
+from waiting import drive, wait, write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from processes import Stop
 
-#: No wait between attempts is longer. Source: DESIGN "The life of a slot".
-LONGEST_BACKOFF_SEC = 3_600
 #: How often a run looks whether somebody cancels it.
 CANCEL_POLL_SEC = 1.0
 #: How often a run that comes back from its backoff asks for a place when all are taken.
@@ -48,12 +47,6 @@ VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
 #: What a wait says that was ended from outside.
 STOPPED = "stopped"
-#: What would fail again, or cost again what it has just cost.
-NOT_RETRIED = frozenset(
-    {"TARGET_NOT_FOUND", "DENIED", "AGENT_LIMIT_REACHED", "AGENT_OPTION_UNSUPPORTED", "AGENT_REFUSED"}
-)
-#: A provider that is overloaded is worth so many retries even in a job that has none.
-OVERLOAD_RETRIES = 2
 
 
 class Ledger(Protocol):
@@ -83,17 +76,17 @@ class Memory(Protocol):
 
 
 class Invoke(Protocol):
-    """One attempt. Raises only `LeaseLost`, from `beat` or `on_start`."""
+    """One call. Raises only `LeaseLost`, from `beat` or `on_start`."""
 
     def __call__(
         self,
         invocation: Invocation,
         *,
         stop: Stop,
-        on_start: Callable[[ProcessId], None],
+        on_start: Callable[[ProcessId], Awaitable[None]],
         beat: Callable[[], None],
         beat_every: float,
-    ) -> AttemptOutcome: ...
+    ) -> Awaitable[AttemptOutcome]: ...
 
 
 @dataclass(frozen=True)
@@ -103,21 +96,6 @@ class Limits:
     lease_sec: int
     max_running: int
     hop: int = 0
-
-
-def backoff_sec(first: int, failed_attempts: int) -> int:
-    """Seconds to wait after the n-th failed attempt: `first × 2^(n-1)`, at most an hour."""
-    doublings = min(failed_attempts - 1, 12)
-    return min(first << doublings, LONGEST_BACKOFF_SEC)
-
-
-def ceiling_sec(job: Job, grace: int) -> int:
-    """The longest that any run of a job can take: its attempts, their waits, and as long again for places."""
-    job_timeout, backoff = job.timeout_sec, job.retry_backoff_sec
-    may_be_agent = job.command is None and job.runner not in ("command", "invoke")
-    retries = max(job.max_retries, OVERLOAD_RETRIES) if may_be_agent else job.max_retries
-    waits = sum(backoff_sec(backoff, n) for n in range(1, retries + 1))
-    return (retries + 1) * (job_timeout + 2 * grace + 60) + waits + retries * LONGEST_BACKOFF_SEC
 
 
 class Executor:
@@ -160,22 +138,26 @@ class Executor:
         self._renew_at = clock.monotonic() + limits.lease_sec / 3
 
     def run(self, run: ClaimedRun) -> dict[str, object]:
+        """`course`, for who has nothing else to do meanwhile."""
+        return drive(self.course(run))
+
+    async def course(self, run: ClaimedRun) -> dict[str, object]:
         """Makes attempts until one succeeds or none is left, and writes the verdict.
 
         Returns what `run-now` prints, without `notification_paths`. Raises `LeaseLost` when the run is no longer ours
         (nothing of it lives and nothing was written) and `VerdictNotStored`.
         """
         try:
-            return self._run(run)
+            return await self._run(run)
         finally:
             self._stop.close()
 
-    def _run(self, run: ClaimedRun) -> dict[str, object]:
+    async def _run(self, run: ClaimedRun) -> dict[str, object]:
         began = self._clock.monotonic()
         correlation_id = f"corr-{self._new_id()}"
         attempt = 1
         while True:
-            request, outcome = self._attempt(run, correlation_id, attempt)
+            request, outcome = await self._attempt(run, correlation_id, attempt)
             crash.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that lost its patience with us may have ended the processes itself.
@@ -183,7 +165,7 @@ class Executor:
                 outcome = replace(outcome, stopped=self._stop.is_set())
             if outcome.stopped or outcome.response.error is None:
                 break
-            refusal = self._no_retry(run, outcome, attempt) or self._wait_for_retry(run, attempt)
+            refusal = self._no_retry(run, outcome, attempt) or await self._wait_for_retry(run, attempt)
             if refusal == STOPPED:
                 outcome = replace(outcome, stopped=True)
                 break
@@ -192,13 +174,15 @@ class Executor:
                 break
             attempt += 1
         duration_ms = round((self._clock.monotonic() - began) * 1000)
-        return self._conclude(run, request, outcome, attempt, duration_ms)
+        return await self._conclude(run, request, outcome, attempt, duration_ms)
 
-    def _attempt(self, run: ClaimedRun, correlation_id: str, attempt: int) -> tuple[InvocationRequest, AttemptOutcome]:
+    async def _attempt(
+        self, run: ClaimedRun, correlation_id: str, attempt: int
+    ) -> tuple[InvocationRequest, AttemptOutcome]:
         """Makes the attempt's calls; the request is that of the last one."""
         requests: list[InvocationRequest] = []
 
-        def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
+        async def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
             invocation = calls.invocation(
                 run,
                 calls.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
@@ -210,7 +194,7 @@ class Executor:
                 now=self._clock.now(),
             )
             requests.append(invocation.request)
-            return self._invoke(
+            return await self._invoke(
                 invocation,
                 stop=self._stop,
                 on_start=lambda child: self._note_child(run, child, invocation.run_folder),
@@ -226,7 +210,7 @@ class Executor:
             spend=lambda outcome: self._spend(run, outcome),
             may_go_on=lambda: self._too_dear(run),
         )
-        outcome = conversation.hold()
+        outcome = await conversation.hold()
         return requests[-1], outcome
 
     # --- what is remembered, and what it costs ---
@@ -262,10 +246,10 @@ class Executor:
                 return "max_cost_usd_per_day"
         return ""
 
-    def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
+    async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         with suppress(DatabaseError):
-            self._ledger.note_child(run, child, folder)
+            await write(lambda: self._ledger.note_child(run, child, folder), lazy=True)
         crash.point("child.noted")
 
     def _beat_every(self) -> float:
@@ -302,7 +286,7 @@ class Executor:
             return None
         return f"the next slot is due at {utc_text(run.next_run_at)}, before the retry would start"
 
-    def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
+    async def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
         """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
         with suppress(DatabaseError):
@@ -313,14 +297,14 @@ class Executor:
         if self._stop.is_set():
             return STOPPED
         while (left := until - self._clock.monotonic()) > 0:
-            if self._wait(run, left):
+            if await self._wait(run, left):
                 return STOPPED
         # The wait may have been longer than it was meant to be: a machine that sleeps does not count it.
         if late := self._too_late(run, 0):
             return late
         patience = self._clock.monotonic() + LONGEST_BACKOFF_SEC
         while not self._place_taken(run, attempt + 1):
-            if self._wait(run, PLACE_POLL_SEC):
+            if await self._wait(run, PLACE_POLL_SEC):
                 return STOPPED
             if self._too_late(run, 0) or self._clock.monotonic() > patience:
                 return "no place under the cap became free in time"
@@ -332,15 +316,16 @@ class Executor:
         except DatabaseError:
             return False
 
-    def _wait(self, run: ClaimedRun, seconds: float) -> bool:
+    async def _wait(self, run: ClaimedRun, seconds: float) -> bool:
         """Waits at most `seconds`; whether somebody asked to stop."""
-        if not self._stop.wait(min(seconds, self._beat_every())):
+        await wait(min(seconds, self._beat_every()), stop=self._stop)
+        if not self._stop.is_set():
             self._beat(run)
         return self._stop.is_set()
 
     # --- the verdict ---
 
-    def _conclude(
+    async def _conclude(
         self, run: ClaimedRun, request: InvocationRequest, outcome: AttemptOutcome, attempt: int, duration_ms: int
     ) -> dict[str, object]:
         redact = self._redactor(run)
@@ -362,7 +347,7 @@ class Executor:
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
             session=self._to_remember(run, outcome, redact),
         )
-        self._store(run, verdict)
+        await self._store(run, verdict)
         return {"status": "ok" if end.status is RunStatus.OK else "error", **told}
 
     def _to_remember(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
@@ -383,15 +368,15 @@ class Executor:
             usage=outcome.session_usage,
         )
 
-    def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
+    async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
         channels = verdicts.channels_of(run.job.notify_channel)
         for _ in range(VERDICT_ATTEMPTS):
             try:
-                return self._ledger.finish(run.run_id, run.token, verdict, channels)
+                return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
                 refusal = error
-                self._pause(VERDICT_PAUSE_SEC)
+                await wait(VERDICT_PAUSE_SEC, alone=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from models import Clock, ProcessId
 from process_table import Row, Table, boot_id
+from waiting import wait
 
 _ROUND_SEC = 0.05
 _KILL_ROUNDS = 100
@@ -114,17 +115,17 @@ class Family:
                     waiting += sessions[pid]
         return list(members.values())
 
-    def end(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> Ended:
-        """Ends all of it, in a bounded time."""
+    async def end(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> Ended:
+        """Ends all of it, in a bounded time. What `on_wait` raises comes through when nothing of it is alive."""
         found = self.alive()
         try:
             if found:
-                self._ask(grace_sec, clock, on_wait)
+                await self._ask(grace_sec, clock, on_wait)
         finally:
-            left = self._kill(clean=not found and not self._just_died)
+            left = await self._kill(clean=not found and not self._just_died)
         return Ended(tuple(map(str, found)), tuple(map(str, left)), tuple(row.pid for row in found))
 
-    def _ask(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> None:
+    async def _ask(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> None:
         asked: set[tuple[int, str]] = set()
         deadline = clock.monotonic() + grace_sec
         while (remaining := deadline - clock.monotonic()) > 0 and (rows := self.alive()):
@@ -134,11 +135,11 @@ class Family:
                     self._table.send(row, signal.SIGTERM)
                 if row.state == "T":
                     self._table.send(row, signal.SIGCONT)  # a stopped process sees no TERM before it goes on
-            self._table.wait_gone(rows[0], min(_ROUND_SEC, remaining))
+            await self._wait(rows[0], min(_ROUND_SEC, remaining))
             if on_wait is not None:
                 on_wait()
 
-    def _kill(self, *, clean: bool) -> list[Row]:
+    async def _kill(self, *, clean: bool) -> list[Row]:
         """Kills until two looks in a row find nobody; `clean` says that one did. Returns who is left at last.
 
         One look is not enough: a process may be born behind it, and its parent die before it.
@@ -158,8 +159,11 @@ class Family:
             for row in rows:
                 self._table.send(row, signal.SIGKILL)
             if rows:
-                self._table.wait_gone(rows[0], _ROUND_SEC)
+                await self._wait(rows[0], _ROUND_SEC)
         return rows
+
+    async def _wait(self, row: Row, seconds: float) -> None:
+        await wait(seconds, alone=lambda most: self._table.wait_gone(row, most))
 
 
 def _ancestors(pid: int, rows: Mapping[int, Row]) -> set[int]:

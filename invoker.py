@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +36,7 @@ from models import (
 from processes import Child, Stop
 from run_files import CallFiles
 from runners.base import Ending, Host, read_tail
+from waiting import drive
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -75,6 +76,22 @@ class Invoker:
         beat: Callable[[], None],
         beat_every: float,
     ) -> AttemptOutcome:
+        """`call`, for who has nothing else to do meanwhile."""
+
+        async def told(child: ProcessId) -> None:
+            on_start(child)
+
+        return drive(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
+
+    async def call(
+        self,
+        invocation: Invocation,
+        *,
+        stop: Stop,
+        on_start: Callable[[ProcessId], Awaitable[None]],
+        beat: Callable[[], None],
+        beat_every: float,
+    ) -> AttemptOutcome:
         """Makes one attempt and returns how it ended; failures of the target and of starting it are no exceptions.
 
         `on_start` hears who the child is; `beat` is called every `beat_every` seconds until all is over. What these two
@@ -84,7 +101,7 @@ class Invoker:
         course = _Course()
         try:
             pulse = _Pulse(self._clock, beat, beat_every)
-            answer = self._attempt(invocation, course, stop, on_start, pulse)
+            answer = await self._attempt(invocation, course, stop, on_start, pulse)
         except InvocationError as error:
             answer = replace(course.answer, result=None, failure=_failure(error, course), from_target=False)
         response = InvocationResult(
@@ -107,12 +124,12 @@ class Invoker:
             course.runner,
         )
 
-    def _attempt(
+    async def _attempt(
         self,
         invocation: Invocation,
         course: _Course,
         stop: Stop,
-        on_start: Callable[[ProcessId], None],
+        on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
     ) -> Answer:
         request = invocation.request
@@ -134,7 +151,7 @@ class Invoker:
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
-        code, ended = self._follow(child, invocation, course, stop, on_start, pulse)
+        code, ended = await self._follow(child, invocation, course, stop, on_start, pulse)
         if code is None:
             raise _stopped(course, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
@@ -146,41 +163,41 @@ class Invoker:
         if answer.failure is not None:
             return answer
 
-        def watch(inspector: Child, seconds: float) -> int | None:
-            return _watch(inspector, self._clock, seconds, stop, pulse)
+        async def watch(inspector: Child, seconds: float) -> int | None:
+            return await _watch(inspector, self._clock, seconds, stop, pulse)
 
-        def fits(spec: Success, ending: Ending, result_key: str) -> None:
+        async def fits(spec: Success, ending: Ending, result_key: str) -> None:
             seen = success.Seen(invocation, folder, ending, before, result_key)
-            if not success.check(spec, seen, self._clock, stop, watch):
+            if not await success.check(spec, seen, self._clock, stop, watch):
                 raise _stopped(course, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
             # The agent was told the schema, and may have obeyed it.
             structured = files.write_structured((answer.result or {}).get("structured_output"))
-            _check_structured(invocation, fits, replace(ending, stdout=structured))
+            await _check_structured(invocation, fits, replace(ending, stdout=structured))
         if invocation.success is not None:
-            fits(invocation.success, ending, runner.result_key)
+            await fits(invocation.success, ending, runner.result_key)
         return answer
 
-    def _follow(
+    async def _follow(
         self,
         child: Child,
         invocation: Invocation,
         course: _Course,
         stop: Stop,
-        on_start: Callable[[ProcessId], None],
+        on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
     ) -> tuple[int | None, processes.Ended]:
         """The exit code, None when the child did not end by itself; and what had to be ended after or instead."""
         grace = 0.0
         try:
-            on_start(child.identity)
-            code = _watch(child, self._clock, invocation.request.timeout_sec, stop, pulse)
+            await on_start(child.identity)
+            code = await _watch(child, self._clock, invocation.request.timeout_sec, stop, pulse)
             grace = self._kill_grace_sec
         finally:
             try:
                 marks = processes.marks(invocation.run_id, invocation.run_folder)
-                ended = processes.end_tree(child, marks, grace, self._clock, pulse)
+                ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
                 course.survivors = ended.left
                 course.exit_code = child.exit_code()
             finally:
@@ -265,23 +282,25 @@ class _Pulse:
         return max(0.0, self._due - self._clock.monotonic())
 
 
-def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _Pulse) -> int | None:
+async def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _Pulse) -> int | None:
     """The exit code; None when the time is over or a stop was asked for."""
     deadline = clock.monotonic() + timeout_sec
     while True:
         left = deadline - clock.monotonic()
-        code = child.wait(max(0.0, min(left, pulse.seconds_left())), stop)
+        code = await child.ended(max(0.0, min(left, pulse.seconds_left())), stop)
         if code is not None or left <= 0 or stop.is_set():
             return code
         pulse()
         processes.reap_orphans()
 
 
-def _check_structured(invocation: Invocation, fits: Callable[[Success, Ending, str], None], structured: Ending) -> None:
+async def _check_structured(
+    invocation: Invocation, fits: Callable[[Success, Ending, str], Awaitable[None]], structured: Ending
+) -> None:
     """Raises StructuredOutputInvalid with what does not fit the job's `json_schema`."""
     asked = Success(exit_codes=[structured.exit_code], json_schema=dict(invocation.agent.json_schema or {}))
     try:
-        fits(asked, structured, "")
+        await fits(asked, structured, "")
     except SuccessCheckFailed as error:
         raise StructuredOutputInvalid(
             "the structured answer does not fit json_schema",

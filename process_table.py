@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from models import ProcessId
+from waiting import wait_readable
 
 
 class Row(NamedTuple):
@@ -237,15 +238,6 @@ def is_alive(process: ProcessId, table: Table | None = None) -> bool:
         return False
     row = (table or system_table()).row(process.pid)
     return row is not None and row.started == process.started and row.alive
-
-
-def wait_readable(descriptors: list[int], seconds: float) -> None:
-    """Returns when one of the descriptors can be read, or after `seconds`; not after more than an hour."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    # Rounded up: a wait of 0 ms for the last fraction of one would spin.
-    poll.poll(min(3_600_000, max(0, int(seconds * 1000) + 1)) if seconds > 0 else 0)
 
 
 def _read(path: str) -> bytes:

@@ -16,6 +16,7 @@ from family import Ended, Family
 from invocation_errors import IpcError
 from models import Clock, ProcessId
 from process_table import Table, boot_id, identify, is_alive
+from waiting import drive, wait, wait_readable
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
@@ -38,6 +39,12 @@ class Stop:
     def __init__(self, parent: Stop | None = None) -> None:
         self._parent = parent
         self._reason: str | None = None
+        self._read = self._write = -1
+        if parent is None:
+            # A signal may come at any moment; what is asked below it is asked in the thread that waits.
+            self._open()
+
+    def _open(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
 
@@ -45,6 +52,10 @@ class Stop:
         """Asks to stop; the first reason stays. Safe in a signal handler."""
         if self._reason is None:
             self._reason = reason
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._write >= 0:
             with suppress(OSError):
                 os.write(self._write, b"x")
 
@@ -55,7 +66,7 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Waits until somebody asks, at most `seconds` (and at most an hour); whether anybody asked."""
         if not self.is_set():
-            process_table.wait_readable(self.descriptors(), seconds)
+            wait_readable(self.descriptors(), seconds)
         return self.is_set()
 
     def for_run(self) -> Stop:
@@ -69,6 +80,10 @@ class Stop:
 
     def descriptors(self) -> list[int]:
         """What to poll for reading; never to be read from."""
+        if self._read < 0:
+            self._open()
+            if self._reason is not None:
+                self._tell()
         return [self._read, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
@@ -93,6 +108,10 @@ class Child:
                 self._pidfd = os.pidfd_open(process.pid)
 
     def wait(self, timeout: float, stop: Stop | None = None) -> int | None:
+        """`ended`, for who has nothing else to do meanwhile."""
+        return drive(self.ended(timeout, stop))
+
+    async def ended(self, timeout: float, stop: Stop | None = None) -> int | None:
         """The exit code (negative: the signal), or None after `timeout` seconds or when `stop` is set, maybe earlier.
 
         Raises IpcError when the exit code was lost because somebody else waited for the process.
@@ -100,12 +119,7 @@ class Child:
         code = self.exit_code()
         if code is not None or timeout <= 0 or (stop is not None and stop.is_set()):
             return code
-        descriptors = [] if stop is None else stop.descriptors()
-        if self._pidfd is None:
-            timeout = min(timeout, _POLL_SEC)
-        else:
-            descriptors.append(self._pidfd)
-        process_table.wait_readable(descriptors, timeout)
+        await wait(timeout if self._pidfd is not None else min(timeout, _POLL_SEC), self._pidfd, stop)
         return self.exit_code()
 
     def exit_code(self) -> int | None:
@@ -186,7 +200,7 @@ def marks(run_id: str, run_folder: str) -> dict[str, str]:
     return {RUN_ID: run_id, RUN_FOLDER: run_folder}
 
 
-def end_tree(
+async def end_tree(
     child: Child, marks: Mapping[str, str], grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None = None
 ) -> Ended:
     """Ends a child and all that came from it: TERM, up to `grace_sec` to obey, then KILL; with 0, KILL at once.
@@ -196,7 +210,7 @@ def end_tree(
     OURS.ending(child.identity)
     table = process_table.system_table()
     family = Family(marks, child.identity, table, lambda: OURS.orphans(table, child.outputs))
-    return family.end(grace_sec, clock, on_wait)
+    return await family.end(grace_sec, clock, on_wait)
 
 
 def reap_orphans() -> None:
@@ -213,7 +227,7 @@ def sweep(
     table: Table | None = None,
 ) -> Ended:
     """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
-    return Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None)
+    return drive(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:

@@ -180,7 +180,7 @@ class Rooms:
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
-            invoke=around(self.invoker().invoke) if around else self.invoker().invoke,
+            invoke=around(self.invoker().call) if around else self.invoker().call,
             clock=self.clock,
             stop=stop,
             pause=threading.Event().wait,
@@ -272,7 +272,7 @@ class Rooms:
 
     def waits(self, job: Job) -> Callable[[int], int]:
         """Seconds that a job waits after its n-th failed attempt."""
-        from executor import backoff_sec
+        from retries import backoff_sec
 
         return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
 

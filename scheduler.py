@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from boundary import failure_of, guarded
 from errors import CronError, GateClosed, JobLocked, JobNotFound, LeaseLost, VerdictNotStored
-from executor import Executor, ceiling_sec
+from executor import Executor
 from models import ClaimedRun, Clock, Failure, Job, JobState, Refusal, RunStatus, Verdict, utc_text
 from planner import Calendar, corrected_cursor, plan
+from retries import ceiling_sec
 from settle import Settled
 from store.claims import Claim, ClaimOutcome, ClaimTerms, Owner
 from store.definitions import job_state

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ _INSPECTED = ("stdout_matches", "stdout_not_matches", "json_schema")
 _ANSWER_LIMIT = 1024 * 1024
 
 Missed = dict[str, object]
+#: Waits so many seconds at most for the exit code of a child.
+Watch = Callable[[Child, float], Awaitable[int | None]]
 #: Which version of a file stands at a path: device, inode, size, time of change. None when there is no regular file.
 FileState = tuple[int, int, int, int] | None
 
@@ -55,7 +57,7 @@ def snapshot(spec: Success | None, folder: Path) -> FileState:
         return None
 
 
-def check(spec: Success, seen: Seen, clock: Clock, stop: Stop, watch: Callable[[Child, float], int | None]) -> bool:
+async def check(spec: Success, seen: Seen, clock: Clock, stop: Stop, watch: Watch) -> bool:
     """Raises SuccessCheckFailed, with every check that was missed; False if `stop` came before all was decided.
 
     `watch` waits for the exit code of a child, so many seconds at most, and returns None if it does not come. Raises
@@ -64,7 +66,7 @@ def check(spec: Success, seen: Seen, clock: Clock, stop: Stop, watch: Callable[[
     missed = [*_exit_code(spec, seen.ending.exit_code), *_file(spec, seen)]
     asked = {name: wanted for name in _INSPECTED if (wanted := getattr(spec, name)) is not None}
     if asked:
-        inspected = _Inspection(seen, asked).run(clock, stop, watch)
+        inspected = await _Inspection(seen, asked).run(clock, stop, watch)
         if inspected is None:
             return False
         missed += inspected
@@ -131,7 +133,7 @@ class _Inspection:
             "path": [str(_PROGRAM.parent), *map(os.path.abspath, sys.path)],
         }
 
-    def run(self, clock: Clock, stop: Stop, watch: Callable[[Child, float], int | None]) -> list[Missed] | None:
+    async def run(self, clock: Clock, stop: Stop, watch: Watch) -> list[Missed] | None:
         """What was missed; what the inspector could not decide is missed too. None when `stop` came first."""
         marks = processes.marks(self._invocation.run_id, self._invocation.run_folder)
         try:
@@ -145,9 +147,9 @@ class _Inspection:
                 stderr_path=self._errors,
             )
             try:
-                code = watch(child, WALL_SEC)
+                code = await watch(child, WALL_SEC)
             finally:
-                processes.end_tree(child, marks, 0, clock)
+                await processes.end_tree(child, marks, 0, clock)
                 child.close()
             return None if code is None and stop.is_set() else self._read(code)
         finally:

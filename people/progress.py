@@ -79,9 +79,9 @@ class ProgressLine:
     def around(self, invoke: Invoke) -> Invoke:
         """The same calls; on the way in and out they say where the run stands."""
 
-        def watched(invocation: Any, **options: Any) -> Any:
+        async def watched(invocation: Any, **options: Any) -> Any:
             self._step = replace(self._step, attempt=invocation.attempt, retry_at=None)
-            outcome = invoke(invocation, **options)
+            outcome = await invoke(invocation, **options)
             if outcome.response.error is not None:
                 # Of the last attempt nobody sees it: the run ends before the line is drawn again.
                 wait = self._waits(invocation.attempt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -184,19 +184,19 @@ class FakeInvoke:
     invocations: list[Invocation] = field(default_factory=list)
     beat_every: list[float] = field(default_factory=list)
 
-    def __call__(
+    async def __call__(
         self,
         invocation: Invocation,
         *,
         stop: Any,
-        on_start: Callable[[ProcessId], None],
+        on_start: Callable[[ProcessId], Awaitable[None]],
         beat: Callable[[], None],
         beat_every: float,
     ) -> AttemptOutcome:
         outcome = self.outcomes[len(self.invocations)]
         self.invocations.append(invocation)
         self.beat_every.append(beat_every)
-        on_start(ProcessId(4711, "started", "boot"))
+        await on_start(ProcessId(4711, "started", "boot"))
         self.during(beat)
         return outcome
 

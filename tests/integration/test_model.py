@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,13 +123,13 @@ class Machine(RuleBasedStateMachine):
             gate=lambda *_: None,
         )  # fmt: skip
 
-    def invoke(
-        self, invocation: Invocation, *, stop: Stop, on_start: Callable[[ProcessId], None], **_: Any
+    async def invoke(
+        self, invocation: Invocation, *, stop: Stop, on_start: Callable[[ProcessId], Awaitable[None]], **_: Any
     ) -> AttemptOutcome:
         if self.behaviour == "dies before the start":
             raise DeadError
         self.starts.append((invocation.job_id, invocation.scheduled_for, invocation.run_id, invocation.attempt))
-        on_start(ProcessId(4711, "then", "boot"))
+        await on_start(ProcessId(4711, "then", "boot"))
         if self.behaviour == "dies after the start":
             raise DeadError
         if self.behaviour == "is cancelled":

@@ -19,6 +19,7 @@ from models import ProcessId
 from process_table import ProcTable, PsutilTable, Table
 from processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
+from waiting import drive
 
 LINUX = os.path.exists("/proc/self/stat")
 TABLES: list[Table] = [PsutilTable(), *([ProcTable()] if LINUX else [])]
@@ -57,7 +58,7 @@ class Starter:
         return child
 
     def end(self, child: Child, grace: float) -> processes.Ended:
-        return processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock())
+        return drive(processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock()))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from errors import LeaseLost
 from invoker import child_environment
 from models import Invocation
 from tests.support_invocation import request
+from waiting import drive
 
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
 OURS = {
@@ -124,7 +125,7 @@ class FakeChild:
     def __init__(self, clock: FakeClock, lives: float) -> None:
         self.clock, self.end, self.waits = clock, clock.time + lives, 0
 
-    def wait(self, timeout: float, _stop: object) -> int | None:
+    async def ended(self, timeout: float, _stop: object) -> int | None:
         self.waits += 1
         self.clock.time = min(self.end, self.clock.time + timeout)
         return 7 if self.clock.time >= self.end else None
@@ -142,7 +143,7 @@ def watch(
     child: Any = FakeChild(clock, lives)
     no_stop: Any = NoStop()
     pulse = invoker._Pulse(clock, lambda: beat(clock), every)
-    return invoker._watch(child, clock, timeout, no_stop, pulse), child
+    return drive(invoker._watch(child, clock, timeout, no_stop, pulse)), child
 
 
 def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:

@@ -13,6 +13,7 @@ import processes
 from family import Family
 from models import ProcessId
 from process_table import Row, identify, is_alive
+from waiting import drive
 
 RUN = "daily-20260225T200000"
 MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}
@@ -335,7 +336,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
 
     family = Family(MARKS, None, table)
     try:
-        family.end(1000, Clock(), lost)
+        drive(family.end(1000, Clock(), lost))
     except KeyboardInterrupt:
         assert 300 not in table.rows
     else:
