@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from errors import CronError, InternalError
 from models import Failure
@@ -13,12 +13,25 @@ from models import Failure
 T = TypeVar("T")
 
 
+class Done(NamedTuple):
+    """What became of a piece of work: its value, or why there is none."""
+
+    value: Any
+    error: Exception | None
+
+
+def attempt(work: Callable[[], Any]) -> Done:
+    """What `work` returns or raises."""
+    try:
+        return Done(work(), None)
+    except Exception as error:  # noqa: BLE001 - this is the boundary
+        return Done(None, error)
+
+
 def guarded(work: Callable[[], T]) -> T | Failure:
     """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - this is the boundary
-        return failure_of(error)
+    done = attempt(work)
+    return done.value if done.error is None else failure_of(done.error)
 
 
 def failure_of(error: Exception) -> Failure:

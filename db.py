@@ -66,11 +66,11 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
             f"{path} or its folder is read-only", hint=f"Let this user write there: ls -ld {path}", details=details
         )
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return _cannot_open(path, details)
+        return cannot_open(path, details)
     return DatabaseError(f"{path}: {error}", details=details)
 
 
-def _cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
+def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
@@ -86,7 +86,7 @@ def _cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
 class Transaction:
     """`with db.transaction("claim"):` takes the write lock at once (never upgraded later), commits, or rolls all back.
 
-    The name is that of its crash points.
+    In a `db.group()` it rolls back alone and is committed with the others. The name is that of its crash points.
     """
 
     def __init__(self, db: Database, name: str) -> None:
@@ -94,26 +94,57 @@ class Transaction:
         self._name = name
 
     def __enter__(self) -> None:
-        self._db.run("BEGIN IMMEDIATE")
+        self._db.run("BEGIN IMMEDIATE" if self._db.grouped is None else "SAVEPOINT part")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            crash.point(f"{self._name}.before_commit")
-            try:
-                self._db.run("COMMIT")
-            except DatabaseError:
-                self._roll_back()
-                raise
-            crash.point(f"{self._name}.after_commit")
+        if kind is not None:
+            return self._roll_back()
+        crash.point(f"{self._name}.before_commit")
+        if self._db.grouped is not None:
+            self._db.run("RELEASE part")
+            self._db.grouped.append(self._name)
         else:
-            self._roll_back()
+            self._db.commit()
+            crash.point(f"{self._name}.after_commit")
+        return None
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after a full disk; a second ROLLBACK would hide the first error.
-        if self._db.connection.in_transaction:
-            self._db.connection.execute("ROLLBACK")
+        if self._db.grouped is None:
+            self._db.roll_back()
+        elif self._db.connection.in_transaction:
+            self._db.connection.execute("ROLLBACK TO part")
+            self._db.connection.execute("RELEASE part")
+
+
+class Group:
+    """`with db.group():` makes one commit of all transactions within, and so one wait for the disk."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @property
+    def broken(self) -> bool:
+        """Whether SQLite has undone all of it by itself, as it does when the disk is full: to be asked after each."""
+        return not self._db.connection.in_transaction
+
+    def __enter__(self) -> Group:
+        self._db.run("BEGIN IMMEDIATE")
+        self._db.grouped = []
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        names, self._db.grouped = self._db.grouped or [], None
+        if kind is not None:
+            self._db.roll_back()
+            return
+        self._db.commit()
+        for name in names:
+            crash.point(f"{name}.after_commit")
 
 
 class Translated:
@@ -141,8 +172,10 @@ class Database:
 
     def __init__(self, path: str, *, read_only: bool = False, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
         self.path = path
-        self.connection = _connect(path, "ro" if read_only else "rw", patience_sec)
+        self.connection = connect(path, "ro" if read_only else "rw", patience_sec)
         self._identity = _identity(path)
+        #: Within a group the names of its parts that are done.
+        self.grouped: list[str] | None = None
         try:
             version = self._check_version()
             if version < SCHEMA_VERSION and read_only:
@@ -205,8 +238,25 @@ class Database:
         return found
 
     def transaction(self, name: str) -> Transaction:
-        """A write transaction; not to be nested."""
+        """A write transaction; not to be nested but in a group."""
         return Transaction(self, name)
+
+    def group(self) -> Group:
+        """One commit for several transactions."""
+        return Group(self)
+
+    def commit(self) -> None:
+        """Ends a transaction; what can't be committed is rolled back."""
+        try:
+            self.run("COMMIT")
+        except DatabaseError:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        """Undoes a transaction that SQLite has not undone already."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def _check_version(self) -> int:
         version = schema_version(self.connection, self.path)
@@ -249,7 +299,7 @@ class Database:
                 details={"path": path},
             ) from error
         # A connection of its own: SQLite copies nothing from one that is writing, and Python would wait for ever.
-        source, target = _connect(self.path, "ro"), sqlite3.connect(path)
+        source, target = connect(self.path, "ro"), sqlite3.connect(path)
         try:
             source.backup(target)
         except sqlite3.Error as error:
@@ -305,10 +355,10 @@ def bare(path: str) -> Connection:
 
     Raises what `Database` raises; statements on it go inside `Translated(path)`.
     """
-    return _connect(path, "ro")
+    return connect(path, "ro")
 
 
-def _connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
+def connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < (3, 37):
         raise SqliteTooOld(
             f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",
@@ -346,50 +396,3 @@ def _refuse_other_kinds(path: str) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise DatabaseUnreadable(f"{path} is {kind}", hint="DB_PATH must name a file.", details={"path": path})
-
-
-def create(path: str) -> tuple[Database, bool]:
-    """Opens the database at `path` for writing, made and migrated if need be. The second value: was it made now?
-
-    The folder is made with mode 0700 and the file with 0600. Running it again changes nothing.
-    """
-    from folders import make_private
-
-    folder = os.path.dirname(path)
-    try:
-        make_private(folder)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
-        if isinstance(error, IsADirectoryError):
-            raise _cannot_open(path, details) from error
-        raise DatabaseReadOnly(
-            f"{path} can't be made: {error.strerror}", hint=f"Let this user write to {folder}.", details=details
-        ) from error
-    connection = _connect(path, "rw")
-    try:
-        fresh = _make_schema(connection, path)
-    except sqlite3.Error as error:
-        raise translate(error, path) from error
-    finally:
-        connection.close()
-    return Database(path), fresh
-
-
-def _make_schema(connection: sqlite3.Connection, path: str) -> bool:
-    from store.migrations import apply
-
-    try:
-        schema_version(connection, path)
-    except DatabaseMissing:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        # Another process may have made the schema while this one waited for the lock.
-        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            connection.execute("ROLLBACK")
-            return False
-        apply(connection, 0, SCHEMA_VERSION, SQL_FOLDER)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("COMMIT")
-        return True
-    return False

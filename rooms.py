@@ -20,6 +20,7 @@ from settings import Settings, load
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from claiming import Claiming
     from control import Control
     from executor import Executor, Invoke
     from invoker import Invoker
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
+    from serving import Telling
     from settle import Settler
     from store.bundle import Store
     from store.claims import Owner
@@ -277,27 +279,47 @@ class Rooms:
         return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
 
     def scheduler(self, store: Store, stop: Stop, around: Around | None = None) -> Scheduler:
-        """Serves due slots from the calling thread's store."""
-        from scheduler import Scheduler, Terms
+        """Serves due slots in the calling thread, from its store."""
+        from scheduler import Scheduler
 
         return Scheduler(
             store=store,
-            open_store=self.open_store,
-            make_executor=lambda own: self.make_executor(own, stop.for_run(), around),
+            make_executor=lambda: self.make_executor(store, stop.for_run(), around),
             settle=lambda: self.settler(store).settle(),
-            notifier=self.notifier,
+            claiming=self.claiming(store),
+            telling=self.telling(store),
             calendar=self.calendar,
             clock=self.clock,
             stop=stop,
+        )
+
+    def claiming(self, store: Store) -> Claiming:
+        """Prepares claims."""
+        from claiming import Claiming, Terms
+
+        return Claiming(
+            store=store,
+            calendar=self.calendar,
+            clock=self.clock,
             owner=self._owner(),
             terms=Terms(
                 lease_sec=self.settings.lease_sec,
                 max_running=self.settings.max_running,
                 kill_grace_sec=self.settings.kill_grace_sec,
             ),
+            gate=lambda state, now: self.gate(store, state, now),
+        )
+
+    def telling(self, store: Store) -> Telling:
+        """Brings what has happened to who is told."""
+        from serving import Telling
+
+        return Telling(
+            store=store,
+            notifier=self.notifier,
+            clock=self.clock,
             paths_of=self.notification_paths,
             mask=self.redactor(None),
-            gate=lambda state, now: self.gate(store, state, now),
         )
 
     def gate(self, store: Store, state: JobState, now: datetime) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""What a course of work waits for, so that many courses go on side by side in one thread. A leaf.
+"""What a course of work waits for, so that many courses go on side by side in one thread.
 
 A course is a coroutine. It yields what it waits for, and is gone on with when that has come: by `drive`, which drives
 it alone and blocks, or by `courses`, which drives many.
@@ -10,6 +10,8 @@ import select
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from boundary import Done
 
 T = TypeVar("T")
 
@@ -34,13 +36,6 @@ class Wait(NamedTuple):
     descriptor: int | None
     stop: Stoppable | None
     alone: Callable[[float], object] | None
-
-
-class Done(NamedTuple):
-    """What became of a piece of work: its value, or why there is none."""
-
-    value: Any
-    error: Exception | None
 
 
 class Write(NamedTuple, Generic[T]):

@@ -153,8 +153,8 @@ def _copy(source: int, to: str) -> None:
 
 def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
     """A new database at `fresh`, all of it in that one file: how many jobs, rows of runs and events it has."""
-    from db import create
     from store.bundle import Store
+    from store.creation import create
     from store.salvage import salvage_events, salvage_runs
 
     db, _ = create(fresh)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from boundary import Done
 from db import Database
 from store.claims import Claims
 from store.definitions import Definitions
@@ -13,6 +17,7 @@ from store.runs import Runs
 from store.sessions import Sessions
 from store.spending import Spending
 from store.state import State
+from store.together import together
 
 
 class Store:
@@ -30,6 +35,10 @@ class Store:
         self.events = Events(db)
         self.state = State(db)
         self.health = Health(db)
+
+    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]:
+        """Several pieces of work in one commit; what became of each."""
+        return together(self.db, works)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -14,13 +14,14 @@ from unittest import mock
 import pytest
 
 import schedules
-from db import Database, create
+from db import Database
 from definition import job_json
 from errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner
+from store.creation import create
 from store.definitions import Change, Zone
 from tests.fakes import NOON, at, make_job
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import db
-from db import Database, create, schema_version
+from db import Database, schema_version
 from errors import DatabaseError, DatabaseMissing
+from store.creation import create
 from tests.support_rooms import python
 
 
@@ -123,7 +124,7 @@ def test_a_creation_that_breaks_off_leaves_an_empty_file_that_the_next_one_fills
 
 _CREATE = """
     import sys
-    from db import create
+    from store.creation import create
     print("ready", flush=True)
     sys.stdin.readline()
     opened, fresh = create(sys.argv[1])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import db
-from db import Database, create
+from db import Database
 from errors import (
     CronError,
     DatabaseCorrupt,
@@ -26,6 +26,7 @@ from errors import (
     DatabaseUnreadable,
     SqliteTooOld,
 )
+from store.creation import create
 from tests.support_rooms import as_nobody, public_folder
 
 

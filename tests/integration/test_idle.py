@@ -25,6 +25,7 @@ from models import ProcessId, Verdict, utc_text
 from models import RunStatus as Status
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
+from store.creation import create
 from store.definitions import Change, Zone
 from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
@@ -43,7 +44,7 @@ class Place:
         self.environ = {"PATH": "/usr/bin", "PURUTO_HOME": ".."}
         self.now = NOON
         self.database = root / "db" / "cron.db"
-        opened, _ = db.create(str(self.database))
+        opened, _ = create(str(self.database))
         self.store = Store(opened)
         (root / ".jobs.json").write_text('{"jobs": []}')
         self.add("later", SOON)

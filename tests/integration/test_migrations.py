@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import db
-from db import Database, create
+from db import Database
 from errors import CronError, DatabaseError, DatabaseReadOnly
+from store.creation import create
 from store.migrations import migrate, scripts, statements
 from tests.support_rooms import as_nobody, public_folder, python
 from tests.workspace import PROJECT, Workspace
@@ -38,7 +39,8 @@ UPDATE state SET note = 'old; ' || value;
 _MIGRATE = """
     import sys
     import db
-    db.create(sys.argv[1])[0].close()
+    from store.creation import create
+    create(sys.argv[1])[0].close()
     db.SQL_FOLDER, db.SCHEMA_VERSION = sys.argv[2], db.SCHEMA_VERSION + 1
     db.Database(sys.argv[1]).close()
 """

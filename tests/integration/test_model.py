@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from db import Database, create
+from claiming import Claiming, Terms
+from db import Database
 from definition import job_json
 from errors import JobRefused
 from executor import Executor, Limits
@@ -27,11 +28,13 @@ from models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, P
 from notifier import Notifier
 from processes import Stop
 from redact import Redactor
-from scheduler import Scheduler, Terms
+from scheduler import Scheduler
 from schedules import due_slots, local_day, next_fire
+from serving import Telling
 from settle import Settler
 from store.bundle import Store
 from store.claims import Owner
+from store.creation import create
 from sync import Sync
 from tests.workspace import FakeClock
 from verdicts import channels_of
@@ -116,11 +119,16 @@ class Machine(RuleBasedStateMachine):
 
     def scheduler(self, store: Store, stop: Stop, pid: int) -> Scheduler:
         return Scheduler(
-            store=store, open_store=self.open, make_executor=lambda own: self.executor(own, stop),
-            settle=lambda: self.settler(store).settle(), notifier=self.notifier(), calendar=Calendar(),
-            clock=self.clock, stop=stop, owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
-            terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), paths_of=lambda _: {}, mask=Redactor(()),
-            gate=lambda *_: None,
+            store=store, make_executor=lambda: self.executor(store, stop),
+            settle=lambda: self.settler(store).settle(), calendar=Calendar(), clock=self.clock, stop=stop,
+            claiming=Claiming(
+                store=store, calendar=Calendar(), clock=self.clock,
+                owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
+                terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
+            ),
+            telling=Telling(
+                store=store, notifier=self.notifier(), clock=self.clock, paths_of=lambda _: {}, mask=Redactor(()),
+            ),
         )  # fmt: skip
 
     async def invoke(
@@ -192,8 +200,6 @@ class Machine(RuleBasedStateMachine):
         self.behaviour, pid, stop, store = behaviour, next(self.processes), Stop(), self.open()
         try:
             scheduler = self.scheduler(store, stop, pid)
-            # In this thread: one that dies must take nothing else with it.
-            scheduler._start = lambda run, finished: self._in_this_thread(scheduler, run, finished)  # type: ignore[method-assign]
             seen = self.latest if self.clock.wall < self.latest else None
             scheduler.correct_clock(self.clock.now(), seen)
             self.latest = self.clock.wall if seen is not None else max(self.latest, self.clock.wall)
@@ -203,9 +209,6 @@ class Machine(RuleBasedStateMachine):
         finally:
             store.close()
             stop.close()
-
-    def _in_this_thread(self, scheduler: Scheduler, run: Any, finished: Any) -> None:
-        finished.put((run.job.job_id, scheduler._run_in_thread(run)))
 
     @rule(minutes=st.integers(1, 90))
     def time_passes(self, minutes: int) -> None:

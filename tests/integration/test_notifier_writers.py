@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from db import create
 from store.bundle import Store
+from store.creation import create
 from tests.support_rooms import python
 
 WRITERS = 20

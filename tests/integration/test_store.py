@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 import schedules
-from db import Database, create
+from db import Database
 from definition import job_json
 from models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
+from store.creation import create
 from store.definitions import Change, Zone
 from store.look import nothing_to_do
 from tests.fakes import NOON, make_job

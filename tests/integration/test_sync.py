@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 import schedules
-from db import Database, create
+from db import Database
 from definition import job_json
 from errors import DatabaseLocked, RemovalsRefused
 from instants import show_instant
@@ -22,6 +22,7 @@ from models import Job, ProcessId, Trigger, utc_text
 from planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
+from store.creation import create
 from store.definitions import Change, Definitions, Removal, Zone
 from sync import ATTEMPTS, Sync, SyncReport
 from tests.fakes import NOON, make_job

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from commands import cli
-from db import create
 from errors import CronError
 from store.bundle import Store
+from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
 from wiring import App

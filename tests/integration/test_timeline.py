@@ -15,11 +15,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import overview
-from db import create
 from instants import Schedules
 from models import utc_text
 from overview import Window, glance, timeline
 from store.bundle import Store
+from store.creation import create
 from store.views import Span, Views
 from tests.fakes import at
 from tests.support_machine import COUNT, Machine, prepare, shell

@@ -1,0 +1,53 @@
+"""Makes the database: its folder, its file, its schema."""
+
+from __future__ import annotations
+
+import os
+
+import db
+from db import Connection, Database, Translated, cannot_open, connect, schema_version
+from errors import DatabaseMissing, DatabaseReadOnly
+from folders import make_private
+from store.migrations import apply
+
+
+def create(path: str) -> tuple[Database, bool]:
+    """Opens the database at `path` for writing, made and migrated if need be. The second value: was it made now?
+
+    The folder is made with mode 0700 and the file with 0600. Running it again changes nothing.
+    """
+    folder = os.path.dirname(path)
+    try:
+        make_private(folder)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
+        if isinstance(error, IsADirectoryError):
+            raise cannot_open(path, details) from error
+        raise DatabaseReadOnly(
+            f"{path} can't be made: {error.strerror}", hint=f"Let this user write to {folder}.", details=details
+        ) from error
+    connection = connect(path, "rw")
+    try:
+        with Translated(path):
+            fresh = _make_schema(connection, path)
+    finally:
+        connection.close()
+    return Database(path), fresh
+
+
+def _make_schema(connection: Connection, path: str) -> bool:
+    try:
+        schema_version(connection, path)
+    except DatabaseMissing:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        # Another process may have made the schema while this one waited for the lock.
+        if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            connection.execute("ROLLBACK")
+            return False
+        apply(connection, 0, db.SCHEMA_VERSION, db.SQL_FOLDER)
+        connection.execute(f"PRAGMA application_id = {db.APPLICATION_ID}")
+        connection.execute("COMMIT")
+        return True
+    return False
