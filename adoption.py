@@ -29,6 +29,7 @@ class Adoption:
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._ready = False
+        self._adopts = False
         self._starting = 0
         self._looking = False
         #: Children that we started and have not reaped, and those whose attempt still goes on with their births.
@@ -44,7 +45,7 @@ class Adoption:
             self._change.wait_for(lambda: not self._looking)
             if not self._ready:
                 self._inherited = set(table.children(os.getpid()))
-                _become_subreaper()
+                self._adopts = _become_subreaper()
                 self._ready = True
             self._starting += 1
         try:
@@ -71,6 +72,14 @@ class Adoption:
         with self._change:
             self._ours.discard(pid)
             self._alive.pop(pid, None)
+
+    def is_alone(self, table: Table) -> bool:
+        """Whether every child that we have is one that we started or inherited.
+
+        Then nothing is left of a child that has ended: all below it would have become our children, or stand below one
+        of them. Always False where orphans are not adopted. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+        """
+        return self._adopts and not self._strangers(table)
 
     def orphans(self, table: Table, outputs: Iterable[Path] = ()) -> list[Row]:
         """The adopted processes that print into `outputs`, and those that no living attempt can be the origin of.
@@ -103,7 +112,10 @@ class Adoption:
     def _strangers(self, table: Table) -> list[int]:
         # What was started in a session of its own can't come back to ours. In a container ours may be 0: still another.
         ours = os.getsid(0)
-        found = set(table.children(os.getpid())) - self._ours - self._inherited
+        children = set(table.children(os.getpid()))
+        # The pid of one that is gone may come back as another's.
+        self._inherited &= children
+        found = children - self._ours - self._inherited
         return [pid for pid in found if table.session(pid) != ours]
 
     def _is_orphan(self, row: Row, table: Table, files: set[str]) -> bool:
@@ -117,14 +129,14 @@ class Adoption:
             return all(born > int(row.started) for born in self._alive.values())
 
 
-def _become_subreaper() -> None:
-    """Where that is refused, orphans go to the first process, as everywhere else."""
+def _become_subreaper() -> bool:
+    """Whether we are one now. Where that is refused, orphans go to the first process, as everywhere else."""
     import ctypes
 
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (ImportError, OSError, AttributeError):
-        return
+        return False
 
 
 def _reap(pid: int) -> None:

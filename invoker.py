@@ -5,6 +5,7 @@ Whatever happens in an attempt, nothing that it started is alive when it is over
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -236,6 +237,7 @@ def child_environment(
     return found
 
 
+@functools.cache
 def _account() -> dict[str, str]:
     """What a login would have set: cron leaves some of it out."""
     import pwd

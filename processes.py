@@ -209,6 +209,8 @@ async def end_tree(
     """
     OURS.ending(child.identity)
     table = process_table.system_table()
+    if child.exit_code() is not None and OURS.is_alone(table):
+        return Ended((), (), ())
     family = Family(marks, child.identity, table, lambda: OURS.orphans(table, child.outputs))
     return await family.end(grace_sec, clock, on_wait)
 
