@@ -286,6 +286,8 @@ class JobState:
     anchor: datetime
     next_run_at: datetime | None
     enabled: bool
+    stored: tuple[str | int | None, ...] = field(default=(), compare=False, repr=False)
+    """What of its row all this was read from: if that is still the same, so is all this."""
 
 
 @dataclass(frozen=True)

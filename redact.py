@@ -83,6 +83,8 @@ class Redactor:
 
     def __call__(self, value: Mapping[str, object]) -> dict[str, object]:
         """A copy of a JSON object without the secrets, in values, and in keys unless they are plain small letters."""
+        if not self._secrets:
+            return dict(value)
         return {key if _PLAIN_KEY.fullmatch(key) else self.text(key): self.any(item) for key, item in value.items()}
 
     def text(self, text: str) -> str:

@@ -238,7 +238,7 @@ class Retention:
             return False
 
 
-def size_of(folder: Path) -> int:
+def size_of(folder: str | Path) -> int:
     """Bytes of the regular files below a folder, links not followed; 0 when it is gone."""
     total = 0
     for parent, _, names in os.walk(folder):

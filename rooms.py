@@ -141,6 +141,7 @@ class Rooms:
 
     # --- running ---
 
+    @cached_property
     def invoker(self) -> Invoker:
         """Starts targets under the policy."""
         from invoker import Invoker
@@ -182,7 +183,7 @@ class Rooms:
         hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
-            invoke=around(self.invoker().call) if around else self.invoker().call,
+            invoke=around(self.invoker.call) if around else self.invoker.call,
             clock=self.clock,
             stop=stop,
             pause=threading.Event().wait,
@@ -193,7 +194,7 @@ class Rooms:
                 hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
             ),
             runs_folder=str(self.settings.runs_folder),
-            measure=lambda folder: size_of(Path(folder)),
+            measure=size_of,
             new_id=lambda: uuid.uuid4().hex,
             redactor=lambda run: self.redactor(run.job),
             memory=store.sessions,
@@ -205,8 +206,17 @@ class Rooms:
         from redact import NO_SECRETS, Redactor, secrets_of
 
         settings, own = self.settings, dict(job.env) if job else {}
+        if not own and not (job and job.allow_env):
+            return self._plain_redactor
         named = [*settings.redact, idle.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
         return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
+
+    @cached_property
+    def _plain_redactor(self) -> Redactor:
+        from redact import Redactor, secrets_of
+
+        named = [*self.settings.redact, idle.PING_VARIABLE]
+        return Redactor(secrets_of(self.settings.variables, named))
 
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""

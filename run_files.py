@@ -20,9 +20,11 @@ class CallFiles:
         self.request = folder / f"{stem}.request.json"
         self.stdout = folder / f"{stem}.stdout"
         self.stderr = folder / f"{stem}.stderr"
-        self._stdin = folder / f"{stem}.stdin"
-        self._answer = folder / f"{stem}.answer"
-        self._structured = folder / f"{stem}.structured.json"
+        self._stem = stem
+
+    @property
+    def _stdin(self) -> Path:
+        return self._folder / f"{self._stem}.stdin"
 
     def stdin_of(self, launch: Launch) -> Path | None:
         """The file that the process has on its standard input; None: nothing."""
@@ -54,11 +56,11 @@ class CallFiles:
 
     def write_answer(self, text: str) -> Path:
         """Keeps what an agent said, in a file. Raises IpcError."""
-        return self._keep(self._answer, text.encode("utf-8", "replace"))
+        return self._keep(self._folder / f"{self._stem}.answer", text.encode("utf-8", "replace"))
 
     def write_structured(self, value: object) -> Path:
         """Keeps the structured part of an answer, as JSON. Raises IpcError."""
-        return self._keep(self._structured, strict_json.dump(value))
+        return self._keep(self._folder / f"{self._stem}.structured.json", strict_json.dump(value))
 
     def _keep(self, path: Path, data: bytes) -> Path:
         try:

@@ -212,7 +212,9 @@ class Serving:
         self._untold.append((run, result))
         self._tell_soon()
         self._full_until = None
-        # With `catch_up` `all` the job's next slot may be due already.
+        if run.job.catch_up != "all":
+            return
+        # Its next slot may be due already.
         cursor = guarded(lambda: self._store.definitions.due_cursor(run.job.job_id, self._horizon()))
         if isinstance(cursor, str):
             self.offer([Waiting(cursor, run.job.job_id)])

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import strict_json
 from invocation_errors import IpcError, NonzeroExit
@@ -94,16 +93,15 @@ class Runner(ABC):
 
 def read_head(path: Path, limit: int) -> tuple[bytes, int]:
     """The first `limit` bytes of an output file, and its size. Raises IpcError if the file is gone."""
-    with _output(path) as (file, size):
-        return file.read(limit), size
+    with _output(path) as (descriptor, size):
+        return _read(descriptor, 0, limit), size
 
 
 def read_tail(path: Path, limit: int = TAIL_LIMIT) -> str:
     """The last `limit` bytes of an output file as text, whole lines if there are any; "" if it is gone."""
     try:
-        with _output(path) as (file, size):
-            file.seek(max(0, size - limit))
-            data = file.read(limit)
+        with _output(path) as (descriptor, size):
+            data = _read(descriptor, max(0, size - limit), limit)
     except IpcError:
         return ""
     text = data.decode("utf-8", "replace")
@@ -154,14 +152,25 @@ def signal_name(number: int) -> str:
 
 
 @contextmanager
-def _output(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """The file and its size, unless the child put something else in its place."""
+def _output(path: Path) -> Iterator[tuple[int, int]]:
+    """The file's descriptor and its size, unless the child put something else in its place."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise IpcError(f"the output in {path} can't be read: {error.strerror}") from None
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise IpcError(f"the output in {path} can't be read: not a regular file any more")
-        yield file, found.st_size
+        yield descriptor, found.st_size
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, start: int, limit: int) -> bytes:
+    """At most `limit` bytes from `start` on."""
+    parts = []
+    while limit and (part := os.pread(descriptor, limit, start)):
+        parts.append(part)
+        start, limit = start + len(part), limit - len(part)
+    return b"".join(parts)

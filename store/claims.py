@@ -11,12 +11,19 @@ from datetime import datetime
 from db import Database, Row
 from errors import JobDisabled, JobLocked, JobNotFound
 from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
-from store.definitions import job_state
+from store.definitions import STATE_COLUMNS, job_state
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
-from store.runs import running_places
 from store.spending import tell_once
+
+#: All that a claim has to know before it is made, in one statement.
+_LOOK = (
+    f"SELECT {', '.join(STATE_COLUMNS)},"  # noqa: S608 - fixed names
+    " EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running') AS is_running,"
+    " (SELECT count(*) FROM runs WHERE status = 'running' AND waiting = 0) AS places"
+    " FROM jobs WHERE job_id = ? AND removed_at IS NULL"
+)
 
 
 class ClaimOutcome(enum.Enum):
@@ -169,15 +176,12 @@ class Claims:
             )
 
     def _refusal(self, state: JobState, running: bool, max_running: int, *, starts: bool) -> ClaimOutcome | None:
-        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (state.job.job_id,))
-        if row is None or job_state(row) != state:
+        row = self._db.row(_LOOK, (state.job.job_id,))
+        if row is None or tuple(row)[:-2] != state.stored:
             return ClaimOutcome.CHANGED
-        found = self._db.row("SELECT 1 FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
-        if (found is not None) != running:
+        if bool(row["is_running"]) != running:
             return ClaimOutcome.RUNNING
-        if starts and running_places(self._db) >= max_running:
-            return ClaimOutcome.NO_PLACE
-        return None
+        return ClaimOutcome.NO_PLACE if starts and row["places"] >= max_running else None
 
     def _insert(
         self,

@@ -210,6 +210,10 @@ class Definitions:
         )
 
 
+#: The columns of `jobs` that a state is read from.
+STATE_COLUMNS = ("definition_json", "timezone", "anchor_at", "next_run_at", "enabled")
+
+
 def job_state(row: Row) -> JobState:
     """A row of `active` as the rooms know it. Raises `DefinitionUnreadable`."""
     cursor = row["next_run_at"]
@@ -220,6 +224,7 @@ def job_state(row: Row) -> JobState:
             anchor=from_text(row["anchor_at"]),
             next_run_at=None if cursor is None else from_text(cursor),
             enabled=bool(row["enabled"]),
+            stored=tuple(row[name] for name in STATE_COLUMNS),
         )
     except (DefinitionUnreadable, ValueError) as error:
         raise DefinitionUnreadable(

@@ -46,10 +46,11 @@ class Events:
             "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
             (run_id, job_id, ts, json.dumps(payload, ensure_ascii=False)),
         )
-        for channel in channels:
-            self._db.run(
-                "INSERT INTO deliveries (channel, event_id, state) VALUES (?, ?, 'waiting')", (channel, event_id)
-            )
+        if not channels:
+            return
+        rows = ", ".join(["(?, ?, 'waiting')"] * len(channels))
+        values = [value for channel in channels for value in (channel, event_id)]
+        self._db.run(f"INSERT INTO deliveries (channel, event_id, state) VALUES {rows}", values)  # noqa: S608 - fixed text
 
     def waiting(self, channel: str, limit: int) -> list[StoredEvent]:
         """The oldest events that have not arrived at `channel`."""
@@ -61,14 +62,14 @@ class Events:
         return [_event(row) for row in rows]
 
     def settle(self, channel: str, events: Sequence[StoredEvent], state: str, now: str) -> None:
-        """Marks events of `channel` as `delivered` or `not_applicable`."""
+        """Marks events of `channel`, which came from `waiting` in its order, as `delivered` or `not_applicable`."""
         with self._db.transaction("delivered"):
-            for event in events:
-                self._db.run(
-                    "UPDATE deliveries SET state = ?, settled_at = ?, last_error = NULL"
-                    " WHERE channel = ? AND event_id = ? AND state = 'waiting'",
-                    (state, now, channel, event.event_id),
-                )
+            # Between the first and the last of them nothing else waits: keys grow in the order of commits.
+            self._db.run(
+                "UPDATE deliveries SET state = ?, settled_at = ?, last_error = NULL"
+                " WHERE channel = ? AND event_id BETWEEN ? AND ? AND state = 'waiting'",
+                (state, now, channel, events[0].event_id, events[-1].event_id),
+            )
 
     def failed(self, channel: str, event: StoredEvent, error: str) -> None:
         """Counts a failed delivery on the event that stands first in line."""

@@ -38,17 +38,22 @@ class Pauses:
         self._slots = slots
 
     def count(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
-        """A success sets the count to 0 and ends a pause; a failure adds to it, and may pause the job and tell that."""
-        if verdict.status is RunStatus.OK:
-            self._succeeded(job_id, verdict.finished_at)
-        elif verdict.status in _FAILURES:
-            self._db.run("UPDATE jobs SET consecutive_failures = consecutive_failures + 1 WHERE job_id = ?", (job_id,))
+        """A failure that is counted may pause the job, and tells that."""
+        if verdict.status in _FAILURES:
             self._pause_if_enough(run_id, job_id, verdict, channels)
 
-    def _succeeded(self, job_id: str, now: datetime) -> None:
-        self._db.run(
-            "UPDATE jobs SET consecutive_failures = 0 WHERE job_id = ? AND consecutive_failures <> 0", (job_id,)
+    def release(self, job_id: str, verdict: Verdict) -> None:
+        """Clears the job's lease. A success sets the count to 0 and ends a pause; a failure adds to it."""
+        kept, more = int(verdict.status is not RunStatus.OK), int(verdict.status in _FAILURES)
+        row = self._db.row(
+            "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL,"
+            " consecutive_failures = consecutive_failures * ? + ? WHERE job_id = ? RETURNING paused_at",
+            (kept, more, job_id),
         )
+        if not kept and row is not None and row["paused_at"] is not None:
+            self._end_pause(job_id, verdict.finished_at)
+
+    def _end_pause(self, job_id: str, now: datetime) -> None:
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND paused_at IS NOT NULL", (job_id,))
         state = _readable(row)
         if row is None or state is None or self._slots is None:

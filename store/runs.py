@@ -122,11 +122,11 @@ class Runs:
         """
         self._db.require_in_place()
         with self._db.transaction("verdict"):
-            changed = self._db.run(
+            ended = self._db.row(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
                 " exit_code = ?, retry_due = ?, output_bytes = ?, runner = ?, session_id = ?, iterations = ?,"
                 " lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL, waiting = 0"
-                " WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+                " WHERE run_id = ? AND lease_token = ? AND status = 'running' RETURNING job_id",
                 (
                     verdict.status,
                     utc_text(verdict.finished_at),
@@ -143,11 +143,10 @@ class Runs:
                     token,
                 ),
             )
-            if changed != 1:
+            if ended is None:
                 raise LeaseLost(f"The run {run_id} is no longer ours")
-            row = self._db.row("SELECT job_id FROM runs WHERE run_id = ?", (run_id,))
-            job_id = str(row["job_id"]) if row is not None else ""
-            self._db.run("UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ?", (job_id,))
+            job_id = str(ended["job_id"])
+            self._pauses.release(job_id, verdict)
             if verdict.event is not None:
                 self._events.add(run_id, job_id, utc_text(verdict.finished_at), verdict.event, channels)
             if verdict.spent is not None:
