@@ -252,7 +252,6 @@ def test_what_stands_in_the_bells_place_is_refused_and_left(
 ) -> None:
     put(Path(bell_file(db_path)))
     before = sorted(os.listdir(tmp_path))
-    open_before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     with pytest.raises(DaemonFileUnusable) as caught:
         Doorbell(db_path)
     assert caught.value.details == {"path": bell_file(db_path)}
@@ -262,7 +261,23 @@ def test_what_stands_in_the_bells_place_is_refused_and_left(
     assert sorted(os.listdir(tmp_path)) == before
     if put is _file:
         assert Path(bell_file(db_path)).read_text() == "mine"
-    assert not open_before or len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_a_ring_follows_no_link(db_path: str, tmp_path: Path) -> None:
+    _link_to_a_pipe(Path(bell_file(db_path)))
+    reader = os.open(tmp_path / "elsewhere", os.O_RDONLY | os.O_NONBLOCK)
+    assert ring(db_path) is False
+    assert not readable(reader)
+    os.close(reader)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_pipe_of_another_user_is_refused_and_not_kept_open(db_path: str) -> None:
+    os.mkfifo(bell_file(db_path), 0o666)
+    os.chown(bell_file(db_path), 12345, 12345)
+    with pytest.raises(DaemonFileUnusable, match="another user"):
+        Doorbell(db_path)
+    assert ring(db_path) is False, "nobody listens"
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -437,6 +452,14 @@ def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[
 def test_a_folder_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(DaemonFileUnusable, match="can't be locked"), OneDaemon("/proc/self/cron.db", SINCE):
         pytest.fail("it is locked")
+
+
+def test_what_a_killed_daemon_wrote_halfway_is_swept_away(db_path: str) -> None:
+    Path(f"{who_file(db_path)}.new").write_text("{")
+    Path(who_file(db_path)).write_text('{"pid": 1}')
+    with OneDaemon(db_path, SINCE):
+        assert daemon_state(db_path)["pid"] == os.getpid()
+    assert os.listdir(os.path.dirname(db_path)) == [os.path.basename(lock_file(db_path))]
 
 
 @pytest.mark.parametrize("name", ["who", "new"])
