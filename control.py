@@ -37,7 +37,7 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True)
 class Control:
-    """`me` is host:pid of this process; `pause` waits some seconds."""
+    """`me` is host:pid of this process; `pause` waits some seconds; `ring` wakes the daemon, if there is one."""
 
     ledger: Ledger
     jobs: Jobs
@@ -46,6 +46,7 @@ class Control:
     pause: Callable[[float], object]
     me: str
     kill_grace_sec: int
+    ring: Callable[[], object]
 
     def cancel(self, run_id: str) -> dict[str, object]:
         """Asks the run's own process to end it, and waits; ends it here when that process is gone or hangs.
@@ -55,6 +56,7 @@ class Control:
         self._must_run(run_id)
         self.ledger.request_cancel(run_id, self.me, utc_text(self.clock.now()))
         crash.point("cancel.requested")
+        self.ring()
         deadline = self.clock.monotonic() + self.kill_grace_sec + PATIENCE_SEC
         ended_by = "its scheduler"
         while (run := self._running(run_id)) is not None:
@@ -97,6 +99,8 @@ class Control:
             did.append({**ended, "ended_meanwhile": told is None, "error": error})
         # A lease without a run: left by a hand that changed the rows.
         cleared = self.jobs.clear_lease(job_id)
+        # A place is free, and what it kept from running may be due.
+        self.ring()
         return {"status": "ok", "job_id": job_id, "was_locked": bool(did) or cleared, "ended_runs": did}
 
     def _must_run(self, run_id: str) -> None:

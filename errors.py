@@ -216,6 +216,18 @@ class JobLocked(JobRefused):
     code = "JOB_LOCKED"
 
 
+class DaemonRunning(CronError):
+    """A daemon serves this database already; `details` say which: `pid`, `host`, `since`, `database`."""
+
+    code = "DAEMON_RUNNING"
+
+
+class DaemonFileUnusable(CronError):
+    """Something else stands where the daemon has its lock or its bell, beside the database; `details.path`."""
+
+    code = "DAEMON_FILE_UNUSABLE"
+
+
 class RunNotFound(CronError):
     """No such run."""
 

@@ -5,6 +5,7 @@ Source: PAINS 4, 11 and 17.
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,31 @@ def tick_state(last_tick: datetime | None, now: datetime, stale_after_sec: int) 
         "stale_after_sec": stale_after_sec,
         "stale": age is None or abs(age) > stale_after_sec,
     }
+
+
+class Silence(enum.StrEnum):
+    """Why no job starts by itself."""
+
+    TICK = "NO_TICK"
+    """Nothing starts a tick."""
+    DAEMON = "DAEMON_SILENT"
+    """A daemon is there, and does nothing."""
+
+
+def silence(ticks: Mapping[str, object], daemon: Mapping[str, object], now: datetime) -> Silence | None:
+    """What a `tick_state` that is stale means, by what `daemon_state` says; None when nothing is wrong.
+
+    The daemon leaves its time as a tick does. One that has just begun has had no time to.
+    """
+    if not ticks["stale"]:
+        return None
+    if not daemon.get("running"):
+        return Silence.TICK
+    since = instant(str(daemon.get("since") or ""))
+    patience = ticks["stale_after_sec"]
+    age = _seconds(since, now)
+    is_new = age is not None and isinstance(patience, int) and 0 <= age <= patience
+    return None if is_new else Silence.DAEMON
 
 
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:

@@ -16,6 +16,12 @@ END = "# <<< puruto-cron {root}"
 #: Begins the first line of each unit, before the copy's folder.
 UNIT_MARK = "# puruto-cron: "
 _DRAIN = "--deliver --quiet"
+TIMER = "puruto-cron.timer"
+DAEMON_SERVICE = "puruto-cron-daemon.service"
+#: So long, in seconds, the daemon may say nothing before systemd starts it anew; a sync of a huge file takes minutes.
+_WATCHDOG_SEC = 300
+#: What the end of the daemon takes besides its runs: a verdict that meets a busy database is tried for 10 seconds.
+_STOP_MARGIN_SEC = 30
 
 
 @dataclass(frozen=True)
@@ -110,16 +116,26 @@ def with_block(text: str, place: Place) -> str:
     return rest + block(place)
 
 
-def units(place: Place) -> dict[str, str]:
-    """Names and texts of the units for `systemctl --user`. Source: systemd.service(5), .timer(5).
+@dataclass(frozen=True)
+class DaemonTerms:
+    """How long the daemon may take, in seconds: to sleep, to let its runs end, and to kill one."""
 
-    A timer starts nothing while its service runs, and a tick may run for hours: each gets a unit of its own.
+    poll_sec: int
+    stop_sec: int
+    kill_grace_sec: int
+
+
+def units(place: Place, daemon: DaemonTerms | None = None) -> dict[str, str]:
+    """Names and texts of the units for `systemctl --user`; with `daemon` that instead of a tick each minute.
+
+    Source: systemd.service(5), .timer(5).
     """
+    # A timer starts nothing while its service runs, and a tick may run for hours: each gets a unit of its own.
     run = ("/usr/bin/systemd-run", "--user", "--collect", "--quiet", f"--working-directory={place.root}")
     # A tick ends its runs in order when it is asked to; systemd must not kill them first.
     patient = ("--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--property=SyslogIdentifier=puruto-cron")
     tick = (*run, *patient, "--", place.python, f"{place.root}/main.py", "tick", "--quiet")
-    found = _pair("puruto-cron", "one tick", tick)
+    found = _pair("puruto-cron", "one tick", tick) if daemon is None else _daemon(place, daemon)
     if place.telegram:
         drain = (place.python, f"{place.telegram}/inbox.py", *_DRAIN.split())
         found |= _pair("puruto-cron-telegram", "one drain of puruto-telegram", drain)
@@ -167,6 +183,37 @@ Persistent=false
 WantedBy=timers.target
 """
     return {f"{name}.service": service, f"{name}.timer": timer}
+
+
+def _daemon(place: Place, terms: DaemonTerms) -> dict[str, str]:
+    words = (place.python, f"{place.root}/main.py", "daemon")
+    service = f"""[Unit]
+Description=puruto-cron: the daemon
+
+[Service]
+Type=notify
+ExecStart={" ".join(map(_systemd, words))}
+ExecReload=/bin/kill -HUP $MAINPID
+SyslogIdentifier=puruto-cron
+# A database of an earlier version is migrated before it is ready.
+TimeoutStartSec=600
+# It says that it is alive each time that it wakes.
+WatchdogSec={max(_WATCHDOG_SEC, 4 * terms.poll_sec)}
+Restart=on-failure
+RestartSec=10
+# A wrong setting is there after a restart too.
+RestartPreventExitStatus=2
+SuccessExitStatus=130 143
+# It ends its runs in order when it is told to; systemd must not kill them first.
+KillMode=mixed
+TimeoutStopSec={terms.stop_sec + terms.kill_grace_sec + _STOP_MARGIN_SEC}
+# A job that eats the memory ends alone.
+OOMPolicy=continue
+
+[Install]
+WantedBy=default.target
+"""
+    return {DAEMON_SERVICE: service}
 
 
 def _systemd(word: str) -> str:

@@ -266,7 +266,14 @@ class Rooms:
             pause=threading.Event().wait,
             me=self._owner().name,
             kill_grace_sec=self.settings.kill_grace_sec,
+            ring=self.ring,
         )
+
+    def ring(self) -> bool:
+        """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
+        from waking import doorbell
+
+        return doorbell.ring(str(self.settings.db_path))
 
     def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""

@@ -34,6 +34,7 @@ class Settings:
     env_file: Path | None
     """The `.env` that was read, or None."""
     db_path: Path
+    poll_sec: int
     lease_sec: int
     data_path: Path
     telegram_path: Path
@@ -45,6 +46,7 @@ class Settings:
     max_running: int
     auto_sync: bool
     kill_grace_sec: int
+    stop_sec: int
     stale_after_sec: int
     keep_runs: int
     keep_days: int

@@ -39,7 +39,10 @@ class App(Rooms):
         file = read_jobs(self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone))
         # The next tick is a whole one: it sees to a clock that was set back since.
         facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
-        return self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts)
+        report = self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts)
+        if report.added or report.changed or report.removed:
+            self.ring()
+        return report
 
     def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
         """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""
@@ -78,7 +81,10 @@ class App(Rooms):
         state = store.definitions.load(job_id)
         if state is None or not state.job.enabled:
             return False
-        return store.definitions.end_pause(job_id, Slots(self.calendar).following(state, now))
+        ended = store.definitions.end_pause(job_id, Slots(self.calendar).following(state, now))
+        if ended:
+            self.ring()
+        return ended
 
     # --- health ---
 
@@ -92,7 +98,7 @@ class App(Rooms):
 
         moment = health.Now(now, self.clock.monotonic(), is_alive)
         found = health.condition(store, self._last_tick(), moment, self.settings.lease_sec)
-        return {**self.tick_state(now), **found, "paths": self.paths()}
+        return {**self.tick_state(now), **found, "daemon": self.daemon_state(), "paths": self.paths()}
 
     def paths(self) -> dict[str, str]:
         """Where everything lies, absolute, so that nobody looks at another copy than the program does."""
@@ -112,6 +118,12 @@ class App(Rooms):
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
         return health.tick_state(self._last_tick(), now, self.settings.stale_after_sec)
 
+    def daemon_state(self) -> dict[str, object]:
+        """Whether a daemon serves this database, and which: `running`, `pid`, `host`, `since`."""
+        from waking.one_daemon import daemon_state
+
+        return daemon_state(str(self.settings.db_path))
+
     def _last_tick(self) -> datetime | None:
         return health.instant(idle.last_tick_text(str(self.settings.db_path)))
 
@@ -123,13 +135,18 @@ class App(Rooms):
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
         """One warning when no tick has been seen lately: then nothing fires, however good the jobs are."""
         state = self.tick_state(now)
-        if not state["stale"]:
+        daemon = self.daemon_state() if state["stale"] else {}
+        fault = health.silence(state, daemon, now)
+        if fault is None:
             return []
         since = f"since {state['last_tick_at']}" if state["last_tick_at"] else "so far"
+        if fault is health.Silence.DAEMON:
+            message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
+            return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
         return [
             {
-                "code": "NO_TICK",
+                "code": fault.value,
                 "message": f"No tick has run {since}: no job will start by itself. "
-                "Start them: python3 main.py install-crontab.",
+                "Start them: python3 main.py install-crontab, or install-systemd.",
             }
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,23 +20,30 @@ from wiring import App
 @click.command("install-systemd")
 @click.option("--print", "only_print", is_flag=True, help="Show the units, and write nothing.")
 @click.option("--telegram", is_flag=True, help="Also a timer that drains the inbox of puruto-telegram.")
+@click.option("--daemon", is_flag=True, help="A service that runs the daemon, instead of a tick each minute.")
 @click.option("--folder", metavar="PATH", help="Where units go; default: ~/.config/systemd/user.")
 @click.pass_obj
-def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> None:
-    """Write a user timer and service that start a tick each minute, for machines without cron.
+def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: str | None) -> None:
+    """Write a user timer and service that start a tick each minute, or the daemon: for machines without cron.
+
+    With --daemon, one service that runs all the time, starts jobs on the instant, and is started again if it crashes.
 
     Nothing is started. A unit of the same name that is not this copy's stays, and nothing is written. Prints the units,
-    and under "then" the commands that start them. One of the two is enough, cron or systemd; both do no harm. What
-    ticks say: journalctl --user -t puruto-cron.
+    under "then" the commands that start them, and under "undo" those that take them away. One is enough of cron, timer
+    and daemon; several do no harm. What they say: journalctl --user -t puruto-cron.
 
     \b
-    Example:
+    Examples:
       python3 main.py install-systemd && systemctl --user enable --now puruto-cron.timer
+      python3 main.py install-systemd --daemon && systemctl --user enable --now puruto-cron-daemon.service
     """
     config = app.environ.get("XDG_CONFIG_HOME") or os.path.join(app.environ.get("HOME") or "~", ".config")
     target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
     place = place_of(app)
-    units = installing.units(replace(place, telegram=sibling(app)) if telegram else place)
+    settings = app.settings
+    terms = installing.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
+    with_telegram = replace(place, telegram=sibling(app)) if telegram else place
+    units = installing.units(with_telegram, terms if daemon else None)
     if not only_print:
         try:
             _write(target, units)
@@ -49,11 +57,30 @@ def command(app: App, only_print: bool, telegram: bool, folder: str | None) -> N
             "units": {str(target / name): text for name, text in units.items()},
             "then": [
                 "systemctl --user daemon-reload",
-                f"systemctl --user enable --now {' '.join(name for name in units if name.endswith('.timer'))}",
+                *([f"systemctl --user disable --now {installing.TIMER}"] if daemon and _ticks(target, place) else []),
+                f"systemctl --user enable --now {_enabled(units)}",
                 "loginctl enable-linger",
+            ],
+            "undo": [
+                f"systemctl --user disable --now {_enabled(units)}",
+                f"rm {' '.join(shlex.quote(str(target / name)) for name in units)}",
+                "systemctl --user daemon-reload",
             ],
         }
     )
+
+
+def _enabled(units: Mapping[str, str]) -> str:
+    return " ".join(name for name, text in units.items() if "[Install]" in text)
+
+
+def _ticks(folder: Path, place: installing.Place) -> bool:
+    """Whether this copy's timer is there, which the daemon makes needless."""
+    try:
+        there = (folder / installing.TIMER).read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return False
+    return not installing.is_foreign(there, installing.units(place)[installing.TIMER])
 
 
 def _write(target: Path, units: Mapping[str, str]) -> None:

@@ -42,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     Check("settings", "settings", setting_faults.check),
     Check("clock", "nothing", condition.check_clock),
     Check("ticks", "settings", condition.check_tick),
+    Check("daemon", "settings", condition.check_daemon),
     Check("crontab", "nothing", starter.check),
     Check("database", "settings", database.check),
     Check("places", "settings", places.check),

@@ -9,10 +9,11 @@ from datetime import datetime
 import idle
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
-from health import PING_FACT
+from health import PING_FACT, Silence, silence
 
 TICKS = "ticks"
 CLOCK = "clock"
+DAEMON = "daemon"
 #: Years in which this program can run. Outside of them no clock was set.
 YEARS = range(2024, 2200)
 #: Found by a closer look at the schedules, which `status` does not take.
@@ -43,7 +44,15 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
         text = f"This user can't read {path}, where each tick leaves its time"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
-    yield from last_tick(scene.app.tick_state(scene.now))
+    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.now)
+
+
+def check_daemon(scene: Scene) -> Iterator[Finding]:
+    """Whether there is one. Without it, ticks do the work: none is missed."""
+    if scene.daemon["running"]:
+        yield fine(DAEMON, f"It runs since {scene.daemon.get('since')}: {scene.daemon_name}")
+    else:
+        yield fine(DAEMON, "None runs")
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -63,13 +72,20 @@ def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
         yield warning("PING_FAILED", TICKS, text, "Correct PURUTO_CRON_PING_URL, or see to that server.")
 
 
-def last_tick(state: Mapping[str, object]) -> Iterator[Finding]:
-    """The last tick's age."""
+def last_tick(state: Mapping[str, object], daemon: Mapping[str, object], now: datetime) -> Iterator[Finding]:
+    """The last tick's age; the daemon leaves its time as ticks do."""
     at, age = state["last_tick_at"], state["last_tick_age_sec"]
-    if state["stale"]:
-        since = f"since {at} ({age} s)" if at else "so far"
+    since = f"since {at} ({age} s)" if at else "so far"
+    fault = silence(state, daemon, now)
+    if fault is Silence.TICK:
         cure = "See the findings about the crontab, and db/tick.log; is the cron service running?"
         yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", cure)
+    elif fault is Silence.DAEMON:
+        text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {since}: it hangs"
+        cure = "End it, and start it again; its log may say why. Ticks beside it do its work meanwhile."
+        yield error("DAEMON_SILENT", TICKS, text, cure)
+    elif state["stale"]:
+        yield fine(TICKS, f"The daemon has begun at {daemon.get('since')}")
     else:
         yield fine(TICKS, f"The last tick ran at {at}, {age} s ago")
 

@@ -44,6 +44,7 @@ class Program(Protocol):
     def open_store(self, *, read_only: bool = False) -> Store: ...
     def paths(self) -> dict[str, str]: ...
     def tick_state(self, now: datetime) -> dict[str, object]: ...
+    def daemon_state(self) -> dict[str, object]: ...
     def scheduler_health(self, store: Store, now: datetime) -> dict[str, object]: ...
     def sync_state(self, store: Store) -> dict[str, object]: ...
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> object: ...
@@ -90,6 +91,17 @@ class Scene:
     def ticks_lately(self) -> bool:
         """Whether something has started ticks until now, whatever it is."""
         return self.settings is not None and not self.app.tick_state(self.now)["stale"]
+
+    @cached_property
+    def daemon(self) -> Mapping[str, object]:
+        """Which daemon serves the database: `running`, `pid`, `host`, `since`."""
+        return self.app.daemon_state() if self.settings is not None else {"running": False}
+
+    @property
+    def daemon_name(self) -> str:
+        """Of one that runs, for people."""
+        known = self.daemon.get("pid") is not None
+        return f"process {self.daemon['pid']} on {self.daemon['host']}" if known else "a process that gave no name"
 
 
 def account() -> tuple[str, str]:

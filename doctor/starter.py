@@ -33,6 +33,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     lines, trouble = all_lines(scene)
     here = [line for line in lines if is_here(line, scene.root)]
     ours = [line for line in here if line.ticks]
+    if not ours and scene.daemon["running"]:
+        yield fine(SUBJECT, f"No line is needed: the daemon does the work, {scene.daemon_name}")
+        return
     if not ours:
         yield nothing_starts_it(scene, lines, here, trouble)
         return

@@ -12,10 +12,8 @@ from typing import NamedTuple
 from environment.problems import Problem, Unfit, about, shown
 from environment.variables import PREFIX, VARIABLES
 
-#: Names of ours that are no setting: the contract's daemon sleep, and what a run finds in its environment.
-_NOT_SETTINGS = re.compile(
-    PREFIX + "(POLL_SECONDS|(RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)"
-)
+#: Names of ours that are no setting: what a run finds in its environment.
+_NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
 _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
 
 

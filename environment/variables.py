@@ -43,6 +43,10 @@ class Variable(NamedTuple):
 VARIABLES: tuple[Variable, ...] = (
     Variable("DB_PATH", "db_path", "path", "db/cron.db", "The SQLite file."),
     Variable(
+        "PURUTO_CRON_POLL_SECONDS", "poll_sec", "integer", "30",
+        "Longest sleep of `daemon`. What wakes it, like a due job or a sync, does not wait for that.", 1, 3_600,
+    ),
+    Variable(
         "PURUTO_CRON_LEASE_SECONDS", "lease_sec", "integer", "120",
         "Seconds that the lease of a run lasts. It is renewed while the run lives.", 5, 86_400,
     ),
@@ -68,6 +72,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "PURUTO_CRON_KILL_GRACE_SECONDS", "kill_grace_sec", "integer", "5",
         "Seconds between TERM and KILL when a run is ended.", 0, 600,
+    ),
+    Variable(
+        "PURUTO_CRON_STOP_SECONDS", "stop_sec", "integer", "30",
+        "Seconds that runs may go on when `daemon` is told to end; those left are ended then.", 0, 86_400,
     ),
     Variable(
         "PURUTO_CRON_STALE_SECONDS", "stale_after_sec", "integer", "300",

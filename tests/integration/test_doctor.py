@@ -26,6 +26,7 @@ from start_errors import foresee
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.support_rooms import as_nobody, public_folder
 from tests.workspace import PROJECT, FakeClock, Workspace, ended
+from waking.one_daemon import OneDaemon
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -443,6 +444,22 @@ def test_a_scheduler_without_ticks_is_an_error(machine: Machine) -> None:
     one(found, "NO_TICK", "error")
 
 
+def test_a_daemon_that_has_just_begun_is_in_status_and_needs_no_tick(machine: Machine) -> None:
+    machine.clock.advance(minutes=6)
+    with OneDaemon(str(machine.workspace.database), machine.clock.now()):
+        found = examine(machine, code=0)
+        assert "NO_TICK" not in found
+        status = machine.run("status")[1]
+        assert status["scheduler"]["daemon"] == {
+            "running": True, "pid": os.getpid(), "host": os.uname().nodename, "since": "2026-02-25T20:06:00+00:00",
+        }  # fmt: skip
+        assert (status["scheduler"]["stale"], status["warnings"]) == (True, [])
+        machine.clock.advance(minutes=6)
+        one(examine(machine, code=1), "DAEMON_SILENT", "error")
+        assert [warning["code"] for warning in machine.run("status")[1]["warnings"]] == ["DAEMON_SILENT"]
+    assert [warning["code"] for warning in machine.run("status")[1]["warnings"]] == ["NO_TICK"]
+
+
 def test_events_that_do_not_arrive_are_told_with_the_reason(machine: Machine) -> None:
     folder = machine.workspace.root / "notifications"
     (folder / "events.jsonl").mkdir(parents=True)
@@ -606,12 +623,13 @@ def test_status_shows_what_is_overdue_what_waits_and_what_looks_wrong(machine: M
     scheduler = machine.run("status")[1]["scheduler"]
     assert list(scheduler) == [
         "last_tick_at", "last_tick_age_sec", "stale_after_sec", "stale", "overdue_count", "overdue_jobs",
-        "waiting_events", "anomalies", "paths",
+        "waiting_events", "anomalies", "daemon", "paths",
     ]  # fmt: skip
     assert scheduler["overdue_count"] == 1
     assert scheduler["overdue_jobs"][0]["late_sec"] == 3600
     assert scheduler["paths"] == machine.run("status")[1]["paths"]
     assert scheduler["anomalies"] == []
+    assert scheduler["daemon"] == {"running": False, "pid": None, "host": None, "since": None}
 
 
 def test_a_clock_that_was_set_back_is_remembered_for_a_day(machine: Machine) -> None:

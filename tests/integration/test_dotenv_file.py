@@ -208,7 +208,7 @@ def test_an_unknown_name_of_ours_is_warned_of_with_the_nearest(tmp_path: Path) -
     assert warning["hint"] == "settings are listed in .env.example"
 
 
-READ_BY_OTHERS = "POLL_SECONDS", "RUN_ID", "JOB_ID", "SLOT", "ATTEMPT", "REQUEST_ID", "REQUEST_FILE", "HOP"
+READ_BY_OTHERS = "RUN_ID", "JOB_ID", "SLOT", "ATTEMPT", "REQUEST_ID", "REQUEST_FILE", "HOP"
 
 
 @pytest.mark.parametrize("name", READ_BY_OTHERS)
@@ -268,12 +268,8 @@ def test_the_example_uncommented_gives_the_defaults(tmp_path: Path) -> None:
     assert [getattr(found, v.field) for v in VARIABLES] == [getattr(plain, v.field) for v in VARIABLES]
 
 
-def test_the_example_does_not_offer_what_nothing_reads() -> None:
-    assert "POLL_SECONDS" not in generate_docs.env_example()
-
-
 def test_the_table_has_a_row_for_each_variable() -> None:
     rows = generate_docs.environment_table().splitlines()
     assert [row.split("|")[1].strip(" `") for row in rows[2:]] == [variable.name for variable in VARIABLES]
     assert all(row.count("|") == 5 for row in rows)
-    assert "| `120` | a whole number from 5 to 86400 |" in rows[3]
+    assert "| `30` | a whole number from 1 to 3600 |" in rows[3]

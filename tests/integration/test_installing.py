@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import installing
-from installing import Place
+from installing import DaemonTerms, Place
 from tests.workspace import Workspace
 
 PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
@@ -150,19 +150,24 @@ def test_a_block_without_its_end_is_not_cut() -> None:
     assert installing.without_block(broken, PLACE.root) == broken
 
 
+TERMS = DaemonTerms(poll_sec=30, stop_sec=40, kill_grace_sec=5)
+
+
+@pytest.mark.parametrize("daemon", [None, TERMS], ids=["timer", "daemon"])
 @pytest.mark.parametrize(
     "root", ["/home/me/puruto-cron", "/home/me/a b", "/home/100%/$x", "/a\nb/\udcff/ñ\x85\u2028\\"]
 )
-def test_systemd_accepts_the_units(tmp_path: Path, root: str) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerms | None) -> None:
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("systemd-analyze is not installed")
     place = Place(root, sys.executable, f"{root}/db", telegram=f"{root}/../puruto-telegram")
-    for name, text in installing.units(place).items():
+    made = installing.units(place, daemon)
+    for name, text in made.items():
         (tmp_path / name).write_text(text)
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
-    units = [str(tmp_path / name) for name in installing.units(place)]
+    units = [str(tmp_path / name) for name in made]
     environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
     done = subprocess.run(
         [program, "verify", "--user", *units], env=environ, capture_output=True, text=True, check=False
@@ -183,6 +188,54 @@ def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None
     assert workspace.json("install-systemd", "--telegram", code=2)["error"]["code"] == "USAGE"
     refused = workspace.json("install-systemd", "--folder", "/proc/x", code=1)["error"]
     assert refused["code"] == "UNITS_UNWRITABLE"
+
+
+def test_the_daemons_service_may_take_its_time_to_end_and_to_sleep() -> None:
+    (text,) = installing.units(PLACE, TERMS).values()
+    lines = text.splitlines()
+    assert f'ExecStart="{PLACE.python}" "{PLACE.root}/main.py" "daemon"' in lines
+    for line in ("Type=notify", "WatchdogSec=300", "TimeoutStopSec=75", "KillMode=mixed", "Restart=on-failure",
+                 "ExecReload=/bin/kill -HUP $MAINPID", "OOMPolicy=continue", "WantedBy=default.target"):  # fmt: skip
+        assert line in lines
+    (slow,) = installing.units(PLACE, DaemonTerms(3600, 86_400, 600)).values()
+    assert "WatchdogSec=14400\n" in slow, "so that the watchdog wakes nobody who may sleep an hour"
+    assert "TimeoutStopSec=87030\n" in slow
+
+
+def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.json("init-db")
+    folder = tmp_path / "a b"
+    fresh = workspace.json("install-systemd", "--daemon", "--folder", str(folder))
+    assert [path.name for path in folder.iterdir()] == ["puruto-cron-daemon.service"]
+    assert fresh["then"] == [
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now puruto-cron-daemon.service",
+        "loginctl enable-linger",
+    ]
+    assert fresh["undo"] == [
+        "systemctl --user disable --now puruto-cron-daemon.service",
+        f"rm '{folder}/puruto-cron-daemon.service'",
+        "systemctl --user daemon-reload",
+    ]
+    workspace.json("install-systemd", "--folder", str(folder))
+    again = workspace.json("install-systemd", "--daemon", "--folder", str(folder))
+    assert again["then"][1] == "systemctl --user disable --now puruto-cron.timer"
+    (folder / "puruto-cron.timer").write_text("# puruto-cron: /other\n[Unit]\n")
+    assert workspace.json("install-systemd", "--daemon", "--folder", str(folder))["then"] == fresh["then"]
+    theirs = "# puruto-cron: /other\n[Unit]\n"
+    (folder / "puruto-cron-daemon.service").write_text(theirs)
+    assert workspace.json("install-systemd", "--daemon", "--folder", str(folder), code=1)["error"]["code"] == (
+        "UNITS_UNWRITABLE"
+    )
+    assert (folder / "puruto-cron-daemon.service").read_text() == theirs
+
+
+def test_the_drain_of_the_inbox_keeps_its_timer_beside_the_daemon() -> None:
+    made = installing.units(Place("/r", "/p", "/l", telegram="/t"), TERMS)
+    names = ["puruto-cron-daemon.service", "puruto-cron-telegram.service", "puruto-cron-telegram.timer"]
+    assert sorted(made) == names
 
 
 ODD_ROOTS = ["/home/me/ñ", "/a b\\", "/a\nb", "/a\\nb", "/a\u2028b", "/\udcff", "/\x85", "/%h/$x"]

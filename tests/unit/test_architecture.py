@@ -51,6 +51,8 @@ ALLOWED: dict[str, str] = {
     "health": "models settle store",
     "retention": "boundary models",
     "control": "crash errors models settle",
+    # what the daemon stands on: it knows no job and no store
+    "waking": "errors models",
     # telling
     "notifier": "crash errors folders models",
     # one way down: scheduler → executor, which is given an invoke
@@ -91,8 +93,8 @@ ALLOWED: dict[str, str] = {
     "stop_signals": "processes",
     "rooms": "control db definition errors executor gates idle instants invoker jobfile jobs models notifier planner"
     " policy processes redact rehearsal retention runners scheduler schedules settings settle store sync targets"
-    " verdicts",
-    "wiring": "boundary health idle jobs models planner rooms schedules store processes",
+    " verdicts waking",
+    "wiring": "boundary health idle jobs models planner rooms schedules store processes waking",
     "commands": "boundary crash crontabs db doctor errors folders health idle installing instants jobs models overview"
     " people ping planner redact schedules settings stop_signals store targets wiring",
     "main": "errors idle commands",
@@ -112,8 +114,9 @@ OWNERS: dict[str, str] = {
     "dotenv": "environment",
     "psutil": "processes process_table",
     "subprocess": "processes process_table doctor crontabs",
-    "fcntl": "notifier doctor",
-    "filelock": "jobfile",
+    "fcntl": "notifier doctor waking",
+    "filelock": "jobfile waking",
+    "ctypes": "adoption waking",
     "rich": "people",
 }
 

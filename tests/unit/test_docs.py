@@ -109,7 +109,8 @@ def not_codes() -> set[str]:
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
     of_cron = {*translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
-    others |= of_cron
+    of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+    others |= of_cron | of_systemd
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
     ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
     return found | ours | {name.removeprefix(invoker.OURS) for name in ours}

@@ -24,6 +24,7 @@ from policy import Policy
 from settings import VARIABLES
 from tests.fakes import NOON, make_state
 
+NO_DAEMON = {"running": False, "pid": None, "host": None, "since": None}
 NO_APP: Any = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOON))
 
 
@@ -269,10 +270,39 @@ def test_clocks_that_can_not_be_are_errors(now: datetime, monotonic: tuple[float
 @pytest.mark.parametrize("at", [None, "2026-02-25T11:00:00+00:00"])
 def test_a_stale_scheduler_is_an_error(at: str | None) -> None:
     state = {"last_tick_at": at, "last_tick_age_sec": 3600, "stale": True}
-    (found,) = condition.last_tick(state)
+    (found,) = condition.last_tick(state, NO_DAEMON, NOON)
     assert (found.code, found.severity) == ("NO_TICK", "error")
     assert (at or "so far") in found.message
-    assert codes(condition.last_tick({**state, "stale": False})) == []
+    assert codes(condition.last_tick({**state, "stale": False}, NO_DAEMON, NOON)) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "found"),
+    [
+        ("2026-02-25T11:55:00+00:00", []),
+        ("2026-02-25T11:54:59+00:00", ["DAEMON_SILENT"]),
+        ("2026-02-25T12:00:01+00:00", ["DAEMON_SILENT"]),
+        (None, ["DAEMON_SILENT"]),
+    ],
+)
+def test_a_daemon_that_leaves_no_time_hangs_unless_it_has_just_begun(since: str | None, found: list[str]) -> None:
+    state = {"last_tick_at": None, "last_tick_age_sec": None, "stale": True, "stale_after_sec": 300}
+    daemon = {"running": True, "pid": 7, "host": "here", "since": since}
+    assert codes(condition.last_tick(state, daemon, NOON)) == found
+    (fresh,) = condition.last_tick({**state, "stale": False}, daemon, NOON)
+    assert fresh.severity == "ok"
+
+
+def test_the_daemon_is_told_by_its_name_and_its_absence_is_fine() -> None:
+    for state, told in (
+        ({"running": True, "pid": 7, "host": "here", "since": "then"}, "since then: process 7 on here"),
+        ({"running": True, "pid": None, "host": None, "since": None}, "gave no name"),
+        (NO_DAEMON, "None runs"),
+    ):
+        app: Any = SimpleNamespace(daemon_state=lambda state=state: state)
+        settings: Any = object()
+        (found,) = condition.check_daemon(scene(app=app, settings=settings))
+        assert (found.severity, told in found.message) == ("ok", True)
 
 
 def test_overdue_jobs_are_one_warning_that_names_the_oldest() -> None:

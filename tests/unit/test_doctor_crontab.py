@@ -101,7 +101,7 @@ def test_a_percent_sign_that_is_escaped_belongs_to_the_command() -> None:
 # --- what starts the ticks ---
 
 
-def set_scene(crontab: str | Answer, *, stale: bool = False) -> Scene:
+def set_scene(crontab: str | Answer, *, stale: bool = False, daemon: bool = False) -> Scene:
     """A scene with this crontab of the user's, and none of the system's."""
     answer = Answer(0, crontab) if isinstance(crontab, str) else crontab
     app: Any = SimpleNamespace(
@@ -109,6 +109,7 @@ def set_scene(crontab: str | Answer, *, stale: bool = False) -> Scene:
         environ={},
         clock=SimpleNamespace(now=lambda: NOON),
         tick_state=lambda now: {"stale": stale},
+        daemon_state=lambda: {"running": daemon, "pid": 7, "host": "here", "since": "2026-02-25T11:00:00+00:00"},
     )
     settings: Any = SimpleNamespace(db_path=Path(ROOT) / "db" / "cron.db")
     return Scene(app, settings, ask=lambda *_: answer, etc="/nonexistent")
@@ -131,6 +132,13 @@ def test_a_good_line_is_fine() -> None:
 
 
 NO_CRONTAB = Answer(1, "", "no crontab for me\n")
+
+
+@pytest.mark.parametrize("crontab", [NO_CRONTAB, Answer(None, reason="crontab was not found"), ""])
+def test_a_daemon_needs_no_line(crontab: str | Answer) -> None:
+    (found,) = starter.check(set_scene(crontab, stale=True, daemon=True))
+    assert (found.severity, "process 7 on here" in found.message) == ("ok", True)
+    assert problems(set_scene(GOOD, daemon=True)) == [], "both do no harm"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ def test_a_child_sees_the_eight_inherited_variables_and_ours_and_nothing_else() 
     assert environment({**BASE, "AWS_SECRET": "s", "EDITOR": "vi", "PURUTO_CRON_LEASE_SECONDS": "9"}) == BASE | OURS
 
 
+def test_what_systemd_tells_the_daemon_does_not_reach_a_child() -> None:
+    told = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "INVOCATION_ID": "x"}
+    assert environment({**BASE, **told}) == BASE | OURS
+
+
 def test_what_cron_leaves_out_comes_from_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
     account = SimpleNamespace(pw_name="ana", pw_dir="/home/ana", pw_shell="/bin/zsh")
     monkeypatch.setattr(pwd, "getpwuid", lambda _uid: account)

@@ -100,9 +100,11 @@ def test_each_number_is_bounded_on_both_sides(variable: Variable) -> None:
 def test_the_bounds_are_those_that_were_agreed() -> None:
     bounds = {v.field: (v.low, v.high) for v in VARIABLES if v.kind == "integer"}
     assert bounds == {
+        "poll_sec": (1, 3_600),
         "lease_sec": (5, 86_400),
         "max_running": (1, 1_000),
         "kill_grace_sec": (0, 600),
+        "stop_sec": (0, 86_400),
         "stale_after_sec": (60, 31_536_000),
         "keep_runs": (1, 10_000_000),
         "keep_days": (1, 36_500),

@@ -1,0 +1,63 @@
+"""Linux' timers that are descriptors, on the wall clock. Python has them from 3.13 on only; so they are called here.
+
+Source: timerfd_create(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_CLOCK_REALTIME = 0
+_TFD_TIMER_ABSTIME = 1
+_TFD_TIMER_CANCEL_ON_SET = 2
+#: 2242: later than that the kernel's own count of nanoseconds ends.
+_LATEST_SEC = min(1 << 33, (1 << (8 * ctypes.sizeof(ctypes.c_long) - 1)) - 1)
+_SEC = 1_000_000_000
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Timers:
+    """Makes and sets them. Raises OSError or AttributeError where the system has none."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        self._create, self._settime = library.timerfd_create, library.timerfd_settime
+        self._create.argtypes = (ctypes.c_int, ctypes.c_int)
+        pointer = ctypes.POINTER(_Itimerspec)
+        self._settime.argtypes = (ctypes.c_int, ctypes.c_int, pointer, pointer)
+
+    def create(self) -> int:
+        """A new timer, which never fires before it is armed."""
+        return _checked(self._create(_CLOCK_REALTIME, os.O_CLOEXEC | os.O_NONBLOCK))
+
+    def arm(self, timer: int, nanoseconds: int) -> None:
+        """Lets it fire once, at that count since 1970, or at once if that is past.
+
+        Raises OSError ECANCELED when the clock was set since it was armed or read last; it is armed all the same.
+        """
+        # All zero would disarm it, and below zero is refused.
+        sec, nsec = divmod(max(1, min(nanoseconds, _LATEST_SEC * _SEC)), _SEC)
+        spec = _Itimerspec(_Timespec(0, 0), _Timespec(sec, nsec))
+        _checked(self._settime(timer, _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET, ctypes.byref(spec), None))
+
+    def read(self, timer: int) -> bool:
+        """Whether it had fired; it has not any more. Raises OSError ECANCELED when the clock was set."""
+        try:
+            return bool(os.read(timer, 8))
+        except BlockingIOError:
+            return False
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
