@@ -16,6 +16,7 @@ from bench import cluster
 from bench.arena import CRON_ENVIRONMENT, PROJECT
 from bench.measure import Contender
 
+PROGRAMS = PROJECT / "bench" / "peers"
 PYTHON = PROJECT / "bench" / ".peers" / "bin" / "python"
 LEFT_OUT = "left out: make bench PEERS=1"
 
@@ -81,8 +82,7 @@ class Stored:
         return {**CRON_ENVIRONMENT, "HOME": str(self._folder)}
 
     def _command(self, word: str, store: str, *more: str) -> list[str]:
-        program = PROJECT / "bench" / "peers" / self._peer.program
-        return [str(PYTHON), str(program), word, store, str(self._count), *more]
+        return [str(PYTHON), str(PROGRAMS / self._peer.program), word, store, str(self._count), *more]
 
     def _run(self, word: str, store: str) -> str:
         command = self._command(word, store)

@@ -20,7 +20,7 @@ CHOICES = ("idle", "sync", "runs", "seconds", "latency")
 
 def main(argv: list[str]) -> int:
     """Runs the chosen benches and prints one table. 0, or with --check 1 when a goal is missed."""
-    from bench import idle_tick, machine, report, sync_speed, throughput
+    from bench import burst, idle_tick, latency, machine, report, sync_speed, throughput
 
     options = _options(argv)
     quick: bool = options.quick
@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
         "runs": lambda folder: throughput.measure(
             folder, 3 if quick else 5, 200 if quick else 2_000, peers=options.peers
         ),
+        "seconds": lambda folder: burst.measure(folder, 3 if quick else 7, 100 if quick else 500),
+        "latency": lambda folder: latency.measure(folder, 30 if quick else 200, peers=options.peers, cron=not quick),
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="puruto-bench-", dir=options.folder) as name:
