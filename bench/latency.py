@@ -52,7 +52,7 @@ class _Run:
 
     def all(self, why: dict[str, str]) -> tuple[dict[str, list[float]], str]:
         """Latencies in seconds by scheduler, of those without a reason in `why`; and what the daemon did not do."""
-        slots = _seconds(math.ceil(time.time() + LEAD_SEC), self._count)
+        slots = seconds_from(math.ceil(time.time() + LEAD_SEC), self._count)
         with ExitStack() as stack:
             self._sync(slots)
             peers = [name for name in (KEPT, MEMORY) if not why[name]]
@@ -104,7 +104,7 @@ class _Run:
         return ", ".join(wrong)
 
 
-def _seconds(first: int, count: int) -> list[int]:
+def seconds_from(first: int, count: int) -> list[int]:
     """`count` whole seconds from `first` on, without full minutes."""
     found: list[int] = []
     while len(found) < count:

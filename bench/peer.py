@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,8 @@ class Stored:
             shutil.copytree(self._filled, self._store)
         else:
             self._run("fill", self._store)
+        # What the last contender and this preparation have left to be written must not fall on what is measured.
+        os.sync()
 
     def _check(self) -> str:
         return self._run("check", self._store).strip()

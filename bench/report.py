@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def _heading(row: Row) -> str:
 def _notes(rows: Sequence[Row]) -> list[str]:
     """An empty line and the notes, each once."""
     found = dict.fromkeys(row.note for row in rows if row.note)
-    return ["", *found] if found else []
+    return ["", *(textwrap.fill(note, 120, subsequent_indent="  ") for note in found)] if found else []
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

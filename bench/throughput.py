@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -40,6 +41,7 @@ class DueJobs:
     def __init__(self, folder: Path, count: int, command: Sequence[str] = ("true",)) -> None:
         self.count = count
         self._arena = Arena(folder)
+        self.root = self._arena.root
         (self._arena.root.parent / "puruto-target").mkdir()
         self._arena.write_jobs(_jobs(count, command))
         self._arena.settle()
@@ -57,25 +59,26 @@ class DueJobs:
         """The same number of processes, the same number at once, and nothing else."""
         script = str(PROJECT / "bench" / "bare_loop.py")
         command = [sys.executable, script, str(self.count), str(width), "true"]
-        return Contender(name, command, self._arena.environ, self._arena.root.parent)
+        return Contender(name, command, self._arena.environ, self._arena.root.parent, os.sync)
 
     def _make_due(self) -> None:
-        root = self._arena.root
-        for path in (self._arena.database.parent, root / "runs", root / "notifications"):
+        for path in (self._arena.database.parent, self.root / "runs", self.root / "notifications"):
             shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(self._pristine, self._arena.database.parent)
         with closing(sqlite3.connect(self._arena.database)) as connection, connection:
             connection.execute("UPDATE jobs SET next_run_at = ?", (datetime.now(UTC).strftime(_SLOT),))
+        # What the last contender and this preparation have left to be written must not fall on what is measured.
+        os.sync()
 
     def _check(self) -> str:
         """What of the runs is missing from the ledger, the files or the events, or ""."""
         query = "SELECT run_id, output_dir FROM runs WHERE status = 'ok'"
         with closing(sqlite3.connect(self._arena.database)) as connection:
             ok = dict(connection.execute(query).fetchall())
-        events = self._arena.root / "notifications" / "events.jsonl"
+        events = self.root / "notifications" / "events.jsonl"
         lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
         told = {json.loads(line)["run_id"] for line in lines}
-        kept = sum(Path(self._arena.root, folder, "attempt-1.stdout").exists() for folder in ok.values() if folder)
+        kept = sum(Path(self.root, folder, "attempt-1.stdout").exists() for folder in ok.values() if folder)
         wrong = {"ok": len(ok), "with output": kept, "told": len(told & set(ok))}
         return ", ".join(f"{found} of {self.count} {what}" for what, found in wrong.items() if found != self.count)
 
