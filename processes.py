@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -186,6 +187,44 @@ def start(
             import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
+
+
+class Beside:
+    """A process of our own that is no run's: in our session, so that it is nobody's orphan. Its output is kept."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Raises OSError when it can't be started."""
+        self._said = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.DEVNULL
+            )
+        except BaseException:
+            self._said.close()
+            raise
+        self.descriptor: int | None = None
+        if hasattr(os, "pidfd_open"):
+            with suppress(OSError):
+                self.descriptor = os.pidfd_open(self._process.pid)
+
+    def said(self) -> bytes | None:
+        """What it printed, once, when it has ended; None as long as it goes on."""
+        if self._process.poll() is None:
+            return None
+        with self._said:
+            self._said.seek(0)
+            data = self._said.read()
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+        return data
+
+    def end(self) -> None:
+        """Kills it, if it goes on."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self.said()
 
 
 def lineage(environ: Mapping[str, str]) -> str:

@@ -76,6 +76,7 @@ class Serving:
         self._queued: set[tuple[str, str]] = set()
         self._replans: dict[Waiting, int] = {}
         self._claims = 0
+        self._closed = False
         self._full_until: float | None = None
         self._untold: list[tuple[ClaimedRun, dict[str, object]]] = []
         self._tell_at: float | None = None
@@ -96,6 +97,16 @@ class Serving:
     def queue(self) -> list[str]:
         """The jobs that wait for a place."""
         return [waiting.job_id for waiting in sorted(self._queue)]
+
+    def renew(self, claiming: Claiming, telling: Telling, make_executor: Callable[[], Executor]) -> None:
+        """From now on by other settings; runs that go on keep theirs."""
+        self._claiming, self._telling, self._make_executor = claiming, telling, make_executor
+
+    def close(self) -> None:
+        """Nothing more is started; what runs goes on."""
+        self._queue.clear()
+        self._queued.clear()
+        self._closed = True
 
     def serve(self) -> None:
         """Until nothing is left to start and all runs are over: what waits for others' places waits for the next tick.
@@ -129,7 +140,7 @@ class Serving:
     # --- claims ---
 
     def _seek(self) -> None:
-        if self._stop.is_set() or self._claims or not self._queue:
+        if self._closed or self._stop.is_set() or self._claims or not self._queue:
             return
         if self._full_until is not None and self._clock.monotonic() < self._full_until and not self._courses.writes:
             return

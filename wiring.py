@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from store.bundle import Store
     from sync import SyncReport
+    from upkeep import Upkeep
 
 __all__ = ["App", "job_of"]
 
@@ -85,6 +86,12 @@ class App(Rooms):
         if ended:
             self.ring()
         return ended
+
+    def upkeep(self, store: Store) -> Upkeep:
+        """Cleans behind the runs."""
+        from upkeep import Upkeep
+
+        return Upkeep(store, lambda: self.retention(store), self.clock.now)
 
     # --- health ---
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -13,27 +12,16 @@ import idle
 from boundary import guarded
 from commands.output import print_json
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import Failure, from_text, utc_text
+from models import Failure, utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
-from store.pauses import how_to_resume
 from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from processes import Stop
-    from retention import Pruned
-    from scheduler import TickReport
     from store.bundle import Store
-
-#: State row that holds when a tick last cleaned by age and room, and how often one does.
-PRUNED_AT = "pruned_at"
-PRUNE_EVERY = timedelta(hours=1)
-#: State row that holds when a tick came so long after the last one: the machine was off, or its clock jumped.
-JUMPED_AT = "jumped_at"
-JUMP = timedelta(days=1)
-
 
 @click.command("tick")
 @click.option(
@@ -76,13 +64,14 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     anomaly = scheduler.correct_clock(now, last_seen)
     if anomaly is not None:
         store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
-    if last_seen is not None and now - last_seen > JUMP:
-        store.state.set(JUMPED_AT, utc_text(now))
+    upkeep = app.upkeep(store)
+    upkeep.note_jump(last_seen, now)
     _leave_time(app, now)
     crash.point("time.left")
     report = scheduler.tick(now)
-    pruned = guarded(lambda: _prune(app, store, report))
-    paused = guarded(lambda: _paused(store, report))
+    ended = [*report.results, *report.settled]
+    pruned = guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))
+    paused = guarded(lambda: upkeep.paused(ended))
     return {
         **report.as_dict(),
         "pruned": pruned.as_dict() if pruned else None,
@@ -91,40 +80,6 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
         "events": {"delivered": report.delivered, "waiting": app.waiting_events(store)},
         "warnings": [*app.settings.warnings, *([] if isinstance(paused, Failure) else paused)],
     }
-
-
-def _paused(store: Store, report: TickReport) -> list[dict[str, object]]:
-    """A warning for each job that a run of this tick has paused, or left so."""
-    ended = [*report.settled, *(result for result in report.results if result["status"] != "ok")]
-    names = {row["job_id"] for row in ended}
-    rows = store.definitions.active() if names else []
-    return [
-        {
-            "code": "JOB_PAUSED",
-            "job_id": row["job_id"],
-            "message": f"The job {row['job_id']} is paused since {row['paused_at']}: it failed too often",
-            "hint": how_to_resume(row["job_id"]),
-        }
-        for row in rows
-        if row["job_id"] in names and row["paused_at"] is not None
-    ]
-
-
-def _prune(app: App, store: Store, report: TickReport) -> Pruned:
-    """Cleans behind the runs that ended, bounded; now and then also by age and room."""
-    now = app.clock.now()
-    retention = app.retention(store)
-    ended = {str(row["job_id"]) for row in [*report.results, *report.settled]}
-    last, jumped = store.state.get(PRUNED_AT), store.state.get(JUMPED_AT)
-    # A clock that is wrong in the future makes everything old, and its slots accounted for: a day is left to set it
-    # right.
-    if jumped and jumped <= utc_text(now) < utc_text(from_text(jumped) + JUMP):
-        return retention.after_runs([])
-    pruned = retention.after_runs(sorted(ended))
-    if ended and not (last and utc_text(now - PRUNE_EVERY) < last <= utc_text(now)):
-        store.state.set(PRUNED_AT, utc_text(now))
-        pruned = retention.hourly()
-    return pruned
 
 
 def _ping(app: App, store: Store, report: dict[str, object]) -> None:

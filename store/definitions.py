@@ -94,6 +94,14 @@ class Definitions:
         )
         return [(row["next_run_at"], row["job_id"]) for row in rows]
 
+    def next_due(self, after: datetime) -> datetime | None:
+        """The first cursor of an enabled job that lies after this instant."""
+        row = self._db.row(
+            "SELECT next_run_at FROM jobs WHERE enabled = 1 AND next_run_at > ? ORDER BY next_run_at LIMIT 1",
+            (utc_text(after),),
+        )
+        return None if row is None else from_text(row[0])
+
     def due_cursor(self, job_id: str, now: datetime) -> str | None:
         """The cursor of an enabled job as text if it is due, else None."""
         row = self._db.row(

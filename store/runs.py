@@ -163,6 +163,15 @@ class Runs:
         )
         return [_running(row) for row in rows]
 
+    def of_others(self, me: ProcessId) -> list[tuple[str, str, str]]:
+        """`(run_id, job_id, lease_expires_at)` of the running rows that another process than this owns."""
+        rows = self._db.rows(
+            "SELECT run_id, job_id, coalesce(lease_expires_at, '') FROM runs WHERE status = 'running'"
+            " AND NOT (owner_pid = ? AND owner_started = ? AND boot_id = ?)",
+            (me.pid, me.started, me.boot_id),
+        )
+        return [tuple(row) for row in rows]
+
     def retries_due(self) -> list[tuple[str, str, str]]:
         """`(started_at, job_id, run_id)` of the interrupted runs that are to be made up for, oldest first."""
         rows = self._db.rows("SELECT started_at, job_id, run_id FROM runs WHERE retry_due = 1 ORDER BY 1, 2, 3")
