@@ -82,6 +82,17 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
     return JobsFile(jobs, warnings, hashlib.sha256(data).hexdigest())
 
 
+def quick_text() -> Callable[[Job], str]:
+    """What makes JSON of a checked job in a third of the time of `definition.job_json`, and mostly the same text.
+
+    Not where order or spelling is free: entries of `env` and of a `json_schema`, the digits of a small number.
+    """
+    from jobfile import checker
+
+    to_json = checker.serializer()
+    return lambda job: to_json(job).decode()
+
+
 # --- documents -------------------------------------------------------------------------------------------------
 
 

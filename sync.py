@@ -70,6 +70,7 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
+    `text_of` is a quicker `definition_of`: where its text is the stored one, nothing else is asked.
     Source: CRON.md "The language".
     """
 
@@ -81,6 +82,7 @@ class Sync:
         set_zone: str | None,
         machine_zone: str,
         definition_of: Callable[[Job], str],
+        text_of: Callable[[Job], str] | None = None,
         show: Callable[[datetime, str], dict[str, str]],
     ) -> None:
         self._store = store
@@ -88,6 +90,7 @@ class Sync:
         self._set_zone = set_zone
         self._machine_zone = machine_zone
         self._definition_of = definition_of
+        self._text_of = text_of or definition_of
         self._show = show
         self._fires: dict[tuple[str, str, datetime, datetime], datetime | None] = {}
 
@@ -127,11 +130,10 @@ class Sync:
             named.add(job.job_id)
             row = rows.get(job.job_id)
             zone = self._zone(job, row)
-            definition = self._definition_of(job)
-            if row is not None and _says(row, definition, job) and row["timezone"] == zone.name:
+            if row is not None and row["timezone"] == zone.name and self._says(row, job):
                 work.report.unchanged.append(job.job_id)
                 continue
-            change = self._change(job, definition, zone, row, now)
+            change = self._change(job, self._definition_of(job), zone, row, now)
             work.changes.append(change)
             (work.report.added if row is None else work.report.changed).append(job.job_id)
             self._preview(work.report, change, now)
@@ -144,6 +146,14 @@ class Sync:
         self._warn_of_zones(work.report, rows)
         _warn_of_pauses(work, rows)
         return work
+
+    def _says(self, row: Row, job: Job) -> bool:
+        """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
+        stored = row["definition_json"]
+        if stored == self._text_of(job) or stored == self._definition_of(job):
+            return True
+        old = _readable(row)
+        return old is not None and old.job == job
 
     def _zone(self, job: Job, row: Row | None) -> Zone:
         if job.timezone is not None:
@@ -243,14 +253,6 @@ def _warn_of_pauses(work: _Work, rows: Mapping[str, Row]) -> None:
             work.report.warnings.append(
                 {"code": "JOB_PAUSED", "job_id": job_id, "message": message, "hint": how_to_resume(job_id)}
             )
-
-
-def _says(row: Row, definition: str, job: Job) -> bool:
-    """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
-    if row["definition_json"] == definition:
-        return True
-    old = _readable(row)
-    return old is not None and old.job == job
 
 
 def _readable(row: Row | None) -> JobState | None:

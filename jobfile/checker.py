@@ -25,6 +25,9 @@ RESERVED_PREFIX = "PURUTO_CRON_"
 
 _RUNTIME_KEYS = frozenset(RUNTIME_KEYS)
 _AGENT_FIELDS = frozenset(AGENT_FIELDS)
+_LISTED_TEXTS = ("command", "env", "allow_env")
+#: Fields of which more is asked than their type; few jobs have any.
+_ASKED_MORE = _AGENT_FIELDS.union(_LISTED_TEXTS, ("runner", "success", "paused_until"))
 _ROOT_KEYS = ("jobs", "$schema")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -85,6 +88,7 @@ class _Checker:
         self._check_schedule = check_schedule
         self._first: dict[str, int] = {}
         self._schedules: dict[tuple[str, str | None], list[tuple[str, ScheduleError]]] = {}
+        self._validate, self._invalid = _validator()
 
     def check(self, index: int, entry: Any) -> Job | None:
         """The job that `entry` is, or None if its fields are wrong."""
@@ -106,20 +110,26 @@ class _Checker:
                 message = f"is {known} again, which stands in {where} already"
                 self.faults.add("DUPLICATE_JOB_ID", f"{path}.job_id", message, "rename one", known, first=where)
         self._check_texts(path, known, entry, told)
-        self._check_runner(path, known, entry)
-        if isinstance(entry.get("success"), dict):
-            self._check_success(f"{path}.success", known, entry["success"], told)
-        if not _AGENT_FIELDS.isdisjoint(entry):
-            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
-                self.faults.add(code, path + place, message, hint, known)
-        if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
-            self._check_instant(f"{path}.paused_until", known, entry["paused_until"])
+        if not _ASKED_MORE.isdisjoint(entry):
+            self._check_more(path, known, entry, told)
         if f"{path}.schedule" not in told:
             zone = None if f"{path}.timezone" in told else entry.get("timezone")
             for field, error in self._schedule_faults(entry["schedule"], zone):
                 place, message = f"{path}.{field}", f"is wrong: {error.message}"
                 self.faults.add(error.code, place, message, error.hint, known, field=error.field, text=error.text[:256])
         return job
+
+    def _check_more(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
+        """The fields of `_ASKED_MORE`."""
+        self._check_listed_texts(path, job_id, entry, told)
+        self._check_runner(path, job_id, entry)
+        if isinstance(entry.get("success"), dict):
+            self._check_success(f"{path}.success", job_id, entry["success"], told)
+        if not _AGENT_FIELDS.isdisjoint(entry):
+            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
+                self.faults.add(code, path + place, message, hint, job_id)
+        if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
+            self._check_instant(f"{path}.paused_until", job_id, entry["paused_until"])
 
     def _without_runtime_keys(self, path: str, job_id: str, entry: Mapping[str, object]) -> dict[str, object]:
         for key in RUNTIME_KEYS:
@@ -131,10 +141,9 @@ class _Checker:
 
     def _check_fields(self, path: str, job_id: str, entry: Mapping[str, object]) -> tuple[Job | None, set[str]]:
         """pydantic's verdict: the job, or None and the paths about which something was said."""
-        validate, invalid = _validator()
         try:
-            return validate(entry), set()
-        except invalid as error:
+            return self._validate(entry), set()
+        except self._invalid as error:
             faults = error.errors(include_url=False)
         told = set()
         for fault in faults:
@@ -150,15 +159,19 @@ class _Checker:
         return None, told
 
     def _check_texts(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
-        """Characters that no text may hold, and names that are ours. Adds to `told`."""
+        """Characters that no text may hold. Adds to `told`."""
         for field in ("prompt", "schedule", "timezone"):
             text = entry.get(field)
-            bad = _CONTROL.search(text) if isinstance(text, str) else None
+            # Nearly all texts are printable, and to ask that is far quicker than to search.
+            bad = _CONTROL.search(text) if isinstance(text, str) and not text.isprintable() else None
             if bad and (place := f"{path}.{field}") not in told:
                 told.add(place)
                 message = f"holds the control character U+{ord(bad[0]):04X} at position {bad.start() + 1}"
                 self.faults.add("BAD_TEXT", place, message, "remove it", job_id)
-        for field in ("command", "env", "allow_env"):
+
+    def _check_listed_texts(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
+        """Characters that no text in a list may hold, and names that are ours."""
+        for field in _LISTED_TEXTS:
             values = entry.get(field)
             if not values or not isinstance(values, list | dict):
                 continue
@@ -211,16 +224,44 @@ class _Checker:
 
 
 @functools.cache
+def _schema() -> Any:
+    """pydantic's schema of a Job."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Job).core_schema
+
+
+@functools.cache
 def _validator() -> tuple[Callable[[object], Job], Any]:
     """What makes a Job of an object, and the class of its errors. Types are strict: "120" and 180.0 are no integers.
 
     pydantic's own strict mode would take a dataclass only as an instance, so the object itself is let in here.
     """
-    from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator, ValidationError
 
-    core: Any = _open(TypeAdapter(Job).core_schema)
-    return SchemaValidator(core).validate_python, ValidationError
+    return SchemaValidator(_open(_schema())).validate_python, ValidationError
+
+
+@functools.cache
+def serializer() -> Callable[[Job], bytes]:
+    """What makes compact JSON of a checked job, its fields by name; what is in their values stands as it stands."""
+    from pydantic_core import SchemaSerializer
+
+    return SchemaSerializer(_by_name(_schema())).to_json
+
+
+def _by_name(schema: Any) -> Any:
+    """pydantic's schema with the fields of its dataclasses in the order of their names."""
+    if isinstance(schema, list):
+        return [_by_name(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {key: _by_name(part) for key, part in schema.items()}
+    if ordered.get("type") == "dataclass-args":
+        ordered["fields"] = sorted(ordered["fields"], key=lambda field: field["name"])
+    if ordered.get("type") == "dataclass":
+        ordered["fields"] = sorted(ordered["fields"])
+    return ordered
 
 
 def _open(schema: Any) -> Any:
