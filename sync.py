@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -23,11 +23,26 @@ PREVIEW = 3
 ATTEMPTS = 5
 
 
+class KnownJob(Protocol):
+    """A job whose entry is the very one that was synced last; `load` makes the job itself."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def timezone(self) -> str | None: ...
+
+    def is_stored_as(self, definition: str) -> bool:
+        """Whether a definition is the one that was stored for this entry."""
+
+    def load(self) -> Job: ...
+
+
 class JobsFile(Protocol):
     """What reading .jobs.json gives."""
 
     @property
-    def jobs(self) -> tuple[Job, ...]: ...
+    def jobs(self) -> Sequence[Job | KnownJob]: ...
 
     @property
     def warnings(self) -> tuple[Mapping[str, object], ...]: ...
@@ -63,6 +78,8 @@ class _Work:
     report: SyncReport = field(default_factory=SyncReport)
     changes: list[Change] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
+    #: By job_id: what is stored for those that were not known, or are stored otherwise than is known.
+    definitions: dict[str, str] = field(default_factory=dict)
 
 
 class Sync:
@@ -95,10 +112,17 @@ class Sync:
         self._fires: dict[tuple[str, str, datetime, datetime], datetime | None] = {}
 
     def apply(
-        self, file: JobsFile, now: datetime, *, allow_removals: bool, facts: Mapping[str, str] | None = None
+        self,
+        file: JobsFile,
+        now: datetime,
+        *,
+        allow_removals: bool,
+        facts: Mapping[str, str] | None = None,
+        remember: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
     ) -> SyncReport:
         """Writes the file's jobs. `facts` are state rows that become true with it (which file was read).
 
+        `remember` gives further ones, from the stored definitions by job_id of all jobs that were not found as known.
         A job keeps its cursor unless its schedule or zone changed or it was enabled; due slots that a change drops are
         written off as skipped. Raises `RemovalsRefused` when more than half of the jobs would go.
         """
@@ -107,7 +131,7 @@ class Sync:
             work = self._compare(file, rows, now)
             self._refuse_removals(work, len(rows), allow_removals)
             work.report.warnings = [*file.warnings, *work.report.warnings]
-            if self._write(work, now, facts or {}):
+            if self._write(work, now, {**(facts or {}), **(remember(work.definitions) if remember else {})}):
                 return work.report
         raise DatabaseLocked("Other processes kept changing the jobs during the sync", hint="Try again.")
 
@@ -126,15 +150,22 @@ class Sync:
     def _compare(self, file: JobsFile, rows: Mapping[str, Row], now: datetime) -> _Work:
         work = _Work()
         named = set()
-        for job in file.jobs:
-            named.add(job.job_id)
-            row = rows.get(job.job_id)
-            zone = self._zone(job, row)
-            if row is not None and row["timezone"] == zone.name and self._says(row, job):
+        for found in file.jobs:
+            named.add(found.job_id)
+            row = rows.get(found.job_id)
+            zone = self._zone(found, row)
+            stays = row is not None and row["timezone"] == zone.name
+            if row is not None and stays and not isinstance(found, Job) and found.is_stored_as(row["definition_json"]):
+                work.report.unchanged.append(found.job_id)
+                continue
+            job = found if isinstance(found, Job) else found.load()
+            if row is not None and stays and self._says(row, job):
                 work.report.unchanged.append(job.job_id)
+                work.definitions[job.job_id] = row["definition_json"]
                 continue
             change = self._change(job, self._definition_of(job), zone, row, now)
             work.changes.append(change)
+            work.definitions[job.job_id] = change.definition_json
             (work.report.added if row is None else work.report.changed).append(job.job_id)
             self._preview(work.report, change, now)
         for job_id, row in rows.items():
@@ -155,7 +186,7 @@ class Sync:
         old = _readable(row)
         return old is not None and old.job == job
 
-    def _zone(self, job: Job, row: Row | None) -> Zone:
+    def _zone(self, job: Job | KnownJob, row: Row | None) -> Zone:
         if job.timezone is not None:
             return Zone(job.timezone, "job")
         if self._set_zone is not None:

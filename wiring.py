@@ -14,7 +14,7 @@ from rooms import Rooms, job_of
 from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from store.bundle import Store
@@ -25,6 +25,7 @@ __all__ = ["App", "job_of"]
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
 LAST_SYNC = "last_sync_at"
+CHECKED_ENTRIES = "checked_entries"
 
 
 class App(Rooms):
@@ -34,7 +35,7 @@ class App(Rooms):
 
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
         """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
-        from jobs import read_jobs
+        from jobs import known_entries, read_changes
         from schedules import check
 
         # Taken before the file is read: a later edit then shows as a change.
@@ -42,8 +43,16 @@ class App(Rooms):
         # The next tick is a whole one: it sees to a clock that was set back since.
         facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
         with _no_collection():
-            file = read_jobs(self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone))
-            return self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts)
+            known = known_entries(self.default_zone, store.state.get(CHECKED_ENTRIES))
+            file = read_changes(
+                self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone), known
+            )
+
+            def remember(definitions: Mapping[str, str]) -> dict[str, str]:
+                entries = known.text(definitions)
+                return {} if entries is None else {CHECKED_ENTRIES: entries}
+
+            return self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts, remember=remember)
 
     def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
         """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""

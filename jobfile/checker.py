@@ -9,6 +9,7 @@ from typing import Any
 
 from errors import ScheduleError, TimezoneError
 from jobfile import agents, success
+from jobfile.known import Known, KnownJob
 from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from model.job import AGENT_FIELDS, Job
@@ -33,12 +34,15 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def check_all(
-    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule
-) -> tuple[tuple[Job, ...], tuple[Problem, ...]]:
-    """The jobs of a parsed file, and warnings. They are good if nothing was added to `faults`."""
+    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule, known: Known | None = None
+) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
+    """The jobs of a parsed file, and warnings. They are good if nothing was added to `faults`.
+
+    An entry that is `known` is not checked again, and stands among the jobs as a `KnownJob`.
+    """
     if doubled:
         _tell_doubled(root, doubled, faults)
-    checker = _Checker(faults, check_schedule)
+    checker = _Checker(faults, check_schedule, known)
     jobs = [checker.check(index, entry) for index, entry in enumerate(_entries(root, faults))]
     return tuple(job for job in jobs if job is not None), tuple(checker.warnings)
 
@@ -82,15 +86,15 @@ def _tell_doubled(root: object, doubled: Doubled, faults: Faults) -> None:
 class _Checker:
     """Checks one entry after the other; what is wrong goes to `faults`."""
 
-    def __init__(self, faults: Faults, check_schedule: CheckSchedule) -> None:
+    def __init__(self, faults: Faults, check_schedule: CheckSchedule, known: Known | None) -> None:
         self.faults = faults
+        self._known = known
         self.warnings: list[Problem] = []
         self._check_schedule = check_schedule
         self._first: dict[str, int] = {}
         self._schedules: dict[tuple[str, str | None], list[tuple[str, ScheduleError]]] = {}
-        self._validate, self._invalid = _validator()
 
-    def check(self, index: int, entry: Any) -> Job | None:
+    def check(self, index: int, entry: Any) -> Job | KnownJob | None:
         """The job that `entry` is, or None if its fields are wrong."""
         path = f"jobs[{index}]"
         if not isinstance(entry, dict):
@@ -100,6 +104,10 @@ class _Checker:
         known = escaped(job_id) if isinstance(job_id, str) else ""
         if not _RUNTIME_KEYS.isdisjoint(entry):
             entry = self._without_runtime_keys(path, known, entry)
+        if self._known is not None:
+            same = self._known.job(entry, _make)
+            if same is not None and self._first.setdefault(same.job_id, index) == index:
+                return same
         job, told = self._check_fields(path, known, entry)
         if path in told:
             return None
@@ -141,9 +149,10 @@ class _Checker:
 
     def _check_fields(self, path: str, job_id: str, entry: Mapping[str, object]) -> tuple[Job | None, set[str]]:
         """pydantic's verdict: the job, or None and the paths about which something was said."""
+        validate, invalid = _validator()
         try:
-            return self._validate(entry), set()
-        except self._invalid as error:
+            return validate(entry), set()
+        except invalid as error:
             faults = error.errors(include_url=False)
         told = set()
         for fault in faults:
@@ -240,6 +249,10 @@ def _validator() -> tuple[Callable[[object], Job], Any]:
     from pydantic_core import SchemaValidator, ValidationError
 
     return SchemaValidator(_open(_schema())).validate_python, ValidationError
+
+
+def _make(entry: object) -> Job:
+    return _validator()[0](entry)
 
 
 @functools.cache
