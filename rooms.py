@@ -324,7 +324,6 @@ class Rooms:
     def sync(self, store: Store) -> Sync:
         """Brings the stored jobs in step with .jobs.json."""
         from definition import job_json
-        from jobs import quick_text
         from sync import Sync
 
         return Sync(
@@ -333,7 +332,6 @@ class Rooms:
             set_zone=self.settings.timezone,
             machine_zone=self.machine_zone,
             definition_of=job_json,
-            text_of=quick_text(),
             show=show_instant,
         )
 

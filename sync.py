@@ -87,7 +87,6 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
-    `text_of` is a quicker `definition_of`: where its text is the stored one, nothing else is asked.
     Source: CRON.md "The language".
     """
 
@@ -99,7 +98,6 @@ class Sync:
         set_zone: str | None,
         machine_zone: str,
         definition_of: Callable[[Job], str],
-        text_of: Callable[[Job], str] | None = None,
         show: Callable[[datetime, str], dict[str, str]],
     ) -> None:
         self._store = store
@@ -107,7 +105,6 @@ class Sync:
         self._set_zone = set_zone
         self._machine_zone = machine_zone
         self._definition_of = definition_of
-        self._text_of = text_of or definition_of
         self._show = show
         self._fires: dict[tuple[str, str, datetime, datetime], datetime | None] = {}
 
@@ -180,8 +177,7 @@ class Sync:
 
     def _says(self, row: Row, job: Job) -> bool:
         """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
-        stored = row["definition_json"]
-        if stored == self._text_of(job) or stored == self._definition_of(job):
+        if row["definition_json"] == self._definition_of(job):
             return True
         old = _readable(row)
         return old is not None and old.job == job

@@ -233,48 +233,20 @@ class _Checker:
 
 
 @functools.cache
-def _schema() -> Any:
-    """pydantic's schema of a Job."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Job).core_schema
-
-
-@functools.cache
 def _validator() -> tuple[Callable[[object], Job], Any]:
     """What makes a Job of an object, and the class of its errors. Types are strict: "120" and 180.0 are no integers.
 
     pydantic's own strict mode would take a dataclass only as an instance, so the object itself is let in here.
     """
+    from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator, ValidationError
 
-    return SchemaValidator(_open(_schema())).validate_python, ValidationError
+    core: Any = _open(TypeAdapter(Job).core_schema)
+    return SchemaValidator(core).validate_python, ValidationError
 
 
 def _make(entry: object) -> Job:
     return _validator()[0](entry)
-
-
-@functools.cache
-def serializer() -> Callable[[Job], bytes]:
-    """What makes compact JSON of a checked job, its fields by name; what is in their values stands as it stands."""
-    from pydantic_core import SchemaSerializer
-
-    return SchemaSerializer(_by_name(_schema())).to_json
-
-
-def _by_name(schema: Any) -> Any:
-    """pydantic's schema with the fields of its dataclasses in the order of their names."""
-    if isinstance(schema, list):
-        return [_by_name(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    ordered = {key: _by_name(part) for key, part in schema.items()}
-    if ordered.get("type") == "dataclass-args":
-        ordered["fields"] = sorted(ordered["fields"], key=lambda field: field["name"])
-    if ordered.get("type") == "dataclass":
-        ordered["fields"] = sorted(ordered["fields"])
-    return ordered
 
 
 def _open(schema: Any) -> Any:

@@ -6,6 +6,7 @@ holds of it is asked anew each time: with each mark stands that of the stored de
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -91,9 +92,14 @@ def rules_in_force(default_zone: str) -> str:
     That are the program's sources (by size and time, as Python itself knows whether to compile them anew), the
     libraries, the zones of the machine, and the zone that stands for none.
     """
-    parts = [sys.version, default_zone, *_sources(), *map(_version, _LIBRARIES)]
-    parts += [_look(Path(folder, name)) for folder in TZPATH for name in ("", "tzdata.zi", "+VERSION")]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join([default_zone, *_surroundings()]).encode()).hexdigest()
+
+
+# Once a process: one that goes on through an update checks by the rules that it began with, and must not say otherwise.
+@functools.cache
+def _surroundings() -> tuple[str, ...]:
+    zones = (_look(Path(folder, name)) for folder in TZPATH for name in ("", "tzdata.zi", "+VERSION"))
+    return (sys.version, *_sources(), *map(_version, _LIBRARIES), *zones)
 
 
 def _marks(rules: str, text: str) -> dict[str, str]:

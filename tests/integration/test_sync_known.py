@@ -199,6 +199,12 @@ def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.Monkey
     of_now = getattr(known, name)
     monkeypatch.setattr(known, name, lambda what: f"{of_now(what)} newer")
     pair.sync(_jobs(*"abcde"))
+    assert pair.checked == [], "a process that goes on is none of another version"
+    known._surroundings.cache_clear()
+    try:
+        pair.sync(_jobs(*"abcde"))
+    finally:
+        known._surroundings.cache_clear()
     assert pair.checked == list("abcde")
 
 
