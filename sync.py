@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 PREVIEW = 3
 #: A sync that other writers overtook is computed anew this often.
 ATTEMPTS = 5
+
+#: Many jobs have the same.
+_zone_of = functools.cache(Zone)
 
 
 class KnownJob(Protocol):
@@ -184,11 +188,11 @@ class Sync:
 
     def _zone(self, job: Job | KnownJob, row: Row | None) -> Zone:
         if job.timezone is not None:
-            return Zone(job.timezone, "job")
+            return _zone_of(job.timezone, "job")
         if self._set_zone is not None:
-            return Zone(self._set_zone, "setting")
+            return _zone_of(self._set_zone, "setting")
         kept = row is not None and row["timezone_source"] == "machine"
-        return Zone(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
+        return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
         """A machine that moved, or a shell with a TZ of its own: the jobs stay where they were, and that is said."""
