@@ -10,13 +10,13 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from boundary import failure_of, guarded
+from boundary import guarded
 from claiming import Waiting
 from courses import Courses
-from errors import DatabaseReplaced, SettingsError
+from errors import DatabaseReplaced
 from models import Clock, Failure, from_text, utc_text
 from serving import Served, Serving
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 TRY_AGAIN_SEC = 5.0
 #: How often the ping is sent while nothing happens: as often as ticks from cron would.
 PING_SEC = 60.0
-#: Results that are told in one line at most.
-_TOLD_AT_ONCE = 1000
 
 
 class Program(Protocol):
@@ -102,6 +100,8 @@ class Daemon:
         self._sync: Beside | None = None
         self._others: list[tuple[str, str, str]] = []
         self._settling: threading.Thread | None = None
+        self._settled_for: list[tuple[str, str, str]] = []
+        self._settle_at = 0.0
         self._settled: list[Settled | Failure] = []
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -109,6 +109,7 @@ class Daemon:
         self._ended: list[dict[str, object]] = []
         self._ping_at = 0.0
         self._pinging: threading.Thread | None = None
+        self._heard: tuple[int, Callable[[], None]] | None = None
         self._open()
         self._bell = bell()
         self._listen()
@@ -121,12 +122,19 @@ class Daemon:
 
     def _listen(self) -> None:
         self._courses.listen(self._woken, self._look_now)
+        if self._heard is not None:
+            self._courses.listen(*self._heard)
         if self._alarm.descriptor is not None:
             self._courses.listen(self._alarm.descriptor, self._look_now)
         if self._bell.descriptor is not None:
             self._courses.listen(self._bell.descriptor, self._look_now)
         if self._sync is not None and self._sync.descriptor is not None:
             self._courses.listen(self._sync.descriptor, self._look_now)
+
+    def listen(self, descriptor: int, heard: Callable[[], None]) -> None:
+        """Calls `heard` whenever the descriptor can be read."""
+        self._heard = (descriptor, heard)
+        self._courses.listen(descriptor, heard)
 
     def close(self) -> None:
         """Gives all back. No run of its own goes on."""
@@ -238,7 +246,7 @@ class Daemon:
         self._take_sync()
         if self._sync is None and self._program.file_seen() != self._file:
             self._begin_sync()
-        self._settle(now)
+        self._settle()
         self._take_settled()
         self._scheduler.deliver()
         if not self._bell.is_in_place():
@@ -248,7 +256,7 @@ class Daemon:
 
     def _offer(self, now: datetime) -> None:
         self._others = self._store.runs.of_others(self._scheduler.owner)
-        if self._others and self._settling is None and not self._settled:
+        if self._others != self._settled_for:
             # Until somebody has looked at them nobody knows whether their owners live.
             self._serving.suspects |= {job_id for _, job_id, _ in self._others}
         self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now))
@@ -325,10 +333,12 @@ class Daemon:
             self._say({"now": utc_text(self._clock.now()), **told})
         self._offer(self._clock.now())
 
-    def _settle(self, now: datetime) -> None:
+    def _settle(self) -> None:
         """Runs of others, in another thread: their processes may take a while to end."""
-        if not self._others or self._settling is not None:
+        is_known = self._others == self._settled_for and self._clock.monotonic() < self._settle_at
+        if not self._others or is_known or self._settling is not None:
             return
+        self._settled_for, self._settle_at = self._others, self._clock.monotonic() + self._longest()
 
         def work() -> None:
             self._settled.append(guarded(self._program.settle))
@@ -341,12 +351,10 @@ class Daemon:
         except RuntimeError:
             # The machine has no thread left: the next look tries again.
             self._settling = None
-            return
-        self._look_at = min(self._look_at, self._clock.monotonic() + self._longest())
 
     def _take_settled(self) -> None:
         if not self._settled:
-            return
+            return None
         found = self._settled.pop()
         if self._settling is not None:
             self._settling.join()

@@ -11,10 +11,13 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errors import JobsFileMissing, JobsFileUnreadable
 from models import Job
+
+if TYPE_CHECKING:
+    from jobfile.known import Known, KnownJob
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -36,6 +39,27 @@ def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
     """Reads and checks a jobs file. Raises what `read_file` and `parse_jobs` raise."""
     data, _ = read_file(path)
     return parse_jobs(data, str(path), check_schedule)
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A good file of which only the entries that are not known were checked; jobs and warnings as in `JobsFile`."""
+
+    jobs: tuple[Job | KnownJob, ...]
+    warnings: tuple[Problem, ...]
+
+
+def read_changes(path: Path, check_schedule: CheckSchedule, known: Known) -> ChangedFile:
+    """The same as `read_jobs`, with the same errors, as long as what is `known` is true."""
+    data, _ = read_file(path)
+    return ChangedFile(*_checked(data, str(path), check_schedule, known))
+
+
+def known_entries(default_zone: str, text: str) -> Known:
+    """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
+    from jobfile import known
+
+    return known.Known(known.rules_in_force(default_zone), text)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
@@ -72,14 +96,21 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
     """
     import hashlib
 
+    jobs, warnings = _checked(data, name, check_schedule, None)
+    return JobsFile(tuple(job for job in jobs if isinstance(job, Job)), warnings, hashlib.sha256(data).hexdigest())
+
+
+def _checked(
+    data: bytes, name: str, check_schedule: CheckSchedule, known: Known | None
+) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
     from jobfile import checker, reading, words
 
     root, doubled = reading.load(data, name)
     faults = words.Faults()
-    jobs, warnings = checker.check_all(root, doubled, faults, check_schedule)
+    found = checker.check_all(root, doubled, faults, check_schedule, known)
     if faults.count:
         raise faults.error(name)
-    return JobsFile(jobs, warnings, hashlib.sha256(data).hexdigest())
+    return found
 
 
 # --- documents -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from store.definitions import job_state
 
 if TYPE_CHECKING:
     from db import Row
-    from models import ClaimedRun
+    from models import ClaimedRun, ProcessId
     from processes import Stop
     from store.bundle import Store
 
@@ -108,6 +108,23 @@ class Scheduler:
         report.left_due, report.taken_elsewhere = [*served.left_due, *serving.queue], served.taken_elsewhere
         report.problems += served.problems
         return report
+
+    @property
+    def owner(self) -> ProcessId:
+        """The process that claims."""
+        return self._claiming.owner.process
+
+    def mask(self, error: dict[str, object]) -> dict[str, object]:
+        """An error without secrets."""
+        return self._telling.mask(error)
+
+    def deliver(self) -> int:
+        """Delivers every event that waits; how many arrived."""
+        return self._telling.deliver()
+
+    def renew(self, serving: Serving) -> None:
+        """What is served from now on is served by our settings."""
+        serving.renew(self._claiming, self._telling, self._make_executor)
 
     def serving(self, courses: Courses, horizon: Callable[[], datetime]) -> Serving:
         """Serves the slots up to the instant that `horizon` gives."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -22,12 +23,30 @@ PREVIEW = 3
 #: A sync that other writers overtook is computed anew this often.
 ATTEMPTS = 5
 
+#: Many jobs have the same.
+_zone_of = functools.cache(Zone)
+
+
+class KnownJob(Protocol):
+    """A job whose entry is the very one that was synced last; `load` makes the job itself."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def timezone(self) -> str | None: ...
+
+    def is_stored_as(self, definition: str) -> bool:
+        """Whether a definition is the one that was stored for this entry."""
+
+    def load(self) -> Job: ...
+
 
 class JobsFile(Protocol):
     """What reading .jobs.json gives."""
 
     @property
-    def jobs(self) -> tuple[Job, ...]: ...
+    def jobs(self) -> Sequence[Job | KnownJob]: ...
 
     @property
     def warnings(self) -> tuple[Mapping[str, object], ...]: ...
@@ -63,6 +82,8 @@ class _Work:
     report: SyncReport = field(default_factory=SyncReport)
     changes: list[Change] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
+    #: By job_id: what is stored for those that were not known, or are stored otherwise than is known.
+    definitions: dict[str, str] = field(default_factory=dict)
 
 
 class Sync:
@@ -92,10 +113,17 @@ class Sync:
         self._fires: dict[tuple[str, str, datetime, datetime], datetime | None] = {}
 
     def apply(
-        self, file: JobsFile, now: datetime, *, allow_removals: bool, facts: Mapping[str, str] | None = None
+        self,
+        file: JobsFile,
+        now: datetime,
+        *,
+        allow_removals: bool,
+        facts: Mapping[str, str] | None = None,
+        remember: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
     ) -> SyncReport:
         """Writes the file's jobs. `facts` are state rows that become true with it (which file was read).
 
+        `remember` gives further ones, from the stored definitions by job_id of all jobs that were not found as known.
         A job keeps its cursor unless its schedule or zone changed or it was enabled; due slots that a change drops are
         written off as skipped. Raises `RemovalsRefused` when more than half of the jobs would go.
         """
@@ -104,7 +132,7 @@ class Sync:
             work = self._compare(file, rows, now)
             self._refuse_removals(work, len(rows), allow_removals)
             work.report.warnings = [*file.warnings, *work.report.warnings]
-            if self._write(work, now, facts or {}):
+            if self._write(work, now, {**(facts or {}), **(remember(work.definitions) if remember else {})}):
                 return work.report
         raise DatabaseLocked("Other processes kept changing the jobs during the sync", hint="Try again.")
 
@@ -123,16 +151,22 @@ class Sync:
     def _compare(self, file: JobsFile, rows: Mapping[str, Row], now: datetime) -> _Work:
         work = _Work()
         named = set()
-        for job in file.jobs:
-            named.add(job.job_id)
-            row = rows.get(job.job_id)
-            zone = self._zone(job, row)
-            definition = self._definition_of(job)
-            if row is not None and _says(row, definition, job) and row["timezone"] == zone.name:
-                work.report.unchanged.append(job.job_id)
+        for found in file.jobs:
+            named.add(found.job_id)
+            row = rows.get(found.job_id)
+            zone = self._zone(found, row)
+            stays = row is not None and row["timezone"] == zone.name
+            if row is not None and stays and not isinstance(found, Job) and found.is_stored_as(row["definition_json"]):
+                work.report.unchanged.append(found.job_id)
                 continue
-            change = self._change(job, definition, zone, row, now)
+            job = found if isinstance(found, Job) else found.load()
+            if row is not None and stays and self._says(row, job):
+                work.report.unchanged.append(job.job_id)
+                work.definitions[job.job_id] = row["definition_json"]
+                continue
+            change = self._change(job, self._definition_of(job), zone, row, now)
             work.changes.append(change)
+            work.definitions[job.job_id] = change.definition_json
             (work.report.added if row is None else work.report.changed).append(job.job_id)
             self._preview(work.report, change, now)
         for job_id, row in rows.items():
@@ -145,13 +179,20 @@ class Sync:
         _warn_of_pauses(work, rows)
         return work
 
-    def _zone(self, job: Job, row: Row | None) -> Zone:
+    def _says(self, row: Row, job: Job) -> bool:
+        """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
+        if row["definition_json"] == self._definition_of(job):
+            return True
+        old = _readable(row)
+        return old is not None and old.job == job
+
+    def _zone(self, job: Job | KnownJob, row: Row | None) -> Zone:
         if job.timezone is not None:
-            return Zone(job.timezone, "job")
+            return _zone_of(job.timezone, "job")
         if self._set_zone is not None:
-            return Zone(self._set_zone, "setting")
+            return _zone_of(self._set_zone, "setting")
         kept = row is not None and row["timezone_source"] == "machine"
-        return Zone(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
+        return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
         """A machine that moved, or a shell with a TZ of its own: the jobs stay where they were, and that is said."""
@@ -243,14 +284,6 @@ def _warn_of_pauses(work: _Work, rows: Mapping[str, Row]) -> None:
             work.report.warnings.append(
                 {"code": "JOB_PAUSED", "job_id": job_id, "message": message, "hint": how_to_resume(job_id)}
             )
-
-
-def _says(row: Row, definition: str, job: Job) -> bool:
-    """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
-    if row["definition_json"] == definition:
-        return True
-    old = _readable(row)
-    return old is not None and old.job == job
 
 
 def _readable(row: Row | None) -> JobState | None:

@@ -28,6 +28,7 @@ GROUPS = {
         "init-db": "init_db",
         "sync-jobs": "sync_jobs",
         "tick": "tick",
+        "daemon": "daemon",
         "run-now": "run_now",
         "cancel": "cancel",
         "unlock": "unlock",

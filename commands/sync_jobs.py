@@ -11,7 +11,9 @@ from wiring import App
 @click.command("sync-jobs")
 @click.option("--allow-removals", is_flag=True, help="Allow that more than half of the jobs are removed at once.")
 @click.option(
-    "--if-changed", is_flag=True, help="As by tick: only a file that was not synced last; a broken one is noted for status."
+    "--if-changed",
+    is_flag=True,
+    help="As by tick: only a file that was not synced last; a broken one is noted for status.",
 )
 @click.pass_obj
 def command(app: App, allow_removals: bool, if_changed: bool) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from processes import Stop
     from store.bundle import Store
 
+
 @click.command("tick")
 @click.option(
     "--quiet", is_flag=True, help="Print nothing unless something was due or is wrong: for the crontab's log."

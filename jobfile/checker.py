@@ -9,6 +9,7 @@ from typing import Any
 
 from errors import ScheduleError, TimezoneError
 from jobfile import agents, success
+from jobfile.known import Known, KnownJob
 from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from model.job import AGENT_FIELDS, Job
@@ -25,17 +26,23 @@ RESERVED_PREFIX = "PURUTO_CRON_"
 
 _RUNTIME_KEYS = frozenset(RUNTIME_KEYS)
 _AGENT_FIELDS = frozenset(AGENT_FIELDS)
+_LISTED_TEXTS = ("command", "env", "allow_env")
+#: Fields of which more is asked than their type; few jobs have any.
+_ASKED_MORE = _AGENT_FIELDS.union(_LISTED_TEXTS, ("runner", "success", "paused_until"))
 _ROOT_KEYS = ("jobs", "$schema")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def check_all(
-    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule
-) -> tuple[tuple[Job, ...], tuple[Problem, ...]]:
-    """The jobs of a parsed file, and warnings. They are good if nothing was added to `faults`."""
+    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule, known: Known | None = None
+) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
+    """The jobs of a parsed file, and warnings. They are good if nothing was added to `faults`.
+
+    An entry that is `known` is not checked again, and stands among the jobs as a `KnownJob`.
+    """
     if doubled:
         _tell_doubled(root, doubled, faults)
-    checker = _Checker(faults, check_schedule)
+    checker = _Checker(faults, check_schedule, known)
     jobs = [checker.check(index, entry) for index, entry in enumerate(_entries(root, faults))]
     return tuple(job for job in jobs if job is not None), tuple(checker.warnings)
 
@@ -79,14 +86,15 @@ def _tell_doubled(root: object, doubled: Doubled, faults: Faults) -> None:
 class _Checker:
     """Checks one entry after the other; what is wrong goes to `faults`."""
 
-    def __init__(self, faults: Faults, check_schedule: CheckSchedule) -> None:
+    def __init__(self, faults: Faults, check_schedule: CheckSchedule, known: Known | None) -> None:
         self.faults = faults
+        self._known = known
         self.warnings: list[Problem] = []
         self._check_schedule = check_schedule
         self._first: dict[str, int] = {}
         self._schedules: dict[tuple[str, str | None], list[tuple[str, ScheduleError]]] = {}
 
-    def check(self, index: int, entry: Any) -> Job | None:
+    def check(self, index: int, entry: Any) -> Job | KnownJob | None:
         """The job that `entry` is, or None if its fields are wrong."""
         path = f"jobs[{index}]"
         if not isinstance(entry, dict):
@@ -96,6 +104,10 @@ class _Checker:
         known = escaped(job_id) if isinstance(job_id, str) else ""
         if not _RUNTIME_KEYS.isdisjoint(entry):
             entry = self._without_runtime_keys(path, known, entry)
+        if self._known is not None:
+            same = self._known.job(entry, _make)
+            if same is not None and self._first.setdefault(same.job_id, index) == index:
+                return same
         job, told = self._check_fields(path, known, entry)
         if path in told:
             return None
@@ -106,20 +118,26 @@ class _Checker:
                 message = f"is {known} again, which stands in {where} already"
                 self.faults.add("DUPLICATE_JOB_ID", f"{path}.job_id", message, "rename one", known, first=where)
         self._check_texts(path, known, entry, told)
-        self._check_runner(path, known, entry)
-        if isinstance(entry.get("success"), dict):
-            self._check_success(f"{path}.success", known, entry["success"], told)
-        if not _AGENT_FIELDS.isdisjoint(entry):
-            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
-                self.faults.add(code, path + place, message, hint, known)
-        if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
-            self._check_instant(f"{path}.paused_until", known, entry["paused_until"])
+        if not _ASKED_MORE.isdisjoint(entry):
+            self._check_more(path, known, entry, told)
         if f"{path}.schedule" not in told:
             zone = None if f"{path}.timezone" in told else entry.get("timezone")
             for field, error in self._schedule_faults(entry["schedule"], zone):
                 place, message = f"{path}.{field}", f"is wrong: {error.message}"
                 self.faults.add(error.code, place, message, error.hint, known, field=error.field, text=error.text[:256])
         return job
+
+    def _check_more(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
+        """The fields of `_ASKED_MORE`."""
+        self._check_listed_texts(path, job_id, entry, told)
+        self._check_runner(path, job_id, entry)
+        if isinstance(entry.get("success"), dict):
+            self._check_success(f"{path}.success", job_id, entry["success"], told)
+        if not _AGENT_FIELDS.isdisjoint(entry):
+            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
+                self.faults.add(code, path + place, message, hint, job_id)
+        if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
+            self._check_instant(f"{path}.paused_until", job_id, entry["paused_until"])
 
     def _without_runtime_keys(self, path: str, job_id: str, entry: Mapping[str, object]) -> dict[str, object]:
         for key in RUNTIME_KEYS:
@@ -150,15 +168,19 @@ class _Checker:
         return None, told
 
     def _check_texts(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
-        """Characters that no text may hold, and names that are ours. Adds to `told`."""
+        """Characters that no text may hold. Adds to `told`."""
         for field in ("prompt", "schedule", "timezone"):
             text = entry.get(field)
-            bad = _CONTROL.search(text) if isinstance(text, str) else None
+            # Nearly all texts are printable, and to ask that is far quicker than to search.
+            bad = _CONTROL.search(text) if isinstance(text, str) and not text.isprintable() else None
             if bad and (place := f"{path}.{field}") not in told:
                 told.add(place)
                 message = f"holds the control character U+{ord(bad[0]):04X} at position {bad.start() + 1}"
                 self.faults.add("BAD_TEXT", place, message, "remove it", job_id)
-        for field in ("command", "env", "allow_env"):
+
+    def _check_listed_texts(self, path: str, job_id: str, entry: Mapping[str, Any], told: set[str]) -> None:
+        """Characters that no text in a list may hold, and names that are ours."""
+        for field in _LISTED_TEXTS:
             values = entry.get(field)
             if not values or not isinstance(values, list | dict):
                 continue
@@ -221,6 +243,10 @@ def _validator() -> tuple[Callable[[object], Job], Any]:
 
     core: Any = _open(TypeAdapter(Job).core_schema)
     return SchemaValidator(core).validate_python, ValidationError
+
+
+def _make(entry: object) -> Job:
+    return _validator()[0](entry)
 
 
 def _open(schema: Any) -> Any:
