@@ -96,17 +96,14 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
 def _paused(store: Store, report: TickReport) -> list[dict[str, object]]:
     """A warning for each job that a run of this tick has paused, or left so."""
     ended = [*report.settled, *(result for result in report.results if result["status"] != "ok")]
-    names = {row["job_id"] for row in ended}
-    rows = store.definitions.active() if names else []
     return [
         {
             "code": "JOB_PAUSED",
-            "job_id": row["job_id"],
-            "message": f"The job {row['job_id']} is paused since {row['paused_at']}: it failed too often",
-            "hint": how_to_resume(row["job_id"]),
+            "job_id": job_id,
+            "message": f"The job {job_id} is paused since {paused_at}: it failed too often",
+            "hint": how_to_resume(job_id),
         }
-        for row in rows
-        if row["job_id"] in names and row["paused_at"] is not None
+        for job_id, paused_at in store.definitions.paused({str(row["job_id"]) for row in ended})
     ]
 
 
