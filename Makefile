@@ -12,7 +12,7 @@ help:
 	@echo "make install the virtual environment only"
 	@echo "make faults  a thousand random kills, and every other fault"
 	@echo "make soak    ten minutes of ticks, runs, kills and edits at once"
-	@echo "make bench   the speed table"
+	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make docs    write the generated documents anew"
 
 # The stamp is newer than pyproject.toml exactly when the environment is up to date.
@@ -47,11 +47,16 @@ faults: install
 soak: install
 	PURUTO_SOAK_SECONDS=$${PURUTO_SOAK_SECONDS:-600} $(PYTEST) tests/faults/test_soak.py
 
-bench: install
-	$(BIN)/python bench/run.py
+# With PEERS=1 beside other schedulers, which get an environment of their own.
+bench: install $(if $(filter-out 0,$(PEERS)),bench/.peers/.installed)
+	$(BIN)/python bench/run.py $(if $(filter-out 0,$(PEERS)),--peers)
+
+bench/.peers/.installed: bench/peers/requirements.txt bench/peers/install.sh
+	@bench/peers/install.sh $(PYTHON) bench/.peers
+	@touch $@
 
 docs: install
 	$(BIN)/python tools/generate_docs.py
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,21 +22,29 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Contender:
-    """One command of a comparison. `prepare` is called before each run, outside the measured time."""
+    """One command of a comparison. `prepare` is called before each run, outside the measured time.
+
+    `check` is called after each run, also outside: it says what the run did not do, or "".
+    """
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
     folder: Path
     prepare: Callable[[], None] | None = None
+    check: Callable[[], str] | None = None
 
 
 @dataclass
 class Samples:
-    """One value a round: seconds from before the start to the end, and seconds of processor time (user and system)."""
+    """One value a round: seconds from before the start to the end, and seconds of processor time (user and system).
+
+    `cpu` is empty where it was not measured; `fault` is what `check` first said, in whatever round.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long one contender takes as another: per round, of the fastest runs, of processor time."""
+    """How many times as long one contender takes as another: per round, of the fastest runs, of processor time.
+
+    `cpu` is None where processor time was not measured.
+    """
 
     rounds: Spread
     fastest: float
-    cpu: float
+    cpu: float | None
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -70,17 +81,19 @@ def ratio(one: Samples, other: Samples) -> Ratio:
     """`one` as a multiple of `other`; both come from the same call of `alternate`."""
     rounds = [a / b for a, b in zip(one.wall, other.wall, strict=True)]
     cpu = [a / b for a, b in zip(one.cpu, other.cpu, strict=True)]
-    return Ratio(spread(rounds), min(one.wall) / min(other.wall), statistics.median(cpu))
+    return Ratio(spread(rounds), min(one.wall) / min(other.wall), statistics.median(cpu) if cpu else None)
 
 
 def alternate(contenders: Sequence[Contender], rounds: int, *, warm_up: int = WARM_UP) -> dict[str, Samples]:
-    """Runs each contender once a round. Raises RuntimeError when one fails."""
+    """Runs each contender once a round, and checks what it did, also in warming up. Raises RuntimeError on failure."""
     # The order is drawn from a fixed seed: it matters that it changes, not how.
     order = random.Random(0)
     samples = {contender.name: Samples() for contender in contenders}
     for number in range(warm_up + rounds):
         for contender in order.sample(contenders, len(contenders)):
             wall, cpu = run_once(contender)
+            fault = contender.check() if contender.check is not None else ""
+            samples[contender.name].fault = samples[contender.name].fault or fault
             if number >= warm_up:
                 samples[contender.name].wall.append(wall)
                 samples[contender.name].cpu.append(cpu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,25 +18,43 @@ class Row:
     """One measured thing. `goal` bounds the median of the ratios, `goal_sec` the seconds of the fastest run.
 
     Seconds have no second measurement beside them that suffers from the same load, so the least disturbed run counts.
+    With `share`, `ratio` says how fast this is by the speed of the other, and `goal_least` is the least median that
+    will do. `goal_ms` bounds the median of the times, in milliseconds, where it was measured often.
     """
 
     name: str
-    wall: Spread
+    wall: Spread | None
+    """None: nothing was measured, and `absent` says why."""
     against: str = ""
     ratio: Ratio | None = None
     goal: float | None = None
     goal_sec: float | None = None
     fault: str = ""
     """Why the figure does not count: what was measured did not do what its name says."""
+    share: bool = False
+    goal_least: float | None = None
+    goal_ms: float | None = None
+    note: str = ""
+    """What a reader has to know beside the figure; printed under the table."""
+    absent: str = ""
+    count: int = 0
+    """How many things were done in that time; 0 where that says nothing."""
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is reached; None without a goal."""
         if self.fault:
             return False
-        if self.goal is not None and self.ratio is not None:
-            return self.ratio.rounds.median <= self.goal
-        return None if self.goal_sec is None else self.wall.least <= self.goal_sec
+        if self.wall is None:
+            return None
+        found = []
+        if self.ratio is not None:
+            median = self.ratio.rounds.median
+            found += [median <= self.goal] if self.goal is not None else []
+            found += [median >= self.goal_least] if self.goal_least is not None else []
+        found += [self.wall.least <= self.goal_sec] if self.goal_sec is not None else []
+        found += [self.wall.median * 1000 <= self.goal_ms] if self.goal_ms is not None else []
+        return all(found) if found else None
 
 
 def compared(
@@ -50,22 +68,55 @@ def compared(
 ) -> Row:
     """The row of a contender of `alternate` against another one of the same call."""
     found = ratio(samples[name], samples[against])
-    return Row(name, spread(samples[name].wall), against, found, goal, goal_sec, fault)
+    return Row(name, spread(samples[name].wall), against, found, goal, goal_sec, fault or samples[name].fault)
+
+
+def shared(
+    name: str,
+    samples: dict[str, Samples],
+    against: str,
+    *,
+    count: int = 0,
+    goal_least: float | None = None,
+    note: str = "",
+) -> Row:
+    """The same, seen as speed: 0.5 is half as fast as the other one, and takes twice as long."""
+    found = ratio(samples[against], samples[name])
+    fault = samples[name].fault or samples[against].fault
+    wall = spread(samples[name].wall)
+    return Row(name, wall, against, found, fault=fault, share=True, goal_least=goal_least, note=note, count=count)
+
+
+def absent(name: str, against: str, why: str, *, share: bool = False) -> Row:
+    """The row of what was not measured."""
+    return Row(name, None, against, share=share, absent=why)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as text, under what they are compared with. Ratios first; times are milliseconds."""
-    head = ("", "ratio", "middle half", "fastest", "cpu", "ms", "middle half", "least", "goal", "")
+    """The rows as text, under what they are compared with, and their notes. Ratios first; times are milliseconds."""
+    head = ("", "ratio", "middle half", "fastest", "cpu", "ms", "middle half", "least", "per s", "goal", "")
     lines = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = [_line(head, widths), "-" * (sum(widths) + 2 * len(widths))]
-    against = None
+    heading = None
     for row, cells in zip(rows, lines[1:], strict=True):
-        if row.against != against:
-            against = row.against
-            text.append(f"as a multiple of: {against}" if against else "by itself:")
+        if _heading(row) != heading:
+            heading = _heading(row)
+            text.append(heading)
         text.append(_line(cells, widths))
-    return "\n".join(text)
+    return "\n".join([*text, *_notes(rows)])
+
+
+def _heading(row: Row) -> str:
+    if not row.against:
+        return "by itself:"
+    return f"as a share of the speed of: {row.against}" if row.share else f"as a multiple of: {row.against}"
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """An empty line and the notes, each once."""
+    found = dict.fromkeys(row.note for row in rows if row.note)
+    return ["", *found] if found else []
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -76,15 +127,35 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     name = f"  {row.name}"
-    times = (_ms(row.wall.median), f"{_ms(row.wall.low)}-{_ms(row.wall.high)}", _ms(row.wall.least))
+    if row.wall is None:
+        return (name, *[""] * 9, row.absent)
+    per_sec = f"{row.count / row.wall.median:.0f}" if row.count else ""
+    times = (_ms(row.wall.median), _between(row.wall, _ms), _ms(row.wall.least), per_sec)
     verdict = row.fault or {True: "met", False: "MISSED", None: ""}[row.met]
-    goal = "" if row.goal_sec is None else f"<= {_ms(row.goal_sec)} ms"
     if row.ratio is None:
-        return (name, "", "", "", "", *times, goal, verdict)
-    middle = row.ratio.rounds
-    figures = (f"{middle.median:.3f}", f"{middle.low:.3f}-{middle.high:.3f}", f"{row.ratio.fastest:.3f}")
-    goal = f"<= {row.goal:.2f}" if row.goal is not None else goal
-    return (name, *figures, f"{row.ratio.cpu:.3f}", *times, goal, verdict)
+        return (name, "", "", "", "", *times, _goal(row), verdict)
+    middle, cpu = row.ratio.rounds, row.ratio.cpu
+    figures = (_ratio(middle.median), _between(middle, _ratio), _ratio(row.ratio.fastest))
+    return (name, *figures, "" if cpu is None else _ratio(cpu), *times, _goal(row), verdict)
+
+
+def _between(values: Spread, show: Callable[[float], str]) -> str:
+    """The middle half; nothing for a single value, which has none."""
+    return "" if values.least == values.high else f"{show(values.low)}-{show(values.high)}"
+
+
+def _goal(row: Row) -> str:
+    goals = [
+        "" if row.goal is None else f"<= {row.goal:.2f}",
+        "" if row.goal_least is None else f">= {row.goal_least:.2f}",
+        "" if row.goal_sec is None else f"<= {_ms(row.goal_sec)} ms",
+        "" if row.goal_ms is None else f"<= {row.goal_ms:g} ms",
+    ]
+    return ", ".join(goal for goal in goals if goal)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _ms(seconds: float) -> str:

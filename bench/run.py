@@ -15,17 +15,21 @@ if TYPE_CHECKING:
     from bench.report import Row
 
 PROJECT = Path(__file__).resolve().parent.parent
+CHOICES = ("idle", "sync", "runs", "seconds", "latency")
 
 
 def main(argv: list[str]) -> int:
     """Runs the chosen benches and prints one table. 0, or with --check 1 when a goal is missed."""
-    from bench import idle_tick, machine, report, sync_speed
+    from bench import idle_tick, machine, report, sync_speed, throughput
 
     options = _options(argv)
     quick: bool = options.quick
     benches: dict[str, Callable[[Path], list[Row]]] = {
         "idle": lambda folder: idle_tick.measure(folder, 25 if quick else 100, 100_000 if quick else 1_000_000),
         "sync": lambda folder: sync_speed.measure(folder, 5 if quick else 15, 1 if quick else 3, 10_000),
+        "runs": lambda folder: throughput.measure(
+            folder, 3 if quick else 5, 200 if quick else 2_000, peers=options.peers
+        ),
     }
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="puruto-bench-", dir=options.folder) as name:
@@ -44,7 +48,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.py", description="Measure puruto-cron on this machine.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and 100,000 jobs instead of a million")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a goal is missed")
-    parser.add_argument("--only", action="append", choices=("idle", "sync"), help="one bench; may be given again")
+    parser.add_argument("--only", action="append", choices=CHOICES, help="one bench; may be given again")
+    parser.add_argument("--peers", action="store_true", help="measure the peers too: make bench PEERS=1 installs them")
     parser.add_argument("--folder", help="where to put the copies of the project; default: the system's temporary one")
     return parser.parse_args(argv)
 

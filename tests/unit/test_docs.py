@@ -31,7 +31,7 @@ from models import Invocation, InvocationRequest
 from runners import agent, claude
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NOT_OURS = {".venv", ".demo", ".git", ".pytest_cache", "runs"}
+NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
 NOT_THE_PROGRAM = NOT_OURS | {"tests", "bench", "examples", "tools", "docs"}
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not NOT_OURS & set(path.relative_to(ROOT).parts))
 READMES = ("README.md", "README.es.md")
