@@ -30,7 +30,7 @@ def measure(folder: Path, due: int, minutes: int = DAY) -> list[Row]:
     fault = "" if slots == due * minutes else f"{slots:,} slots ran of {due * minutes:,}"
     note = (
         f"a simulated day: each of {minutes:,} minutes one whole tick on the real database, {JOBS:,} jobs in it,"
-        f" {due:,} of them due each minute, {slots:,} slots in all; the clock is moved by hand, the process is not started."
+        f" {due:,} of them due each minute, {slots:,} slots in all; the clock is moved by hand, no process is started."
         f" All {JOBS:,} each minute are {JOBS * DAY:,} slots a day: more than fit into a bench"
     )
     row = compared(name, samples, against, goal=GOAL, fault=fault)
