@@ -17,7 +17,7 @@ from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace
 
 #: Indexes of what waits or runs just now. To read one whole is to read what there is to do.
-OF_NOW = frozenset({"runs_running", "runs_retry_due", "deliveries_waiting"})
+OF_NOW = frozenset({"runs_running", "runs_retry_due", "runs_waiting", "deliveries_waiting"})
 
 #: Statements that may read on without an end that a key gives, by their beginning, each with its reason.
 EXCEPTIONS = {
