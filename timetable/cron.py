@@ -126,7 +126,7 @@ class Cron:
         return DueSlots(count, ends[0] if ends else None, tuple(ends[max(len(ends) - keep, 0) :]))
 
     def _few(self, after: datetime, until: datetime) -> tuple[datetime, ...] | None:
-        """The slots of the span, where they are so few that going from one to the next costs less than a day; else None.
+        """The slots of the span where they are so few that going from one to the next costs less than a day; else None.
 
         A tick that comes in time asks for the slots behind the one that is due, and there are none.
         """
