@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test lint unit faults soak bench docs clean
+.PHONY: help install demo test lint unit faults soak bench bench-check docs clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
@@ -13,6 +13,7 @@ help:
 	@echo "make faults  a thousand random kills, and every other fault"
 	@echo "make soak    ten minutes of ticks, runs, kills and edits at once"
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
+	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
 
 # The stamp is newer than pyproject.toml exactly when the environment is up to date.
@@ -50,6 +51,10 @@ soak: install
 # With PEERS=1 beside other schedulers, which get an environment of their own.
 bench: install $(if $(filter-out 0,$(PEERS)),bench/.peers/.installed)
 	$(BIN)/python bench/run.py $(if $(filter-out 0,$(PEERS)),--peers)
+
+# Also exits with 1 when a goal is missed, or a ratio is a fifth worse than in the last table.
+bench-check: install
+	$(BIN)/python bench/run.py --check
 
 bench/.peers/.installed: bench/peers/requirements.txt bench/peers/install.sh
 	@bench/peers/install.sh $(PYTHON) bench/.peers

@@ -194,7 +194,7 @@ class Beside:
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Raises OSError when it can't be started."""
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
         try:
             self._process = subprocess.Popen(
                 list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.DEVNULL

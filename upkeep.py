@@ -51,15 +51,13 @@ class Upkeep:
 
     def paused(self, ended: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
         """A warning for each job that one of these runs has paused, or left so."""
-        names = {row["job_id"] for row in ended if row.get("status") != "ok"}
-        rows = self._store.definitions.active() if names else []
+        names = {str(row["job_id"]) for row in ended if row.get("status") != "ok"}
         return [
             {
                 "code": "JOB_PAUSED",
-                "job_id": row["job_id"],
-                "message": f"The job {row['job_id']} is paused since {row['paused_at']}: it failed too often",
-                "hint": how_to_resume(row["job_id"]),
+                "job_id": job_id,
+                "message": f"The job {job_id} is paused since {paused_at}: it failed too often",
+                "hint": how_to_resume(job_id),
             }
-            for row in rows
-            if row["job_id"] in names and row["paused_at"] is not None
+            for job_id, paused_at in self._store.definitions.paused(names)
         ]

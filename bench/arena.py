@@ -28,6 +28,21 @@ _OWN = {
     "definition_json": f"json_set(:definition_json, '$.job_id', {_NUMBERED})",
 }
 
+#: A run a minute, the newest of them an hour ago; each of the jobs in turn.
+_STARTED = "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '-1 hour', printf('-%d minutes', i))"
+_IDS = {"request_id": f"req-{'0' * 32}", "correlation_id": f"corr-{'0' * 32}"}
+_ANSWER = {"status": "ok", "result": {"summary": "Looked through 214 movements"}}
+_RESULT = json.dumps({"status": "ok", "request": _IDS, "response": _ANSWER})
+_RUNS = f"""
+INSERT OR IGNORE INTO runs (run_id, job_id, started_at, finished_at, status, result_json, target, scheduled_for,
+    trigger, attempt, owner_pid, owner_started, boot_id, exit_code, duration_ms, output_dir, output_bytes, runner)
+WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :count),
+    names AS MATERIALIZED (SELECT job_id, row_number() OVER (ORDER BY job_id) - 1 AS place FROM jobs LIMIT :jobs)
+SELECT printf('%s-%07d', job_id, i), job_id, {_STARTED}, {_STARTED}, 'ok', :result, 'puruto-target', {_STARTED},
+    'schedule', 1, 4711, '1753000000.5', 'boot', 0, 824, '/runs/' || job_id, 2048, 'command'
+FROM n JOIN names ON place = i % (SELECT count(*) FROM names)
+"""
+
 
 class Arena:
     """`root` is the copy of the project in `folder`, with a database and nothing in it. Raises when a command fails."""
@@ -93,6 +108,10 @@ class Arena:
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def fill_runs(self, count: int, *, jobs: int = 10) -> None:
+        """The same as the function `fill_runs`, in its own database."""
+        fill_runs(self.database, count, jobs=jobs)
+
     def leaves_early(self) -> bool:
         """Whether `tick` ends before click is imported, which is what an idle tick has to do."""
         command = [sys.executable, "-X", "importtime", *self.command("tick")[1:]]
@@ -116,6 +135,25 @@ def _program_parts() -> list[str]:
         if path.is_dir() and path.name not in _NOT_THE_PROGRAM and not path.name.startswith((".", "_"))
     ]
     return modules + [name for name in folders if name == "sql" or any((PROJECT / name).glob("*.py"))]
+
+
+def fill_runs(database: Path, count: int, *, jobs: int = 10) -> None:
+    """Brings a ledger to `count` successes of the first `jobs` jobs at least, each with its event, told long ago."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = -262144")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_RUNS, {"count": count, "jobs": jobs, "result": _RESULT})
+        connection.execute(
+            "INSERT INTO events (run_id, job_id, ts, payload_json)"
+            " SELECT run_id, job_id, finished_at, result_json FROM runs r WHERE status = 'ok'"
+            " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.run_id = r.run_id) ORDER BY started_at"
+        )
+        connection.execute(
+            "INSERT OR IGNORE INTO deliveries (channel, event_id, state)"
+            " SELECT 'local', event_id, 'delivered' FROM events"
+        )
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def far_jobs(count: int) -> list[dict[str, object]]:

@@ -20,7 +20,8 @@ class Row:
 
     Seconds have no second measurement beside them that suffers from the same load, so the least disturbed run counts.
     With `share`, `ratio` says how fast this is by the speed of the other, and `goal_least` is the least median that
-    will do. `goal_ms` bounds the median of the times, in milliseconds, where it was measured often.
+    will do. `goal_ms` bounds the median of the times, in milliseconds, where it was measured often. With a `unit`
+    the figures, and `goal_sec` with them, are no seconds but so many of that.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Row:
     absent: str = ""
     count: int = 0
     """How many things were done in that time; 0 where that says nothing."""
+    unit: str = ""
 
     @property
     def met(self) -> bool | None:
@@ -131,7 +133,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.wall is None:
         return (name, *[""] * 9, row.absent)
     per_sec = f"{row.count / row.wall.median:.0f}" if row.count else ""
-    times = (_ms(row.wall.median), _between(row.wall, _ms), _ms(row.wall.least), per_sec)
+    show = _ms if not row.unit else _with_unit(row.unit)
+    times = (show(row.wall.median), _between(row.wall, show), show(row.wall.least), per_sec)
     verdict = row.fault or {True: "met", False: "MISSED", None: ""}[row.met]
     if row.ratio is None:
         return (name, "", "", "", "", *times, _goal(row), verdict)
@@ -149,7 +152,9 @@ def _goal(row: Row) -> str:
     goals = [
         "" if row.goal is None else f"<= {row.goal:.2f}",
         "" if row.goal_least is None else f">= {row.goal_least:.2f}",
-        "" if row.goal_sec is None else f"<= {_ms(row.goal_sec)} ms",
+        ""
+        if row.goal_sec is None
+        else f"<= {_with_unit(row.unit)(row.goal_sec) if row.unit else f'{_ms(row.goal_sec)} ms'}",
         "" if row.goal_ms is None else f"<= {row.goal_ms:g} ms",
     ]
     return ", ".join(goal for goal in goals if goal)
@@ -157,6 +162,10 @@ def _goal(row: Row) -> str:
 
 def _ratio(value: float) -> str:
     return f"{value:.3f}"
+
+
+def _with_unit(unit: str) -> Callable[[float], str]:
+    return lambda value: f"{value:.3g} {unit}"
 
 
 def _ms(seconds: float) -> str:

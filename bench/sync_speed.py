@@ -14,6 +14,9 @@ from bench.report import Row, compared
 
 FLOOR = "python reads the file as JSON"
 GOAL_SEC = 0.5
+#: Ten times as many jobs may take ten times as long, and a fifth more; seconds by the machine of docs/bench.md.
+TIMES, GOAL_TIMES = 10, 12.0
+GOAL_FIRST_SEC, GOAL_SAME_SEC, GOAL_ONE_SEC = 12.0, 1.5, 1.6
 
 _READ = "import json, sys; json.load(open(sys.argv[1], encoding='utf-8'))"
 _ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Asia/Tokyo")
@@ -50,6 +53,37 @@ def measure(folder: Path, rounds: int, first_rounds: int, count: int) -> list[Ro
         _first(folder, jobs, first_rounds, count),
         *_inside(arena, rounds),
     ]
+
+
+def measure_large(folder: Path, rounds: int, first_rounds: int, count: int) -> list[Row]:
+    """Rows about `TIMES` times `count` jobs, as multiples of `count`."""
+    sizes = (count, count * TIMES)
+    jobs = {size: fleet(size) for size in sizes}
+    arenas = {size: Arena(folder / f"fleet-{size}") for size in sizes}
+    rows = []
+    for what, chosen, goal_sec in (
+        ("for the first time", first_rounds, GOAL_FIRST_SEC),
+        ("unchanged", rounds, GOAL_SAME_SEC),
+        ("with one changed", rounds, GOAL_ONE_SEC),
+    ):
+        names = {size: f"sync, {size:,} {what}" for size in sizes}
+        contenders = []
+        for size, arena in arenas.items():
+            arena.write_jobs(jobs[size])
+            contenders.append(_sync(names[size], arena, _before(what, arena, jobs[size])))
+        samples = alternate(contenders, chosen, warm_up=0 if chosen == first_rounds else 1)
+        fault = _fault(arenas[sizes[1]], unchanged=sizes[1])
+        rows.append(
+            compared(names[sizes[1]], samples, names[sizes[0]], goal=GOAL_TIMES, goal_sec=goal_sec, fault=fault)
+        )
+    return rows
+
+
+def _before(what: str, arena: Arena, jobs: list[dict[str, object]]) -> Callable[[], None] | None:
+    """What makes each sync find what the row's name says."""
+    if what == "for the first time":
+        return lambda: _empty_database(arena)
+    return (lambda: _change_one(arena, jobs)) if what == "with one changed" else None
 
 
 def _steady(arena: Arena, jobs: list[dict[str, object]], rounds: int, count: int) -> list[Row]:

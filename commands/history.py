@@ -61,7 +61,7 @@ def command(
             edge = (str(row["started_at"]), before)
         wanted = Wanted(job_id or "", status or "", _since(app, since), edge, limit + 1)
         found = History(store.db).page(wanted)
-        masks = {str(row["job_id"]): app.redactor(job_of(store, str(row["job_id"]))) for row in found}
+        masks = {name: app.redactor(job_of(store, name)) for name in {str(row["job_id"]) for row in found}}
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found[:limit]]
     form = "table" if table else form or app.settings.format
     if form == "csv":

@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from commands.names import job_names
 from commands.view import show, table_option
 from instants import show_instant
 from models import from_text
+from store.history import History
 from wiring import App
-
-if TYPE_CHECKING:
-    from store.bundle import Store
 
 
 @click.command("list")
+@click.option("--limit", type=click.IntRange(1, 100_000), help="Show at most so many jobs, and say what follows.")
+@click.option("--after", metavar="JOB_ID", shell_complete=job_names, help="Only jobs behind this one: the next page.")
 @table_option
 @click.pass_obj
-def command(app: App, table: bool | None) -> None:
-    """List the jobs: what each does, when it runs next in its own zone, and how its last run ended.
+def command(app: App, limit: int | None, after: str | None, table: bool | None) -> None:
+    """List the jobs by name: what each does, when it runs next in its own zone, and how its last run ended.
+
+    With --limit or --after the answer also has "next_page", the JOB_ID that --after takes, null on the last page.
 
     \b
-    Example:
+    Examples:
       python3 main.py list
       {"status": "ok", "jobs": [{"job_id": "daily-data-backup", "next_run": {"utc": …, "local": …}, …}]}
+      python3 main.py list --limit 50 --after daily-data-backup
     """
     now = app.clock.now()
     with app.store(read_only=True) as store:
-        rows = jobs_shown(app, store)
-        last = store.runs.last_of_each_job()
-    jobs = [_job(row, last.get(str(row["job_id"]))) for row in rows]
-    show(app, "list", {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}, table=table)
+        if limit is None and after is None:
+            rows = store.definitions.table()
+        else:
+            rows = store.definitions.page(after or "", -1 if limit is None else limit + 1)
+        shown = without_secrets(app, rows[:limit])
+        last = History(store.db).last_runs(str(row["job_id"]) for row in shown)
+    jobs = [_job(row, last.get(str(row["job_id"]))) for row in shown]
+    report: dict[str, object] = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
+    if limit is not None or after is not None:
+        report["next_page"] = shown[-1]["job_id"] if len(rows) > len(shown) else None
+    show(app, "list", report, table=table)
 
 
-def jobs_shown(app: App, store: Store) -> list[dict[str, object]]:
+def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
     from redact import Redactor, secrets_of
 
-    rows = store.definitions.table()
     for row in rows:
         definition = row["definition"]
         if isinstance(definition, dict) and definition.get("env"):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from commands.list_jobs import jobs_shown
+from commands.list_jobs import without_secrets
 from commands.view import show, table_option
 from health import PING_FACT
 from models import utc_text
@@ -39,7 +39,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
     with app.store(read_only=True) as store:
         report: dict[str, object] = {
             "status": "ok",
-            "jobs": jobs_shown(app, store),
+            "jobs": without_secrets(app, store.definitions.table()),
             "recent_runs": store.runs.recent(limit),
             "notification_targets": {
                 "local_events": settings.display("local_events"),

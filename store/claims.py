@@ -21,7 +21,9 @@ from store.spending import tell_once
 _LOOK = (
     f"SELECT {', '.join(STATE_COLUMNS)},"  # noqa: S608 - fixed names
     " EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running') AS is_running,"
-    " (SELECT count(*) FROM runs WHERE status = 'running' AND waiting = 0) AS places"
+    # Both counts are of an index alone, and the second is nearly always of nothing.
+    " (SELECT count(*) FROM runs WHERE status = 'running')"
+    " - (SELECT count(*) FROM runs WHERE waiting = 1 AND +status = 'running') AS places"
     " FROM jobs WHERE job_id = ? AND removed_at IS NULL"
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -114,6 +114,22 @@ class Definitions:
         """The rows of `jobs` for people: the contract's columns and ours; removed ones left out."""
         rows = self._db.rows("SELECT * FROM jobs WHERE removed_at IS NULL ORDER BY job_id")
         return [_for_people(row) for row in rows]
+
+    def page(self, after: str, limit: int) -> list[dict[str, object]]:
+        """The first `limit` rows of `table` whose names come behind `after`, which need not be a job's; -1 for all."""
+        rows = self._db.rows(
+            "SELECT * FROM jobs WHERE removed_at IS NULL AND job_id > ? ORDER BY job_id LIMIT ?", (after, limit)
+        )
+        return [_for_people(row) for row in rows]
+
+    def paused(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
+        """`(job_id, paused_at)` of those of these jobs that are paused and in the file, by name."""
+        found = []
+        for job_id in sorted(job_ids):
+            row = self._db.row("SELECT paused_at FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
+            if row is not None and row["paused_at"] is not None:
+                found.append((job_id, str(row["paused_at"])))
+        return found
 
     def set_problem(self, job_id: str, problem: dict[str, object]) -> None:
         """Marks a job that could not be planned or run; its cursor stays, so that the next tick tries again."""

@@ -21,6 +21,7 @@ from timetable.zones import gap_end, readings
 END = datetime(9999, 12, 29, tzinfo=UTC)  # no zone's wall time overflows before it
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 _CLOCK_CHANGE = 3 * HOUR  # a longer shift is no daylight saving
+_STEP_COST = 16  # a step to the next slot costs as much as so many of a day that is laid out whole
 
 
 class _Walls:
@@ -115,11 +116,28 @@ class Cron:
         after, until = max(after, EPOCH - MINUTE), min(until, END)
         if after >= until:
             return DueSlots(0, None, ())
+        few = self._few(after, until)
+        if few is not None:
+            return DueSlots(len(few), few[0] if few else None, few[max(len(few) - keep, 0) :])
         whole, loose = self._split(after, until)
         count = len(loose) + len(whole) * len(self._times)
         oldest, newest = whole[:1], whole[-(keep // len(self._times) + 1) :]
         ends = sorted({*loose, *(start + time for start in (*oldest, *newest) for time in self._times)})
         return DueSlots(count, ends[0] if ends else None, tuple(ends[max(len(ends) - keep, 0) :]))
+
+    def _few(self, after: datetime, until: datetime) -> tuple[datetime, ...] | None:
+        """The slots of the span where they are so few that going from one to the next costs less than a day; else None.
+
+        A tick that comes in time asks for the slots behind the one that is due, and there are none.
+        """
+        found: list[datetime] = []
+        most = max(1, len(self._times) // _STEP_COST)
+        while (slot := self.next_after(after, after)) is not None and slot <= until:
+            if len(found) == most:
+                return None
+            found.append(slot)
+            after = slot
+        return tuple(found)
 
     def _split(self, after: datetime, until: datetime) -> tuple[list[datetime], set[datetime]]:
         """The span as the starts of whole ordinary days, and the slots of all other days one by one."""

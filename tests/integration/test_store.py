@@ -22,6 +22,7 @@ from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.history import History
 from store.look import nothing_to_do
 from tests.fakes import NOON, make_job
 
@@ -143,7 +144,7 @@ def test_the_last_run_of_a_job_is_the_last_that_started(store: Store) -> None:
         " ('x', 'a', '2026-02-25T13:00:00+00:00', 'missed', 't', 'schedule'),"
         " ('y', 'a', '2026-02-25T13:00:01+00:00', 'skipped', 't', 'schedule')"
     )
-    found = store.runs.last_of_each_job()
+    found = History(store.db).last_runs(["a", "b", "nobody"])
     assert list(found) == ["a"]
     assert (found["a"]["run_id"], found["a"]["status"]) == ("a-20260225T120100", "error")
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db import create
 from errors import CronError
 from jobfile import checker, known
 from store.bundle import Store
+from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
 from wiring import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
