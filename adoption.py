@@ -81,7 +81,7 @@ class Adoption:
         """
         return self._adopts and not self._strangers(table)
 
-    def orphans(self, table: Table, outputs: Iterable[Path] = ()) -> list[Row]:
+    def orphans(self, table: Table, outputs: Iterable[str | Path] = ()) -> list[Row]:
         """The adopted processes that print into `outputs`, and those that no living attempt can be the origin of.
 
         The dead among them, which print nowhere, are gone when this returns: they, and those of living attempts, are

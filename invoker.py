@@ -139,7 +139,7 @@ class Invoker:
         runner = runners.choose(invocation, folder, self._host)
         course.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
-        files = CallFiles(Path(invocation.run_folder), invocation.stem)
+        files = CallFiles(invocation.run_folder, invocation.stem)
         files.prepare(request, launch)
         if stop.is_set():
             raise _stopped(course, stop)
@@ -207,7 +207,7 @@ class Invoker:
 
 
 def child_environment(
-    variables: Mapping[str, str], invocation: Invocation, request_file: Path, runner_env: Mapping[str, str]
+    variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
 ) -> dict[str, str]:
     """All that a child sees. Source: DESIGN "A target".
 

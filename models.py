@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -153,9 +153,13 @@ class AgentOptions:
     @classmethod
     def of(cls, job: Job) -> AgentOptions:
         """Those of a job."""
-        found: list[Any] = [getattr(job, entry.name) for entry in fields(cls)]
-        frozen: list[Any] = [tuple(value) if isinstance(value, list) else value for value in found]
+        found = vars(job)
+        frozen: list[Any] = [_frozen(found[name]) for name in cls.__dataclass_fields__]
         return cls(*frozen)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 #: Ends an answer of a heartbeat that has nothing more to do in this slot; so does `{"heartbeat": "sleep"}`.

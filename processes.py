@@ -98,7 +98,7 @@ class Stop:
 class Child:
     """A process that we started. It stays a zombie until `close`, so that its pid and session stay its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, outputs: tuple[Path, ...]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, outputs: tuple[str | Path, ...]) -> None:
         """`outputs` are the files that only its family prints into."""
         self._process = process
         self.identity = identity
@@ -152,9 +152,9 @@ def start(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdin_path: Path | None,
-    stdout_path: Path,
-    stderr_path: Path,
+    stdin_path: str | Path | None,
+    stdout_path: str | Path,
+    stderr_path: str | Path,
 ) -> Child:
     """Starts a program in a session of its own, with its output in new files.
 
@@ -164,7 +164,7 @@ def start(
     """
     _keep_exit_codes()
     with ExitStack() as files:
-        stdin = _open(files, stdin_path or Path(os.devnull), os.O_RDONLY)
+        stdin = _open(files, stdin_path or os.devnull, os.O_RDONLY)
         # O_APPEND: a child that opens /dev/stdout anew truncates the file, and must not leave a hole of NULs in it.
         fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         stdout = _open(files, stdout_path, fresh)
@@ -289,7 +289,7 @@ def _keep_exit_codes() -> None:
             ) from None
 
 
-def _open(files: ExitStack, path: Path, flags: int) -> int:
+def _open(files: ExitStack, path: str | Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -298,7 +298,7 @@ def _open(files: ExitStack, path: Path, flags: int) -> int:
     return descriptor
 
 
-def _adopt(process: subprocess.Popen[bytes], outputs: tuple[Path, ...]) -> Child:
+def _adopt(process: subprocess.Popen[bytes], outputs: tuple[str | Path, ...]) -> Child:
     identity = identify(process.pid)
     if identity is None:
         process.kill()

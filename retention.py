@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -240,14 +240,18 @@ class Retention:
 
 def size_of(folder: str | Path) -> int:
     """Bytes of the regular files below a folder, links not followed; 0 when it is gone."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                found = os.lstat(os.path.join(parent, name))
-            except OSError:
-                continue
-            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(OSError):
+                            total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
     return total
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from claiming import Claiming
     from control import Control
-    from executor import Executor, Invoke
+    from executor import Executor, Invoke, Limits
     from invoker import Invoker
     from jobfile.editing import Editor
     from notifier import Notifier
@@ -177,28 +176,34 @@ class Rooms:
 
         `around` may put something around the calls that it makes.
         """
-        from executor import Executor, Limits
+        from executor import Executor
         from retention import size_of
 
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
         return Executor(
             ledger=store.runs,
             invoke=around(self.invoker.call) if around else self.invoker.call,
             clock=self.clock,
             stop=stop,
             pause=threading.Event().wait,
-            limits=Limits(
-                lease_sec=self.settings.lease_sec,
-                max_running=self.settings.max_running,
-                # A run that is started from within a run is one hop further from the person who asked for it.
-                hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
-            ),
+            limits=self._limits,
             runs_folder=str(self.settings.runs_folder),
             measure=size_of,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=lambda: os.urandom(16).hex(),
             redactor=lambda run: self.redactor(run.job),
             memory=store.sessions,
             day_of=self.day_of,
+        )
+
+    @cached_property
+    def _limits(self) -> Limits:
+        from executor import Limits
+
+        hop = self.environ.get("PURUTO_CRON_HOP", "")
+        return Limits(
+            lease_sec=self.settings.lease_sec,
+            max_running=self.settings.max_running,
+            # A run that is started from within a run is one hop further from the person who asked for it.
+            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
         )
 
     def redactor(self, job: Job | None) -> Redactor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import strict_json
 from folders import make_private
@@ -15,22 +14,19 @@ from runners.base import Launch
 class CallFiles:
     """`attempt-1.request.json`, `attempt-1.stdout`, `attempt-1.stderr`; of agents also `.stdin` and `.answer`."""
 
-    def __init__(self, folder: Path, stem: str) -> None:
+    def __init__(self, folder: str, stem: str) -> None:
         self._folder = folder
-        self.request = folder / f"{stem}.request.json"
-        self.stdout = folder / f"{stem}.stdout"
-        self.stderr = folder / f"{stem}.stderr"
-        self._stem = stem
+        # Text, not Path: a run makes many of them, and a Path costs as much as opening the file.
+        self._start = f"{folder}/{stem}"
+        self.request = f"{self._start}.request.json"
+        self.stdout = f"{self._start}.stdout"
+        self.stderr = f"{self._start}.stderr"
 
-    @property
-    def _stdin(self) -> Path:
-        return self._folder / f"{self._stem}.stdin"
-
-    def stdin_of(self, launch: Launch) -> Path | None:
+    def stdin_of(self, launch: Launch) -> str | None:
         """The file that the process has on its standard input; None: nothing."""
         if launch.request_on_stdin:
             return self.request
-        return self._stdin if launch.stdin is not None else None
+        return f"{self._start}.stdin" if launch.stdin is not None else None
 
     def prepare(self, request: InvocationRequest, launch: Launch) -> None:
         """Makes the folder, and writes the request and what the process reads. Raises IpcError."""
@@ -42,11 +38,12 @@ class CallFiles:
             self._make_folder()
             _write(self.request, data)
             if launch.stdin is not None:
-                _write(self._stdin, launch.stdin.encode("utf-8", "surrogateescape"))
+                _write(f"{self._start}.stdin", launch.stdin.encode("utf-8", "surrogateescape"))
             for path, text in launch.files.items():
-                _write(Path(path), text.encode("utf-8", "surrogateescape"))
+                _write(path, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
-            link = next((path for path in (self._folder.parent, self._folder) if path.is_symlink()), None)
+            places = (os.path.dirname(self._folder), self._folder)
+            link = next((path for path in places if os.path.islink(path)), None)
             raise IpcError(
                 f"the run's folder {self._folder} can't be used: "
                 + (f"{link} is a link, and is not followed" if link else str(error.strerror)),
@@ -54,15 +51,15 @@ class CallFiles:
                 details={"path": str(error.filename or self._folder)},
             ) from None
 
-    def write_answer(self, text: str) -> Path:
+    def write_answer(self, text: str) -> str:
         """Keeps what an agent said, in a file. Raises IpcError."""
-        return self._keep(self._folder / f"{self._stem}.answer", text.encode("utf-8", "replace"))
+        return self._keep(f"{self._start}.answer", text.encode("utf-8", "replace"))
 
-    def write_structured(self, value: object) -> Path:
+    def write_structured(self, value: object) -> str:
         """Keeps the structured part of an answer, as JSON. Raises IpcError."""
-        return self._keep(self._folder / f"{self._stem}.structured.json", strict_json.dump(value))
+        return self._keep(f"{self._start}.structured.json", strict_json.dump(value))
 
-    def _keep(self, path: Path, data: bytes) -> Path:
+    def _keep(self, path: str, data: bytes) -> str:
         try:
             _write(path, data)
         except OSError as error:
@@ -70,9 +67,10 @@ class CallFiles:
         return path
 
     def _make_folder(self) -> None:
-        make_private(str(self._folder.parent))
+        parent = os.path.dirname(self._folder)
+        make_private(parent)
         # The folder of all runs may be a link, of one's own making; what targets can reach may not.
-        os.close(os.open(self._folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        os.close(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
             os.mkdir(self._folder, 0o700)
         except FileExistsError:
@@ -80,7 +78,12 @@ class CallFiles:
             os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: str, data: bytes) -> None:
     fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(path, fresh, 0o600), "wb") as file:
-        file.write(data)
+    descriptor = os.open(path, fresh, 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)

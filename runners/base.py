@@ -58,8 +58,8 @@ class Ending:
     """How the process ended: the exit code (negative: the signal) and the files that hold its output."""
 
     exit_code: int
-    stdout: Path
-    stderr: Path
+    stdout: str
+    stderr: str
 
 
 class Runner(ABC):
@@ -91,13 +91,13 @@ class Runner(ABC):
         """The result, or the failure that the target told. Raises InvocationError for anything else."""
 
 
-def read_head(path: Path, limit: int) -> tuple[bytes, int]:
+def read_head(path: str | Path, limit: int) -> tuple[bytes, int]:
     """The first `limit` bytes of an output file, and its size. Raises IpcError if the file is gone."""
     with _output(path) as (descriptor, size):
         return _read(descriptor, 0, limit), size
 
 
-def read_tail(path: Path, limit: int = TAIL_LIMIT) -> str:
+def read_tail(path: str | Path, limit: int = TAIL_LIMIT) -> str:
     """The last `limit` bytes of an output file as text, whole lines if there are any; "" if it is gone."""
     try:
         with _output(path) as (descriptor, size):
@@ -152,7 +152,7 @@ def signal_name(number: int) -> str:
 
 
 @contextmanager
-def _output(path: Path) -> Iterator[tuple[int, int]]:
+def _output(path: str | Path) -> Iterator[tuple[int, int]]:
     """The file's descriptor and its size, unless the child put something else in its place."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -89,7 +89,7 @@ def _invalid(wrong: str, ending: Ending) -> InvalidResponse:
     )
 
 
-def _answer(invocation: Invocation, path: Path) -> Mapping[str, object] | Failure:
+def _answer(invocation: Invocation, path: str) -> Mapping[str, object] | Failure:
     answer = _object(path)
     for key, ours in (
         ("request_id", invocation.request.request_id),
@@ -111,7 +111,7 @@ def _shown(value: object) -> str:
     return strict_json.excerpt(value) if isinstance(value, str) else strict_json.kind(value)
 
 
-def _object(path: Path) -> dict[str, object]:
+def _object(path: str) -> dict[str, object]:
     data, size = read_head(path, ANSWER_LIMIT)
     if size > ANSWER_LIMIT:
         raise _Wrong(f"{size} bytes; at most {ANSWER_LIMIT}")
@@ -124,7 +124,7 @@ def _object(path: Path) -> dict[str, object]:
     return answer
 
 
-def _result(answer: Mapping[str, object], path: Path, allow_empty: bool) -> Mapping[str, object]:
+def _result(answer: Mapping[str, object], path: str, allow_empty: bool) -> Mapping[str, object]:
     if answer.get("error") is not None:
         raise _Wrong("status is ok, but there is an error too")
     result = answer.get("result")
@@ -135,7 +135,7 @@ def _result(answer: Mapping[str, object], path: Path, allow_empty: bool) -> Mapp
     return _bounded(result or {}, path)
 
 
-def _error(answer: Mapping[str, object], path: Path) -> Failure:
+def _error(answer: Mapping[str, object], path: str) -> Failure:
     if answer.get("result") is not None:
         raise _Wrong("status is error, but there is a result too")
     error = answer.get("error")
@@ -152,7 +152,7 @@ def _error(answer: Mapping[str, object], path: Path) -> Failure:
     return Failure(code, short, _bounded(details or {}, path))
 
 
-def _bounded(value: dict[str, object], path: Path) -> dict[str, object]:
+def _bounded(value: dict[str, object], path: str) -> dict[str, object]:
     """The value, or where it is and how it begins, if it is too large to be kept in the database and in events."""
     data = strict_json.dump(value)
     if len(data) <= RESULT_LIMIT:
