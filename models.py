@@ -18,7 +18,7 @@ __all__ = ["NAME_PATTERN", "NESTED", "UNSUPPORTED", "Heartbeat", "Job", "RunnerN
 
 def utc_text(instant: datetime) -> str:
     """`2026-02-25T20:00:00+00:00`: UTC, whole seconds, one width, so that text order is time order."""
-    return instant.astimezone(UTC).replace(microsecond=0).isoformat()
+    return instant.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def from_text(text: str) -> datetime:

@@ -23,6 +23,8 @@ from models import utc_text
 
 LOCAL = "local"
 TELEGRAM = "telegram"
+#: Made once: `json.dumps` makes an encoder at each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 #: Events appended with one write and marked in one transaction.
 BATCH = 200
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
@@ -136,7 +138,7 @@ class Notifier:
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    text = json.dumps({"ts": event.ts, **event.payload}, ensure_ascii=False)
+    text = _ENCODE({"ts": event.ts, **event.payload})
     # JSON allows these as they are, but many readers take them for the end of a line.
     for char in "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")

@@ -17,6 +17,8 @@ MAX_DEPTH = 64
 #: Longer integers are refused: beyond the range of a double, other readers of the same JSON fail.
 MAX_DIGITS = 309
 _EXCERPT = 40
+#: Made once: `json.dumps` makes an encoder at each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -68,7 +70,7 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 def dump(value: object) -> bytes:
     """One line of JSON, readable UTF-8 where that is possible. Raises ValueError for NaN."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _ENCODE(value)
     # JSON allows these as they are, but many readers take them for the end of a line.
     for char in "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")

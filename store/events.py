@@ -10,6 +10,8 @@ from db import Database, Row
 
 LOCAL = "local"
 TELEGRAM = "telegram"
+#: Made once: `json.dumps` makes an encoder at each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Events:
         """Stores an event for `channels`; the caller's transaction is the one that makes it true."""
         event_id = self._db.insert(
             "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
-            (run_id, job_id, ts, json.dumps(payload, ensure_ascii=False)),
+            (run_id, job_id, ts, _ENCODE(payload)),
         )
         if not channels:
             return

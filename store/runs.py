@@ -212,6 +212,10 @@ class Runs:
         return found
 
 
+#: Made once: `json.dumps` makes an encoder at each call.
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def running_places(db: Database) -> int:
     """How many runs hold a place under the cap."""
     # Each claim asks: both counts are of an index alone, and the second is nearly always of nothing.
@@ -228,7 +232,7 @@ def _mine(changed: int, run: ClaimedRun) -> None:
 
 
 def _json(value: Mapping[str, object] | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else _ENCODE(value)
 
 
 def _process(pid: int | None, started: str | None, boot_id: str | None) -> ProcessId | None:
