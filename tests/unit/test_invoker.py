@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +65,14 @@ def test_a_child_sees_the_eight_inherited_variables_and_ours_and_nothing_else() 
 def test_what_systemd_tells_the_daemon_does_not_reach_a_child() -> None:
     told = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "INVOCATION_ID": "x"}
     assert environment({**BASE, **told}) == BASE | OURS
+
+
+@pytest.fixture(autouse=True)
+def _no_account_is_known() -> Iterator[None]:
+    """The account is asked for once in a process."""
+    invoker._account.cache_clear()
+    yield
+    invoker._account.cache_clear()
 
 
 def test_what_cron_leaves_out_comes_from_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
