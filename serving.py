@@ -72,6 +72,7 @@ class Serving:
         self._horizon = horizon
         self.served = served
         self.suspects: frozenset[str] = frozenset()
+        self.going: set[str] = set()
         self._queue: list[Waiting] = []
         self._queued: set[tuple[str, str]] = set()
         self._replans: dict[Waiting, int] = {}
@@ -203,12 +204,16 @@ class Serving:
         error = self._telling.mask(failure.as_dict())
         self.served.problems.append({"job_id": waiting.job_id, "error": error})
         self._drop(waiting, left=True)
+        if failure.code.startswith("DATABASE_"):
+            # No fault of the job's, and where this was refused the note would be waited for in vain, job by job.
+            return
         # The report carries it; a database that can't be written is a problem of its own.
         guarded(lambda: self._store.definitions.set_problem(waiting.job_id, error))
 
     # --- runs ---
 
     def _begin(self, run: ClaimedRun) -> None:
+        self.going.add(run.run_id)
         made = guarded(self._make_executor)
         if isinstance(made, Failure):
             return self._over(run, self._telling.give_up(run, made))
@@ -220,6 +225,7 @@ class Serving:
         self._over(run, done.value if error is None else self._telling.give_up(run, failure_of(error)))
 
     def _over(self, run: ClaimedRun, result: dict[str, object]) -> None:
+        self.going.discard(run.run_id)
         self._untold.append((run, result))
         self._tell_soon()
         self._full_until = None
