@@ -198,7 +198,7 @@ class Daemon:
     def run(self) -> None:
         """Until it was asked to end and its runs are over."""
         while not (self._leaving and not self._serving.running):
-            if not self._leaving and self._clock.monotonic() >= self._look_at:
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._alarm.rings()):
                 self._look()
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,9 @@ from tests.support_machine import (
     small_disk,
     wait_for_run,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
 from waking.alarm import SteppingAlarm
-from waking.doorbell import Doorbell
+from waking.doorbell import Doorbell, ring
 from waking.systemd import Systemd
 
 #: A look that failed is repeated at once, and a lock waited for a moment only.
@@ -188,13 +190,13 @@ def test_what_nobody_hears_ends_nothing_and_holds_up_nothing(workspace: Workspac
     prepare(workspace, shell(COUNT + " | head -c 20000 /dev/zero | tr '\\0' x", job_id="loud"), shell(COUNT))
     read, write = os.pipe()
     with open("/dev/full", "wb") as full:
-        options: dict[str, Any] = {
+        ways: dict[str, dict[str, Any]] = {
             "closed": {"stdout": None, "preexec_fn": lambda: os.close(1)},
             "gone": {"stdout": write},
             "full": {"stdout": full},
             "unread": {"stdout": write},
-        }[way]
-        with daemon(workspace, NEVER, ready=False, **options) as served:
+        }
+        with daemon(workspace, NEVER, ready=False, **ways[way]) as served:
             os.close(write)
             if way != "unread":
                 os.close(read)
@@ -252,26 +254,106 @@ class Loop:
             say=lambda told: self.said.append(dict(told)),
         )
         self._read, self._write = os.pipe()
-        self.daemon.listen(self._read, self._asked)
-        self._work: list[Callable[[], object]] = []
+        self.daemon.listen(self._read, self._turn)
+        self._script: Iterator[Callable[[], object]] = iter(())
+        self._until: Callable[[], object] = bool
+        self._turns = 0
 
-    def _asked(self) -> None:
-        """Between two turns of the loop: one thing after the other, each when the last one has had its effect."""
-        if self._work:
-            self._work.pop(0)()
+    def _turn(self) -> None:
+        """The script goes on when what it waits for has come; at its end the daemon is asked to end."""
+        self._turns += 1
+        if not self._until() and self._turns < 20_000:
+            return
+        found = next(self._script, None)
+        if found is not None and self._turns < 20_000:
+            self._until = found
         else:
             os.read(self._read, 1)
             self.daemon.leave("the test")
 
-    def go(self, *work: Callable[[], object]) -> None:
-        """Begins, does these things, one in each turn, and ends."""
+    def go(self, script: Iterator[Callable[[], object]]) -> None:
+        """Serves while the script is gone through: it does something, and yields what is to come of that."""
+        self._script, self._until = script, lambda: True
         os.write(self._write, b"!")
-        self._work = list(work)
         self.daemon.begin()
         self.daemon.run()
+        assert [line for line in self.said if line["status"] == "error"] == []
+        assert self._turns < 20_000, "what the script waited for has not come"
+
+    def slots(self, *statuses: str) -> list[str]:
+        """The slots of the runs that stand so, `HH:MM`."""
+        return [row["scheduled_for"][11:16] for row in self.machine.workspace.runs() if row["status"] in statuses]
 
     def close(self) -> None:
         self.daemon.close()
         self.stop.close()
         os.close(self._read)
         os.close(self._write)
+
+
+@pytest.fixture
+def loop(workspace: Workspace, clock: FakeClock) -> Iterator[Loop]:
+    machine = Machine(workspace, clock, PURUTO_CRON_AUTO_SYNC="0")
+    machine.ready(shell(COUNT, schedule="* * * * *"))
+    made = Loop(machine)
+    yield made
+    made.close()
+
+
+def _has(loop: Loop, slot: str) -> bool:
+    return slot in loop.slots("ok")
+
+
+def test_it_serves_each_slot_as_its_clock_comes_to_it(loop: Loop, clock: FakeClock) -> None:
+    def script() -> Iterator[Callable[[], object]]:
+        for minute in ("20:01", "20:02", "20:03"):
+            clock.advance(minutes=1)
+            yield partial(_has, loop, minute)
+
+    loop.go(script())
+    assert loop.slots("ok") == ["20:01", "20:02", "20:03"]
+
+
+def test_after_a_suspend_what_was_missed_is_served_as_catch_up_says(loop: Loop, clock: FakeClock) -> None:
+    """The wall clock has gone on, the monotonic one stood still."""
+
+    def script() -> Iterator[Callable[[], object]]:
+        clock.wall += timedelta(minutes=30)
+        yield lambda: loop.slots("ok") == ["20:30"]
+        clock.advance(minutes=1)
+        yield lambda: loop.slots("ok") == ["20:30", "20:31"]
+
+    loop.go(script())
+    assert sum(row["slots"] for row in loop.machine.workspace.runs()) == 31
+
+
+def test_a_clock_that_was_wrong_ahead_and_is_set_right_loses_no_slot(loop: Loop, clock: FakeClock) -> None:
+    def script() -> Iterator[Callable[[], object]]:
+        clock.advance(minutes=1)
+        yield lambda: loop.slots("ok") == ["20:01"]
+        clock.wall += timedelta(days=30)
+        yield lambda: len(loop.slots("ok")) == 2
+        clock.wall -= timedelta(days=30)
+        yield lambda: any("clock_anomaly" in line for line in loop.said)
+        clock.advance(minutes=1)
+        yield lambda: "20:02" in loop.slots("ok")
+
+    loop.go(script())
+    (anomaly,) = [line["clock_anomaly"] for line in loop.said if "clock_anomaly" in line]
+    assert (anomaly["code"], anomaly["corrected_jobs"]) == ("CLOCK_SET_BACK", ["job-0"])
+
+
+def test_a_clock_that_is_slewed_back_a_little_is_not_wrong(loop: Loop, clock: FakeClock) -> None:
+    def script() -> Iterator[Callable[[], object]]:
+        clock.advance(minutes=1, milliseconds=600)
+        yield lambda: loop.slots("ok") == ["20:01"]
+        clock.wall -= timedelta(milliseconds=550)
+        left = Path(f"{loop.machine.workspace.database}.last_tick")
+        left.unlink()
+        assert ring(str(loop.machine.workspace.database))
+        yield left.exists
+        clock.advance(minutes=1)
+        yield lambda: loop.slots("ok") == ["20:01", "20:02"]
+
+    loop.go(script())
+    assert [line for line in loop.said if "clock_anomaly" in line] == []
