@@ -217,18 +217,19 @@ def test_asked_to_end_with_nothing_to_do_it_ends(workspace: Workspace) -> None:
 
 
 def test_asked_to_end_it_starts_nothing_more_and_lets_its_runs_end(workspace: Workspace) -> None:
-    prepare(workspace, shell(GATED, job_id="long"), shell(COUNT, job_id="other"))
-    with daemon(workspace) as served:
-        served.make_due("long")
+    prepare(workspace, *(shell(script, job_id=name) for name, script in (("long", GATED), ("w", COUNT), ("z", COUNT))))
+    workspace.make_due("long", minutes_ago=1)
+    workspace.make_due("w")
+    with daemon(workspace, {**NEVER, "PURUTO_CRON_MAX_RUNNING": "1"}) as served:
         wait_for_run(workspace, "long")
         served.signal(signal.SIGTERM)
         told = served.wait_for_line(lambda line: line["status"] == "stopping", "its farewell")
         assert (told["reason"], told["running"]) == ("SIGTERM", 1)
-        served.make_due("other")
+        served.make_due("z")
         release(workspace)
         assert served.wait() == 0
     assert rows(workspace, "long") == ["ok"]
-    assert rows(workspace, "other") == []
+    assert rows(workspace, "w") + rows(workspace, "z") == [], "neither what waited nor what came"
     assert [event["job_id"] for event in workspace.events()] == ["long"]
     assert [result["job_id"] for result in served.results()] == ["long"]
 
@@ -318,11 +319,12 @@ def test_hup_takes_new_settings_and_leaves_bad_ones(workspace: Workspace) -> Non
 
 
 def test_hup_reads_the_file_of_jobs_anew(workspace: Workspace) -> None:
+    """Also one that has not changed: what it means depends on the zone that is set."""
     prepare(workspace, shell(COUNT))
     with daemon(workspace) as served:
-        workspace.replace_jobs(shell(COUNT), shell(COUNT))
+        (workspace.root / ".env").write_text("PURUTO_CRON_TIMEZONE=Europe/Madrid\n")
         served.signal(signal.SIGHUP)
-        served.wait_for_line(lambda line: (line.get("sync") or {}).get("added") == ["job-1"], "a sync")
+        served.wait_for_line(lambda line: (line.get("sync") or {}).get("changed") == ["job-0"], "a sync")
 
 
 def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> None:
