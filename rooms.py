@@ -172,7 +172,7 @@ class Rooms:
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
     def make_executor(self, store: Store, stop: Stop, around: Around | None = None) -> Executor:
-        """An executor over a thread's own store, with a stop of the run's own, which it closes.
+        """An executor over a store, with a stop of the run's own, which it closes.
 
         `around` may put something around the calls that it makes.
         """
