@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 def close_to_others(path: str) -> None:
@@ -29,3 +31,17 @@ def make_private(path: str) -> None:
         # Of a folder that is there a read-only disk may say anything.
         if not os.path.isdir(path):
             raise
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Alone in a folder, among those who ask for it so; where folders can't be locked, not."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,7 @@ import os
 import db
 from db import Connection, Database, Translated, cannot_open, connect, schema_version
 from errors import DatabaseMissing, DatabaseReadOnly
-from folders import make_private
+from folders import locked, make_private
 from store.migrations import apply
 
 
@@ -29,7 +29,8 @@ def create(path: str) -> tuple[Database, bool]:
         ) from error
     connection = connect(path, "rw")
     try:
-        with Translated(path):
+        # Of several that change the journal at once, SQLite refuses some at once.
+        with locked(folder), Translated(path):
             fresh = _make_schema(connection, path)
     finally:
         connection.close()

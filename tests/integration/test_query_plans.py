@@ -164,7 +164,7 @@ def _plans(machine: Machine, statements: Sequence[Statement]) -> Iterator[tuple[
 
 def _reads_all(line: str) -> bool:
     """Whether a line of a plan goes through a whole table, or a whole index that is not of what is to do now."""
-    found = re.match(r"SCAN (?!CONSTANT ROW|\(|pragma_|sqlite_)(\w+)(?:.* INDEX (\w+))?", line)
+    found = re.match(r"SCAN (?!CONSTANT ROW|\d+ CONSTANT ROWS|\(|pragma_|sqlite_)(\w+)(?:.* INDEX (\w+))?", line)
     return found is not None and found[2] not in OF_NOW
 
 

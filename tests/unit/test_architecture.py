@@ -114,7 +114,7 @@ OWNERS: dict[str, str] = {
     "dotenv": "environment",
     "psutil": "processes process_table",
     "subprocess": "processes process_table doctor crontabs",
-    "fcntl": "notifier doctor waking",
+    "fcntl": "folders notifier doctor waking",
     "filelock": "jobfile waking",
     "ctypes": "adoption waking",
     "rich": "people",
