@@ -73,7 +73,7 @@ also for errors.
 
 \b
 Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 129, 130 and 143 ended
-by a closed terminal, Ctrl-C or TERM (daemon: 0).
+by a closed terminal, Ctrl-C or TERM; of a daemon that was asked to end 0.
 
 \b
 Start here:
