@@ -314,7 +314,8 @@ while not OURS.is_alone(TABLE):
     looks += 1
     OURS.orphans(TABLE)
 early = not os.path.exists("over")
-mine = [pid for pid in TABLE.pids() if (row := TABLE.row(pid)) and row.ppid == os.getpid() and row.session != os.getsid(0)]
+rows = [TABLE.row(pid) for pid in TABLE.pids()]
+mine = [row for row in rows if row and row.ppid == os.getpid() and row.session != os.getsid(0)]
 child.close()
 print(json.dumps({{"looks": looks, "early": early, "children": len(mine)}}))
 """,
