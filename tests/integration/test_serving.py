@@ -159,18 +159,18 @@ def test_all_that_is_due_is_served_oldest_first_and_never_above_the_cap(make: Ca
     assert bench.serving.queue == []
 
 
-def test_the_verdict_of_one_run_and_the_claim_of_the_next_share_a_commit(make: Callable[..., Bench]) -> None:
-    """The place that the one gives free is the one that the other takes."""
-    bench = make(max_running=1)
-    for name in "ab":
+def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(make: Callable[..., Bench]) -> None:
+    """The places that the ones give free are those that the others take."""
+    bench = make(max_running=2)
+    for name in "abcd":
         bench.jobs.add(name)
     asked: list[str] = []
     bench.store.db.connection.set_trace_callback(asked.append)
     bench.serve()
-    assert bench.names() == ["a", "b"]
+    assert bench.names() == ["a", "b", "c", "d"]
     assert bench.clock.elapsed == pytest.approx(1002), "nobody has waited for a place"
     changes = [text.split()[0] for text in asked if text.startswith(("COMMIT", "INSERT INTO runs", "UPDATE runs"))]
-    assert changes[-5:] == ["UPDATE", "INSERT", "COMMIT", "UPDATE", "COMMIT"]
+    assert changes[-8:] == ["UPDATE", "UPDATE", "INSERT", "INSERT", "COMMIT", "UPDATE", "UPDATE", "COMMIT"]
 
 
 def test_what_waits_for_a_place_of_another_process_stays_due_when_nothing_of_ours_runs(
@@ -240,7 +240,7 @@ def test_a_job_that_changes_all_the_time_is_left_after_some_attempts(make: Calla
     served = bench.serve()
     assert bench.names() == ["other"]
     assert len(attempts) == REPLANS + 1, "and one for the other"
-    assert served.taken_elsewhere == 1
+    assert (served.taken_elsewhere, served.left_due) == (1, [])
     assert bench.serving.queue == []
 
 
@@ -405,6 +405,8 @@ def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
     bench.serving.close()
     while bench.serving.running:
         bench.serving.turn(60)
+    bench.serving.offer([Waiting("2026-02-25T12:00:00+00:00", "b")])
+    bench.serving.turn(0)
     assert bench.names() == ["a"]
     assert bench.statuses()["a"] == "ok"
 
@@ -413,7 +415,7 @@ def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
 
 
 def test_ends_of_one_moment_are_delivered_in_one_round_and_carry_their_paths(make: Callable[..., Bench]) -> None:
-    bench = make(lasts={"a": 1, "b": 1, "c": 1 + TELL_SEC * 3})
+    bench = make(lasts={"a": 1, "b": 1 + TELL_SEC / 2, "c": 1 + TELL_SEC * 3})
     for name, channel in [("a", "telegram"), ("b", "none"), ("c", "telegram")]:
         bench.jobs.add(name, notify_channel=channel)
     bench.notifier.error = "the outbox is a folder"
