@@ -94,6 +94,8 @@ class Transaction:
         self._name = name
 
     def __enter__(self) -> None:
+        if self._db.grouped is not None and not self._db.connection.in_transaction:
+            raise DatabaseError(f"{self._db.path}: the group was undone, and this would be committed by itself")
         self._db.run("BEGIN IMMEDIATE" if self._db.grouped is None else "SAVEPOINT part")
 
     def __exit__(
