@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from policy import PolicyFile
     from processes import Stop
     from redact import Redactor
-    from rehearsal import Rehearsal
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
@@ -146,12 +145,6 @@ class Rooms:
         from invoker import Invoker
 
         return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
-
-    def rehearsal(self) -> Rehearsal:
-        """Tells what a run would be."""
-        from rehearsal import Rehearsal
-
-        return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
 
     def targets(self) -> Targets:
         """Names of targets → folders."""

@@ -118,6 +118,11 @@ class Scheduler:
         """An error without secrets."""
         return self._telling.mask(error)
 
+    def take_problems(self) -> list[dict[str, object]]:
+        """What was found wrong with single jobs beside serving them, once."""
+        found, self._problems = self._problems, []
+        return found
+
     def deliver(self) -> int:
         """Delivers every event that waits; how many arrived."""
         return self._telling.deliver()

@@ -72,6 +72,7 @@ class Serving:
         self._horizon = horizon
         self.served = served
         self.suspects: frozenset[str] = frozenset()
+        self.going: set[str] = set()
         self._queue: list[Waiting] = []
         self._queued: set[tuple[str, str]] = set()
         self._replans: dict[Waiting, int] = {}
@@ -226,6 +227,7 @@ class Serving:
     # --- runs ---
 
     def _begin(self, run: ClaimedRun) -> None:
+        self.going.add(run.run_id)
         made = guarded(self._make_executor)
         if isinstance(made, Failure):
             return self._over(run, self._telling.give_up(run, made))
@@ -237,6 +239,7 @@ class Serving:
         self._over(run, done.value if error is None else self._telling.give_up(run, failure_of(error)))
 
     def _over(self, run: ClaimedRun, result: dict[str, object]) -> None:
+        self.going.discard(run.run_id)
         self._untold.append((run, result))
         self._tell_soon()
         self._full_until, self._freed = None, True

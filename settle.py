@@ -7,7 +7,7 @@ by which they are found again.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,7 @@ class Health(enum.Enum):
     SUSPECT = "suspect"  # its owner is gone, its lease is not over: wait
     DEAD = "dead"
     TOO_OLD = "too_old"  # its owner lives, and it has outlived every ceiling: the owner hangs
+    GIVEN_UP = "given_up"  # its owner lives, and says that it could not store its verdict
 
 
 class Running(Protocol):
@@ -131,15 +132,16 @@ class Settler:
         self._channels_of = channels_of
         self._lease_sec = lease_sec
 
-    def settle(self) -> Settled:
-        """Ends the rows of dead runs; a row that another process settles first is left to it.
+    def settle(self, given_up: Collection[str] = ()) -> Settled:
+        """Ends the rows of dead runs, and of those of ours that we gave up; what another settles first is left to it.
 
         A row that can't be settled is left for the next tick and hurts no other.
         """
         suspects: set[str] = set()
         dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
-            state = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
+            found = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
+            state = Health.GIVEN_UP if run.run_id in given_up else found
             if state is Health.SUSPECT or isinstance(state, Failure):
                 suspects.add(run.job_id)
             elif state is not Health.ALIVE:
@@ -149,11 +151,11 @@ class Settler:
         if dead:
             crash.point("settle.after_leftovers")
         for (run, end), killed in zip(dead, counts, strict=True):
-            found = self._write_or_fail(run, end, killed)
-            if isinstance(found, Failure):
+            told = self._write_or_fail(run, end, killed)
+            if isinstance(told, Failure):
                 suspects.add(run.job_id)
-            elif found is not None:
-                ended.append(found)
+            elif told is not None:
+                ended.append(told)
         return Settled(tuple(ended), frozenset(suspects))
 
     def health(self, run: Running) -> Health:
@@ -226,6 +228,8 @@ class Settler:
 def _interruption(run: Running, state: Health) -> End:
     if state is Health.TOO_OLD:
         why = f"its scheduler {run.lease_owner} hangs: the run is older than its attempts and waits can take"
+    elif state is Health.GIVEN_UP:
+        why = f"its scheduler {run.lease_owner} could not store how it ended"
     else:
         why = f"its scheduler {run.lease_owner} is gone"
     return End(RunStatus.INTERRUPTED, "INTERRUPTED", why, retry=True)

@@ -17,7 +17,11 @@ def print_json(value: Mapping[str, object]) -> None:
     Numbers that JSON has no word for, infinity and NaN, read null (RFC 8259, section 6).
     A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
     """
-    indent = 2 if sys.stdout.isatty() else None
+    print_text([json_text(value, indent=2 if sys.stdout.isatty() else None)])
+
+
+def json_text(value: Mapping[str, object], indent: int | None = None) -> str:
+    """One JSON object as `print_json` writes it."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
@@ -25,7 +29,7 @@ def print_json(value: Mapping[str, object]) -> None:
     # JSON allows these as they are, but many readers take them for the end of a line.
     for char in "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    print_text([text])
+    return text
 
 
 def _finite(value: object) -> object:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from db import Database, Row
 from errors import LeaseLost
@@ -33,6 +34,15 @@ class RunningRun:
     output_dir: str
     notify_channel: str
     retry_of: str
+
+
+class Unattended(NamedTuple):
+    """A running row that this process does not see to; `lease` is when its lease is over, as UTC text."""
+
+    run_id: str
+    job_id: str
+    lease: str
+    is_ours: bool
 
 
 class Runs:
@@ -163,14 +173,15 @@ class Runs:
         )
         return [_running(row) for row in rows]
 
-    def of_others(self, me: ProcessId) -> list[tuple[str, str, str]]:
-        """`(run_id, job_id, lease_expires_at)` of the running rows that another process than this owns."""
+    def unattended(self, me: ProcessId, going: Collection[str]) -> list[Unattended]:
+        """The running rows that other processes own, and those of this one that are not among `going`."""
         rows = self._db.rows(
-            "SELECT run_id, job_id, coalesce(lease_expires_at, '') FROM runs WHERE status = 'running'"
-            " AND NOT (owner_pid = ? AND owner_started = ? AND boot_id = ?)",
+            "SELECT run_id, job_id, coalesce(lease_expires_at, ''),"
+            " owner_pid = ? AND owner_started = ? AND boot_id = ? FROM runs WHERE status = 'running' ORDER BY run_id",
             (me.pid, me.started, me.boot_id),
         )
-        return [tuple(row) for row in rows]
+        found = [Unattended(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return [one for one in found if not (one.is_ours and one.run_id in going)]
 
     def retries_due(self) -> list[tuple[str, str, str]]:
         """`(started_at, job_id, run_id)` of the interrupted runs that are to be made up for, oldest first."""

@@ -35,6 +35,9 @@ ALLOWED: dict[str, str] = {
     "boundary": "errors models",
     "ping": "boundary",
     "definition": "errors models",
+    # many courses of work in one thread
+    "waiting": "boundary errors",
+    "courses": "boundary errors models waiting",
     # what people write down
     "settings": "errors environment redact",
     "environment": "",
@@ -43,8 +46,8 @@ ALLOWED: dict[str, str] = {
     "schedules": "errors timetable",
     "timetable": "errors",
     # what is stored; db loads store.migrations when there is something to migrate
-    "db": "crash errors folders store",
-    "store": "crash errors models db definition",
+    "db": "crash errors store",
+    "store": "boundary crash errors folders models db definition",
     # deciding, without a disk
     "planner": "models",
     "settle": "crash errors models boundary",
@@ -55,16 +58,22 @@ ALLOWED: dict[str, str] = {
     "waking": "errors models",
     # telling
     "notifier": "crash errors folders models",
-    # one way down: scheduler → executor, which is given an invoke
-    "scheduler": "errors models boundary planner settle executor store verdicts",
-    "executor": "invocation_errors calls conversation crash errors models redact verdicts",
+    # one way down: daemon → scheduler → serving → executor, which is given an invoke
+    "daemon": "beside boundary claiming courses errors models serving",
+    "beside": "boundary models",
+    "scheduler": "errors models boundary claiming courses planner serving settle executor store",
+    "executor": "invocation_errors calls conversation crash errors models redact retries verdicts waiting",
+    "serving": "boundary claiming courses errors executor models store verdicts",
+    "claiming": "models planner retries store verdicts",
+    "retries": "models",
+    "upkeep": "models store",
     "conversation": "invocation_errors models strict_json",
     "calls": "models",
     "verdicts": "invocation_errors models redact",
     "gates": "models",
     "sync": "errors models planner store",
     # starting programs; invoker.py hands over to invoker_program when it is one itself
-    "invoker": "invocation_errors models processes run_files runners success invoker_program",
+    "invoker": "invocation_errors models processes run_files runners success waiting invoker_program",
     "run_files": "invocation_errors folders models runners strict_json",
     "success": "invocation_errors models strict_json processes runners",
     "inspector": "strict_json",
@@ -72,9 +81,9 @@ ALLOWED: dict[str, str] = {
     "runners": "invocation_errors models strict_json",
     "targets": "invocation_errors models strict_json",
     "policy": "invocation_errors models strict_json",
-    "processes": "invocation_errors crash models adoption family process_table start_errors",
-    "process_table": "models",
-    "family": "models process_table",
+    "processes": "invocation_errors crash models adoption family process_table start_errors waiting",
+    "process_table": "models waiting",
+    "family": "models process_table waiting",
     "adoption": "models process_table",
     "start_errors": "invocation_errors strict_json",
     # what a run would be
@@ -91,12 +100,14 @@ ALLOWED: dict[str, str] = {
     "idle": "errors db store",
     "instants": "models schedules",
     "stop_signals": "processes",
-    "rooms": "control db definition errors executor gates idle instants invoker jobfile jobs models notifier planner"
-    " policy processes redact rehearsal retention runners scheduler schedules settings settle store sync targets"
-    " verdicts waking",
-    "wiring": "boundary health idle jobs models planner rooms schedules store processes waking",
-    "commands": "boundary crash crontabs db doctor errors folders health idle installing instants jobs models overview"
-    " people ping planner redact schedules settings stop_signals store targets wiring",
+    "rooms": "claiming control db definition errors executor gates idle instants invoker jobfile jobs models notifier"
+    " planner policy processes redact retention retries runners scheduler schedules serving settings settle"
+    " store sync targets verdicts waking",
+    "wiring": "boundary health idle jobs models planner rehearsal rooms schedules store processes upkeep waking",
+    "program": "boundary errors gates health idle models ping processes runners wiring",
+    "commands": "boundary crash crontabs daemon db doctor errors folders health idle installing instants jobs models"
+    " overview people ping planner processes program redact schedules settings stop_signals store targets waking"
+    " wiring",
     "main": "errors idle commands",
 }
 

@@ -1,0 +1,120 @@
+"""The whole program, as the daemon knows it. It is the one place that knows both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import idle
+from boundary import guarded
+from errors import CronError, SettingsError
+from health import CLOCK_FACT, PING_FACT, clock_fact
+from models import utc_text
+from processes import Beside
+from wiring import App
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from processes import Stop
+    from scheduler import Scheduler
+    from settle import Settled
+    from store.bundle import Store
+    from upkeep import Upkeep
+
+#: Runners that need nothing of a provider's: nearly every daemon has runs of theirs.
+_COMMON = ("command", "invoke")
+
+
+class Served:
+    """`app`, served by one daemon. `reload` makes the next one."""
+
+    def __init__(self, app: App) -> None:
+        """Raises `SettingsError`."""
+        self._app = app
+        self.stop_sec = app.settings.stop_sec
+        # The time that is left at each look must not go stale.
+        self.poll_sec = min(app.settings.poll_sec, app.settings.stale_after_sec / 2)
+        self.pings = bool(app.settings.ping_url)
+
+    def open(self) -> Store:
+        return self._app.open_store()
+
+    def scheduler(self, store: Store, stop: Stop) -> Scheduler:
+        return self._app.scheduler(store, stop)
+
+    def upkeep(self, store: Store) -> Upkeep:
+        return self._app.upkeep(store)
+
+    def warm_up(self, store: Store) -> None:
+        import gates
+        import runners
+
+        for name in _COMMON:
+            import_module(runners.RUNNERS[name])
+        # Each brings what it stands on; the answers are of no interest.
+        app = self._app
+        _ = gates, app.invoker, app.retention(store)
+        app.calendar.next_fire("0 3 * * 1-5", app.machine_zone, app.clock.now())
+
+    def settle(self, given_up: frozenset[str]) -> Settled:
+        with self._app.store() as store:
+            return self._app.settler(store).settle(given_up)
+
+    def file_seen(self) -> str:
+        return idle.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""
+
+    def begin_sync(self) -> Beside:
+        main = os.path.join(self._app.root, "main.py")
+        try:
+            return Beside([sys.executable, main, "sync-jobs", "--if-changed"], self._app.environ)
+        except OSError as error:
+            raise CronError(
+                f"sync-jobs can't be started: {error.strerror}",
+                hint="It is tried again. Is there room for processes, and in the folder for temporary files?",
+            ) from None
+
+    def leave_time(self, now: datetime) -> None:
+        # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
+        with suppress(OSError):
+            idle.leave_time(str(self._app.settings.db_path), utc_text(now))
+
+    def last_seen(self, store: Store) -> datetime | None:
+        return self._app.last_seen(store)
+
+    def note_anomaly(self, store: Store, anomaly: dict[str, object], now: datetime) -> None:
+        store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
+
+    def ping(self, *, failed: bool) -> Callable[[], object] | None:
+        app, url = self._app, self._app.settings.ping_url
+        if not url:
+            return None
+
+        def send() -> None:
+            import ping
+
+            error = ping.send(ping.address(url, failed=failed))
+            fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": failed, "error": error or None}
+
+            def keep() -> None:
+                with app.store() as store:
+                    store.state.set_fact(PING_FACT, fact)
+
+            # A database that refuses this note has shown itself before.
+            guarded(keep)
+
+        return send
+
+    def reload(self) -> Served:
+        app = App(self._app.clock, self._app.environ, self._app.root)
+        if app.settings.db_path != self._app.settings.db_path:
+            raise SettingsError(
+                f"DB_PATH names another database now: {app.settings.db_path}",
+                hint="A daemon serves one database: end it and start it again.",
+                details={"path": str(app.settings.db_path), "served": str(self._app.settings.db_path)},
+            )
+        return Served(app)
