@@ -198,16 +198,17 @@ class Daemon:
     def run(self) -> None:
         """Until it was asked to end and its runs are over."""
         while not (self._leaving and not self._serving.running):
-            if not self._leaving and self._clock.monotonic() >= self._look_at:
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._alarm.rings()):
                 self._look()
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None
                 self._stop.set(self._leaving)
+            # Before the wait: a look has done a turn of its own.
+            self._report()
             found = guarded(lambda: self._serving.turn(self._seconds()))
             if isinstance(found, Failure):
                 self._note_trouble(found)
                 self._stop.wait(BREATH_SEC)
-            self._report()
         guarded(self._serving.tell)
         self._report()
 

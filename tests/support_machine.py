@@ -124,7 +124,7 @@ def killed(*pids: int) -> Iterator[None]:
                     os.kill(pid, 9)
 
 
-def from_root(workspace: Workspace, script: str, *words: str) -> subprocess.Popen[bytes]:
+def from_root(workspace: Workspace, script: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
     """Starts `main.py` with these words, after a script that changes something inside it."""
     main = str(workspace.root / "main.py")
     find = f"import runpy, sys; sys.path.insert(0, {str(workspace.root)!r}); sys.argv = {[main, *words]!r}"
@@ -134,8 +134,7 @@ def from_root(workspace: Workspace, script: str, *words: str) -> subprocess.Pope
         env=workspace.environ,
         cwd="/",
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
     )
 
 

@@ -34,8 +34,11 @@ class Alarm(Protocol):
     def seconds_to_sleep(self, longest: float) -> float:
         """How long to wait at most, `longest` or less, besides polling the descriptor."""
 
+    def rings(self) -> bool:
+        """Whether its moment has come, or the clock was set, without a descriptor that says so."""
+
     def clear(self) -> bool:
-        """To be called after each wait: makes it silent, and tells whether the clock was set or the machine slept."""
+        """To be called at each look: makes it silent, and tells whether the clock was set or the machine slept."""
 
     def close(self) -> None:
         """Gives the descriptor back."""
@@ -102,6 +105,9 @@ class KernelAlarm:
     def seconds_to_sleep(self, longest: float) -> float:
         return longest
 
+    def rings(self) -> bool:
+        return False
+
     def clear(self) -> bool:
         was_set, self._was_set = self._was_set, False
         try:
@@ -137,7 +143,12 @@ class SteppingAlarm:
         left = STEP_SEC if self._instant is None else (self._instant - self._clock.now()).total_seconds()
         return max(0.0, min(longest, STEP_SEC, left))
 
+    def rings(self) -> bool:
+        is_due = self._instant is not None and self._instant <= self._clock.now()
+        return is_due or abs(self._difference() - self._apart) > JUMP_SEC
+
     def clear(self) -> bool:
+        self._instant = None
         before, self._apart = self._apart, self._difference()
         return abs(self._apart - before) > JUMP_SEC
 

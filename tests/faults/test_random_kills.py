@@ -1,4 +1,4 @@
-"""`kill -9` at random moments of ticks and runs by hand; then a restart, a tick, and the ledger is asked.
+"""`kill -9` at random moments of ticks, runs by hand and daemons; then a restart, a tick, and the ledger is asked.
 
 The seed stands at the head of the report, and with it the same kinds of kills are drawn with the same delays:
 
@@ -28,7 +28,9 @@ ROUND = 10
 LONGEST_DELAY_SEC = 0.6
 #: So many minutes of slots are due at the start, so that there is something to do for all of the kills.
 MINUTES = 14
-KINDS = ("tick", "tick", "tick", "two ticks", "run-now", "child", "edit")
+KINDS = ("tick", "tick", "tick", "two ticks", "run-now", "child", "edit", "daemon", "daemon and tick")
+#: A daemon begins with a sync and all that its first run needs, so it is given longer.
+DAEMON_DELAY_SEC = 1.5
 
 
 def job(script: str, **fields: object) -> dict[str, object]:
@@ -61,11 +63,10 @@ class Killer:
         self.workspace.sql("UPDATE runs SET lease_expires_at = ? WHERE status = 'running'", (PAST,))
         if kind == "edit":
             self.workspace.write_jobs(*jobs(self.random.choice(("telegram", "nobody"))))
-        words = ["run-now", f"job-{self.random.randrange(5)}"] if kind == "run-now" else ["tick"]
+        if kind.startswith("daemon"):
+            delay *= DAEMON_DELAY_SEC / LONGEST_DELAY_SEC
         with ExitStack() as stack:
-            started = [
-                stack.enter_context(ended(self.workspace.start(*words))) for _ in range(2 if kind == "two ticks" else 1)
-            ]
+            started = [stack.enter_context(ended(self.workspace.start(*words))) for words in self._commands(kind)]
             # The one fixed wait of these tests: the moment of the kill is what is drawn.
             time.sleep(delay)
             if kind == "child":
@@ -75,6 +76,14 @@ class Killer:
             for process in started:
                 with suppress(subprocess.TimeoutExpired):
                     process.communicate(timeout=60)
+
+    def _commands(self, kind: str) -> list[list[str]]:
+        """What is started, the victim last."""
+        if kind == "run-now":
+            return [["run-now", f"job-{self.random.randrange(5)}"]]
+        if kind.startswith("daemon"):
+            return [["tick"], ["daemon"]] if kind == "daemon and tick" else [["daemon"]]
+        return [["tick"]] * (2 if kind == "two ticks" else 1)
 
     def _kill_a_child(self) -> None:
         for pid in marked_processes(self.workspace)[:1]:
