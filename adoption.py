@@ -58,6 +58,8 @@ class Adoption:
     def started(self, child: ProcessId) -> None:
         """A child of ours whose attempt begins."""
         with self._change:
+            if threading.get_native_id() != os.getpid():
+                self._adopts = False
             self._ours.add(child.pid)
             if child.started.isdecimal():
                 self._alive[child.pid] = int(child.started)
@@ -77,7 +79,9 @@ class Adoption:
         """Whether every child that we have is one that we started or inherited.
 
         Then nothing is left of a child that has ended: all below it would have become our children, or stand below one
-        of them. Always False where orphans are not adopted. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+        of them. Always False where orphans are not adopted, and once a thread but the first has started a child: the
+        first one's list is looked at. What enters another PID namespace is adopted there. Source: prctl(2),
+        PR_SET_CHILD_SUBREAPER.
         """
         return self._adopts and not self._strangers(table)
 

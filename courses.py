@@ -104,23 +104,32 @@ class Courses:
 
         Waits at most `seconds` (None: as long as it takes) if nothing has come.
         """
-        self._commit()
-        # What went on may want to write again: that is worth more than a wait.
-        self._take(self._wait(0 if self.writes else self._patience(seconds)))
+        # What has heard of a commit may be over, or want to write again: that is worth more than a wait.
+        self._take(self._wait(0 if self._commit() or self.writes else self._patience(seconds)))
 
     # --- writing ---
 
-    def _commit(self) -> None:
+    def _commit(self) -> bool:
+        """Whether anybody was told of it."""
         late = self._lazy_until is not None and self._clock.monotonic() >= self._lazy_until
         if not self.writes and not late:
-            return
+            return False
         asked, self._asked, self._lazy_until = self._asked, [], None
         outcomes = self._ledger.together([one.work for one in asked])
-        for one, done in zip(asked, outcomes, strict=True):
-            if one.then is not None:
-                one.then(done)
-            elif one.running in self._running and _is_told(one, done):
-                self._go_on(one.running, done)
+        # Whoever fails to hear of a write takes nobody else's answer away.
+        heard = [attempt(partial(self._answer, *pair)) for pair in zip(asked, outcomes, strict=True)]
+        for fault in [each.error for each in heard if each.error is not None]:
+            raise fault
+        return any(each.value for each in heard)
+
+    def _answer(self, asked: _Asked, done: Done) -> bool:
+        if asked.then is not None:
+            asked.then(done)
+        elif asked.running in self._running and _is_told(asked, done):
+            self._go_on(asked.running, done)
+        else:
+            return False
+        return True
 
     # --- waiting ---
 
@@ -148,8 +157,9 @@ class Courses:
                 self._go_on(running, None)
             elif (heard := self._listening.get(descriptor)) is not None:
                 heard()
-        now = self._clock.monotonic()
-        while self._alarms and self._alarms[0][0] <= now:
+        now, before = self._clock.monotonic(), next(self._numbers)
+        # One that waits for no time at all lets others go on.
+        while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] < before:
             _, _, turn, running = heapq.heappop(self._alarms)
             if running.turn == turn and running in self._running:
                 self._go_on(running, None)

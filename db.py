@@ -71,6 +71,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
 
 
 def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
+    """Why there is no opening it, and what to do."""
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
@@ -94,6 +95,8 @@ class Transaction:
         self._name = name
 
     def __enter__(self) -> None:
+        if self._db.grouped is not None and not self._db.connection.in_transaction:
+            raise DatabaseError(f"{self._db.path}: the group was undone, and this would be committed by itself")
         self._db.run("BEGIN IMMEDIATE" if self._db.grouped is None else "SAVEPOINT part")
 
     def __exit__(
@@ -293,11 +296,9 @@ class Database:
         try:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         except OSError as error:
-            raise DatabaseReadOnly(
-                f"The copy {path} can't be made: {error.strerror}",
-                hint="A database is copied before it is migrated: make room, and let this user write there.",
-                details={"path": path},
-            ) from error
+            hint = "A database is copied before it is migrated: make room, and let this user write there."
+            message = f"The copy {path} can't be made: {error.strerror}"
+            raise DatabaseReadOnly(message, hint=hint, details={"path": path}) from error
         # A connection of its own: SQLite copies nothing from one that is writing, and Python would wait for ever.
         source, target = connect(self.path, "ro"), sqlite3.connect(path)
         try:
@@ -359,6 +360,7 @@ def bare(path: str) -> Connection:
 
 
 def connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
+    """A connection, `mode` ro or rw. Raises what `Database` raises."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise SqliteTooOld(
             f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",

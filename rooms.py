@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from policy import PolicyFile
     from processes import Stop
     from redact import Redactor
-    from rehearsal import Rehearsal
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
@@ -147,12 +146,6 @@ class Rooms:
 
         return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
 
-    def rehearsal(self) -> Rehearsal:
-        """Tells what a run would be."""
-        from rehearsal import Rehearsal
-
-        return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
-
     def targets(self) -> Targets:
         """Names of targets → folders."""
         from targets import Targets
@@ -172,7 +165,7 @@ class Rooms:
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
     def make_executor(self, store: Store, stop: Stop, around: Around | None = None) -> Executor:
-        """An executor over a thread's own store, with a stop of the run's own, which it closes.
+        """An executor over a store, with a stop of the run's own, which it closes.
 
         `around` may put something around the calls that it makes.
         """

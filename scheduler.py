@@ -64,7 +64,7 @@ FALSE_FUTURE = timedelta(days=2)
 
 
 class Scheduler:
-    """Serves due slots. `store` belongs to the calling thread; each run has a thread and a store of its own."""
+    """Serves due slots. `store` belongs to the calling thread, in which all runs go on."""
 
     def __init__(
         self,

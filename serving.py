@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from boundary import Done, failure_of, guarded
 from claiming import Claiming, Waiting
 from courses import Courses
-from errors import CronError, LeaseLost, VerdictNotStored
+from errors import DatabaseError, LeaseLost, VerdictNotStored
 from executor import Executor
 from models import ClaimedRun, Clock, Failure, RunStatus, Verdict
 from store.claims import Claim, ClaimOutcome
@@ -79,6 +79,8 @@ class Serving:
         self._claims = 0
         self._closed = False
         self._full_until: float | None = None
+        #: Whether a run has ended since places were last asked for.
+        self._freed = False
         self._untold: list[tuple[ClaimedRun, dict[str, object]]] = []
         self._tell_at: float | None = None
 
@@ -134,7 +136,8 @@ class Serving:
 
     def _patience(self, seconds: float | None) -> float | None:
         now = self._clock.monotonic()
-        ends = [end for end in (self._tell_at, self._full_until if self._queue else None) if end is not None]
+        asks = self._queue and not self._closed and not self._stop.is_set()
+        ends = [end for end in (self._tell_at, self._full_until if asks else None) if end is not None]
         left = [max(0.0, end - now) for end in ends] + ([] if seconds is None else [seconds])
         return min(left, default=None)
 
@@ -145,7 +148,7 @@ class Serving:
             return
         if self._full_until is not None and self._clock.monotonic() < self._full_until and not self._courses.writes:
             return
-        self._full_until = None
+        self._full_until, self._freed = None, False
         free = self._claiming.terms.max_running - len(self._courses) + self._courses.writes
         for _ in range(min(len(self._queue), CLAIMS_AT_ONCE, max(1, free))):
             self._prepare(heapq.heappop(self._queue))
@@ -165,22 +168,31 @@ class Serving:
 
     def _claimed(self, waiting: Waiting, done: Done) -> None:
         self._claims -= 1
-        if done.error is not None:
-            return self._spoilt(waiting, failure_of(done.error))
-        claim: Claim = done.value
+        if isinstance(done.error, DatabaseError):
+            # It is not this job that is wrong: nothing is noted of it, which would wait as long again, and the others
+            # wait for a while.
+            self._full_until = self._clock.monotonic() + PLACE_POLL_SEC
+            self._left(waiting, failure_of(done.error))
+        elif done.error is not None:
+            self._spoilt(waiting, failure_of(done.error))
+        else:
+            self._heard(waiting, done.value)
+
+    def _heard(self, waiting: Waiting, claim: Claim) -> None:
         if claim.written_off:
             self.served.written_off += claim.written_off
             self._tell_soon()
         if claim.outcome is ClaimOutcome.NO_PLACE:
             # A place may also become free by a run of another process, or by one of ours that waits for its retry.
-            self._full_until = self._clock.monotonic() + PLACE_POLL_SEC
-            return heapq.heappush(self._queue, waiting)
-        if claim.outcome in (ClaimOutcome.CHANGED, ClaimOutcome.RUNNING):
-            return self._overtaken(waiting, claim.outcome)
-        self._drop(waiting, left=False, taken=False)
-        if claim.run is not None:
-            self._begin(claim.run)
-        return None
+            if not self._freed:
+                self._full_until = self._clock.monotonic() + PLACE_POLL_SEC
+            heapq.heappush(self._queue, waiting)
+        elif claim.outcome in (ClaimOutcome.CHANGED, ClaimOutcome.RUNNING):
+            self._overtaken(waiting, claim.outcome)
+        else:
+            self._drop(waiting, left=False, taken=False)
+            if claim.run is not None:
+                self._begin(claim.run)
 
     def _overtaken(self, waiting: Waiting, outcome: ClaimOutcome) -> None:
         """Another process was faster, or the job has changed since it was looked at."""
@@ -201,14 +213,16 @@ class Serving:
 
     def _spoilt(self, waiting: Waiting, failure: Failure) -> None:
         """One bad job never stops the others."""
+        error = self._left(waiting, failure)
+        # The report carries it; a database that can't be written is a problem of its own.
+        guarded(lambda: self._store.definitions.set_problem(waiting.job_id, error))
+
+    def _left(self, waiting: Waiting, failure: Failure) -> dict[str, object]:
+        """It stays due, and the report says why."""
         error = self._telling.mask(failure.as_dict())
         self.served.problems.append({"job_id": waiting.job_id, "error": error})
         self._drop(waiting, left=True)
-        if failure.code.startswith("DATABASE_"):
-            # No fault of the job's, and where this was refused the note would be waited for in vain, job by job.
-            return
-        # The report carries it; a database that can't be written is a problem of its own.
-        guarded(lambda: self._store.definitions.set_problem(waiting.job_id, error))
+        return error
 
     # --- runs ---
 
@@ -228,7 +242,7 @@ class Serving:
         self.going.discard(run.run_id)
         self._untold.append((run, result))
         self._tell_soon()
-        self._full_until = None
+        self._full_until, self._freed = None, True
         if run.job.catch_up != "all":
             return
         # Its next slot may be due already.
@@ -300,14 +314,12 @@ class Telling:
         if failure.code == LeaseLost.code:
             return {"status": "error", **told, **self._who_ended_it(run, error)}
         verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
-        try:
-            self._store.runs.finish(run.run_id, run.token, verdict, channels_of(run.job.notify_channel))
-        except LeaseLost:
-            # Somebody settled the run, and told it.
-            pass
-        except CronError as refused:
-            # The row stays running and its lease runs out: the next tick settles it as interrupted.
-            told["verdict_not_stored"] = refused.as_dict()
+        channels = channels_of(run.job.notify_channel)
+        refused = guarded(lambda: self._store.runs.finish(run.run_id, run.token, verdict, channels))
+        # Of a lease that is lost somebody has settled the run, and told it. Else the row stays running and its lease
+        # runs out: the next tick settles it as interrupted.
+        if isinstance(refused, Failure) and refused.code != LeaseLost.code:
+            told["verdict_not_stored"] = self.mask(refused.as_dict())
         return {"status": "error", **told}
 
     def _who_ended_it(self, run: ClaimedRun, error: dict[str, object]) -> dict[str, object]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from boundary import Done
+from boundary import Done, attempt
+from errors import LeaseLost
 
 T = TypeVar("T")
 
@@ -66,13 +67,13 @@ def wait(
 
 @coroutine
 def write(work: Callable[[], T], *, lazy: bool = False) -> Generator[Write[T], Done | None, T | None]:
-    """What `work` returns; None of a lazy one. Raises what it raises."""
+    """What `work` returns, and raises what it raises. Of a lazy one None, and nothing is raised but `LeaseLost`."""
     done = yield Write(work, lazy)
     if done is None:
-        return work()
-    if done.error is not None:
+        done = attempt(work)
+    if done.error is not None and (not lazy or isinstance(done.error, LeaseLost)):
         raise done.error
-    return done.value  # type: ignore[no-any-return]
+    return None if lazy else done.value
 
 
 def drive(course: Course[T]) -> T:

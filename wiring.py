@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from rehearsal import Rehearsal
     from store.bundle import Store
     from sync import SyncReport
     from upkeep import Upkeep
@@ -105,6 +106,12 @@ class App(Rooms):
         from upkeep import Upkeep
 
         return Upkeep(store, lambda: self.retention(store), self.clock.now)
+
+    def rehearsal(self) -> Rehearsal:
+        """Tells what a run would be."""
+        from rehearsal import Rehearsal
+
+        return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
 
     # --- health ---
 

@@ -67,12 +67,13 @@ COMMANDS = {name: module for group in GROUPS.values() for name, module in group.
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
-Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick` each minute; it runs what is due.
-Each command prints one JSON object on stdout (doctor with --json), also for errors.
+Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick` each minute, or one `daemon` stays;
+either runs what is due. Each command prints one JSON object on stdout (doctor with --json, daemon one after another),
+also for errors.
 
 \b
 Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 129, 130 and 143 ended
-by a closed terminal, Ctrl-C or TERM.
+by a closed terminal, Ctrl-C or TERM; of a daemon that was asked to end 0.
 
 \b
 Start here:

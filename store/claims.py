@@ -106,9 +106,10 @@ class Claims:
                 run = self._insert(state, plan.slot, plan, owner, terms)
             if plan.missed is not None:
                 written_off.append(self._miss(state, plan.missed, terms.now, channels))
-            self._advance(state, plan)
             if run is not None:
-                self._mirror_lease(run, owner, terms)
+                self._advance_and_lease(run, plan, owner, terms)
+            else:
+                self._advance(state, plan)
         rows = tuple(row for row in written_off if row is not None)
         return Claim(ClaimOutcome.CLAIMED if run else ClaimOutcome.WRITTEN_OFF, run, rows)
 
@@ -247,7 +248,15 @@ class Claims:
     def _advance(self, state: JobState, plan: Plan) -> None:
         self._db.run(
             "UPDATE jobs SET next_run_at = ?, problem_json = NULL WHERE job_id = ?",
-            (None if plan.next_run_at is None else utc_text(plan.next_run_at), state.job.job_id),
+            (_text(plan.next_run_at), state.job.job_id),
+        )
+
+    def _advance_and_lease(self, run: ClaimedRun, plan: Plan, owner: Owner, terms: ClaimTerms) -> None:
+        """Both in one statement: it is made for each run."""
+        self._db.run(
+            "UPDATE jobs SET next_run_at = ?, problem_json = NULL, last_run_at = ?, lease_owner = ?,"
+            " lease_expires_at = ? WHERE job_id = ?",
+            (_text(plan.next_run_at), utc_text(terms.now), owner.name, utc_text(terms.lease_until), run.job.job_id),
         )
 
     def _skip(self, state: JobState, slot: datetime, now: datetime) -> dict[str, object] | None:
@@ -290,6 +299,10 @@ def _disabled(job_id: str, row: Row) -> JobDisabled:
         hint=how_to_resume(job_id),
         details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
     )
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else utc_text(instant)
 
 
 def _ahead(cursor: datetime | None, now: datetime) -> datetime | None:

@@ -182,6 +182,54 @@ def test_a_crash_at(workspace: Workspace, point: str) -> None:
     return None
 
 
+#: Two runs of one tick end in the same moment, so that the place of either is claimed in the commit of both verdicts.
+SHARED = """
+import crash, os, signal, time
+reached = []
+def all_children_have_ended():
+    pids = open(f"/proc/self/task/{{os.getpid()}}/children").read().split()
+    return all(open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[0] == "Z" for pid in pids)
+def hook(name):
+    reached.append(name)
+    if name == "child.noted" and reached.count(name) == 2:
+        while not all_children_have_ended():
+            time.sleep(0.005)
+    in_group = reached.count("verdict.before_commit") == 2 and reached.count("claim.before_commit") == 3
+    if name == {point!r} and in_group and reached.count("verdict.after_commit") == {stored}:
+        os.kill(os.getpid(), signal.SIGKILL)
+crash.hook = hook
+"""
+
+
+@pytest.mark.parametrize(
+    ("point", "stored", "told"),
+    [
+        ("claim.before_commit", 0, ["interrupted", "interrupted", "ok"]),
+        ("verdict.after_commit", 1, ["ok", "ok", "interrupted"]),
+        ("verdict.after_commit", 2, ["ok", "ok", "interrupted"]),
+        ("claim.after_commit", 2, ["ok", "ok", "interrupted"]),
+    ],
+)
+def test_two_verdicts_and_a_claim_of_one_commit_are_stored_together_or_not_at_all(
+    workspace: Workspace, point: str, stored: int, told: list[str]
+) -> None:
+    workspace.add_target("puruto-telegram", invoke=None)
+    prepare(workspace, *[job(LEDGER_TARGET + "echo fine")] * 3)
+    workspace.make_due()
+    workspace.environ["PURUTO_CRON_MAX_RUNNING"] = "2"
+    process = from_root(workspace, SHARED.format(point=point, stored=stored), "tick")
+    with ended(process):
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == -9, f"the commit was not shared: {out!r} {err!r}"
+    rows = {row["job_id"]: row["status"] for row in workspace.runs()}
+    assert sorted(rows.values()) == (["running"] * 2 if stored == 0 else ["ok", "ok", "running"])
+    settle_all(workspace)
+    check(workspace)
+    assert sorted(row["status"] for row in workspace.runs()) == sorted(told)
+    starts = (workspace.home / "puruto-target" / "starts.log").read_text().splitlines()
+    assert len(starts) == (3 if stored == 0 else 2), "what was claimed and not begun is settled, not started again"
+
+
 @pytest.mark.parametrize(("point", "cost"), [("spending.before_commit", 0), ("spending.after_commit", 0.25)])
 def test_what_a_killed_run_has_used_counts_once_or_not_at_all(workspace: Workspace, point: str, cost: float) -> None:
     kill_at(workspace, point, an_agent(workspace))

@@ -176,7 +176,7 @@ def test_a_slot_that_was_missed_is_not_run_when_the_cursor_is_set_back(bench: Be
 def test_a_claim_that_breaks_off_leaves_nothing_behind(bench: Bench) -> None:
     bench.add(cursor=at("02-25 09:00"))
     before = bench.dump()
-    with mock.patch.object(Claims, "_mirror_lease", side_effect=DatabaseFull("full")), pytest.raises(DatabaseFull):
+    with mock.patch.object(Claims, "_advance_and_lease", side_effect=DatabaseFull("full")), pytest.raises(DatabaseFull):
         bench.claim()
     assert bench.dump() == before
 

@@ -36,7 +36,7 @@ ALLOWED: dict[str, str] = {
     "ping": "boundary",
     "definition": "errors models",
     # many courses of work in one thread
-    "waiting": "boundary",
+    "waiting": "boundary errors",
     "courses": "boundary errors models waiting",
     # what people write down
     "settings": "errors environment redact",
@@ -101,9 +101,9 @@ ALLOWED: dict[str, str] = {
     "instants": "models schedules",
     "stop_signals": "processes",
     "rooms": "claiming control db definition errors executor gates idle instants invoker jobfile jobs models notifier"
-    " planner policy processes redact rehearsal retention retries runners scheduler schedules serving settings settle"
+    " planner policy processes redact retention retries runners scheduler schedules serving settings settle"
     " store sync targets verdicts waking",
-    "wiring": "boundary health idle jobs models planner rooms schedules store processes upkeep waking",
+    "wiring": "boundary health idle jobs models planner rehearsal rooms schedules store processes upkeep waking",
     "program": "boundary errors gates health idle models ping processes runners wiring",
     "commands": "boundary crash crontabs daemon db doctor errors folders health idle installing instants jobs models"
     " overview people ping planner processes program redact schedules settings stop_signals store targets waking"

@@ -1,0 +1,430 @@
+"""The queue of what is due: what becomes of a claim, who waits for a place, and whom one job's trouble hurts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import schedules
+from claiming import Claiming, Terms, Waiting
+from courses import Courses
+from db import Database
+from errors import LeaseLost, VerdictNotStored
+from models import ClaimedRun, Refusal, RunStatus, Verdict
+from notifier import Delivery
+from serving import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
+from store.bundle import Store
+from store.creation import create
+from tests.fakes import NOON, at
+from tests.integration.test_claims import OWNER
+from tests.integration.test_claims import Bench as Ledger
+from tests.unit.test_courses import LeapStop
+from tests.workspace import FakeClock
+from waiting import wait, write
+
+CHANNELS = ("local", "telegram")
+
+
+class FakeNotifier:
+    """Says what it was told to say of each channel."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.error = ""
+
+    def deliver(self, _outbox: object) -> list[Delivery]:
+        self.rounds += 1
+        return [Delivery("local", 1, ""), Delivery("telegram", 0, self.error)]
+
+
+@dataclass
+class FakeExecutor:
+    """A run lasts as long as `lasts` says of its job, and fails as `fails` says."""
+
+    bench: Bench
+
+    async def course(self, run: ClaimedRun) -> dict[str, object]:
+        bench, name = self.bench, run.job.job_id
+        bench.started.append((bench.clock.elapsed, name))
+        bench.most = max(bench.most, bench.places())
+        await wait(bench.lasts.get(name, 1.0), stop=bench.stop)
+        if (error := bench.fails.get(name)) is not None:
+            raise error
+        verdict = Verdict(RunStatus.OK, bench.clock.now(), 5)
+        await write(lambda: bench.store.runs.finish(run.run_id, run.token, verdict, ()))
+        return {"status": "ok", "job_id": name, "run_id": run.run_id, "attempt": 1}
+
+
+@dataclass
+class Bench:
+    """Real SQLite, a clock that the waits move, and runs that are none."""
+
+    path: str
+    max_running: int = 4
+    lasts: dict[str, float] = field(default_factory=dict)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    started: list[tuple[float, str]] = field(default_factory=list)
+    most: int = 0
+    refusal: Callable[[Any, Any], Refusal | None] = lambda _state, _now: None
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock(NOON)
+        self.stop = LeapStop(self.clock)
+        self.store = Store(create(self.path)[0])
+        self.jobs = Ledger(self.store)
+        #: What another process does to the same file.
+        self.others = Ledger(Store(Database(self.path)))
+        self.notifier = FakeNotifier()
+        self.make_executor: Callable[[], Any] = lambda: FakeExecutor(self)
+        stop: Any = self.stop
+        calendar: Any = schedules
+        notifier: Any = self.notifier
+        self.claiming = Claiming(
+            store=self.store, calendar=calendar, clock=self.clock, owner=OWNER, gate=self.refusal,
+            terms=Terms(lease_sec=120, max_running=self.max_running, kill_grace_sec=10),
+        )  # fmt: skip
+        telling = Telling(
+            store=self.store, notifier=notifier, clock=self.clock, mask=lambda error: error,
+            paths_of=lambda channel: {"local_events": "events.jsonl", "telegram_outbox": channel},
+        )  # fmt: skip
+        self.serving = Serving(
+            store=self.store, courses=Courses(self.store, self.clock, stop), claiming=self.claiming, telling=telling,
+            make_executor=self._make, clock=self.clock, stop=stop, horizon=self.clock.now,
+            served=Served(),
+        )  # fmt: skip
+
+    def _make(self) -> Any:
+        return self.make_executor()
+
+    def close(self) -> None:
+        self.stop.close()
+        self.others.store.close()
+        self.store.close()
+
+    def places(self) -> int:
+        return len(self.store.runs.running())
+
+    def serve(self) -> Served:
+        self.serving.offer(Waiting(*row) for row in self.store.definitions.due(self.clock.now()))
+        self.serving.serve()
+        return self.serving.served
+
+    def after_preparing(self, meddle: Callable[[], object]) -> None:
+        """Between the plan of a claim and its commit something happens."""
+        slot = self.claiming.slot
+
+        def prepared(*what: Any) -> Any:
+            found = slot(*what)
+            meddle()
+            return found
+
+        self.claiming.slot = prepared  # type: ignore[method-assign, assignment]
+
+    def names(self) -> list[str]:
+        return [name for _, name in self.started]
+
+    def statuses(self) -> dict[str, str]:
+        return {row["job_id"]: row["status"] for row in self.jobs.rows()}
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def one(**fields: Any) -> Bench:
+        made.append(Bench(str(tmp_path / "cron.db"), **fields))
+        return made[-1]
+
+    yield one
+    for bench in made:
+        bench.close()
+
+
+# --- places ---
+
+
+def test_all_that_is_due_is_served_oldest_first_and_never_above_the_cap(make: Callable[..., Bench]) -> None:
+    bench = make(max_running=2)
+    for name, cursor in [("c", "11:00"), ("a", "09:00"), ("d", "12:00"), ("b", "10:00"), ("later", "12:01")]:
+        bench.jobs.add(name, at(f"02-25 {cursor}"), catch_up="latest")
+    served = bench.serve()
+    assert bench.names() == ["a", "b", "c", "d"]
+    assert bench.most == 2
+    assert (served.left_due, served.taken_elsewhere, served.problems) == ([], 0, [])
+    assert sorted(str(result["job_id"]) for result in served.results) == ["a", "b", "c", "d"]
+    assert bench.serving.queue == []
+
+
+def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(make: Callable[..., Bench]) -> None:
+    """The places that the ones give free are those that the others take."""
+    bench = make(max_running=2)
+    for name in "abcd":
+        bench.jobs.add(name)
+    asked: list[str] = []
+    bench.store.db.connection.set_trace_callback(asked.append)
+    bench.serve()
+    assert bench.names() == ["a", "b", "c", "d"]
+    assert bench.clock.elapsed == pytest.approx(1002), "nobody has waited for a place"
+    changes = [text.split()[0] for text in asked if text.startswith(("COMMIT", "INSERT INTO runs", "UPDATE runs"))]
+    assert changes[-8:] == ["UPDATE", "UPDATE", "INSERT", "INSERT", "COMMIT", "UPDATE", "UPDATE", "COMMIT"]
+
+
+def test_what_waits_for_a_place_of_another_process_stays_due_when_nothing_of_ours_runs(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(max_running=1)
+    bench.jobs.add("theirs")
+    bench.others.claimed("theirs")
+    bench.jobs.add("ours")
+    served = bench.serve()
+    assert (bench.started, bench.serving.queue) == ([], ["ours"])
+    assert (served.results, served.left_due) == ([], [])
+    assert bench.clock.elapsed == 1000
+
+
+def test_a_place_that_another_process_gives_free_is_seen_within_the_poll(make: Callable[..., Bench]) -> None:
+    bench = make(max_running=2, lasts={"ours": 30})
+    bench.jobs.add("theirs")
+    run = bench.others.claimed("theirs")
+    bench.jobs.add("ours", at("02-25 10:00"))
+    bench.jobs.add("waits")
+    leap, freed = bench.stop.wait, 1007.3
+
+    def wait_and_free(seconds: float) -> bool:
+        before = bench.clock.elapsed
+        asked = leap(seconds)
+        if before < freed <= bench.clock.elapsed:
+            bench.others.end(run)
+        return asked
+
+    bench.stop.wait = wait_and_free  # type: ignore[method-assign]
+    bench.serve()
+    assert bench.names() == ["ours", "waits"]
+    assert freed < bench.started[1][0] <= freed + PLACE_POLL_SEC + 1e-3
+
+
+# --- claims that come to nothing ---
+
+
+def test_a_claim_that_was_overtaken_is_planned_anew(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.jobs.add("report")
+    moved = [at("02-25 11:00")]
+    bench.after_preparing(
+        lambda: moved and bench.others.store.definitions.move_cursor(bench.others.state(), moved.pop())
+    )
+    served = bench.serve()
+    assert bench.names() == ["report"]
+    assert served.taken_elsewhere == 0
+    rows = {row["status"]: row["scheduled_for"] for row in bench.jobs.rows()}
+    assert rows == {"ok": "2026-02-25T12:00:00+00:00", "missed": "2026-02-25T11:00:00+00:00"}
+    assert len(served.written_off) == 1
+
+
+def test_a_job_that_changes_all_the_time_is_left_after_some_attempts(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.jobs.add("report")
+    bench.jobs.add("other")
+    attempts: list[int] = []
+
+    def move() -> None:
+        attempts.append(1)
+        cursor = at(f"02-25 {11 - len(attempts):02}:00")
+        bench.others.store.definitions.move_cursor(bench.others.state("report"), cursor)
+
+    bench.after_preparing(move)
+    served = bench.serve()
+    assert bench.names() == ["other"]
+    assert len(attempts) == REPLANS + 1, "and one for the other"
+    assert (served.taken_elsewhere, served.left_due) == (1, [])
+    assert bench.serving.queue == []
+
+
+def test_a_slot_that_another_process_has_taken_is_counted_and_not_run(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.jobs.add("report")
+    taken: list[ClaimedRun] = []
+
+    def take() -> None:
+        if not taken:
+            taken.append(bench.others.claimed())
+
+    bench.after_preparing(take)
+    served = bench.serve()
+    assert (bench.started, served.taken_elsewhere, served.left_due) == ([], 1, [])
+    assert len(bench.jobs.rows()) == 1
+
+
+def test_what_a_gate_keeps_back_is_written_off_and_told_without_a_run(make: Callable[..., Bench]) -> None:
+    refusal = Refusal(code="TOO_DEAR", reason="the day's money is spent", details={}, day="2026-02-25")
+    bench = make(refusal=lambda state, _now: refusal if state.job.job_id == "dear" else None)
+    bench.jobs.add("dear")
+    bench.jobs.add("cheap")
+    served = bench.serve()
+    assert bench.names() == ["cheap"]
+    assert [row["code"] for row in served.written_off] == ["TOO_DEAR"]
+    assert bench.statuses() == {"dear": "skipped", "cheap": "ok"}
+
+
+# --- trouble ---
+
+
+def test_a_spoilt_job_hurts_no_other(make: Callable[..., Bench]) -> None:
+    bench = make()
+    for name in ("a", "spoilt", "z"):
+        bench.jobs.add(name)
+    bench.store.db.run("UPDATE jobs SET definition_json = '{' WHERE job_id = 'spoilt'")
+    served = bench.serve()
+    assert bench.names() == ["a", "z"]
+    (problem,) = served.problems
+    assert problem["job_id"] == "spoilt"
+    assert served.left_due == ["spoilt"]
+    assert bench.jobs.job("spoilt")["problem_json"] is not None
+    assert bench.jobs.job("spoilt")["next_run_at"] == "2026-02-25T12:00:00+00:00", "the slot is not lost"
+
+
+@pytest.mark.parametrize("where", ["in the claim", "in the executor's making", "in the run"])
+def test_a_fault_of_ours_is_that_of_one_job(make: Callable[..., Bench], where: str) -> None:
+    bench = make()
+    for name in ("a", "bad", "z"):
+        bench.jobs.add(name)
+    fault = ZeroDivisionError("a fault")
+    if where == "in the run":
+        bench.fails["bad"] = fault
+    elif where == "in the claim":
+        claim = bench.store.claims.claim
+
+        def broken(state: Any, *what: Any, **more: Any) -> Any:
+            done = claim(state, *what, **more)
+            if state.job.job_id == "bad":
+                raise fault
+            return done
+
+        bench.store.claims.claim = broken  # type: ignore[method-assign]
+    else:
+        makes = iter([None, fault, None])
+
+        def make_executor() -> FakeExecutor:
+            if (found := next(makes)) is not None:
+                raise found
+            return FakeExecutor(bench)
+
+        bench.make_executor = make_executor
+    served = bench.serve()
+    assert set(bench.names()) >= {"a", "z"}
+    assert (bench.statuses()["a"], bench.statuses()["z"]) == ("ok", "ok")
+    if where == "in the claim":
+        assert [problem["job_id"] for problem in served.problems] == ["bad"]
+        return
+    (result,) = [result for result in served.results if result["status"] != "ok"]
+    assert (result["job_id"], result["error"]["code"]) == ("bad", "INTERNAL_ERROR")  # type: ignore[index]
+    assert result["notification_paths"] == {"local_events": "events.jsonl", "telegram_outbox": "telegram"}
+    assert bench.statuses()["bad"] == "error"
+    assert [row["job_id"] for row in bench.jobs.rows("events")] == ["bad"], "and its verdict is told"
+
+
+def test_a_verdict_that_could_not_be_stored_gets_no_other_in_its_place(make: Callable[..., Bench]) -> None:
+    bench = make(fails={"bad": VerdictNotStored("it ended as ok, but that could not be stored")})
+    bench.jobs.add("bad")
+    (result,) = bench.serve().results
+    assert result["error"]["code"] == "VERDICT_NOT_STORED"  # type: ignore[index]
+    assert bench.statuses() == {"bad": "running"}
+
+
+def test_a_run_that_somebody_else_has_ended_says_who(make: Callable[..., Bench]) -> None:
+    bench = make(fails={"lost": LeaseLost("no longer ours")})
+    bench.jobs.add("lost")
+    make_executor = bench.make_executor
+
+    def settled() -> Any:
+        (run,) = bench.others.store.runs.running()
+        verdict = Verdict(RunStatus.INTERRUPTED, bench.clock.now(), 5, error={"message": "its scheduler died"})
+        bench.others.store.runs.finish(run.run_id, run.token, verdict, ())
+        return make_executor()
+
+    bench.make_executor = settled
+    (result,) = bench.serve().results
+    error: Any = result["error"]
+    assert error["details"]["run_status"] == "interrupted"
+    assert "its scheduler died" in error["message"]
+    assert bench.statuses() == {"lost": "interrupted"}
+
+
+# --- going on ---
+
+
+def test_a_job_that_catches_up_with_all_goes_on_from_slot_to_slot(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.jobs.add("report", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
+    bench.jobs.add("other")
+    bench.serve()
+    rows = [row["scheduled_for"][11:16] for row in bench.jobs.rows() if row["job_id"] == "report"]
+    assert rows == ["09:00", "10:00", "11:00", "12:00"]
+    starts = [elapsed for elapsed, name in bench.started if name == "report"]
+    assert starts == pytest.approx([1000, 1001, 1002, 1003], abs=1e-3), "one behind the other, none waits for a tick"
+
+
+def test_what_waits_already_is_not_served_twice(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.jobs.add("report")
+    bench.serving.offer([Waiting("2026-02-25T12:00:00+00:00", "report")])
+    bench.serve()
+    assert bench.names() == ["report"]
+    assert bench.serving.served.taken_elsewhere == 0
+
+
+def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make: Callable[..., Bench]) -> None:
+    bench = make(max_running=1, lasts={"a": 100})
+    for name in "ab":
+        bench.jobs.add(name)
+    leap = bench.stop.wait
+
+    def wait_and_ask(seconds: float) -> bool:
+        if not bench.stop.is_set():
+            bench.stop.set()
+        return leap(min(seconds, 0.1))
+
+    bench.stop.wait = wait_and_ask  # type: ignore[method-assign]
+    served = bench.serve()
+    assert bench.names() == ["a"]
+    assert [result["job_id"] for result in served.results] == ["a"]
+    assert bench.serving.queue == ["b"]
+    assert bench.jobs.job("b")["next_run_at"] == "2026-02-25T12:00:00+00:00"
+
+
+def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
+    bench = make(lasts={"a": 5})
+    bench.jobs.add("a", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
+    bench.serving.offer([Waiting("2026-02-25T09:00:00+00:00", "a")])
+    bench.serving.turn(0)
+    bench.jobs.add("b")
+    bench.serving.close()
+    while bench.serving.running:
+        bench.serving.turn(60)
+    bench.serving.offer([Waiting("2026-02-25T12:00:00+00:00", "b")])
+    bench.serving.turn(0)
+    assert bench.names() == ["a"]
+    assert bench.statuses()["a"] == "ok"
+
+
+# --- telling ---
+
+
+def test_ends_of_one_moment_are_delivered_in_one_round_and_carry_their_paths(make: Callable[..., Bench]) -> None:
+    bench = make(lasts={"a": 1, "b": 1 + TELL_SEC / 2, "c": 1 + TELL_SEC * 3})
+    for name, channel in [("a", "telegram"), ("b", "none"), ("c", "telegram")]:
+        bench.jobs.add(name, notify_channel=channel)
+    bench.notifier.error = "the outbox is a folder"
+    served = bench.serve()
+    assert bench.notifier.rounds == 2
+    told = {str(result["job_id"]): result for result in served.results}
+    assert {name: result["notification_paths"]["telegram_outbox"] for name, result in told.items()} == {  # type: ignore[index]
+        "a": "telegram", "b": "none", "c": "telegram",
+    }  # fmt: skip
+    waiting = [{"channel": "telegram", "error": "the outbox is a folder"}]
+    assert (told["a"]["events_waiting"], told["c"]["events_waiting"]) == (waiting, waiting)
+    assert "events_waiting" not in told["b"], "it is not told there at all"
