@@ -96,7 +96,7 @@ class Settling:
         self._wake = wake
         self._thread: threading.Thread | None = None
         self._found: list[Settled | Failure] = []
-        self._others: Sequence[Unattended] = ()
+        self._seen: Sequence[object] = ()
         self._looked_at = ""
         self._again_at = 0.0
 
@@ -104,28 +104,23 @@ class Settling:
     def goes_on(self) -> bool:
         return self._thread is not None
 
-    def knows(self, others: Sequence[Unattended]) -> bool:
-        """Whether a round has looked at just these running rows, or does."""
-        return list(others) == list(self._others)
-
     def begin(
         self,
-        others: Sequence[Unattended],
+        others: Sequence[tuple[Unattended, bool]],
         settle: Callable[[frozenset[str]], Settled],
         now: tuple[str, float],
         again_sec: float,
     ) -> None:
-        """Begins a round if there are rows that none has looked at, a lease is over, or it is time again.
+        """Begins a round if there are rows that none has looked at as they are, a lease is over, or it is time again.
 
-        `settle` is given the runs that are ours. `now` is the instant as text, and monotonic. Raises RuntimeError when
-        the machine has no thread left.
+        `others` comes with whether the owner is gone. `settle` is given the runs that are ours. `now` is the instant
+        as text, and monotonic. Raises RuntimeError when the machine has no thread left.
         """
         text, monotonic = now
-        over = any(self._looked_at < lease <= text for _, _, lease, _ in others)
-        if not others or self.goes_on or (self.knows(others) and monotonic < self._again_at and not over):
+        over = any(self._looked_at < one.lease <= text for one, _ in others)
+        if not others or self.goes_on or (others == self._seen and monotonic < self._again_at and not over):
             return
-
-        given_up = frozenset(run_id for run_id, _, _, is_ours in others if is_ours)
+        given_up = frozenset(one.run_id for one, _ in others if one.is_ours)
 
         def work() -> None:
             self._found.append(guarded(lambda: settle(given_up)))
@@ -133,7 +128,7 @@ class Settling:
 
         thread = threading.Thread(target=work, name="settle")
         thread.start()
-        self._thread, self._others = thread, others
+        self._thread, self._seen = thread, others
         self._looked_at, self._again_at = text, monotonic + again_sec
 
     def found(self, monotonic: float) -> Settled | Failure | None:
@@ -149,7 +144,7 @@ class Settling:
 
     def forget(self) -> None:
         """The rows are those of another database."""
-        self._others, self._looked_at = (), ""
+        self._seen, self._looked_at = (), ""
 
     def join(self) -> None:
         """Waits until a round is over."""

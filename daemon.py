@@ -15,7 +15,7 @@ from boundary import guarded
 from claiming import Waiting
 from courses import Courses
 from errors import DatabaseReplaced
-from models import Clock, Failure, from_text, utc_text
+from models import Clock, Failure, ProcessId, from_text, utc_text
 from serving import Served, Serving
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ class Program(Protocol):
 
     poll_sec: float
     stop_sec: int
-    pings: bool
-    """Whether a server wants to hear that the daemon lives."""
+    pings: bool  # whether a server wants to hear that the daemon lives
 
     def open(self) -> Store: ...
 
@@ -49,6 +48,8 @@ class Program(Protocol):
 
     def warm_up(self, store: Store) -> None:
         """Imports now what the first run would."""
+
+    def is_alive(self, owner: ProcessId) -> bool: ...
 
     def settle(self, given_up: frozenset[str]) -> Settled:
         """Over a store of its own: it may take a while, and is done in another thread."""
@@ -97,9 +98,9 @@ class Daemon:
         self._look_at = 0.0
         self._leaving = ""
         self._leave_until: float | None = None
-        self._trouble: dict[str, object] | None = None
+        self._trouble: tuple[str, str] | None = None
         self._in_trouble = False
-        self._others: list[Unattended] = []
+        self._others: list[tuple[Unattended, bool]] = []
         self._ended: list[dict[str, object]] = []
         self._heard: tuple[int, Callable[[], None]] | None = None
         self._waker = Waker()
@@ -218,12 +219,8 @@ class Daemon:
         return left if self._leaving else self._alarm.seconds_to_sleep(left)
 
     def _longest(self) -> float:
-        alive = self._systemd.alive_every_sec
-        ends = (self._program.poll_sec, alive, PING_SEC if self._program.pings else None)
+        ends = (self._program.poll_sec, self._systemd.alive_every_sec, PING_SEC if self._program.pings else None)
         return min(seconds for seconds in ends if seconds)
-
-    def _look_now(self) -> None:
-        self._look_at = 0.0
 
     def _look(self) -> None:
         """What is due first, then all that can wait a moment longer."""
@@ -262,10 +259,10 @@ class Daemon:
         self._pinging.look(lambda failed: self._program.ping(failed=failed), monotonic)
 
     def _offer(self, now: datetime) -> None:
-        self._others = self._store.runs.unattended(self._scheduler.owner, self._serving.going)
-        if not self._settling.knows(self._others):
-            # Until somebody has looked at them nobody knows whether their owners live.
-            self._serving.suspects |= {one.job_id for one in self._others}
+        others = self._store.runs.unattended(self._scheduler.owner, self._serving.going)
+        self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
+        # Their next slots wait until they are settled; one that came while its job ran is written off.
+        self._serving.suspects = frozenset(one.job_id for one, is_gone in self._others if is_gone)
         self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now))
         self._serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
 
@@ -284,7 +281,7 @@ class Daemon:
 
     def _set_alarm(self, now: datetime) -> None:
         instants = [self._store.definitions.next_due(now)]
-        for one in self._others:
+        for one, _ in self._others:
             with suppress(ValueError):
                 instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
         self._alarm.set(min((instant for instant in instants if instant is not None), default=None))
@@ -293,14 +290,19 @@ class Daemon:
 
     def _note_trouble(self, failure: Failure) -> None:
         """Said once as long as it is the same. What runs goes on, and the next look may be better."""
-        error = self._scheduler.mask(failure.as_dict())
-        if error != self._trouble:
+        # Its details may differ from one attempt to the next.
+        what = (failure.code, failure.message)
+        if what != self._trouble:
+            error = self._scheduler.mask(failure.as_dict())
             self._say({"status": "error", "now": utc_text(self._clock.now()), "error": error})
-        self._trouble, self._in_trouble = error, True
+        self._trouble, self._in_trouble = what, True
         self._pinging.note_failure()
         self._look_soon()
         if failure.code == DatabaseReplaced.code and not self._serving.running:
             guarded(self._open_anew)
+
+    def _look_now(self) -> None:
+        self._look_at = 0.0
 
     def _look_soon(self) -> None:
         self._look_at = min(self._look_at, self._clock.monotonic() + TRY_AGAIN_SEC)
@@ -354,7 +356,6 @@ class Daemon:
         if isinstance(found, Failure):
             self._note_trouble(found)
         elif found is not None:
-            self._serving.suspects = found.suspects
             self._ended += found.ended
 
     # --- telling ---

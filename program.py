@@ -13,8 +13,8 @@ import idle
 from boundary import guarded
 from errors import CronError, SettingsError
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import utc_text
-from processes import Beside
+from models import ProcessId, utc_text
+from processes import Beside, is_alive
 from wiring import App
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Served:
         app = self._app
         _ = gates, app.invoker, app.retention(store)
         app.calendar.next_fire("0 3 * * 1-5", app.machine_zone, app.clock.now())
+
+    def is_alive(self, owner: ProcessId) -> bool:
+        return guarded(lambda: is_alive(owner)) is True
 
     def settle(self, given_up: frozenset[str]) -> Settled:
         with self._app.store() as store:

@@ -37,11 +37,15 @@ class RunningRun:
 
 
 class Unattended(NamedTuple):
-    """A running row that this process does not see to; `lease` is when its lease is over, as UTC text."""
+    """A running row that this process does not see to; `lease` is when its lease is over, as UTC text.
+
+    `is_ours`: this process owns it, and has given it up.
+    """
 
     run_id: str
     job_id: str
     lease: str
+    owner: ProcessId
     is_ours: bool
 
 
@@ -176,11 +180,11 @@ class Runs:
     def unattended(self, me: ProcessId, going: Collection[str]) -> list[Unattended]:
         """The running rows that other processes own, and those of this one that are not among `going`."""
         rows = self._db.rows(
-            "SELECT run_id, job_id, coalesce(lease_expires_at, ''),"
-            " owner_pid = ? AND owner_started = ? AND boot_id = ? FROM runs WHERE status = 'running' ORDER BY run_id",
-            (me.pid, me.started, me.boot_id),
+            "SELECT run_id, job_id, coalesce(lease_expires_at, ''), owner_pid, owner_started, boot_id FROM runs"
+            " WHERE status = 'running' ORDER BY run_id"
         )
-        found = [Unattended(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        owned = [(row, ProcessId(row[3], row[4], row[5])) for row in rows]
+        found = [Unattended(row[0], row[1], row[2], owner, owner == me) for row, owner in owned]
         return [one for one in found if not (one.is_ours and one.run_id in going)]
 
     def retries_due(self) -> list[tuple[str, str, str]]:
