@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from beside import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
 from boundary import guarded
@@ -19,56 +19,17 @@ from models import Clock, Failure, from_text, utc_text
 from serving import Served, Serving
 
 if TYPE_CHECKING:
-    from processes import Beside, Stop
-    from scheduler import Scheduler
-    from settle import Settled
-    from store.bundle import Store
+    from processes import Stop
+    from program import Program
     from store.runs import Unattended
-    from upkeep import Upkeep
     from waking.alarm import Alarm
     from waking.doorbell import Doorbell
     from waking.systemd import Systemd
 
+#: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
+EARLY = timedelta(milliseconds=10)
 #: A loop that fails at once, again and again, must not take a whole processor, nor hold up a signal for long.
 BREATH_SEC = 0.2
-
-
-class Program(Protocol):
-    """What the daemon asks of the whole program; made anew by `reload`."""
-
-    poll_sec: float
-    stop_sec: int
-    pings: bool
-    """Whether a server wants to hear that the daemon lives."""
-
-    def open(self) -> Store: ...
-
-    def scheduler(self, store: Store, stop: Stop) -> Scheduler: ...
-
-    def upkeep(self, store: Store) -> Upkeep: ...
-
-    def warm_up(self, store: Store) -> None:
-        """Imports now what the first run would."""
-
-    def settle(self, given_up: frozenset[str]) -> Settled:
-        """Over a store of its own: it may take a while, and is done in another thread."""
-
-    def file_seen(self) -> str:
-        """Which version of .jobs.json stands there; "" when it is not to be synced."""
-
-    def begin_sync(self) -> Beside: ...
-
-    def leave_time(self, now: datetime) -> None: ...
-
-    def last_seen(self, store: Store) -> datetime | None: ...
-
-    def note_anomaly(self, store: Store, anomaly: dict[str, object], now: datetime) -> None: ...
-
-    def ping(self, *, failed: bool) -> Callable[[], object] | None:
-        """What sends the ping, to be called in another thread; None when none is wanted."""
-
-    def reload(self) -> Program:
-        """The program by the settings of now. Raises `SettingsError`."""
 
 
 class Daemon:
@@ -101,6 +62,7 @@ class Daemon:
         self._in_trouble = False
         self._others: list[Unattended] = []
         self._ended: list[dict[str, object]] = []
+        self._settings = program.settings_seen()
         self._heard: tuple[int, Callable[[], None]] | None = None
         self._waker = Waker()
         self._syncing = Syncing()
@@ -114,7 +76,10 @@ class Daemon:
         self._store = self._program.open()
         self._scheduler = self._program.scheduler(self._store, self._stop)
         self._courses = Courses(self._store, self._clock, self._stop)
-        self._serving: Serving = self._scheduler.serving(self._courses, self._clock.now)
+        self._serving: Serving = self._scheduler.serving(self._courses, self._horizon)
+
+    def _horizon(self) -> datetime:
+        return self._clock.now() + EARLY
 
     def _listen(self) -> None:
         if self._heard is not None:
@@ -161,6 +126,7 @@ class Daemon:
         """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
         if self._leaving:
             return
+        self._settings = self._program.settings_seen()
         self._systemd.reloading(self._clock.monotonic())
         found = guarded(self._reloaded)
         if isinstance(found, Failure):
@@ -253,6 +219,8 @@ class Daemon:
         self._serving.turn(0)
         self._set_alarm(now)
         self._program.leave_time(now)
+        if self._program.settings_seen() != self._settings:
+            self.reload()
         self._begin_sync()
         monotonic = self._clock.monotonic()
         self._settling.begin(self._others, self._program.settle, (utc_text(now), monotonic), self._longest())
@@ -266,7 +234,7 @@ class Daemon:
         if not self._settling.knows(self._others):
             # Until somebody has looked at them nobody knows whether their owners live.
             self._serving.suspects |= {one.job_id for one in self._others}
-        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now))
+        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
         self._serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
 
     def _see_to_the_clock(self, now: datetime, *, was_set: bool) -> None:
@@ -283,7 +251,8 @@ class Daemon:
         self._last = now.replace(microsecond=0)
 
     def _set_alarm(self, now: datetime) -> None:
-        instants = [self._store.definitions.next_due(now)]
+        due = self._store.definitions.next_due(now + EARLY)
+        instants = [None if due is None else due - EARLY]
         for one in self._others:
             with suppress(ValueError):
                 instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
