@@ -68,7 +68,8 @@ class Claiming:
         running = self._store.runs.is_running(job_id)
         if running and (job_id in suspects or state.job.catch_up == "all"):
             return "left"
-        served_at = self._clock.now()
+        # A daemon prepares a slot some milliseconds ahead: it is served at its instant.
+        served_at = max(self._clock.now(), state.next_run_at)
         planned = plan(state, now, self._calendar, served_at=served_at)
         gate = None if running else self._gate(state, served_at)
         terms = self.terms_of(state.job, served_at)

@@ -7,69 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from beside import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
 from boundary import guarded
 from claiming import Waiting
 from courses import Courses
 from errors import DatabaseReplaced
-from models import Clock, Failure, ProcessId, from_text, utc_text
+from models import Clock, Failure, from_text, utc_text
 from serving import Served, Serving
 
 if TYPE_CHECKING:
-    from processes import Beside, Stop
-    from scheduler import Scheduler
-    from settle import Settled
-    from store.bundle import Store
+    from processes import Stop
+    from program import Program
     from store.runs import Unattended
-    from upkeep import Upkeep
     from waking.alarm import Alarm
     from waking.doorbell import Doorbell
     from waking.systemd import Systemd
 
+#: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
+EARLY = timedelta(milliseconds=10)
 #: A loop that fails at once, again and again, must not take a whole processor, nor hold up a signal for long.
 BREATH_SEC = 0.2
-
-
-class Program(Protocol):
-    """What the daemon asks of the whole program; made anew by `reload`."""
-
-    poll_sec: float
-    stop_sec: int
-    pings: bool  # whether a server wants to hear that the daemon lives
-
-    def open(self) -> Store: ...
-
-    def scheduler(self, store: Store, stop: Stop) -> Scheduler: ...
-
-    def upkeep(self, store: Store) -> Upkeep: ...
-
-    def warm_up(self, store: Store) -> None:
-        """Imports now what the first run would."""
-
-    def is_alive(self, owner: ProcessId) -> bool: ...
-
-    def settle(self, given_up: frozenset[str]) -> Settled:
-        """Over a store of its own: it may take a while, and is done in another thread."""
-
-    def file_seen(self) -> str:
-        """Which version of .jobs.json stands there; "" when it is not to be synced."""
-
-    def begin_sync(self) -> Beside: ...
-
-    def leave_time(self, now: datetime) -> None: ...
-
-    def last_seen(self, store: Store) -> datetime | None: ...
-
-    def note_anomaly(self, store: Store, anomaly: dict[str, object], now: datetime) -> None: ...
-
-    def ping(self, *, failed: bool) -> Callable[[], object] | None:
-        """What sends the ping, to be called in another thread; None when none is wanted."""
-
-    def reload(self) -> Program:
-        """The program by the settings of now. Raises `SettingsError`."""
 
 
 class Daemon:
@@ -102,6 +62,7 @@ class Daemon:
         self._in_trouble = False
         self._others: list[tuple[Unattended, bool]] = []
         self._ended: list[dict[str, object]] = []
+        self._settings = program.settings_seen()
         self._heard: tuple[int, Callable[[], None]] | None = None
         self._waker = Waker()
         self._syncing = Syncing()
@@ -115,7 +76,10 @@ class Daemon:
         self._store = self._program.open()
         self._scheduler = self._program.scheduler(self._store, self._stop)
         self._courses = Courses(self._store, self._clock, self._stop)
-        self._serving: Serving = self._scheduler.serving(self._courses, self._clock.now)
+        self._serving: Serving = self._scheduler.serving(self._courses, self._horizon)
+
+    def _horizon(self) -> datetime:
+        return self._clock.now() + EARLY
 
     def _listen(self) -> None:
         if self._heard is not None:
@@ -162,6 +126,7 @@ class Daemon:
         """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
         if self._leaving:
             return
+        self._settings = self._program.settings_seen()
         self._systemd.reloading(self._clock.monotonic())
         found = guarded(self._reloaded)
         if isinstance(found, Failure):
@@ -204,12 +169,11 @@ class Daemon:
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None
                 self._stop.set(self._leaving)
-            # Before the wait: a look has done a turn of its own.
-            self._report()
             found = guarded(lambda: self._serving.turn(self._seconds()))
             if isinstance(found, Failure):
                 self._note_trouble(found)
                 self._stop.wait(BREATH_SEC)
+            self._report()
         guarded(self._serving.tell)
         self._report()
 
@@ -229,9 +193,11 @@ class Daemon:
         self._bell.clear()
         was_set = self._alarm.clear()
         found = guarded(lambda: self._look_round(was_set=was_set))
+        # Before anything is called good, and before the next wait.
+        self._report()
         if isinstance(found, Failure):
             self._note_trouble(found)
-        elif self._trouble is not None and not self._in_trouble and not self._settling.goes_on:
+        elif self._trouble is not None and not self._in_trouble and not self._pending():
             self._trouble = None
             self._say({"status": "ok", "now": utc_text(self._clock.now()), "recovered": True})
         if self._trouble is not None:
@@ -250,6 +216,8 @@ class Daemon:
         self._serving.turn(0)
         self._set_alarm(now)
         self._program.leave_time(now)
+        if self._program.settings_seen() != self._settings:
+            self.reload()
         self._begin_sync()
         monotonic = self._clock.monotonic()
         self._settling.begin(self._others, self._program.settle, (utc_text(now), monotonic), self._longest())
@@ -263,7 +231,7 @@ class Daemon:
         self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
         # Their next slots wait until they are settled; one that came while its job ran is written off.
         self._serving.suspects = frozenset(one.job_id for one, is_gone in self._others if is_gone)
-        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now))
+        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
         self._serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
 
     def _see_to_the_clock(self, now: datetime, *, was_set: bool) -> None:
@@ -280,7 +248,8 @@ class Daemon:
         self._last = now.replace(microsecond=0)
 
     def _set_alarm(self, now: datetime) -> None:
-        instants = [self._store.definitions.next_due(now)]
+        due = self._store.definitions.next_due(now + EARLY)
+        instants = [None if due is None else due - EARLY]
         for one, _ in self._others:
             with suppress(ValueError):
                 instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
@@ -306,6 +275,10 @@ class Daemon:
 
     def _look_soon(self) -> None:
         self._look_at = min(self._look_at, self._clock.monotonic() + TRY_AGAIN_SEC)
+
+    def _pending(self) -> bool:
+        """Whether something goes on, or waits, of which nobody knows yet whether it can be done."""
+        return self._settling.goes_on or self._serving.is_refused
 
     def _open_anew(self) -> None:
         """Another file has taken the database's place, or will."""

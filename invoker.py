@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import select
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from models import (
     InvocationResult,
     ProcessId,
     Success,
+    from_text,
 )
 from processes import Child, Stop
 from run_files import CallFiles
@@ -44,6 +46,8 @@ _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 #: Names that start so are ours: no job can set them.
 OURS = "PURUTO_CRON_"
 _NAMED_PROCESSES = 20
+#: A slot that is further ahead is none that was prepared: the clock was set back meanwhile.
+LONGEST_HOLD_SEC = 0.1
 
 
 class _Targets(Protocol):
@@ -144,6 +148,7 @@ class Invoker:
         if stop.is_set():
             raise _stopped(course, stop)
         before = success.snapshot(invocation.success, folder)
+        self._hold(invocation.scheduled_for)
         child = processes.start(
             launch.argv,
             cwd=folder,
@@ -179,6 +184,12 @@ class Invoker:
         if invocation.success is not None:
             await fits(invocation.success, ending, runner.result_key)
         return answer
+
+    def _hold(self, slot: str) -> None:
+        """Until the slot's instant, for which all was prepared a moment ahead. Holds up all, to the microsecond."""
+        left = (from_text(slot) - self._clock.now()).total_seconds() if slot else 0.0
+        if 0 < left < LONGEST_HOLD_SEC:
+            select.select([], [], [], left)
 
     async def _follow(
         self,

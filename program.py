@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import idle
 from boundary import guarded
@@ -28,6 +28,50 @@ if TYPE_CHECKING:
 
 #: Runners that need nothing of a provider's: nearly every daemon has runs of theirs.
 _COMMON = ("command", "invoke")
+
+
+class Program(Protocol):
+    """What the daemon asks of the whole program; made anew by `reload`."""
+
+    poll_sec: float
+    stop_sec: int
+    pings: bool
+    """Whether a server wants to hear that the daemon lives."""
+
+    def open(self) -> Store: ...
+
+    def scheduler(self, store: Store, stop: Stop) -> Scheduler: ...
+
+    def upkeep(self, store: Store) -> Upkeep: ...
+
+    def warm_up(self, store: Store) -> None:
+        """Imports now what the first run would."""
+
+    def is_alive(self, owner: ProcessId) -> bool:
+        """Whether that very process lives; False when nobody can tell."""
+
+    def settle(self, given_up: frozenset[str]) -> Settled:
+        """Over a store of its own: it may take a while, and is done in another thread."""
+
+    def settings_seen(self) -> str:
+        """Which version of .env stands there."""
+
+    def file_seen(self) -> str:
+        """Which version of .jobs.json stands there; "" when it is not to be synced."""
+
+    def begin_sync(self) -> Beside: ...
+
+    def leave_time(self, now: datetime) -> None: ...
+
+    def last_seen(self, store: Store) -> datetime | None: ...
+
+    def note_anomaly(self, store: Store, anomaly: dict[str, object], now: datetime) -> None: ...
+
+    def ping(self, *, failed: bool) -> Callable[[], object] | None:
+        """What sends the ping, to be called in another thread; None when none is wanted."""
+
+    def reload(self) -> Program:
+        """The program by the settings of now. Raises `SettingsError`."""
 
 
 class Served:
@@ -67,6 +111,9 @@ class Served:
     def settle(self, given_up: frozenset[str]) -> Settled:
         with self._app.store() as store:
             return self._app.settler(store).settle(given_up)
+
+    def settings_seen(self) -> str:
+        return idle.identity(os.path.join(self._app.root, idle.ENV_FILE))
 
     def file_seen(self) -> str:
         return idle.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""

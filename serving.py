@@ -81,6 +81,7 @@ class Serving:
         self._full_until: float | None = None
         #: Whether a run has ended since places were last asked for.
         self._freed = False
+        self._refused = False
         self._untold: list[tuple[ClaimedRun, dict[str, object]]] = []
         self._tell_at: float | None = None
 
@@ -95,6 +96,11 @@ class Serving:
     def running(self) -> int:
         """How many runs go on, or are about to."""
         return len(self._courses) + self._claims
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database refused the claim that was made last, and some wait to be tried again."""
+        return self._refused and bool(self._queue)
 
     @property
     def queue(self) -> list[str]:
@@ -168,6 +174,7 @@ class Serving:
 
     def _claimed(self, waiting: Waiting, done: Done) -> None:
         self._claims -= 1
+        self._refused = isinstance(done.error, DatabaseError)
         if isinstance(done.error, DatabaseError):
             # It is not this job that is wrong: nothing is noted of it, which would wait as long again, and the others
             # wait for a while.

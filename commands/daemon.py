@@ -31,10 +31,11 @@ def command(app: App) -> int:
     """Serve jobs on the instant, as one process that stays: instead of ticks from cron, or beside them.
 
     It sleeps until the next instant that matters, at most PURUTO_CRON_POLL_SECONDS. Commands that change jobs or cancel
-    runs wake it at once; an edited .jobs.json is synced at the next look. A second daemon is refused (DAEMON_RUNNING).
+    runs wake it at once; an edited .jobs.json or .env is heeded at the next look. A second daemon is refused
+    (DAEMON_RUNNING).
 
     TERM and Ctrl-C: nothing more is started, runs may go on for PURUTO_CRON_STOP_SECONDS and are ended then, at once
-    when asked again. HUP: reads .env and .jobs.json anew. Under systemd it says when it is ready and alive.
+    when asked again. HUP: a look at both at once. Under systemd it says when it is ready and alive.
 
     Prints one line when it is ready, and one when runs have ended or something is wrong; lines as tick prints them.
     Exit code 0 when it was asked to end and has.

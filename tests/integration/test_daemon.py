@@ -318,6 +318,25 @@ def test_hup_takes_new_settings_and_leaves_bad_ones(workspace: Workspace) -> Non
     assert [line["status"] for line in served.lines()].count("reloaded") == 1
 
 
+def test_an_edited_env_is_heeded_at_the_next_look_and_a_broken_one_told_once(workspace: Workspace) -> None:
+    prepare(workspace, *(shell(GATED, job_id=f"g{n}") for n in range(2)))
+    env = workspace.root / ".env"
+    env.write_text("PURUTO_CRON_MAX_RUNNING=1\n")
+    with daemon(workspace) as served:
+        served.make_due()
+        wait_for_run(workspace)
+        env.write_text("PURUTO_CRON_MAX_RUNNING=many\n")
+        for _ in range(3):
+            assert served.ring()
+            wait_for(served.errors, what="a refusal")
+        env.write_text("PURUTO_CRON_MAX_RUNNING=2\n")
+        assert served.ring()
+        wait_for(lambda: rows(workspace) == ["running"] * 2, what="two places")
+        release(workspace)
+        wait_for(lambda: rows(workspace) == ["ok"] * 2, what="their ends")
+        assert served.errors() == ["SETTINGS_INVALID"]
+
+
 def test_hup_reads_the_file_of_jobs_anew(workspace: Workspace) -> None:
     """Also one that has not changed: what it means depends on the zone that is set."""
     prepare(workspace, shell(COUNT))
