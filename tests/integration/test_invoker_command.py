@@ -74,7 +74,7 @@ def test_a_child_sees_exactly_the_promised_environment(place: Place) -> None:
         ("cat", "/proc/self/environ"),
         env={"MODE": "línea\n2"},
         allow_env=("TOKEN",),
-        scheduled_for="S",
+        scheduled_for="2026-02-25T20:00:00+00:00",
         job_id="j",
         hop=2,
     )
@@ -94,7 +94,7 @@ def test_a_child_sees_exactly_the_promised_environment(place: Place) -> None:
         "PURUTO_CRON_RUN_ID": place.run_id,
         "PURUTO_CRON_RUN_FOLDER": str(place.run_folder),
         "PURUTO_CRON_JOB_ID": "j",
-        "PURUTO_CRON_SLOT": "S",
+        "PURUTO_CRON_SLOT": "2026-02-25T20:00:00+00:00",
         "PURUTO_CRON_ATTEMPT": "1",
         "PURUTO_CRON_REQUEST_ID": "req-1",
         "PURUTO_CRON_CORRELATION_ID": "corr-1",
