@@ -322,7 +322,7 @@ class Daemon:
         if told.get("status") != "ok":
             self._pinging.note_failure()
         if self._syncing.is_news(told):
-            self._say({"now": utc_text(self._clock.now()), **told})
+            self._say({"now": utc_text(self._clock.now()), **_shortened(told)})
 
     def _take_settled(self) -> None:
         found = self._settling.found(self._clock.monotonic())
@@ -371,3 +371,11 @@ class Daemon:
                 problems.append(problem)
         served.problems.clear()
         return problems
+
+
+def _shortened(told: dict[str, Any]) -> dict[str, Any]:
+    """Without what is as long as the file of jobs, whatever was changed in it."""
+    sync = told.get("sync")
+    if not isinstance(sync, dict):
+        return told
+    return {**told, "sync": {key: value for key, value in sync.items() if key not in ("unchanged", "next")}}

@@ -281,7 +281,7 @@ class Database:
         if _identity(self.path) != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was removed or replaced while it was in use",
-                hint="Put it back, or run: python3 main.py init-db. Stop the ticks before you touch it.",
+                hint="Put it back, or run: python3 main.py init-db. Stop ticks and daemon before you touch it.",
                 details={"path": self.path},
             )
 

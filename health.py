@@ -26,6 +26,9 @@ PING_FACT = "ping"
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)
 
+#: A daemon or a tick may leave its time while we look.
+_BESIDE_US = timedelta(seconds=5)
+
 Anomaly = dict[str, object]
 
 
@@ -79,20 +82,19 @@ class Silence(enum.StrEnum):
     """A daemon is there, and does nothing."""
 
 
-def silence(ticks: Mapping[str, object], daemon: Mapping[str, object], now: datetime) -> Silence | None:
-    """What a `tick_state` that is stale means, by what `daemon_state` says; None when nothing is wrong.
+def silence(
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+) -> Silence | None:
+    """What is wrong with what starts jobs, by a `tick_state` and a `daemon_state`; None when nothing is.
 
-    The daemon leaves its time as a tick does. One that has just begun has had no time to.
+    A daemon is judged by its own last look: ticks beside it do not hide that it hangs.
     """
-    if not ticks["stale"]:
-        return None
     if not daemon.get("running"):
-        return Silence.TICK
-    since = instant(str(daemon.get("since") or ""))
-    patience = ticks["stale_after_sec"]
-    age = _seconds(since, now)
-    is_new = age is not None and isinstance(patience, int) and 0 <= age <= patience
-    return None if is_new else Silence.DAEMON
+        return Silence.TICK if ticks["stale"] else None
+    patience, age = ticks["stale_after_sec"], _seconds(last_look, now)
+    if age is None or not isinstance(patience, int):
+        return Silence.DAEMON if ticks["stale"] else None
+    return Silence.DAEMON if abs(age) > patience else None
 
 
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:
@@ -150,7 +152,7 @@ def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int
 
 
 def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> Iterator[Anomaly]:
-    if last_tick is not None and last_tick > now:
+    if last_tick is not None and last_tick > now + _BESIDE_US:
         yield {
             "code": "LAST_TICK_IN_FUTURE",
             "message": f"The last tick says {utc_text(last_tick)}, which is {_seconds(now, last_tick)} s ahead of now",

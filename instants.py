@@ -50,10 +50,13 @@ class Schedules:
 
 def show_instant(instant: datetime, zone: str) -> dict[str, str]:
     """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""
-    from zoneinfo import ZoneInfo
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         local = instant.astimezone(ZoneInfo(zone))
+    except ZoneInfoNotFoundError:
+        # A stored zone that this machine does not know any more: `next` and the tick say so.
+        local = instant
     except OverflowError:
         # In the last hours of the year 9999 there is no later date to show.
         local = instant

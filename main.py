@@ -36,8 +36,17 @@ def _idle_tick(argv: list[str], clock: SystemClock) -> int | None:
 
 
 def _run(argv: list[str], clock: SystemClock) -> int:
+    import signal
+
+    # Ctrl-C before anything has begun ends the process as it ends any other: there is nothing to be told of.
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from commands import run
+
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     except ModuleNotFoundError as error:
         return _without_libraries(error)
     return run(argv, clock, ROOT)

@@ -15,6 +15,7 @@ from errors import CronError, SettingsError
 from health import CLOCK_FACT, PING_FACT, clock_fact
 from models import ProcessId, utc_text
 from processes import Beside, is_alive
+from waking.one_daemon import leave_look
 from wiring import App
 
 if TYPE_CHECKING:
@@ -120,8 +121,10 @@ class Served:
 
     def begin_sync(self) -> Beside:
         main = os.path.join(self._app.root, "main.py")
+        # Whatever .env says by now: another DB_PATH is not that of the database which is served.
+        environ = {**self._app.environ, "DB_PATH": str(self._app.settings.db_path)}
         try:
-            return Beside([sys.executable, main, "sync-jobs", "--if-changed"], self._app.environ)
+            return Beside([sys.executable, main, "sync-jobs", "--if-changed"], environ)
         except OSError as error:
             raise CronError(
                 f"sync-jobs can't be started: {error.strerror}",
@@ -130,8 +133,10 @@ class Served:
 
     def leave_time(self, now: datetime) -> None:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
+        place = str(self._app.settings.db_path)
         with suppress(OSError):
-            idle.leave_time(str(self._app.settings.db_path), utc_text(now))
+            idle.leave_time(place, utc_text(now))
+        leave_look(place, now)
 
     def last_seen(self, store: Store) -> datetime | None:
         return self._app.last_seen(store)

@@ -191,7 +191,8 @@ class Sync:
             return _zone_of(job.timezone, "job")
         if self._set_zone is not None:
             return _zone_of(self._set_zone, "setting")
-        kept = row is not None and row["timezone_source"] == "machine"
+        # One that this machine does not know any more can't be kept.
+        kept = row is not None and row["timezone_source"] == "machine" and _is_known(row["timezone"])
         return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
@@ -298,3 +299,14 @@ def _readable(row: Row | None) -> JobState | None:
 
 class _OvertakenError(Exception):
     """Rolls back a sync whose reading is out of date."""
+
+
+@functools.cache
+def _is_known(zone: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

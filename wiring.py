@@ -151,6 +151,12 @@ class App(Rooms):
 
         return daemon_state(str(self.settings.db_path))
 
+    def last_look(self) -> datetime | None:
+        """When the daemon has last looked."""
+        from waking.one_daemon import last_look
+
+        return last_look(str(self.settings.db_path))
+
     def _last_tick(self) -> datetime | None:
         return health.instant(idle.last_tick_text(str(self.settings.db_path)))
 
@@ -162,11 +168,12 @@ class App(Rooms):
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
         """One warning when no tick has been seen lately: then nothing fires, however good the jobs are."""
         state = self.tick_state(now)
-        daemon = self.daemon_state() if state["stale"] else {}
-        fault = health.silence(state, daemon, now)
+        daemon, looked = self.daemon_state(), self.last_look()
+        fault = health.silence(state, daemon, looked, now)
         if fault is None:
             return []
-        since = f"since {state['last_tick_at']}" if state["last_tick_at"] else "so far"
+        last = state["last_tick_at"] if fault is health.Silence.TICK or looked is None else utc_text(looked)
+        since = f"since {last}" if last else "so far"
         if fault is health.Silence.DAEMON:
             message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
             return [{"code": fault.value, "message": f"{message}End it, and start it again."}]

@@ -95,10 +95,13 @@ def absent(name: str, against: str, why: str, *, share: bool = False) -> Row:
     return Row(name, None, against, share=share, absent=why)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as text, under what they are compared with, and their notes. Ratios first; times are milliseconds."""
+def table(rows: Sequence[Row], *, judged: bool = True) -> str:
+    """The rows as text, under what they are compared with, and their notes. Ratios first; times are milliseconds.
+
+    Without `judged` a row says nothing of its goal: its size is not the one that the goal is about.
+    """
     head = ("", "ratio", "middle half", "fastest", "cpu", "ms", "middle half", "least", "per s", "goal", "")
-    lines = [head, *(_cells(row) for row in rows)]
+    lines = [head, *(_cells(row) if judged or row.fault else (*_cells(row)[:-2], "", "") for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = [_line(head, widths), "-" * (sum(widths) + 2 * len(widths))]
     heading = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -38,13 +39,17 @@ def main(argv: list[str]) -> int:
 
     options = _options(argv)
     benches = _short() if options.short else _benches(quick=options.quick, peers=options.peers)
+    if left_out := [name for name in options.only or () if name not in benches]:
+        print(f"{', '.join(left_out)}: not in the short form, which has {', '.join(benches)}", file=sys.stderr)
+        return 2
     rows: list[Row] = []
     said: list[str] = []
+    if options.folder is not None and not os.access(options.folder, os.W_OK | os.X_OK):
+        print(f"{options.folder} is no folder that can be written to", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="puruto-bench-", dir=options.folder) as name:
         found = machine.describe(Path(name))
         for bench in options.only or benches:
-            if bench not in benches:
-                continue
             print(f"measuring {bench} ...", file=sys.stderr, flush=True)
             measured = benches[bench](Path(name) / bench)
             rows += measured
@@ -54,7 +59,7 @@ def main(argv: list[str]) -> int:
             report.save(
                 bench, measured, {"at": datetime.now(UTC).isoformat(), "quick": options.quick, "machine": found}
             )
-    print(report.table(rows))
+    print(report.table(rows, judged=not options.short))
     print(f"\n{machine.in_words(found)}")
     if options.check and said:
         print("\n" + "\n".join(said))
@@ -99,7 +104,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.py", description="Measure puruto-cron on this machine.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and 100,000 jobs instead of a million")
     parser.add_argument(
-        "--short", action="store_true", help="half a minute, ratios only, nothing kept: shows that all of it works"
+        "--short", action="store_true", help="half a minute, few rounds of small sizes, nothing judged or kept"
     )
     parser.add_argument(
         "--check", action="store_true", help="exit with 1 when a goal is missed, or a ratio is 20 %% worse than last"

@@ -49,6 +49,8 @@ def command(app: App) -> int:
     place, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
+    # Before anything is made beside it: a wrong DB_PATH leaves no trace.
+    app.open_store().close()
     with OneDaemon(place, since), _signals() as asked:
         stop, alarm = Stop(), make_alarm(app.clock)
         daemon = Daemon(

@@ -68,7 +68,15 @@ def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str
         "consecutive_failures": row["consecutive_failures"],
         "timezone": zone,
         "timezone_source": row["timezone_source"],
-        "next_run": show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None,
+        "next_run": _next_run(cursor, zone),
         "last_run": last_run,
         "problem": row["problem"],
     }
+
+
+def _next_run(cursor: object, zone: str) -> dict[str, str] | None:
+    """None also of a row that was changed by hand into what is no instant: one job must not hide the others."""
+    try:
+        return show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None
+    except ValueError:
+        return None

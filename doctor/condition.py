@@ -10,6 +10,7 @@ import idle
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from health import PING_FACT, Silence, silence
+from models import utc_text
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -44,7 +45,7 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
         text = f"This user can't read {path}, where each tick leaves its time"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
-    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.now)
+    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_look(), scene.now)
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:
@@ -72,17 +73,20 @@ def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
         yield warning("PING_FAILED", TICKS, text, "Correct PURUTO_CRON_PING_URL, or see to that server.")
 
 
-def last_tick(state: Mapping[str, object], daemon: Mapping[str, object], now: datetime) -> Iterator[Finding]:
-    """The last tick's age; the daemon leaves its time as ticks do."""
+def last_tick(
+    state: Mapping[str, object], daemon: Mapping[str, object], looked: datetime | None, now: datetime
+) -> Iterator[Finding]:
+    """The last tick's age; the daemon leaves its time as ticks do, and its own last look besides."""
     at, age = state["last_tick_at"], state["last_tick_age_sec"]
     since = f"since {at} ({age} s)" if at else "so far"
-    fault = silence(state, daemon, now)
+    fault = silence(state, daemon, looked, now)
     if fault is Silence.TICK:
         cure = "See the findings about the crontab, and db/tick.log; is the cron service running?"
         yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", cure)
     elif fault is Silence.DAEMON:
-        text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {since}: it hangs"
-        cure = "End it, and start it again; its log may say why. Ticks beside it do its work meanwhile."
+        last = f"since {utc_text(looked)}" if looked is not None else since
+        text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {last}: it hangs"
+        cure = "End it, and start it again; its log may say why."
         yield error("DAEMON_SILENT", TICKS, text, cure)
     elif state["stale"]:
         yield fine(TICKS, f"The daemon has begun at {daemon.get('since')}")

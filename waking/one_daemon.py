@@ -11,13 +11,13 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from errors import DaemonFileUnusable, DaemonRunning
 from models import utc_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from types import TracebackType
 
 #: Those who ask for the daemon's state hold its lock for a moment themselves.
@@ -101,6 +101,21 @@ class OneDaemon:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(json.dumps(told).encode())
             os.replace(fresh, path)
+            leave_look(self._db_path, self._since)
+
+
+def leave_look(db_path: str, now: datetime) -> None:
+    """Says when the daemon has last looked: the time that ticks leave beside it could hide its silence."""
+    with suppress(OSError):
+        os.utime(who_file(db_path), (now.timestamp(), now.timestamp()))
+
+
+def last_look(db_path: str) -> datetime | None:
+    """When the daemon has last looked, or begun; None when it could not say so."""
+    try:
+        return datetime.fromtimestamp(os.stat(who_file(db_path)).st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
 
 
 def daemon_state(db_path: str) -> dict[str, object]:

@@ -270,27 +270,29 @@ def test_clocks_that_can_not_be_are_errors(now: datetime, monotonic: tuple[float
 @pytest.mark.parametrize("at", [None, "2026-02-25T11:00:00+00:00"])
 def test_a_stale_scheduler_is_an_error(at: str | None) -> None:
     state = {"last_tick_at": at, "last_tick_age_sec": 3600, "stale": True}
-    (found,) = condition.last_tick(state, NO_DAEMON, NOON)
+    (found,) = condition.last_tick(state, NO_DAEMON, None, NOON)
     assert (found.code, found.severity) == ("NO_TICK", "error")
     assert (at or "so far") in found.message
-    assert codes(condition.last_tick({**state, "stale": False}, NO_DAEMON, NOON)) == []
+    assert codes(condition.last_tick({**state, "stale": False}, NO_DAEMON, None, NOON)) == []
 
 
 @pytest.mark.parametrize(
-    ("since", "found"),
+    ("age_sec", "found", "beside_ticks"),
     [
-        ("2026-02-25T11:55:00+00:00", []),
-        ("2026-02-25T11:54:59+00:00", ["DAEMON_SILENT"]),
-        ("2026-02-25T12:00:01+00:00", ["DAEMON_SILENT"]),
-        (None, ["DAEMON_SILENT"]),
+        (300, [], []),
+        (301, ["DAEMON_SILENT"], ["DAEMON_SILENT"]),
+        (-301, ["DAEMON_SILENT"], ["DAEMON_SILENT"]),
+        (None, ["DAEMON_SILENT"], []),
     ],
 )
-def test_a_daemon_that_leaves_no_time_hangs_unless_it_has_just_begun(since: str | None, found: list[str]) -> None:
+def test_a_daemon_that_has_not_looked_for_long_hangs_also_beside_ticks(
+    age_sec: int | None, found: list[str], beside_ticks: list[str]
+) -> None:
     state = {"last_tick_at": None, "last_tick_age_sec": None, "stale": True, "stale_after_sec": 300}
-    daemon = {"running": True, "pid": 7, "host": "here", "since": since}
-    assert codes(condition.last_tick(state, daemon, NOON)) == found
-    (fresh,) = condition.last_tick({**state, "stale": False}, daemon, NOON)
-    assert fresh.severity == "ok"
+    daemon = {"running": True, "pid": 7, "host": "here", "since": "2026-02-25T11:00:00+00:00"}
+    looked = None if age_sec is None else NOON - timedelta(seconds=age_sec)
+    assert codes(condition.last_tick(state, daemon, looked, NOON)) == found
+    assert codes(condition.last_tick({**state, "stale": False}, daemon, looked, NOON)) == beside_ticks
 
 
 def test_the_daemon_is_told_by_its_name_and_its_absence_is_fine() -> None:
