@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,20 @@ if TYPE_CHECKING:
     from planner import DueSlots
 
 
+#: Many jobs have the same schedule, and are asked about in the same second.
+_REMEMBERED = 1024
+
+
 class Schedules:
-    """`schedules`, imported when first asked: most commands never need it."""
+    """`schedules`, imported when first asked: most commands never need it. Remembers what it was asked last.
+
+    Slots are whole seconds, so that a fraction of one makes no difference to any answer.
+    """
 
     def next_fire(
         self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
     ) -> datetime | None:
-        from schedules import next_fire
-
-        return next_fire(schedule, timezone, after, anchor=anchor)
+        return _next_fire(schedule, timezone, after.replace(microsecond=0), anchor)
 
     def due_slots(
         self,
@@ -31,9 +37,8 @@ class Schedules:
         anchor: datetime | None = None,
         keep: int = 1,
     ) -> DueSlots:
-        from schedules import due_slots
-
-        return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
+        whole = after.replace(microsecond=0), until.replace(microsecond=0)
+        return _due_slots(schedule, timezone, *whole, anchor, keep)
 
     def shown(
         self, schedule: str, timezone: str, after: datetime, count: int, *, anchor: datetime
@@ -46,6 +51,22 @@ class Schedules:
             if instant is not None:
                 found.append(show_instant(instant, timezone))
         return found
+
+
+@functools.lru_cache(_REMEMBERED)
+def _next_fire(schedule: str, timezone: str, after: datetime, anchor: datetime | None) -> datetime | None:
+    from schedules import next_fire
+
+    return next_fire(schedule, timezone, after, anchor=anchor)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _due_slots(
+    schedule: str, timezone: str, after: datetime, until: datetime, anchor: datetime | None, keep: int
+) -> DueSlots:
+    from schedules import due_slots
+
+    return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
 
 
 def show_instant(instant: datetime, zone: str) -> dict[str, str]:
