@@ -11,7 +11,9 @@ import schedules
 from instants import Schedules
 
 ANCHOR = datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
-INSTANTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+# Hypothesis wants bounds without a zone.
+FIRST, LAST = datetime(2026, 1, 1), datetime(2027, 12, 31)  # noqa: DTZ001
+INSTANTS = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 
 @given(
