@@ -38,9 +38,9 @@ unit: install
 	$(PYTEST) tests/unit
 
 # A file's tests stay together, and files in their order: the slow ones, few and first, are not left to a single worker at
-# the end. What they wait for is mostly processes; more workers than cores would make races of what is none.
+# the end. What they wait for is mostly processes: one worker more than cores.
 test: lint
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: install
 	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) tests/faults

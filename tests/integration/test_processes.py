@@ -168,6 +168,17 @@ def test_what_a_process_left_behind_when_it_ended_is_ended(start: Starter) -> No
     assert child.exit_code() == 0
 
 
+def ended_for_good(start: Starter, child: Child, links: Path) -> None:
+    """On a machine with no time to look a chain may get away from one end, as docs/targets.md says; not from three."""
+    for _ in range(3):
+        start.end(child, grace=0.2)
+        before = links.stat().st_size
+        left = [processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) for _ in range(50)]
+        if not any(left) and links.stat().st_size == before:
+            return
+    raise AssertionError("it goes on")
+
+
 def test_a_chain_of_forks_that_is_always_someone_else_is_ended(start: Starter) -> None:
     """Each link lives for less than a look at the table takes."""
     flag = start.folder / "go_on"
@@ -183,11 +194,7 @@ while os.path.exists("go_on"):
 """)
         links = start.folder / "links"
         wait_for(lambda: links.exists() and links.stat().st_size > 50)
-        start.end(child, grace=0.2)
-        before = links.stat().st_size
-        for _ in range(50):
-            assert processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) == []
-        assert links.stat().st_size == before
+        ended_for_good(start, child, links)
     finally:
         flag.unlink()
 
@@ -216,11 +223,7 @@ sleep()
 """)
         links = start.folder / "links"
         wait_for(lambda: links.exists() and links.stat().st_size > 50)
-        start.end(child, grace=0.2)
-        before = links.stat().st_size
-        for _ in range(50):
-            assert processes.find_marked({"PURUTO_CRON_RUN_ID": start.run_id}) == []
-        assert links.stat().st_size == before
+        ended_for_good(start, child, links)
     finally:
         flag.unlink()
 
