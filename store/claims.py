@@ -11,19 +11,18 @@ from datetime import datetime
 from db import Database, Row
 from errors import JobDisabled, JobLocked, JobNotFound
 from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
-from store.definitions import STATE_COLUMNS, job_state
+from store.definitions import STATE_COLUMNS, job_state, text_or_null
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
+from store.runs import PLACES
 from store.spending import tell_once
 
 #: All that a claim has to know before it is made, in one statement.
 _LOOK = (
     f"SELECT {', '.join(STATE_COLUMNS)},"  # noqa: S608 - fixed names
     " EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running') AS is_running,"
-    # Both counts are of an index alone, and the second is nearly always of nothing.
-    " (SELECT count(*) FROM runs WHERE status = 'running')"
-    " - (SELECT count(*) FROM runs WHERE waiting = 1 AND +status = 'running') AS places"
+    f" {PLACES} AS places"
     " FROM jobs WHERE job_id = ? AND removed_at IS NULL"
 )
 
@@ -248,7 +247,7 @@ class Claims:
     def _advance(self, state: JobState, plan: Plan) -> None:
         self._db.run(
             "UPDATE jobs SET next_run_at = ?, problem_json = NULL WHERE job_id = ?",
-            (_text(plan.next_run_at), state.job.job_id),
+            (text_or_null(plan.next_run_at), state.job.job_id),
         )
 
     def _advance_and_lease(self, run: ClaimedRun, plan: Plan, owner: Owner, terms: ClaimTerms) -> None:
@@ -256,7 +255,13 @@ class Claims:
         self._db.run(
             "UPDATE jobs SET next_run_at = ?, problem_json = NULL, last_run_at = ?, lease_owner = ?,"
             " lease_expires_at = ? WHERE job_id = ?",
-            (_text(plan.next_run_at), utc_text(terms.now), owner.name, utc_text(terms.lease_until), run.job.job_id),
+            (
+                text_or_null(plan.next_run_at),
+                utc_text(terms.now),
+                owner.name,
+                utc_text(terms.lease_until),
+                run.job.job_id,
+            ),
         )
 
     def _skip(self, state: JobState, slot: datetime, now: datetime) -> dict[str, object] | None:
@@ -299,10 +304,6 @@ def _disabled(job_id: str, row: Row) -> JobDisabled:
         hint=how_to_resume(job_id),
         details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
     )
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else utc_text(instant)
 
 
 def _ahead(cursor: datetime | None, now: datetime) -> datetime | None:

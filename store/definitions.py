@@ -77,7 +77,7 @@ class Definitions:
         changed = self._db.run(
             "UPDATE jobs SET paused_at = NULL, consecutive_failures = 0, enabled = 1, next_run_at = ?"
             " WHERE job_id = ? AND paused_at IS NOT NULL AND removed_at IS NULL",
-            (_text(next_run_at), job_id),
+            (text_or_null(next_run_at), job_id),
         )
         return changed == 1
 
@@ -151,7 +151,7 @@ class Definitions:
         return (
             self._db.run(
                 "UPDATE jobs SET next_run_at = ? WHERE job_id = ? AND next_run_at IS ?",
-                (_text(to), state.job.job_id, _text(state.next_run_at)),
+                (text_or_null(to), state.job.job_id, text_or_null(state.next_run_at)),
             )
             == 1
         )
@@ -206,7 +206,7 @@ class Definitions:
             job.timeout_sec,
             job.max_retries,
             job.retry_backoff_sec,
-            _text(change.next_run_at),
+            text_or_null(change.next_run_at),
             change.zone.name,
             change.zone.source,
             utc_text(change.anchor),
@@ -280,5 +280,6 @@ def _pause(shown: dict[str, object]) -> dict[str, object] | None:
     return {"since": shown["paused_at"], "reason": f"its last {shown['consecutive_failures']} runs failed"}
 
 
-def _text(instant: datetime | None) -> str | None:
+def text_or_null(instant: datetime | None) -> str | None:
+    """An instant as it is stored; null when there is none."""
     return None if instant is None else utc_text(instant)
