@@ -145,15 +145,12 @@ class Served:
         store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
 
     def ping(self, *, failed: bool) -> Callable[[], object] | None:
-        app, url = self._app, self._app.settings.ping_url
-        if not url:
+        app = self._app
+        if not app.settings.ping_url:
             return None
 
         def send() -> None:
-            import ping
-
-            error = ping.send(ping.address(url, failed=failed))
-            fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": failed, "error": error or None}
+            fact = app.ping(failed=failed)
 
             def keep() -> None:
                 with app.store() as store:

@@ -85,15 +85,12 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
 
 def _ping(app: App, store: Store, report: dict[str, object]) -> None:
     """After all is said and done: a server that does not answer holds up no run and no line."""
-    import ping
-
     results = report["results"]
     bad = isinstance(results, list) and any(result["status"] != "ok" for result in results)
     sync = report["sync"]
     broken = isinstance(sync, dict) and sync["status"] == "error"
     failed = bad or broken or bool(report["settled"]) or bool(report["problems"])
-    error = ping.send(ping.address(app.settings.ping_url or "", failed=failed))
-    fact = {"at": utc_text(app.clock.now()), "ok": not error, "failed": failed, "error": error or None}
+    fact = app.ping(failed=failed)
     # A database that refuses this note has shown itself before.
     guarded(lambda: store.state.set_fact(PING_FACT, fact))
 

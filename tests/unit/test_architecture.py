@@ -103,10 +103,10 @@ ALLOWED: dict[str, str] = {
     "rooms": "claiming control db definition errors executor gates idle instants invoker jobfile jobs models notifier"
     " planner policy processes redact retention retries runners scheduler schedules serving settings settle"
     " store sync targets verdicts waking",
-    "wiring": "boundary health idle jobs models planner rehearsal rooms schedules store processes upkeep waking",
-    "program": "boundary errors gates health idle models ping processes runners wiring waking",
+    "wiring": "boundary health idle jobs models ping planner rehearsal rooms schedules store processes upkeep waking",
+    "program": "boundary errors gates health idle models processes runners wiring waking",
     "commands": "boundary crash crontabs daemon db doctor errors folders health idle installing instants jobs models"
-    " overview people ping planner processes program redact schedules settings stop_signals store targets waking"
+    " overview people planner processes program redact schedules settings stop_signals store targets waking"
     " wiring",
     "main": "errors idle commands",
 }
