@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models import ProcessId
+from core.models import ProcessId
 from process_table import Row, Table
 
 #: Source: prctl(2).

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from boundary import guarded
-from models import Failure
+from core.boundary import guarded
+from core.models import Failure
 
 if TYPE_CHECKING:
     from processes import Beside

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from models import AgentOptions, ClaimedRun, Context, Invocation, InvocationRequest, utc_text
+from core.models import AgentOptions, ClaimedRun, Context, Invocation, InvocationRequest, utc_text
 
 CALLER = "puruto-cron"
 

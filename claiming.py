@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from models import Clock, Job, JobState, Refusal
+from core.models import Clock, Job, JobState, Refusal
 from planner import Calendar, plan
 from retries import ceiling_sec
 from store.claims import Claim, ClaimTerms, Owner

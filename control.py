@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import crash
-from errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
-from models import Clock, RunStatus, utc_text
+from core import crash_points
+from core.errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
+from core.models import Clock, RunStatus, utc_text
 from settle import End, Health, Settler
 
 #: How often the end of a cancelled run is looked for.
@@ -55,7 +55,7 @@ class Control:
         """
         self._must_run(run_id)
         self.ledger.request_cancel(run_id, self.me, utc_text(self.clock.now()))
-        crash.point("cancel.requested")
+        crash_points.point("cancel.requested")
         self.ring()
         deadline = self.clock.monotonic() + self.kill_grace_sec + PATIENCE_SEC
         ended_by = "its scheduler"

@@ -7,9 +7,9 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import strict_json
-from invocation_errors import InvocationTimeout, SessionLost
-from models import SLEEP_MARKER, AttemptOutcome, Clock, Context, Failure, Heartbeat, Job, Session, Usage
+from core import strict_json
+from core.invocation_errors import InvocationTimeout, SessionLost
+from core.models import SLEEP_MARKER, AttemptOutcome, Clock, Context, Failure, Heartbeat, Job, Session, Usage
 
 SLEEP = "sleep"
 _TIMEOUT = InvocationTimeout.code

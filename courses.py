@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from boundary import Done, attempt
-from errors import LeaseLost
-from models import Clock
+from core.boundary import Done, attempt
+from core.errors import LeaseLost
+from core.models import Clock
 from waiting import Course, Stoppable, Wait, Write, milliseconds
 
 #: How long a write waits at most that nobody waits for: then it is committed alone.

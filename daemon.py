@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from beside import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
-from boundary import guarded
 from claiming import Waiting
+from core.boundary import guarded
+from core.errors import DatabaseReplaced
+from core.models import Clock, Failure, from_text, utc_text
 from courses import Courses
-from errors import DatabaseReplaced
-from models import Clock, Failure, from_text, utc_text
 from serving import Served, Serving
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from errors import DefinitionUnreadable
-from models import NESTED, Job
+from core.errors import DefinitionUnreadable
+from core.models import NESTED, Job
 
 _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars).encode
 

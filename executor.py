@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import calls
-import crash
 import verdicts
 from conversation import Conversation, SessionTotals, summary_of
-from errors import DatabaseError, VerdictNotStored
-from invocation_errors import AgentOverloaded
-from models import (
+from core import crash_points
+from core.errors import DatabaseError, VerdictNotStored
+from core.invocation_errors import AgentOverloaded
+from core.models import (
     AttemptOutcome,
     ClaimedRun,
     Clock,
@@ -29,7 +29,7 @@ from models import (
     Verdict,
     utc_text,
 )
-from redact import Redactor
+from core.redact import Redactor
 from retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
 from waiting import drive, wait, write
 
@@ -158,7 +158,7 @@ class Executor:
         attempt = 1
         while True:
             request, outcome = await self._attempt(run, correlation_id, attempt)
-            crash.point("attempt.ended")
+            crash_points.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that lost its patience with us may have ended the processes itself.
                 self._beat(run)
@@ -250,7 +250,7 @@ class Executor:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         with suppress(DatabaseError):
             await write(lambda: self._ledger.note_child(run, child, folder), lazy=True)
-        crash.point("child.noted")
+        crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
         return min(CANCEL_POLL_SEC, self._limits.lease_sec / 3)
@@ -291,7 +291,7 @@ class Executor:
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
         with suppress(DatabaseError):
             self._ledger.begin_wait(run)
-        crash.point("backoff.begun")
+        crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         self._beat(run)
         if self._stop.is_set():

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from models import Clock, ProcessId
+from core.models import Clock, ProcessId
 from process_table import Row, Table, boot_id
 from waiting import wait
 

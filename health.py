@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import settle
-from models import ProcessId, from_text, utc_text
+from core.models import ProcessId, from_text, utc_text
 from store.pauses import how_to_resume
 
 #: A job whose cursor is due for longer than this was left out by a tick: one comes each minute and takes a moment.

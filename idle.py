@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
+from core.errors import CronError
 from db import SCHEMA_VERSION, Database
-from errors import CronError
 from store.look import nothing_to_do
 
 TYPE_CHECKING = False

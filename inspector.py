@@ -102,7 +102,7 @@ def _excerpt(text: str) -> str:
 
 
 def _against_schema(schema: dict[str, Any], output: Output, result_key: str) -> Iterator[Missed]:
-    import strict_json
+    from core import strict_json
 
     if output.size > LONGEST_JSON:
         found = f"{output.size} bytes; at most {LONGEST_JSON} are read as JSON"

@@ -6,7 +6,7 @@ import functools
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from models import utc_text
+from core.models import utc_text
 
 if TYPE_CHECKING:
     from planner import DueSlots

@@ -17,14 +17,14 @@ from typing import Protocol
 import processes
 import runners
 import success
-from invocation_errors import (
+from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
     InvocationTimeout,
     StructuredOutputInvalid,
     SuccessCheckFailed,
 )
-from models import (
+from core.models import (
     Answer,
     AttemptOutcome,
     Clock,

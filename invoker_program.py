@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import settings
-import strict_json
-from errors import CronError, UsageError
+from core import strict_json
+from core.errors import CronError, UsageError
+from core.models import Invocation, InvocationRequest, utc_text
 from invoker import OURS, Invoker
-from models import Invocation, InvocationRequest, utc_text
 from policy import POLICY_FILE, PolicyFile
 from processes import Stop
 from runners.base import Host

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import JobsFileMissing, JobsFileUnreadable
-from models import Job
+from core.errors import JobsFileMissing, JobsFileUnreadable
+from core.models import Job
 
 if TYPE_CHECKING:
     from jobfile.known import Known, KnownJob

@@ -68,7 +68,7 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """The first thing that a person meets who starts this with the system's Python."""
     import json
 
-    from errors import missing_library
+    from core.errors import missing_library
 
     wrong = missing_library(error)
     sys.stdout.write(json.dumps({"status": "error", "error": wrong.as_dict()}) + "\n")

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import health
-from boundary import guarded
-from models import Failure, utc_text
+from core.boundary import guarded
+from core.models import Failure, utc_text
 from planner import Calendar, slots_between
 from store.definitions import job_state
 from store.history import History, Wanted

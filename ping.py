@@ -14,7 +14,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
-from boundary import guarded
+from core.boundary import guarded
 
 #: All of it, whatever the name's lookup, the connection, or a slow answer take.
 DEADLINE_SEC = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from models import Job, JobState, Missed, Plan, Trigger, from_text
+from core.models import Job, JobState, Missed, Plan, Trigger, from_text
 
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.

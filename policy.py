@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import strict_json
-from invocation_errors import Denied
-from models import InvocationRequest
+from core import strict_json
+from core.invocation_errors import Denied
+from core.models import InvocationRequest
 
 POLICY_FILE = ".puruto-ipc.json"
 _LIMIT = 1024 * 1024

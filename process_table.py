@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from models import ProcessId
+from core.models import ProcessId
 from waiting import wait_readable
 
 

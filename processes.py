@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import crash
 import process_table
 from adoption import OURS
+from core import crash_points
+from core.invocation_errors import IpcError
+from core.models import Clock, ProcessId
 from family import Ended, Family
-from invocation_errors import IpcError
-from models import Clock, ProcessId
 from process_table import Table, boot_id, identify, is_alive
 from waiting import drive, wait, wait_readable
 
@@ -170,7 +170,7 @@ def start(
         stdout = _open(files, stdout_path, fresh)
         stderr = _open(files, stderr_path, fresh)
         try:
-            crash.point("start.before")
+            crash_points.point("start.before")
             with OURS.starting(process_table.system_table()):
                 process = subprocess.Popen(
                     [argument.encode("utf-8", "surrogateescape") for argument in argv],
@@ -181,7 +181,7 @@ def start(
                     stderr=stderr,
                     start_new_session=True,
                 )
-                crash.point("start.after")
+                crash_points.point("start.after")
                 return _adopt(process, (stdout_path, stderr_path))
         except (OSError, ValueError) as error:
             import start_errors

@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 import idle
-from boundary import guarded
-from errors import CronError, SettingsError
+from core.boundary import guarded
+from core.errors import CronError, SettingsError
+from core.models import ProcessId, utc_text
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import ProcessId, utc_text
 from processes import Beside, is_alive
 from waking.one_daemon import leave_look
 from wiring import App

@@ -10,8 +10,8 @@ from pathlib import Path
 import calls
 import runners
 from conversation import first_context
+from core.models import ClaimedRun, JobState, Session, Trigger
 from invoker import child_environment
-from models import ClaimedRun, JobState, Session, Trigger
 from policy import PolicyFile
 from runners.base import Host
 from targets import Targets

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idle
-from errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
+from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
+from core.models import Clock, Job, JobState, Refusal
 from instants import Schedules, show_instant
-from models import Clock, Job, JobState, Refusal
 from settings import Settings, load
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from claiming import Claiming
     from control import Control
+    from core.redact import Redactor
     from executor import Executor, Invoke, Limits
     from invoker import Invoker
     from jobfile.editing import Editor
     from notifier import Notifier
     from policy import PolicyFile
     from processes import Stop
-    from redact import Redactor
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
@@ -201,7 +201,7 @@ class Rooms:
 
     def redactor(self, job: Job | None) -> Redactor:
         """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
-        from redact import NO_SECRETS, Redactor, secrets_of
+        from core.redact import NO_SECRETS, Redactor, secrets_of
 
         settings, own = self.settings, dict(job.env) if job else {}
         if not own and not (job and job.allow_env):
@@ -211,7 +211,7 @@ class Rooms:
 
     @cached_property
     def _plain_redactor(self) -> Redactor:
-        from redact import Redactor, secrets_of
+        from core.redact import Redactor, secrets_of
 
         named = [*self.settings.redact, idle.PING_VARIABLE]
         return Redactor(secrets_of(self.settings.variables, named))

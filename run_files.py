@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import strict_json
-from folders import make_private
-from invocation_errors import IpcError
-from models import InvocationRequest
+from core import strict_json
+from core.invocation_errors import IpcError
+from core.models import InvocationRequest
+from core.private_files import make_private
 from runners.base import Launch
 
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from boundary import guarded
 from claiming import Claiming, Waiting
+from core.boundary import guarded
+from core.errors import GateClosed, JobLocked, JobNotFound
+from core.models import Clock, Failure, utc_text
 from courses import Courses
-from errors import GateClosed, JobLocked, JobNotFound
 from executor import Executor
-from models import Clock, Failure, utc_text
 from planner import Calendar, corrected_cursor
 from serving import Served, Serving, Telling
 from settle import Settled
 from store.definitions import job_state
 
 if TYPE_CHECKING:
+    from core.models import ClaimedRun, ProcessId
     from db import Row
-    from models import ClaimedRun, ProcessId
     from processes import Stop
     from store.bundle import Store
 

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from errors import InternalError, ScheduleError
+from core.errors import InternalError, ScheduleError
 from timetable.cron import Cron
 from timetable.fields import parse_fields
 from timetable.moments import Every, Once, parse_at, parse_every

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from boundary import Done, failure_of, guarded
 from claiming import Claiming, Waiting
+from core.boundary import Done, failure_of, guarded
+from core.errors import DatabaseError, LeaseLost, VerdictNotStored
+from core.models import ClaimedRun, Clock, Failure, RunStatus, Verdict
 from courses import Courses
-from errors import DatabaseError, LeaseLost, VerdictNotStored
 from executor import Executor
-from models import ClaimedRun, Clock, Failure, RunStatus, Verdict
 from store.claims import Claim, ClaimOutcome
 from verdicts import channels_of
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-import crash
-from boundary import guarded
-from errors import LeaseLost
-from models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
+from core import crash_points
+from core.boundary import guarded
+from core.errors import LeaseLost
+from core.models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
 
 #: Runs whose processes are ended at the same time: each may take its grace.
 ENDED_AT_ONCE = 8
@@ -149,7 +149,7 @@ class Settler:
         ended: list[dict[str, object]] = []
         counts = self._end_all(dead)
         if dead:
-            crash.point("settle.after_leftovers")
+            crash_points.point("settle.after_leftovers")
         for (run, end), killed in zip(dead, counts, strict=True):
             told = self._write_or_fail(run, end, killed)
             if isinstance(told, Failure):
@@ -179,7 +179,7 @@ class Settler:
         """Ends the processes of all, several at the same time; how many there were of each."""
 
         def one(run: Running) -> int | Failure:
-            crash.point("settle.before_leftovers")
+            crash_points.point("settle.before_leftovers")
             return guarded(lambda: self._end_leftovers(run))
 
         if len(dead) < 2:

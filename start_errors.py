@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from invocation_errors import IpcError
-from strict_json import plain_text
+from core.invocation_errors import IpcError
+from core.strict_json import plain_text
 
 _SHEBANG_LIMIT = 256
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import processes
-import strict_json
-from invocation_errors import IpcError, SuccessCheckFailed
-from models import Clock, Invocation, Success
+from core import strict_json
+from core.invocation_errors import IpcError, SuccessCheckFailed
+from core.models import Clock, Invocation, Success
 from processes import Child, Stop
 from runners.base import Ending, read_head, read_tail, signal_name
 

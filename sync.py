@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
-from models import Job, JobState, Missed
+from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
+from core.models import Job, JobState, Missed
 from planner import Calendar, skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import strict_json
-from invocation_errors import TargetNotFound
-from models import NAME_PATTERN
+from core import strict_json
+from core.invocation_errors import TargetNotFound
+from core.models import NAME_PATTERN
 
 REGISTRY = "registry.json"
 _REGISTRY_LIMIT = 8 * 1024 * 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from invocation_errors import InvocationStopped
-from models import AttemptOutcome, ClaimedRun, Failure, InvocationRequest, RunStatus
-from redact import Redactor
+from core.invocation_errors import InvocationStopped
+from core.models import AttemptOutcome, ClaimedRun, Failure, InvocationRequest, RunStatus
+from core.redact import Redactor
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from boundary import Done, attempt
-from errors import LeaseLost
+from core.boundary import Done, attempt
+from core.errors import LeaseLost
 
 T = TypeVar("T")
 

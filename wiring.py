@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import health
 import idle
-from boundary import guarded
-from models import Failure, utc_text
+from core.boundary import guarded
+from core.models import Failure, utc_text
 from rooms import Rooms, job_of
 from store.look import SEEN_KEY
 

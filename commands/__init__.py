@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from boundary import failure_of, guarded
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
-from errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
-from models import Failure
+from core.boundary import failure_of, guarded
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.models import Failure
 
 if TYPE_CHECKING:
-    from models import Clock
+    from core.models import Clock
     from wiring import App
 
 VERSION = "0.1.0"

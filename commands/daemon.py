@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 import click
 
 from commands.lines import Lines
+from core.models import utc_text
 from daemon import Daemon
-from models import utc_text
 from processes import Stop
 from program import Served
 from waking.alarm import make_alarm

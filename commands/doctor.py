@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.output import print_json, print_text
-from errors import SettingsError
+from core.errors import SettingsError
 from wiring import App
 
 if TYPE_CHECKING:

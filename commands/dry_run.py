@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
-from errors import JobNotFound
-from models import Failure
+from core.boundary import guarded
+from core.errors import JobNotFound
+from core.models import Failure
 from wiring import App
 
 

@@ -11,8 +11,8 @@ import click
 from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
 from commands.output import print_json
-from errors import UsageError
-from models import Job
+from core.errors import UsageError
+from core.models import Job
 from wiring import App
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boundary import guarded
 from commands.job_options import preview, synced_all
 from commands.output import print_json
+from core.boundary import guarded
+from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
+from core.models import Failure
 from crontabs.program import read_crontab
-from errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
-from models import Failure
 from wiring import App
 
 if TYPE_CHECKING:
@@ -255,9 +255,9 @@ def _warnings(text: str, made: Plan, *, enable: bool) -> list[dict[str, object]]
 
 def _secrets(app: App, lines: list[Line]) -> list[str]:
     """What looks like a secret in the crontab."""
+    from core.redact import secrets_of
     from crontabs.lines import Entry, Variable
     from crontabs.translation import secrets_in
-    from redact import secrets_of
 
     found: list[str] = []
     for line in lines:
@@ -274,7 +274,7 @@ def _masked(record: dict[str, object], secrets: list[str]) -> dict[str, object]:
 
     Only secrets that stand in it are looked for in all their forms: there may be many.
     """
-    from redact import Redactor
+    from core.redact import Redactor
 
     text = "\n".join(_texts(record))
     present = [secret for secret in secrets if secret in text]

@@ -10,8 +10,8 @@ import click
 
 import installing
 from commands.output import print_json
+from core.errors import UsageError
 from crontabs.program import read_crontab, write_crontab
-from errors import UsageError
 from wiring import App
 
 

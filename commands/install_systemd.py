@@ -13,7 +13,7 @@ import click
 import installing
 from commands.install_crontab import place_of, sibling
 from commands.output import print_json
-from errors import UnitsUnwritable
+from core.errors import UnitsUnwritable
 from wiring import App
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from boundary import guarded
-from errors import NotSynced, UsageError
-from models import Failure, Job
+from core.boundary import guarded
+from core.errors import NotSynced, UsageError
+from core.models import Failure, Job
 from wiring import App
 
 F = TypeVar("F", bound=Callable[..., Any])

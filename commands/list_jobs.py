@@ -6,8 +6,8 @@ import click
 
 from commands.names import job_names
 from commands.view import show, table_option
+from core.models import from_text
 from instants import show_instant
-from models import from_text
 from store.history import History
 from wiring import App
 
@@ -45,7 +45,7 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
 
 def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
-    from redact import Redactor, secrets_of
+    from core.redact import Redactor, secrets_of
 
     for row in rows:
         definition = row["definition"]

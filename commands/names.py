@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from boundary import guarded
-from models import Failure
+from core.boundary import guarded
+from core.models import Failure
 from store.names import Names
 from wiring import App
 

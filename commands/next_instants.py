@@ -9,8 +9,8 @@ import click
 from commands.names import job_names
 from commands.view import show, table_option
 from commands.when import given_instant
-from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
-from models import JobState
+from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
+from core.models import JobState
 from planner import start_of
 from store.definitions import job_state
 from wiring import App

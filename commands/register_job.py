@@ -17,7 +17,7 @@ from commands.job_options import (
     target_warnings,
 )
 from commands.output import print_json
-from errors import UsageError
+from core.errors import UsageError
 from wiring import App
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from boundary import guarded
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
+from core.boundary import guarded
 from wiring import App
 
 

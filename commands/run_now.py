@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
-from errors import JobNotFound, OutputUnwritable
-from models import Failure
+from core.boundary import guarded
+from core.errors import JobNotFound, OutputUnwritable
+from core.models import Failure
 from stop_signals import stop_on_signals
 from store.history import History
 from wiring import App, job_of

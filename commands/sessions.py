@@ -8,12 +8,12 @@ import click
 
 from commands.names import session_words
 from commands.output import print_json
-from errors import JobNotFound, UsageError
-from models import Session
+from core.errors import JobNotFound, UsageError
+from core.models import Session
 from wiring import App, job_of
 
 if TYPE_CHECKING:
-    from redact import Redactor
+    from core.redact import Redactor
 
 _SHOWN = 300
 

@@ -10,7 +10,7 @@ import click
 from commands.logs import captured, masked
 from commands.names import run_names
 from commands.output import print_json
-from errors import RunNotFound
+from core.errors import RunNotFound
 from wiring import App, job_of
 
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 import click
 
-from boundary import guarded
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
-from errors import JobNotFound, UsageError
+from core.boundary import guarded
+from core.errors import JobNotFound, UsageError
+from core.models import Failure, utc_text
 from instants import show_instant
-from models import Failure, utc_text
 from planner import slots_between
 from store.definitions import job_state
 from wiring import App

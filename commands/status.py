@@ -8,8 +8,8 @@ import click
 
 from commands.list_jobs import without_secrets
 from commands.view import show, table_option
+from core.models import utc_text
 from health import PING_FACT
-from models import utc_text
 from wiring import App
 
 RECENT_RUNS = 20

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-import crash
 import idle
-from boundary import guarded
 from commands.output import print_json
+from core import crash_points
+from core.boundary import guarded
+from core.models import Failure, utc_text
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import Failure, utc_text
 from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
 from wiring import App
@@ -68,7 +68,7 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     upkeep = app.upkeep(store)
     upkeep.note_jump(last_seen, now)
     _leave_time(app, now)
-    crash.point("time.left")
+    crash_points.point("time.left")
     report = scheduler.tick(now)
     ended = [*report.results, *report.settled]
     pruned = guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))

@@ -10,7 +10,7 @@ import click
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
-from errors import JobNotFound, PictureUnwritable, UsageError
+from core.errors import JobNotFound, PictureUnwritable, UsageError
 from overview import Window, timeline
 from wiring import App
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boundary import guarded
 from commands.view import is_screen, show, table_option
-from errors import UsageError
-from models import Failure, utc_text
+from core.boundary import guarded
+from core.errors import UsageError
+from core.models import Failure, utc_text
 from overview import glance
 from stop_signals import stop_on_signals
 from wiring import App, job_of

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-from errors import CrontabUnusable
+from core.errors import CrontabUnusable
 
 _SECONDS = 20
 #: How it says that there is none.

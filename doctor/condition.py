@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import idle
+from core.models import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from health import PING_FACT, Silence, silence
-from models import utc_text
 
 TICKS = "ticks"
 CLOCK = "clock"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import runners
-from boundary import guarded
+from core.boundary import guarded
+from core.errors import CronError
+from core.models import AgentOptions, Failure, Invocation, InvocationRequest, Job
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
-from errors import CronError
 from invoker import child_environment
-from models import AgentOptions, Failure, Invocation, InvocationRequest, Job
 from policy import POLICY_FILE, Policy, PolicyFile
 from runners.base import Host
 from start_errors import foresee

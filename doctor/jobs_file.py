@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.errors import CronError
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
-from errors import CronError
 
 SUBJECT = ".jobs.json"
 SYNC = "Run: python3 main.py sync-jobs"

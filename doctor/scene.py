@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from core.errors import InternalError
 from doctor.programs import Answer, ask
-from errors import InternalError
 
 if TYPE_CHECKING:
+    from core.models import Clock
     from instants import Schedules
-    from models import Clock
     from settings import Settings
     from store.bundle import Store
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from core.errors import SettingsError
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
-from errors import SettingsError
 from settings import VARIABLES
 
 SUBJECT = "settings"

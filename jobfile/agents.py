@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from core.job import AGENT_FIELDS, RESERVED_ARGUMENTS, UNSUPPORTED
 from jobfile.success import Fault, schema_faults
 from jobfile.words import inner, quoted
-from model.job import AGENT_FIELDS, RESERVED_ARGUMENTS, UNSUPPORTED
 
 _TEXTS = ("model", "append_system_prompt")
 _LISTS = ("allowed_tools", "agent_args")

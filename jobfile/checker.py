@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from errors import ScheduleError, TimezoneError
+from core.errors import ScheduleError, TimezoneError
+from core.job import AGENT_FIELDS, Job
+from core.models import from_text
 from jobfile import agents, success
 from jobfile.known import Known, KnownJob
 from jobfile.reading import Doubled
 from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest, quoted
-from model.job import AGENT_FIELDS, Job
-from models import from_text
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]

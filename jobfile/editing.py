@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
+from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
 from jobfile import layout
 
 LOCK_WAIT_SEC = 20

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import TZPATH
 
-from model.job import Job
+from core.job import Job
 
 #: Hexadecimal digits of a mark: half of what makes a chance likeness unthinkable, and short enough for many jobs.
 _LENGTH = 16

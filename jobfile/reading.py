@@ -6,7 +6,7 @@ import json
 import re
 from typing import NoReturn
 
-from errors import JobsFileNotJson
+from core.errors import JobsFileNotJson
 
 #: Objects with a key that stood in them twice, and that key.
 Doubled = list[tuple[dict[str, object], str]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
+from core.models import NESTED, UNSUPPORTED, Job
 from jobfile.checker import RESERVED_PREFIX, RUNTIME_KEYS
 from jobfile.words import meaning
-from models import NESTED, UNSUPPORTED, Job
 
 RUNTIME_NOTE = "Belongs to the database. Ignored, with a warning."
 SCHEMA_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
-from errors import JobsFileInvalid
-from model import job as model
+from core import job as model
+from core.errors import JobsFileInvalid
 
 Problem = dict[str, object]
 

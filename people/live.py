@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.live import Live
 
-from errors import OutputUnwritable
+from core.errors import OutputUnwritable
 from people.tables import Eyes, console
 from people.watching import frame
 

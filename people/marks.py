@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from models import from_text
+from core.models import from_text
 from people.axis import Axis
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from rich.cells import cell_len, chop_cells
 
-from models import from_text
+from core.models import from_text
 from people.axis import Axis
 from people.marks import KINDS, Mark, marks_of, merged
 from people.timeline import notes

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from models import from_text
+from core.models import from_text
 from people.axis import Axis, Tick
 from people.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
 from people.tables import columns_wanted

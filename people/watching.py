@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from models import from_text
+from core.models import from_text
 from people.grid import Grid
 from people.tables import STYLES, Eyes, status_text
 from people.words import duration, local, plain, relative, span

@@ -9,8 +9,8 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import strict_json
-from invocation_errors import (
+from core import strict_json
+from core.invocation_errors import (
     AgentFailed,
     AgentOptionUnsupported,
     AgentOutputTruncated,
@@ -20,7 +20,7 @@ from invocation_errors import (
     RunnerNotFound,
     SessionLost,
 )
-from models import SLEEP_MARKER, UNSUPPORTED, Answer, Failure, Invocation, Usage
+from core.models import SLEEP_MARKER, UNSUPPORTED, Answer, Failure, Invocation, Usage
 from runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: Of what an agent prints so much is read; its answer is a part of it.

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import strict_json
-from invocation_errors import IpcError, NonzeroExit
-from models import Answer, Invocation
+from core import strict_json
+from core.invocation_errors import IpcError, NonzeroExit
+from core.models import Answer, Invocation
 
 #: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
 RESULT_LIMIT = 64 * 1024

@@ -6,15 +6,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-import strict_json
-from invocation_errors import (
+from core import strict_json
+from core.invocation_errors import (
     AgentFailed,
     AgentLimitReached,
     AgentOutputTruncated,
     PermissionDenied,
     StructuredOutputMissing,
 )
-from models import Answer, Invocation, Usage
+from core.models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner
 from runners.base import Ending, Host, nonzero_exit, read_head, read_tail

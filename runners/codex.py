@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import strict_json
-from invocation_errors import AgentOutputTruncated, StructuredOutputMissing
-from models import Answer, Invocation, Usage
+from core import strict_json
+from core.invocation_errors import AgentOutputTruncated, StructuredOutputMissing
+from core.models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner
 from runners.base import Ending, nonzero_exit, read_head, read_tail

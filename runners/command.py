@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import strict_json
-from invocation_errors import RunnerNotFound
-from models import Answer, Invocation
+from core import strict_json
+from core.invocation_errors import RunnerNotFound
+from core.models import Answer, Invocation
 from runners.base import RESULT_LIMIT, Ending, Host, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
 
 

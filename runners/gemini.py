@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import strict_json
-from models import Answer, Invocation, Usage
+from core import strict_json
+from core.models import Answer, Invocation, Usage
 from runners import agent
 from runners.agent import AgentRunner
 from runners.base import Ending, nonzero_exit, read_head, read_tail

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import strict_json
-from invocation_errors import InvalidResponse, IpcError, RunnerNotFound
-from models import Answer, Failure, Invocation
+from core import strict_json
+from core.invocation_errors import InvalidResponse, IpcError, RunnerNotFound
+from core.models import Answer, Failure, Invocation
 from runners.base import (
     RESULT_LIMIT,
     TAIL_LIMIT,

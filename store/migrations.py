@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import crash
+from core import crash_points
+from core.errors import DatabaseError
 from db import Connection, Database, complete_statement
-from errors import DatabaseError
 
 
 def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
@@ -53,8 +53,8 @@ def migrate(db: Database, version: int, upto: int, folder: str) -> None:
         if current >= upto:
             # Another process has migrated while this one waited for the lock.
             return
-        crash.point("migration.before_backup")
+        crash_points.point("migration.before_backup")
         db.back_up(f"{db.path}.v{current}.bak")
-        crash.point("migration.after_backup")
+        crash_points.point("migration.after_backup")
         with db.translated():
             apply(db.connection, current, upto, folder)

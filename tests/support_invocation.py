@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import processes
+from core.models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
 from invoker import Invoker
-from models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
 from policy import PolicyFile
 from processes import Stop
 from runners.base import Host

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jobs
-from errors import ScheduleError, TimezoneError
-from models import Heartbeat, Job, Success
+from core.errors import ScheduleError, TimezoneError
+from core.models import Heartbeat, Job, Success
 
 GOOD: dict[str, Any] = {"job_id": "a", "puruto_target": "puruto-data", "schedule": "0 9 * * 5", "prompt": "Do it"}
 

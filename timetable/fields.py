@@ -6,7 +6,7 @@ import functools
 import re
 from dataclasses import dataclass
 
-from errors import ScheduleError
+from core.errors import ScheduleError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from errors import ScheduleError
+from core.errors import ScheduleError
 from timetable.slots import DAY, EPOCH, DueSlots, Kind
 from timetable.words import listing
 from timetable.zones import gap_end, readings

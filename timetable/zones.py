@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from errors import TimezoneError
+from core.errors import TimezoneError
 
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _NOT_IANA = {"localtime", "posixrules", "factory", "posix", "right"}  # files and folders beside the real zones

@@ -128,7 +128,7 @@ class Doorbell:
                 os.close(end)
 
     def _unusable(self, what: str) -> Exception:
-        from errors import DaemonFileUnusable
+        from core.errors import DaemonFileUnusable
 
         return DaemonFileUnusable(
             f"{self._path} {what}",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from errors import DatabaseLocked
+from core.errors import DatabaseLocked
 from processes import Stop
 from tests.support_machine import (
     COUNT,

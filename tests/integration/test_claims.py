@@ -14,10 +14,10 @@ from unittest import mock
 import pytest
 
 import schedules
+from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
+from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
 from definition import job_json
-from errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
-from models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner

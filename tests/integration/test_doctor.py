@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from core.invocation_errors import IpcError
 from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
-from invocation_errors import IpcError
 from start_errors import foresee
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.support_rooms import as_nobody, public_folder

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import settings
-from errors import SettingsError
+from core.errors import SettingsError
 from settings import VARIABLES
 from tools import generate_docs
 

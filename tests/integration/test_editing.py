@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from errors import JobsFileBusy
+from core.errors import JobsFileBusy
+from core.models import Job
 from jobfile.editing import Editor
 from jobs import read_file
-from models import Job
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
 
@@ -190,7 +190,7 @@ def test_edits_at_once_all_arrive(ready: Workspace) -> None:
 def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
     ready: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from errors import JobsFileBusy
+    from core.errors import JobsFileBusy
     from jobfile import editing
 
     monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)

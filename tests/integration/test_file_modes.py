@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from folders import make_private
+from core.private_files import make_private
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
 from tests.workspace import PROJECT, Workspace, ended
 

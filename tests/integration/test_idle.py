@@ -19,10 +19,10 @@ import pytest
 import db
 import idle
 import settings
+from core.errors import CronError
+from core.models import ProcessId, Verdict, utc_text
+from core.models import RunStatus as Status
 from definition import job_json
-from errors import CronError
-from models import ProcessId, Verdict, utc_text
-from models import RunStatus as Status
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import installing
-from boundary import guarded
-from models import Failure
+from core.boundary import guarded
+from core.models import Failure
 from tests.support_machine import Machine
 from tests.workspace import FakeClock, Workspace
 

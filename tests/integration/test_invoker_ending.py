@@ -12,8 +12,8 @@ import pytest
 
 import family
 import processes
-from errors import LeaseLost
-from models import AttemptOutcome, ProcessId
+from core.errors import LeaseLost
+from core.models import AttemptOutcome, ProcessId
 from processes import Stop
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of, told, wait_for, when
 

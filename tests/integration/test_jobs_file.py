@@ -12,8 +12,8 @@ import pytest
 
 import definition
 import jobs
-from errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
-from models import Job
+from core.errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
+from core.models import Job
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 

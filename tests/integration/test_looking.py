@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from errors import JobNotFound, RunNotFound, UsageError
+from core.errors import JobNotFound, RunNotFound, UsageError
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.support_terminal import on_terminal

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import db
+from core.errors import CronError, DatabaseError, DatabaseReadOnly
 from db import Database
-from errors import CronError, DatabaseError, DatabaseReadOnly
 from store.creation import create
 from store.migrations import migrate, scripts, statements
 from tests.support_rooms import as_nobody, public_folder, python

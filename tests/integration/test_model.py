@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from claiming import Claiming, Terms
+from core.errors import JobRefused
+from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
+from core.redact import Redactor
 from db import Database
 from definition import job_json
-from errors import JobRefused
 from executor import Executor, Limits
-from models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
 from notifier import Notifier
 from processes import Stop
-from redact import Redactor
 from scheduler import Scheduler
 from schedules import due_slots, local_day, next_fire
 from serving import Telling

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from errors import JobDisabled, LeaseLost
-from models import ProcessId, RunStatus, Verdict
+from core.errors import JobDisabled, LeaseLost
+from core.models import ProcessId, RunStatus, Verdict
 from processes import Stop
 from store.claims import ClaimTerms, Owner
 from tests.support_machine import COUNT, FAIL, GATED, Machine, gated_tick, prepare, shell, slots, target_folder, utc

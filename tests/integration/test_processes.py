@@ -14,8 +14,8 @@ import pytest
 
 import process_table
 import processes
-from invocation_errors import IpcError
-from models import ProcessId
+from core.invocation_errors import IpcError
+from core.models import ProcessId
 from process_table import ProcTable, PsutilTable, Table
 from processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when

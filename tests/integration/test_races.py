@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from models import ProcessId
+from core.models import ProcessId
 from planner import plan
 from store.claims import ClaimOutcome, ClaimTerms, Owner
 from tests.support_machine import (

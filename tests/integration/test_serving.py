@@ -11,10 +11,10 @@ import pytest
 
 import schedules
 from claiming import Claiming, Terms, Waiting
+from core.errors import LeaseLost, VerdictNotStored
+from core.models import ClaimedRun, Refusal, RunStatus, Verdict
 from courses import Courses
 from db import Database
-from errors import LeaseLost, VerdictNotStored
-from models import ClaimedRun, Refusal, RunStatus, Verdict
 from notifier import Delivery
 from serving import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
 from store.bundle import Store

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import schedules
+from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
 from definition import job_json
-from models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner

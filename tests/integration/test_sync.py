@@ -14,11 +14,11 @@ from unittest import mock
 import pytest
 
 import schedules
+from core.errors import DatabaseLocked, RemovalsRefused
+from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
 from definition import job_json
-from errors import DatabaseLocked, RemovalsRefused
 from instants import show_instant
-from models import Job, ProcessId, Trigger, utc_text
 from planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner

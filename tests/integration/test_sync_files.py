@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from commands import cli
-from errors import CronError
+from core.errors import CronError
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import CronError
+from core.errors import CronError
 from jobfile import checker, known
 from store.bundle import Store
 from store.creation import create

@@ -15,8 +15,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import overview
+from core.models import utc_text
 from instants import Schedules
-from models import utc_text
 from overview import Window, glance, timeline
 from store.bundle import Store
 from store.creation import create

@@ -22,7 +22,7 @@ import pytest
 
 import control
 import waking.alarm
-from errors import DaemonFileUnusable, DaemonRunning
+from core.errors import DaemonFileUnusable, DaemonRunning
 from main import SystemClock
 from tests.support_machine import COUNT, GATED, Machine, gated_tick, prepare, shell
 from tests.workspace import PROJECT, FakeClock, Workspace
@@ -349,7 +349,7 @@ def test_who_holds_the_lock_is_known_while_it_is_held(db_path: str) -> None:
 
 HOLD = """
 import datetime, sys
-from errors import CronError
+from core.errors import CronError
 from waking.one_daemon import OneDaemon
 try:
     with OneDaemon(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):

@@ -10,7 +10,7 @@ import pytest
 
 import adoption
 from adoption import Adoption
-from models import ProcessId
+from core.models import ProcessId
 from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F401 - a fixture
 
 OUR_SESSION = 50

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundary import Done, attempt
+from core.boundary import Done, attempt
+from core.errors import DatabaseLocked, LeaseLost
 from courses import LAZY_SEC, Courses
-from errors import DatabaseLocked, LeaseLost
 from tests.workspace import FakeClock
 from waiting import Course, drive, wait, write
 

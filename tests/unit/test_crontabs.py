@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 import installing
 import schedules
+from core.errors import ScheduleError
 from crontabs.lines import Entry, Line, Unreadable, Variable, is_system, parse
 from crontabs.names import Names, base_name
 from crontabs.plan import Plan, plan
 from crontabs.starts import marked
 from crontabs.translation import PATH, Refused, Terms, essence, secrets_in, translated, use_of
-from errors import ScheduleError
 
 TERMS = Terms("puruto-target", in_home=True, account="ana")
 

@@ -16,18 +16,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import commands
-import errors
-import invocation_errors
 import invoker
 import invoker_program
 import jobs
-import models
 import policy
 import runners
 import schedules
 import settings
+from core import errors, invocation_errors, models
+from core.models import Invocation, InvocationRequest
 from crontabs import translation
-from models import Invocation, InvocationRequest
 from runners import agent, claude
 
 ROOT = Path(__file__).resolve().parent.parent.parent

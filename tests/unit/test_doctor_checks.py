@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from core.errors import DatabaseCorrupt, SettingsError
 from doctor import condition, interpreter, jobs, places, plain, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
 from doctor.findings import Few, Finding, counts, error, fine, of_error, warning, worst_first
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
-from errors import DatabaseCorrupt, SettingsError
 from instants import Schedules
 from policy import Policy
 from settings import VARIABLES

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import health
-from models import ProcessId, utc_text
+from core.models import ProcessId, utc_text
 from store.events import Waiting
 from store.health import Overdue, Troubled
 from tests.fakes import NOON, OWNER, RunningRow

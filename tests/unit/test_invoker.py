@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import invoker
-from errors import LeaseLost
+from core.errors import LeaseLost
+from core.models import Invocation
 from invoker import child_environment
-from models import Invocation
 from tests.support_invocation import request
 from waiting import drive
 

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 import definition
 import jobs
-from errors import ConfigurationError, CronError
-from models import NESTED, Job, Success
+from core.errors import ConfigurationError, CronError
+from core.models import NESTED, Job, Success
 from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD
 
 SCHEMA = jobs.json_schema()

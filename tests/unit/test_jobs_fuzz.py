@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import definition
 import jobs
-from errors import ConfigurationError, CronError
-from models import Job
+from core.errors import ConfigurationError, CronError
+from core.models import Job
 from tests.support_jobs import FULL, GOOD, check_schedule, parse
 
 VALID = json.dumps({"$schema": "x", "jobs": [GOOD, FULL, {**GOOD, "job_id": "b"}]}, indent=1).encode()

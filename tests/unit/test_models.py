@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import models
-from models import (
+from core import models
+from core.models import (
     NAME_PATTERN,
     Failure,
     InvocationRequest,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import schedules
-from models import Missed, Trigger
+from core.models import Missed, Trigger
 from planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
 from tests.fakes import NOON, at, make_state
 

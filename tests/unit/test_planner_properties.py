@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import schedules
-from models import JobState, Missed
+from core.models import JobState, Missed
 from planner import plan, skip_all
 from tests.fakes import at, make_state
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from invocation_errors import Denied
+from core.invocation_errors import Denied
 from policy import Policy, _policy
 from tests.support_invocation import request
 

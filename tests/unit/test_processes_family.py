@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import processes
+from core.models import ProcessId
 from family import Family
-from models import ProcessId
 from process_table import Row, identify, is_alive
 from waiting import drive
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import runners
-from invocation_errors import RunnerNotFound
-from models import Invocation
+from core.invocation_errors import RunnerNotFound
+from core.models import Invocation
 from runners.base import Host, Runner, to_text
 from tests.support_invocation import request
 

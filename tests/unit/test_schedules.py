@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schedules
-from errors import InternalError, ScheduleError
+from core.errors import InternalError, ScheduleError
 from schedules import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
 from tests.support_schedules import NOON, expressions
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from croniter import croniter
 
-from errors import ScheduleError
+from core.errors import ScheduleError
 from schedules import check, next_fire
 
 TABLE = json.loads((Path(__file__).parent / "golden" / "croniter.json").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from errors import ScheduleError, TimezoneError
+from core.errors import ScheduleError, TimezoneError
 from schedules import check, check_timezone, describe, due_slots, kind, next_fire
 from tests.support_schedules import NOON
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import settings
-from errors import NotInPlaceError, SettingsError
+from core.errors import NotInPlaceError, SettingsError
 from settings import VARIABLES, Settings, Variable
 
 #: A folder that does not exist, so that no `.env` is there.

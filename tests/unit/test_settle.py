@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from errors import LeaseLost
-from models import ProcessId, RunStatus, Verdict
+from core.errors import LeaseLost
+from core.models import ProcessId, RunStatus, Verdict
 from settle import LEASE_SLACK_SEC, Health, Settled, Settler, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock

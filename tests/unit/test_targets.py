@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from invocation_errors import TargetNotFound
+from core.invocation_errors import TargetNotFound
 from targets import Targets
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errors import CronError
+from core.errors import CronError
 
 
 class InvocationError(CronError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from model.job import NAME_PATTERN, NESTED, UNSUPPORTED, Heartbeat, Job, RunnerName, Success
+from core.job import NAME_PATTERN, NESTED, UNSUPPORTED, Heartbeat, Job, RunnerName, Success
 
 __all__ = ["NAME_PATTERN", "NESTED", "UNSUPPORTED", "Heartbeat", "Job", "RunnerName", "Success"]
 

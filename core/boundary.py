@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from errors import CronError, InternalError
-from models import Failure
+from core.errors import CronError, InternalError
+from core.models import Failure
 
 T = TypeVar("T")
 
