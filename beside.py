@@ -13,9 +13,9 @@ from core.boundary import guarded
 from core.models import Failure
 
 if TYPE_CHECKING:
-    from processes import Beside
     from settle import Settled
     from store.runs import Unattended
+    from system.processes import Beside
 
 #: How soon that is tried again which failed: the database was busy, full or gone.
 TRY_AGAIN_SEC = 5.0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from core.boundary import Done, attempt
 from core.errors import LeaseLost
 from core.models import Clock
-from waiting import Course, Stoppable, Wait, Write, milliseconds
+from system.awaitables import Course, Stoppable, Wait, Write, milliseconds
 
 #: How long a write waits at most that nobody waits for: then it is committed alone.
 LAZY_SEC = 0.005

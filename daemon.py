@@ -19,12 +19,12 @@ from courses import Courses
 from serving import Served, Serving
 
 if TYPE_CHECKING:
-    from processes import Stop
     from program import Program
     from store.runs import Unattended
-    from waking.alarm import Alarm
-    from waking.doorbell import Doorbell
-    from waking.systemd import Systemd
+    from system.processes import Stop
+    from system.systemd import Systemd
+    from system.wakeup import Doorbell
+    from system.wall_clock_timer import Alarm
 
 #: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
 EARLY = timedelta(milliseconds=10)

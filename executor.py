@@ -31,12 +31,12 @@ from core.models import (
 )
 from core.redact import Redactor
 from retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
-from waiting import drive, wait, write
+from system.awaitables import drive, wait, write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from processes import Stop
+    from system.processes import Stop
 
 #: How often a run looks whether somebody cancels it.
 CANCEL_POLL_SEC = 1.0

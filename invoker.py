@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import processes
 import runners
 import success
 from core.invocation_errors import (
@@ -36,10 +35,11 @@ from core.models import (
     Success,
     from_text,
 )
-from processes import Child, Stop
 from run_files import CallFiles
 from runners.base import Ending, Host, read_tail
-from waiting import drive
+from system import processes
+from system.awaitables import drive
+from system.processes import Child, Stop
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"

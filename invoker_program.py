@@ -20,8 +20,8 @@ from core.errors import CronError, UsageError
 from core.models import Invocation, InvocationRequest, utc_text
 from invoker import OURS, Invoker
 from policy import POLICY_FILE, PolicyFile
-from processes import Stop
 from runners.base import Host
+from system.processes import Stop
 from targets import Targets
 
 _LONGEST_TIMEOUT = 604_800

@@ -14,17 +14,17 @@ from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.models import ProcessId, utc_text
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from processes import Beside, is_alive
-from waking.one_daemon import leave_look
+from system.daemon_lock import leave_look
+from system.processes import Beside, is_alive
 from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from processes import Stop
     from scheduler import Scheduler
     from settle import Settled
     from store.bundle import Store
+    from system.processes import Stop
     from upkeep import Upkeep
 
 #: Runners that need nothing of a provider's: nearly every daemon has runs of theirs.

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jobfile.editing import Editor
     from notifier import Notifier
     from policy import PolicyFile
-    from processes import Stop
     from retention import Retention
     from runners.base import Host
     from scheduler import Scheduler
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from store.claims import Owner
     from store.runs import RunningRun
     from sync import Sync
+    from system.processes import Stop
     from targets import Targets
 
     Around = Callable[[Invoke], Invoke]
@@ -218,8 +218,8 @@ class Rooms:
 
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
-        from processes import is_alive, marks, sweep
         from settle import Settler
+        from system.processes import is_alive, marks, sweep
         from verdicts import channels_of
 
         return Settler(
@@ -269,9 +269,9 @@ class Rooms:
 
     def ring(self) -> bool:
         """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
-        from waking import doorbell
+        from system import wakeup
 
-        return doorbell.ring(str(self.settings.db_path))
+        return wakeup.ring(str(self.settings.db_path))
 
     def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
@@ -350,8 +350,8 @@ class Rooms:
         return local_day(timezone, instant)
 
     def _owner(self) -> Owner:
-        from processes import identify
         from store.claims import Owner
+        from system.processes import identify
 
         me = identify(os.getpid())
         if me is None:

@@ -24,8 +24,8 @@ from store.definitions import job_state
 if TYPE_CHECKING:
     from core.models import ClaimedRun, ProcessId
     from db import Row
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @dataclass

@@ -22,8 +22,8 @@ from verdicts import channels_of
 
 if TYPE_CHECKING:
     from notifier import Notifier
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 #: How often a place is asked for while all are taken.
 PLACE_POLL_SEC = 1.0

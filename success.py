@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import processes
 from core import strict_json
 from core.invocation_errors import IpcError, SuccessCheckFailed
 from core.models import Clock, Invocation, Success
-from processes import Child, Stop
 from runners.base import Ending, read_head, read_tail, signal_name
+from system import processes
+from system.processes import Child, Stop
 
 #: What the inspector may take: seconds of computing, and seconds altogether on a machine that is busy elsewhere.
 CPU_SEC = 10

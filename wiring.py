@@ -128,7 +128,7 @@ class App(Rooms):
 
     def scheduler_health(self, store: Store, now: datetime) -> dict[str, object]:
         """All that `status` says under `scheduler`."""
-        from processes import is_alive
+        from system.processes import is_alive
 
         moment = health.Now(now, self.clock.monotonic(), is_alive)
         found = health.condition(store, self._last_tick(), moment, self.settings.lease_sec)
@@ -154,13 +154,13 @@ class App(Rooms):
 
     def daemon_state(self) -> dict[str, object]:
         """Whether a daemon serves this database, and which: `running`, `pid`, `host`, `since`."""
-        from waking.one_daemon import daemon_state
+        from system.daemon_lock import daemon_state
 
         return daemon_state(str(self.settings.db_path))
 
     def last_look(self) -> datetime | None:
         """When the daemon has last looked."""
-        from waking.one_daemon import last_look
+        from system.daemon_lock import last_look
 
         return last_look(str(self.settings.db_path))
 

@@ -22,8 +22,8 @@ def main(root: str) -> None:
     """Measures; see above."""
     sys.path[0] = root
     from main import SystemClock
-    from processes import identify
     from store.claims import Owner
+    from system.processes import identify
     from wiring import App
 
     app = App(SystemClock(), os.environ, root)

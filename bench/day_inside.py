@@ -38,7 +38,7 @@ class Clock:
 def main(root: str, minutes: int) -> None:
     """Simulates; see above."""
     sys.path[0] = root
-    from processes import Stop
+    from system.processes import Stop
     from wiring import App
 
     start = datetime.now(UTC).replace(second=0, microsecond=0)

@@ -14,12 +14,12 @@ import click
 from commands.lines import Lines
 from core.models import utc_text
 from daemon import Daemon
-from processes import Stop
 from program import Served
-from waking.alarm import make_alarm
-from waking.doorbell import Doorbell
-from waking.one_daemon import OneDaemon
-from waking.systemd import Systemd
+from system.daemon_lock import OneDaemon
+from system.processes import Stop
+from system.systemd import Systemd
+from system.wakeup import Doorbell
+from system.wall_clock_timer import make_alarm
 from wiring import App
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

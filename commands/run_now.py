@@ -17,14 +17,14 @@ from commands.view import is_screen
 from core.boundary import guarded
 from core.errors import JobNotFound, OutputUnwritable
 from core.models import Failure
-from stop_signals import stop_on_signals
 from store.history import History
+from system.stop_signals import stop_on_signals
 from wiring import App, job_of
 
 if TYPE_CHECKING:
     from people.progress import ProgressLine
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @click.command("run-now")

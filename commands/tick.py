@@ -13,15 +13,15 @@ from core import crash_points
 from core.boundary import guarded
 from core.models import Failure, utc_text
 from health import CLOCK_FACT, PING_FACT, clock_fact
-from stop_signals import stop_on_signals
 from store.look import SEEN_KEY
+from system.stop_signals import stop_on_signals
 from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @click.command("tick")

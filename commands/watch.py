@@ -14,7 +14,7 @@ from core.boundary import guarded
 from core.errors import UsageError
 from core.models import Failure, utc_text
 from overview import glance
-from stop_signals import stop_on_signals
+from system.stop_signals import stop_on_signals
 from wiring import App, job_of
 
 if TYPE_CHECKING:

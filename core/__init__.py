@@ -1,5 +1,5 @@
-"""What everybody shares: the models, the errors, redaction, strict JSON, crash points. Pure, or nearly: no room is known.
+"""What all packages share: models, errors, redaction, strict JSON, private files, crash points.
 
-It imports the standard library and nothing of ours but itself. A new error code is a class in `errors.py` (what an
-invocation meets: `invocation_errors.py`); a new thing that several packages hand each other goes into the model that it describes.
+It knows no other package. A new error code is a class in `errors.py` (what an invocation meets: in
+`invocation_errors.py`); what several packages hand each other is a dataclass in the module of its subject.
 """

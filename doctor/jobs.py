@@ -14,8 +14,8 @@ from doctor.scene import Scene
 from invoker import child_environment
 from policy import POLICY_FILE, Policy, PolicyFile
 from runners.base import Host
-from start_errors import foresee
 from store.definitions import job_state
+from system.start_errors import foresee
 from targets import Targets
 
 SUBJECT = "jobs"

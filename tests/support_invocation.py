@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import processes
 from core.models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
 from invoker import Invoker
 from policy import PolicyFile
-from processes import Stop
 from runners.base import Host
+from system import processes
+from system.processes import Stop
 from targets import Targets
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.

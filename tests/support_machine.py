@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from commands import cli
-from processes import Stop
+from system.processes import Stop
 from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
 from wiring import App
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import DatabaseLocked
-from processes import Stop
+from system.processes import Stop
 from tests.support_machine import (
     COUNT,
     FAIL,

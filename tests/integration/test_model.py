@@ -27,7 +27,6 @@ from db import Database
 from definition import job_json
 from executor import Executor, Limits
 from notifier import Notifier
-from processes import Stop
 from scheduler import Scheduler
 from schedules import due_slots, local_day, next_fire
 from serving import Telling
@@ -36,6 +35,7 @@ from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
 from sync import Sync
+from system.processes import Stop
 from tests.workspace import FakeClock
 from verdicts import channels_of
 

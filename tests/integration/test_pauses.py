@@ -9,8 +9,8 @@ import pytest
 
 from core.errors import JobDisabled, LeaseLost
 from core.models import ProcessId, RunStatus, Verdict
-from processes import Stop
 from store.claims import ClaimTerms, Owner
+from system.processes import Stop
 from tests.support_machine import COUNT, FAIL, GATED, Machine, gated_tick, prepare, shell, slots, target_folder, utc
 from tests.workspace import FakeClock, Workspace
 

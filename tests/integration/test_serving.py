@@ -19,12 +19,12 @@ from notifier import Delivery
 from serving import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
 from store.bundle import Store
 from store.creation import create
+from system.awaitables import wait, write
 from tests.fakes import NOON, at
 from tests.integration.test_claims import OWNER
 from tests.integration.test_claims import Bench as Ledger
 from tests.unit.test_courses import LeapStop
 from tests.workspace import FakeClock
-from waiting import wait, write
 
 CHANNELS = ("local", "telegram")
 

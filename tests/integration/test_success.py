@@ -14,7 +14,7 @@ import pytest
 import inspector
 import success
 from core.models import AttemptOutcome, Invocation, ProcessId, Success
-from processes import Stop, find_marked, marks
+from system.processes import Stop, find_marked, marks
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of
 
 ENDLESS = "^(a+)+$"

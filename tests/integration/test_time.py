@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core import crash_points
-from processes import Stop
+from system.processes import Stop
 from tests.support_machine import COUNT, Machine, shell, utc
 from tests.workspace import FakeClock, Workspace
 

@@ -15,8 +15,8 @@ import invoker
 from core.errors import LeaseLost
 from core.models import Invocation
 from invoker import child_environment
+from system.awaitables import drive
 from tests.support_invocation import request
-from waiting import drive
 
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
 OURS = {

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.models import ProcessId
-from process_table import Row, Table
+from system.process_table import Row, Table
 
 #: Source: prctl(2).
 _PR_SET_CHILD_SUBREAPER = 36

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from processes import Stop
+    from system.processes import Stop
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,7 +16,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
     """A stop flag that Ctrl-C, TERM and a closed terminal set, so that running jobs end in order."""
-    from processes import Stop
+    from system.processes import Stop
 
     # Inherited as ignored, it would hide the exit codes of what we start.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

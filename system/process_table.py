@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from core.models import ProcessId
-from waiting import wait_readable
+from system.awaitables import wait_readable
 
 
 class Row(NamedTuple):

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import process_table
-from adoption import OURS
 from core import crash_points
 from core.invocation_errors import IpcError
 from core.models import Clock, ProcessId
-from family import Ended, Family
-from process_table import Table, boot_id, identify, is_alive
-from waiting import drive, wait, wait_readable
+from system import process_table
+from system.awaitables import drive, wait, wait_readable
+from system.process_table import Table, boot_id, identify, is_alive
+from system.process_tree import Ended, Family
+from system.subreaper import OURS
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
@@ -184,7 +184,7 @@ def start(
                 crash_points.point("start.after")
                 return _adopt(process, (stdout_path, stderr_path))
         except (OSError, ValueError) as error:
-            import start_errors
+            from system import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
 

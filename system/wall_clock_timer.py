@@ -57,7 +57,7 @@ def make_alarm(clock: Clock) -> Alarm:
     if sys.platform != "linux":
         return SteppingAlarm(clock)
     try:
-        from waking.timers import Timers
+        from system.timerfd import Timers
 
         return KernelAlarm(Timers())
     except (ImportError, AttributeError, OSError):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from core.models import Clock, ProcessId
-from process_table import Row, Table, boot_id
-from waiting import wait
+from system.awaitables import wait
+from system.process_table import Row, Table, boot_id
 
 _ROUND_SEC = 0.05
 _KILL_ROUNDS = 100
