@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import settings
+from config import settings
 from core import strict_json
 from core.errors import CronError, UsageError
 from core.models import Invocation, InvocationRequest, utc_text

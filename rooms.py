@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import idle
+from config.settings import Settings, load
 from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from core.models import Clock, Job, JobState, Refusal
 from instants import Schedules, show_instant
-from settings import Settings, load
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -131,7 +131,7 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
 
     `root` is the folder that holds main.py, links resolved.
     """
-    from settings import main_folder
+    from config.settings import main_folder
     from wiring import App
 
     app = None

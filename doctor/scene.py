@@ -15,9 +15,9 @@ from core.errors import InternalError
 from doctor.programs import Answer, ask
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from core.models import Clock
     from instants import Schedules
-    from settings import Settings
     from store.bundle import Store
 
 #: `(argv, environment, folder, timeout in seconds)` → what the program answered.

@@ -18,7 +18,7 @@ import pytest
 
 import db
 import idle
-import settings
+from config import settings
 from core.errors import CronError
 from core.models import ProcessId, Verdict, utc_text
 from core.models import RunStatus as Status

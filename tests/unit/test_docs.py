@@ -22,7 +22,7 @@ import jobs
 import policy
 import runners
 import schedules
-import settings
+from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
 from crontabs import translation

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from config.settings import VARIABLES
 from core.errors import DatabaseCorrupt, SettingsError
 from doctor import condition, interpreter, jobs, places, plain, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
@@ -21,7 +22,6 @@ from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
 from instants import Schedules
 from policy import Policy
-from settings import VARIABLES
 from tests.fakes import NOON, make_state
 
 NO_DAEMON = {"running": False, "pid": None, "host": None, "since": None}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import settings
+from config import settings
+from config.settings import VARIABLES, Settings, Variable
 from core.errors import NotInPlaceError, SettingsError
-from settings import VARIABLES, Settings, Variable
 
 #: A folder that does not exist, so that no `.env` is there.
 ROOT = Path("/nowhere/purutos/puruto-cron")

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from config.envfile import Dotenv, over, read
+from config.problems import Problem, Unfit, about, shown
+from config.values import PARSERS
+from config.variables import VARIABLES as VARIABLES
+from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
 from core.redact import looks_secret
-from environment.envfile import Dotenv, over, read
-from environment.problems import Problem, Unfit, about, shown
-from environment.values import PARSERS
-from environment.variables import VARIABLES as VARIABLES
-from environment.variables import Variable as Variable
 
 #: Places that can't be moved, as the contract writes them.
 _FIXED_PLACES = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from environment.problems import Unfit
-from environment.variables import Kind, Variable
+from config.problems import Unfit
+from config.variables import Kind, Variable
 
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 AGENTS = frozenset({"claude", "codex", "gemini"})

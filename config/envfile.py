@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from environment.problems import Problem, Unfit, about, shown
-from environment.variables import PREFIX, VARIABLES
+from config.problems import Problem, Unfit, about, shown
+from config.variables import PREFIX, VARIABLES
 
 #: Names of ours that are no setting: what a run finds in its environment.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
