@@ -14,7 +14,7 @@ import idle
 from config.settings import Settings, load
 from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from core.models import Clock, Job, JobState, Refusal
-from instants import Schedules, show_instant
+from schedules.calendar import Schedules, show_instant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,7 +55,7 @@ class Rooms:
         """The environment and .env, checked; also the zone."""
         settings = load(self.environ, Path(self.root))
         if settings.timezone is not None:
-            from schedules import check_timezone
+            from schedules.language import check_timezone
 
             try:
                 check_timezone(settings.timezone)
@@ -73,7 +73,7 @@ class Rooms:
     @cached_property
     def machine_zone(self) -> str:
         """The machine's zone, as this process sees it."""
-        from schedules import machine_timezone
+        from schedules.language import machine_timezone
 
         return machine_timezone(self.environ.get("TZ", ""))
 
@@ -128,7 +128,7 @@ class Rooms:
         """Edits .jobs.json in place; what a sync would refuse is refused."""
         from jobfile.editing import Editor
         from jobs import parse_jobs, read_file
-        from schedules import check
+        from schedules.language import check
 
         path = self.settings.jobs_file
 
@@ -345,7 +345,7 @@ class Rooms:
 
     def day_of(self, timezone: str, instant: datetime) -> str:
         """The local day of an instant, like `2026-02-25`."""
-        from schedules import local_day
+        from schedules.language import local_day
 
         return local_day(timezone, instant)
 

@@ -38,7 +38,7 @@ class App(Rooms):
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
         """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
         from jobs import known_entries, read_changes
-        from schedules import check
+        from schedules.language import check
 
         # Taken before the file is read: a later edit then shows as a change.
         seen = self._synced_file()

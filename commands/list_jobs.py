@@ -7,7 +7,7 @@ import click
 from commands.names import job_names
 from commands.view import show, table_option
 from core.models import from_text
-from instants import show_instant
+from schedules.calendar import show_instant
 from store.history import History
 from wiring import App
 

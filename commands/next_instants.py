@@ -58,7 +58,7 @@ def command(
 
 
 def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> dict[str, object]:
-    from schedules import check, describe
+    from schedules.language import check, describe
 
     check(schedule, zone)
     start = _start(app, after, zone)
@@ -71,7 +71,7 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
 
 
 def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, object]:
-    from schedules import describe
+    from schedules.language import describe
 
     with app.store(read_only=True) as store:
         state = store.definitions.load(job_id)

@@ -17,7 +17,7 @@ from doctor.programs import Answer, ask
 if TYPE_CHECKING:
     from config.settings import Settings
     from core.models import Clock
-    from instants import Schedules
+    from schedules.calendar import Schedules
     from store.bundle import Store
 
 #: `(argv, environment, folder, timeout in seconds)` → what the program answered.

@@ -13,7 +13,6 @@ from unittest import mock
 
 import pytest
 
-import schedules
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database

@@ -28,7 +28,7 @@ from definition import job_json
 from executor import Executor, Limits
 from notifier import Notifier
 from scheduler import Scheduler
-from schedules import due_slots, local_day, next_fire
+from schedules.language import due_slots, local_day, next_fire
 from serving import Telling
 from settle import Settler
 from store.bundle import Store

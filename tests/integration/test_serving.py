@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import schedules
 from claiming import Claiming, Terms, Waiting
 from core.errors import LeaseLost, VerdictNotStored
 from core.models import ClaimedRun, Refusal, RunStatus, Verdict

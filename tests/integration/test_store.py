@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import schedules
 from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
 from definition import job_json

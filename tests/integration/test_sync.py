@@ -13,13 +13,12 @@ from unittest import mock
 
 import pytest
 
-import schedules
 from core.errors import DatabaseLocked, RemovalsRefused
 from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
 from definition import job_json
-from instants import show_instant
 from planner import plan
+from schedules.calendar import show_instant
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create

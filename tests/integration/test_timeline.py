@@ -16,8 +16,8 @@ import pytest
 
 import overview
 from core.models import utc_text
-from instants import Schedules
 from overview import Window, glance, timeline
+from schedules.calendar import Schedules
 from store.bundle import Store
 from store.creation import create
 from store.views import Span, Views

@@ -21,12 +21,12 @@ import invoker_program
 import jobs
 import policy
 import runners
-import schedules
 from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
 from crontabs import translation
 from runners import agent, claude
+from schedules import language
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
@@ -321,7 +321,7 @@ def test_worked_examples_of_schedules_are_what_the_engine_says(
     start = instant = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     assert len(table) == count
     for local, utc, _ in table:
-        found = schedules.next_fire(schedule, zone, instant, anchor=start)
+        found = language.next_fire(schedule, zone, instant, anchor=start)
         assert found is not None
         instant = found
         assert (local, utc) == (instant.astimezone(ZoneInfo(zone)).isoformat(), instant.isoformat())
@@ -338,10 +338,10 @@ def refused_schedules() -> list[list[str]]:
 @pytest.mark.parametrize("row", refused_schedules(), ids=lambda row: row[0])
 def test_what_is_said_to_be_refused_is_refused_and_the_advice_is_taken(row: list[str]) -> None:
     with pytest.raises(errors.ScheduleError):
-        schedules.check(quoted(row[0])[0], "UTC")
+        language.check(quoted(row[0])[0], "UTC")
     advice = quoted(row[2])[0]
     if advice != "@reboot":
-        schedules.check(advice, "UTC")
+        language.check(advice, "UTC")
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/jobs-file.md"])
@@ -349,7 +349,7 @@ def test_jobs_files_in_the_documents_are_good(name: str) -> None:
     files = [block for block in blocks(read(name)) if re.match(r'\{\s*("\$schema".*\s*)?"jobs"', block)]
     assert files
     for block in files:
-        known = jobs.parse_jobs(block.encode(), name, lambda text, zone: schedules.check(text, zone or "UTC"))
+        known = jobs.parse_jobs(block.encode(), name, lambda text, zone: language.check(text, zone or "UTC"))
         assert known.jobs
         assert known.warnings == ()
 

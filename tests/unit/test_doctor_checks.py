@@ -20,8 +20,8 @@ from doctor.findings import Few, Finding, counts, error, fine, of_error, warning
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
-from instants import Schedules
 from policy import Policy
+from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
 
 NO_DAEMON = {"running": False, "pid": None, "host": None, "since": None}

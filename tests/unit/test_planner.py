@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import schedules
 from core.models import Missed, Trigger
 from planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
+from schedules import language
 from tests.fakes import NOON, at, make_state
 
 SCHEDULE, CATCH_UP = Trigger.SCHEDULE, Trigger.CATCH_UP
@@ -389,7 +389,7 @@ def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
     assert found.trigger is case.trigger
     assert found.next_run_at == (at(case.following) if case.following else None)
     assert _shape(found.missed) == case.missed
-    assert found.following == schedules.next_fire(case.schedule, case.zone, at(case.now), anchor=case.anchor)
+    assert found.following == language.next_fire(case.schedule, case.zone, at(case.now), anchor=case.anchor)
 
 
 def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:

@@ -11,7 +11,7 @@ import pytest
 from croniter import croniter
 
 from core.errors import ScheduleError
-from schedules import check, next_fire
+from schedules.language import check, next_fire
 
 TABLE = json.loads((Path(__file__).parent / "golden" / "croniter.json").read_text(encoding="utf-8"))
 AFTER = datetime.fromisoformat(TABLE["after"])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from timetable.fields import Field
+from schedules.fields import Field
 
 if TYPE_CHECKING:
-    from timetable.cron import Cron
+    from schedules.cron import Cron
 
 
 def listing(words: Sequence[str]) -> str:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import ScheduleError
-from timetable.slots import DAY, EPOCH, DueSlots, Kind
-from timetable.words import listing
-from timetable.zones import gap_end, readings
+from schedules.slots import DAY, EPOCH, DueSlots, Kind
+from schedules.words import listing
+from schedules.zones import gap_end, readings
 
 _LONGEST_INTERVAL = 366 * DAY
 

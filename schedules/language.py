@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from core.errors import InternalError, ScheduleError
-from timetable.cron import Cron
-from timetable.fields import parse_fields
-from timetable.moments import Every, Once, parse_at, parse_every
-from timetable.slots import EPOCH, DueSlots, Kind
-from timetable.zones import is_zone, known_zone, system_timezone, zone_text
+from schedules.cron import Cron
+from schedules.fields import parse_fields
+from schedules.moments import Every, Once, parse_at, parse_every
+from schedules.slots import EPOCH, DueSlots, Kind
+from schedules.zones import is_zone, known_zone, system_timezone, zone_text
 
 __all__ = [
     "DueSlots",

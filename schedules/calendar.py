@@ -55,7 +55,7 @@ class Schedules:
 
 @functools.lru_cache(_REMEMBERED)
 def _next_fire(schedule: str, timezone: str, after: datetime, anchor: datetime | None) -> datetime | None:
-    from schedules import next_fire
+    from schedules.language import next_fire
 
     return next_fire(schedule, timezone, after, anchor=anchor)
 
@@ -64,7 +64,7 @@ def _next_fire(schedule: str, timezone: str, after: datetime, anchor: datetime |
 def _due_slots(
     schedule: str, timezone: str, after: datetime, until: datetime, anchor: datetime | None, keep: int
 ) -> DueSlots:
-    from schedules import due_slots
+    from schedules.language import due_slots
 
     return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
 

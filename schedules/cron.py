@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from timetable.fields import Field
-from timetable.slots import DAY, EPOCH, DueSlots, Kind
-from timetable.words import clock_words, day_words, shift_words
-from timetable.zones import gap_end, readings
+from schedules.fields import Field
+from schedules.slots import DAY, EPOCH, DueSlots, Kind
+from schedules.words import clock_words, day_words, shift_words
+from schedules.zones import gap_end, readings
 
 END = datetime(9999, 12, 29, tzinfo=UTC)  # no zone's wall time overflows before it
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
