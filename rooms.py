@@ -360,7 +360,7 @@ class Rooms:
 
     def sync(self, store: Store) -> Sync:
         """Brings the stored jobs in step with .jobs.json."""
-        from definition import job_json
+        from store.job_codec import job_json
         from sync import Sync
 
         return Sync(

@@ -16,12 +16,12 @@ import pytest
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
-from definition import job_json
 from planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.job_codec import job_json
 from tests.fakes import NOON, at, make_job
 
 OWNER = Owner("host:1", ProcessId(1, "then", "boot"))

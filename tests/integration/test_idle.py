@@ -22,11 +22,11 @@ from config import settings
 from core.errors import CronError
 from core.models import ProcessId, Verdict, utc_text
 from core.models import RunStatus as Status
-from definition import job_json
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.job_codec import job_json
 from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
 from tests.workspace import PROJECT, FakeClock, Workspace

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import definition
 import jobs
 from core.errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
 from core.models import Job
+from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 
@@ -142,10 +142,10 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
 
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
-        "import sys; from definition import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
+        "import sys; from store.job_codec import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, definition.job_json(FULL_JOB)]
+    command = [sys.executable, "-c", code, job_codec.job_json(FULL_JOB)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

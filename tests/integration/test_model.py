@@ -24,7 +24,6 @@ from core.errors import JobRefused
 from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
 from core.redact import Redactor
 from db import Database
-from definition import job_json
 from executor import Executor, Limits
 from notifier import Notifier
 from scheduler import Scheduler
@@ -34,6 +33,7 @@ from settle import Settler
 from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
+from store.job_codec import job_json
 from sync import Sync
 from system.processes import Stop
 from tests.workspace import FakeClock

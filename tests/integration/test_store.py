@@ -15,13 +15,13 @@ import pytest
 
 from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
-from definition import job_json
 from planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
 from store.history import History
+from store.job_codec import job_json
 from store.look import nothing_to_do
 from tests.fakes import NOON, make_job
 
