@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from core.redact import Redactor
     from executor import Executor, Invoke, Limits
     from invoker import Invoker
-    from jobfile.editing import Editor
+    from jobs.editing import Editor
+    from jobs.sync import Sync
     from notifier import Notifier
     from policy import PolicyFile
     from retention import Retention
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from store.bundle import Store
     from store.claims import Owner
     from store.runs import RunningRun
-    from sync import Sync
     from system.processes import Stop
     from targets import Targets
 
@@ -126,8 +126,8 @@ class Rooms:
 
     def editor(self) -> Editor:
         """Edits .jobs.json in place; what a sync would refuse is refused."""
-        from jobfile.editing import Editor
-        from jobs import parse_jobs, read_file
+        from jobs.editing import Editor
+        from jobs.jobs_file import parse_jobs, read_file
         from schedules.language import check
 
         path = self.settings.jobs_file
@@ -360,8 +360,8 @@ class Rooms:
 
     def sync(self, store: Store) -> Sync:
         """Brings the stored jobs in step with .jobs.json."""
+        from jobs.sync import Sync
         from store.job_codec import job_json
-        from sync import Sync
 
         return Sync(
             store=store,

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from jobs.sync import SyncReport
     from rehearsal import Rehearsal
     from store.bundle import Store
-    from sync import SyncReport
     from upkeep import Upkeep
 
 __all__ = ["App", "job_of"]
@@ -37,7 +37,7 @@ class App(Rooms):
 
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
         """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
-        from jobs import known_entries, read_changes
+        from jobs.jobs_file import known_entries, read_changes
         from schedules.language import check
 
         # Taken before the file is read: a later edit then shows as a change.

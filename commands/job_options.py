@@ -31,7 +31,7 @@ def field_options(command: F) -> F:
 
     Lists are given an entry at a time, `env` as NAME=VALUE, objects as JSON.
     """
-    from jobs import json_schema
+    from jobs.jobs_file import json_schema
 
     fields = json_schema()["$defs"]["Job"]["properties"]
     for name in reversed([name for name in fields if name not in _NOT_AN_OPTION and "deprecated" not in fields[name]]):
@@ -184,7 +184,7 @@ def target_warnings(app: App, entry: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _job(entry: Mapping[str, Any]) -> Job:
-    from jobs import parse_jobs
+    from jobs.jobs_file import parse_jobs
 
     # The edit has checked it: here it only becomes a job.
     (job,) = parse_jobs(json.dumps({"jobs": [entry]}).encode(), "", lambda *_: None).jobs

@@ -14,7 +14,7 @@ SYNC = "Run: python3 main.py sync-jobs"
 
 def check(scene: Scene) -> Iterator[Finding]:
     """The file is read as a sync reads it."""
-    from jobs import read_jobs
+    from jobs.jobs_file import read_jobs
     from schedules.language import check as check_schedule
 
     path = scene.root / ".jobs.json"

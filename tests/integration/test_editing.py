@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from core.errors import JobsFileBusy
 from core.models import Job
-from jobfile.editing import Editor
-from jobs import read_file
+from jobs.editing import Editor
+from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
 
@@ -191,7 +191,7 @@ def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
     ready: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from core.errors import JobsFileBusy
-    from jobfile import editing
+    from jobs.jobs_file import editing
 
     monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)
     with FileLock(ready.root / ".jobs.json.lock"), pytest.raises(JobsFileBusy):

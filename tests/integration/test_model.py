@@ -25,6 +25,7 @@ from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, J
 from core.redact import Redactor
 from db import Database
 from executor import Executor, Limits
+from jobs.sync import Sync
 from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
@@ -34,7 +35,6 @@ from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
 from store.job_codec import job_json
-from sync import Sync
 from system.processes import Stop
 from tests.workspace import FakeClock
 from verdicts import channels_of

@@ -16,6 +16,7 @@ import pytest
 from core.errors import DatabaseLocked, RemovalsRefused
 from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
+from jobs.sync import ATTEMPTS, Sync, SyncReport
 from planner import plan
 from schedules.calendar import show_instant
 from store.bundle import Store
@@ -23,7 +24,6 @@ from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Definitions, Removal, Zone
 from store.job_codec import job_json
-from sync import ATTEMPTS, Sync, SyncReport
 from tests.fakes import NOON, make_job
 from tests.workspace import FakeClock
 

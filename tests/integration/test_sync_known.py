@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import CronError
-from jobfile import checker, known
+from jobs.jobs_file import checker, sync_cache
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
@@ -197,14 +197,14 @@ def test_another_zone_is_noticed(pair: Pair, variable: str) -> None:
 @pytest.mark.parametrize("name", ["_version", "_look"])
 def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     of_now = getattr(known, name)
-    monkeypatch.setattr(known, name, lambda what: f"{of_now(what)} newer")
+    monkeypatch.setattr(sync_cache, name, lambda what: f"{of_now(what)} newer")
     pair.sync(_jobs(*"abcde"))
     assert pair.checked == [], "a process that goes on is none of another version"
-    known._surroundings.cache_clear()
+    sync_cache._surroundings.cache_clear()
     try:
         pair.sync(_jobs(*"abcde"))
     finally:
-        known._surroundings.cache_clear()
+        sync_cache._surroundings.cache_clear()
     assert pair.checked == list("abcde")
 
 

@@ -18,13 +18,13 @@ import pytest
 import commands
 import invoker
 import invoker_program
-import jobs
 import policy
 import runners
 from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
 from crontabs import translation
+from jobs import jobs_file
 from runners import agent, claude
 from schedules import language
 
@@ -349,7 +349,7 @@ def test_jobs_files_in_the_documents_are_good(name: str) -> None:
     files = [block for block in blocks(read(name)) if re.match(r'\{\s*("\$schema".*\s*)?"jobs"', block)]
     assert files
     for block in files:
-        known = jobs.parse_jobs(block.encode(), name, lambda text, zone: language.check(text, zone or "UTC"))
+        known = jobs_file.parse_jobs(block.encode(), name, lambda text, zone: language.check(text, zone or "UTC"))
         assert known.jobs
         assert known.warnings == ()
 

@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import jobs
 from core.errors import ConfigurationError, CronError
 from core.models import NESTED, Job, Success
+from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD
 
-SCHEMA = jobs.json_schema()
+SCHEMA = jobs_file.json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def accepted(root: Any) -> bool:
     try:
-        jobs.parse_jobs(json.dumps(root).encode(), "x.json", lambda _schedule, _timezone: None)
+        jobs_file.parse_jobs(json.dumps(root).encode(), "x.json", lambda _schedule, _timezone: None)
     except ConfigurationError:
         return False
     return True
@@ -259,7 +259,7 @@ def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataOb
 
 
 def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for_each_of_its_own() -> None:
-    rows = jobs.fields_table().splitlines()
+    rows = jobs_file.fields_table().splitlines()
     names = [row.split("|")[1].strip(" `") for row in rows[2:]]
     wanted: list[str] = []
     for field in fields(Job):
@@ -272,7 +272,7 @@ def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for
 
 
 def test_the_table_tells_type_default_and_meaning() -> None:
-    rows = jobs.fields_table().splitlines()
+    rows = jobs_file.fields_table().splitlines()
 
     def row(name: str) -> str:
         (found,) = [row for row in rows if row.startswith(f"| `{name}` |")]

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import jobs
 from core.errors import ConfigurationError, CronError
 from core.models import Job
+from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, GOOD, check_schedule, parse
 
@@ -84,11 +84,11 @@ def jobs_runtime_keys() -> list[str]:
     return ["next_run_at", "last_run_at", "lease_owner", "lease_expires_at"]
 
 
-def read_or_refused(data: bytes) -> jobs.JobsFile | None:
+def read_or_refused(data: bytes) -> jobs_file.JobsFile | None:
     """The file, or None if it was refused properly; anything else is raised."""
     found = None
     try:
-        found = jobs.parse_jobs(data, "x.json", check_schedule)
+        found = jobs_file.parse_jobs(data, "x.json", check_schedule)
         told: Any = found.warnings
     except ConfigurationError as error:
         told = {**error.as_dict(), "details": {}}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from core.job import AGENT_FIELDS, RESERVED_ARGUMENTS, UNSUPPORTED
-from jobfile.success import Fault, schema_faults
-from jobfile.words import inner, quoted
+from jobs.messages import inner, quoted
+from jobs.success_fields import Fault, schema_faults
 
 _TEXTS = ("model", "append_system_prompt")
 _LISTS = ("allowed_tools", "agent_args")

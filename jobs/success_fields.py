@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jobfile.words import escaped, inner, quoted
+from jobs.messages import escaped, inner, quoted
 
 #: A fault: code, path below `success`, message that goes on after the path, and hint.
 Fault = tuple[str, str, str, str]

@@ -6,8 +6,8 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from core.models import NESTED, UNSUPPORTED, Job
-from jobfile.checker import RESERVED_PREFIX, RUNTIME_KEYS
-from jobfile.words import meaning
+from jobs.checker import RESERVED_PREFIX, RUNTIME_KEYS
+from jobs.messages import meaning
 
 RUNTIME_NOTE = "Belongs to the database. Ignored, with a warning."
 SCHEMA_OF_SCHEMAS = "https://json-schema.org/draft/2020-12/schema"

@@ -10,10 +10,10 @@ from typing import Any
 from core.errors import ScheduleError, TimezoneError
 from core.job import AGENT_FIELDS, Job
 from core.models import from_text
-from jobfile import agents, success
-from jobfile.known import Known, KnownJob
-from jobfile.reading import Doubled
-from jobfile.words import Faults, Problem, escaped, explain, found, inner, nearest, quoted
+from jobs.jobs_file import agent_fields, success_fields
+from jobs.messages import Faults, Problem, escaped, explain, found, inner, nearest, quoted
+from jobs.reading import Doubled
+from jobs.sync_cache import Known, KnownJob
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -134,7 +134,7 @@ class _Checker:
         if isinstance(entry.get("success"), dict):
             self._check_success(f"{path}.success", job_id, entry["success"], told)
         if not _AGENT_FIELDS.isdisjoint(entry):
-            for code, place, message, hint in agents.faults(entry, lambda field: f"{path}.{field}" in told):
+            for code, place, message, hint in agent_fields.faults(entry, lambda field: f"{path}.{field}" in told):
                 self.faults.add(code, path + place, message, hint, job_id)
         if isinstance(entry.get("paused_until"), str) and f"{path}.paused_until" not in told:
             self._check_instant(f"{path}.paused_until", job_id, entry["paused_until"])
@@ -213,7 +213,7 @@ class _Checker:
         def wrong(field: str) -> bool:
             return f"{path}.{field}" in told
 
-        for code, place, message, hint in success.faults(entry, wrong):
+        for code, place, message, hint in success_fields.faults(entry, wrong):
             self.faults.add(code, path + place, message, hint, job_id)
 
     def _schedule_faults(self, schedule: str, timezone: str | None) -> list[tuple[str, ScheduleError]]:

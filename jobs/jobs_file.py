@@ -17,7 +17,7 @@ from core.errors import JobsFileMissing, JobsFileUnreadable
 from core.models import Job
 
 if TYPE_CHECKING:
-    from jobfile.known import Known, KnownJob
+    from jobs.sync_cache import Known, KnownJob
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -57,9 +57,9 @@ def read_changes(path: Path, check_schedule: CheckSchedule, known: Known) -> Cha
 
 def known_entries(default_zone: str, text: str) -> Known:
     """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
-    from jobfile import known
+    from jobs.jobs_file import sync_cache
 
-    return known.Known(known.rules_in_force(default_zone), text)
+    return sync_cache.Known(sync_cache.rules_in_force(default_zone), text)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
@@ -103,10 +103,10 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
 def _checked(
     data: bytes, name: str, check_schedule: CheckSchedule, known: Known | None
 ) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
-    from jobfile import checker, reading, words
+    from jobs.jobs_file import checker, messages, reading
 
     root, doubled = reading.load(data, name)
-    faults = words.Faults()
+    faults = messages.Faults()
     found = checker.check_all(root, doubled, faults, check_schedule, known)
     if faults.count:
         raise faults.error(name)
@@ -118,13 +118,13 @@ def _checked(
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the whole file."""
-    from jobfile import schema
+    from jobs.jobs_file import schema
 
     return schema.json_schema()
 
 
 def fields_table() -> str:
     """A Markdown table of a job's fields: name, type, default, meaning."""
-    from jobfile import schema
+    from jobs.jobs_file import schema
 
     return schema.fields_table()
