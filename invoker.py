@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import runners
-import success
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -35,8 +33,9 @@ from core.models import (
     Success,
     from_text,
 )
-from run_files import CallFiles
-from runners.base import Ending, Host, read_tail
+from invocation import runners, success
+from invocation.run_files import CallFiles
+from invocation.runners.base import Ending, Host, read_tail
 from system import processes
 from system.awaitables import drive
 from system.processes import Child, Stop

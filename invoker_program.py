@@ -18,11 +18,11 @@ from config import settings
 from core import strict_json
 from core.errors import CronError, UsageError
 from core.models import Invocation, InvocationRequest, utc_text
+from invocation.policy import POLICY_FILE, PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import OURS, Invoker
-from policy import POLICY_FILE, PolicyFile
-from runners.base import Host
 from system.processes import Stop
-from targets import Targets
 
 _LONGEST_TIMEOUT = 604_800
 _MOST_HOPS = 10_000

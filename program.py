@@ -97,7 +97,7 @@ class Served:
 
     def warm_up(self, store: Store) -> None:
         import gates
-        import runners
+        from invocation import runners
 
         for name in _COMMON:
             import_module(runners.RUNNERS[name])

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from control import Control
     from core.redact import Redactor
     from executor import Executor, Invoke, Limits
+    from invocation.policy import PolicyFile
+    from invocation.runners.base import Host
+    from invocation.targets import Targets
     from invoker import Invoker
     from jobs.editing import Editor
     from jobs.sync import Sync
     from notifier import Notifier
-    from policy import PolicyFile
     from retention import Retention
-    from runners.base import Host
     from scheduler import Scheduler
     from serving import Telling
     from settle import Settler
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from store.claims import Owner
     from store.runs import RunningRun
     from system.processes import Stop
-    from targets import Targets
 
     Around = Callable[[Invoke], Invoke]
 
@@ -148,19 +148,19 @@ class Rooms:
 
     def targets(self) -> Targets:
         """Names of targets → folders."""
-        from targets import Targets
+        from invocation.targets import Targets
 
         return Targets(self.settings.home, self.settings.data_path)
 
     def policy(self) -> PolicyFile:
         """Who may ask whom for what."""
-        from policy import POLICY_FILE, PolicyFile
+        from invocation.policy import POLICY_FILE, PolicyFile
 
         return PolicyFile(self.settings.root / POLICY_FILE)
 
     def host(self) -> Host:
         """What runners may know of this machine."""
-        from runners.base import Host
+        from invocation.runners.base import Host
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
@@ -242,7 +242,7 @@ class Rooms:
 
     def _last_output(self, store: Store, run: RunningRun) -> dict[str, object]:
         """The end of what an interrupted run's last attempt printed, as far as there is anything."""
-        from runners.base import read_tail
+        from invocation.runners.base import read_tail
 
         folder, call = Path(self._run_folder(run)), f"attempt-{run.attempt}"
         # Of a heartbeat, or after a lost session, the call that was made last.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from invocation.dry_run import Rehearsal
     from jobs.sync import SyncReport
-    from rehearsal import Rehearsal
     from store.bundle import Store
     from upkeep import Upkeep
 
@@ -109,7 +109,7 @@ class App(Rooms):
 
     def rehearsal(self) -> Rehearsal:
         """Tells what a run would be."""
-        from rehearsal import Rehearsal
+        from invocation.dry_run import Rehearsal
 
         return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
 

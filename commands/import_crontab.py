@@ -146,7 +146,7 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     """Raises `UsageError` when the target is not there, or none is given and our own folder can't be one."""
     from crontabs.translation import Terms
     from doctor.scene import account
-    from targets import Targets
+    from invocation.targets import Targets
 
     # Lines without CRON_TZ are in cron's own zone, whatever zone is set for our jobs.
     zone = app.machine_zone if app.machine_zone != app.default_zone else None

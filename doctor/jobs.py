@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import runners
 from core.boundary import guarded
 from core.errors import CronError
 from core.models import AgentOptions, Failure, Invocation, InvocationRequest, Job
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
+from invocation import runners
+from invocation.policy import POLICY_FILE, Policy, PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import child_environment
-from policy import POLICY_FILE, Policy, PolicyFile
-from runners.base import Host
 from store.definitions import job_state
 from system.start_errors import foresee
-from targets import Targets
 
 SUBJECT = "jobs"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from core.errors import CronError
 from doctor.findings import Few, Finding, fine, warning
 from doctor.scene import Scene
-from policy import POLICY_FILE
-from runners.invoke import FILE as INVOKE
-from targets import Targets
+from invocation.policy import POLICY_FILE
+from invocation.runners.invoke import FILE as INVOKE
+from invocation.targets import Targets
 
 SUBJECT = "rights"
 

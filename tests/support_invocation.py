@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
+from invocation.policy import PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import Invoker
-from policy import PolicyFile
-from runners.base import Host
 from system import processes
 from system.processes import Stop
-from targets import Targets
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.
 TELL = """

@@ -18,14 +18,13 @@ import pytest
 import commands
 import invoker
 import invoker_program
-import policy
-import runners
 from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
 from crontabs import translation
+from invocation import policy, runners
+from invocation.runners import agent, claude
 from jobs import jobs_file
-from runners import agent, claude
 from schedules import language
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -20,7 +20,7 @@ from doctor.findings import Few, Finding, counts, error, fine, of_error, warning
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
-from policy import Policy
+from invocation.policy import Policy
 from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
 

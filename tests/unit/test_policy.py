@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.invocation_errors import Denied
-from policy import Policy, _policy
+from invocation.policy import Policy, _policy
 from tests.support_invocation import request
 
 

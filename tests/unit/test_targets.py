@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.invocation_errors import TargetNotFound
-from targets import Targets
+from invocation.targets import Targets
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 import calls
-import runners
 from conversation import first_context
 from core.models import ClaimedRun, JobState, Session, Trigger
+from invocation import runners
+from invocation.policy import PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import child_environment
-from policy import PolicyFile
-from runners.base import Host
-from targets import Targets
 
 #: Stands for what a run would be given when it starts.
 RUN_ID = "RUN_ID"

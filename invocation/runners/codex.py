@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from core import strict_json
 from core.invocation_errors import AgentOutputTruncated, StructuredOutputMissing
 from core.models import Answer, Invocation, Usage
-from runners import agent
-from runners.agent import AgentRunner
-from runners.base import Ending, nonzero_exit, read_head, read_tail
+from invocation.runners import agent
+from invocation.runners.agent import AgentRunner
+from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "no rollout found for thread id"
 #: Its sandbox stands for what Claude Code calls a permission mode. Nobody is asked in `exec`.

@@ -15,7 +15,7 @@ from pathlib import Path
 from core import strict_json
 from core.invocation_errors import IpcError, SuccessCheckFailed
 from core.models import Clock, Invocation, Success
-from runners.base import Ending, read_head, read_tail, signal_name
+from invocation.runners.base import Ending, read_head, read_tail, signal_name
 from system import processes
 from system.processes import Child, Stop
 

@@ -15,9 +15,9 @@ from core.invocation_errors import (
     StructuredOutputMissing,
 )
 from core.models import Answer, Invocation, Usage
-from runners import agent
-from runners.agent import AgentRunner
-from runners.base import Ending, Host, nonzero_exit, read_head, read_tail
+from invocation.runners import agent
+from invocation.runners.agent import AgentRunner
+from invocation.runners.base import Ending, Host, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "No conversation found with session ID"
 #: Those of the Claude Code session, if any, that we were called from.

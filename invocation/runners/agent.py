@@ -21,7 +21,7 @@ from core.invocation_errors import (
     SessionLost,
 )
 from core.models import SLEEP_MARKER, UNSUPPORTED, Answer, Failure, Invocation, Usage
-from runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
+from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: Of what an agent prints so much is read; its answer is a part of it.
 OUTPUT_LIMIT = 16 * 1024 * 1024

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from core import strict_json
 from core.models import Answer, Invocation, Usage
-from runners import agent
-from runners.agent import AgentRunner
-from runners.base import Ending, nonzero_exit, read_head, read_tail
+from invocation.runners import agent
+from invocation.runners.agent import AgentRunner
+from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = ("Invalid session identifier", "No previous sessions found")
 _APPROVAL = {

@@ -8,7 +8,7 @@ from core import strict_json
 from core.invocation_errors import IpcError
 from core.models import InvocationRequest
 from core.private_files import make_private
-from runners.base import Launch
+from invocation.runners.base import Launch
 
 
 class CallFiles:

@@ -9,7 +9,7 @@ from pathlib import Path
 from core import strict_json
 from core.invocation_errors import InvalidResponse, IpcError, RunnerNotFound
 from core.models import Answer, Failure, Invocation
-from runners.base import (
+from invocation.runners.base import (
     RESULT_LIMIT,
     TAIL_LIMIT,
     Ending,

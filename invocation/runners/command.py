@@ -7,7 +7,17 @@ from pathlib import Path
 from core import strict_json
 from core.invocation_errors import RunnerNotFound
 from core.models import Answer, Invocation
-from runners.base import RESULT_LIMIT, Ending, Host, Launch, Runner, nonzero_exit, read_head, read_tail, to_text
+from invocation.runners.base import (
+    RESULT_LIMIT,
+    Ending,
+    Host,
+    Launch,
+    Runner,
+    nonzero_exit,
+    read_head,
+    read_tail,
+    to_text,
+)
 
 
 class CommandRunner(Runner):

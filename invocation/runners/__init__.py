@@ -8,15 +8,15 @@ from typing import cast
 
 from core.invocation_errors import RunnerNotFound
 from core.models import Invocation
-from runners.base import INSTALL_HINT, Host, Runner
+from invocation.runners.base import INSTALL_HINT, Host, Runner
 
 #: Names and modules. Each module has its runner as `RUNNER`. Agents come after these two, in the order of the settings.
 RUNNERS = {
-    "command": "runners.command",
-    "invoke": "runners.invoke",
-    "claude": "runners.claude",
-    "codex": "runners.codex",
-    "gemini": "runners.gemini",
+    "command": "invocation.runners.command",
+    "invoke": "invocation.runners.invoke",
+    "claude": "invocation.runners.claude",
+    "codex": "invocation.runners.codex",
+    "gemini": "invocation.runners.gemini",
 }
 AGENTS = ("claude", "codex", "gemini")
 
