@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.models import Clock, Job, JobState, Refusal
+from execution.retries import ceiling_sec
+from execution.verdicts import channels_of
 from planner import Calendar, plan
-from retries import ceiling_sec
 from store.claims import Claim, ClaimTerms, Owner
-from verdicts import channels_of
 
 if TYPE_CHECKING:
     from store.bundle import Store

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import calls
-import verdicts
-from conversation import Conversation, SessionTotals, summary_of
 from core import crash_points
 from core.errors import DatabaseError, VerdictNotStored
 from core.invocation_errors import AgentOverloaded
@@ -30,7 +27,9 @@ from core.models import (
     utc_text,
 )
 from core.redact import Redactor
-from retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
+from execution import verdicts
+from execution.attempt import Conversation, SessionTotals, summary_of
+from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
 from system.awaitables import drive, wait, write
 
 if TYPE_CHECKING:
@@ -183,9 +182,9 @@ class Executor:
         requests: list[InvocationRequest] = []
 
         async def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
-            invocation = calls.invocation(
+            invocation = requests.invocation(
                 run,
-                calls.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
+                requests.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
                 context,
                 timeout_sec=timeout_sec,
                 runs_folder=self._runs_folder,

@@ -218,9 +218,9 @@ class Rooms:
 
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
+        from execution.verdicts import channels_of
         from settle import Settler
         from system.processes import is_alive, marks, sweep
-        from verdicts import channels_of
 
         return Settler(
             ledger=store.runs,
@@ -289,7 +289,7 @@ class Rooms:
 
     def waits(self, job: Job) -> Callable[[int], int]:
         """Seconds that a job waits after its n-th failed attempt."""
-        from retries import backoff_sec
+        from execution.retries import backoff_sec
 
         return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
 

@@ -16,9 +16,9 @@ from core.boundary import Done, failure_of, guarded
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.models import ClaimedRun, Clock, Failure, RunStatus, Verdict
 from courses import Courses
+from execution.verdicts import channels_of
 from executor import Executor
 from store.claims import Claim, ClaimOutcome
-from verdicts import channels_of
 
 if TYPE_CHECKING:
     from notifier import Notifier

@@ -43,9 +43,9 @@ def main(root: str) -> None:
 
 def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
     """The steps of a tick's claim; whether the slot is ours."""
+    from execution.verdicts import channels_of
     from planner import plan
     from store.claims import ClaimOutcome, ClaimTerms
-    from verdicts import channels_of
 
     state = store.definitions.load(job_id)
     if state is None or not state.enabled or state.next_run_at is None or state.next_run_at > now:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import calls
-from conversation import first_context
 from core.models import ClaimedRun, JobState, Session, Trigger
+from execution import requests
+from execution.attempt import first_context
 from invocation import runners
 from invocation.policy import PolicyFile
 from invocation.runners.base import Host
@@ -33,9 +33,9 @@ class Rehearsal:
         """The first call of a first attempt, secrets and all. Raises `InvocationError` where it could not start."""
         job = state.job
         run = ClaimedRun(RUN_ID, job, Trigger.MANUAL, "", now, None, None, timezone=state.timezone)
-        invocation = calls.invocation(
+        invocation = requests.invocation(
             run,
-            calls.Ids("req-…", "corr-…", 1, 1),
+            requests.Ids("req-…", "corr-…", 1, 1),
             first_context(job, remembered),
             timeout_sec=job.timeout_sec,
             runs_folder=self.runs_folder,

@@ -24,6 +24,7 @@ from core.errors import JobRefused
 from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
 from core.redact import Redactor
 from db import Database
+from execution.verdicts import channels_of
 from executor import Executor, Limits
 from jobs.sync import Sync
 from notifier import Notifier
@@ -37,7 +38,6 @@ from store.creation import create
 from store.job_codec import job_json
 from system.processes import Stop
 from tests.workspace import FakeClock
-from verdicts import channels_of
 
 NAMES = ("a", "b", "c")
 SCHEDULES = ("* * * * *", "*/7 * * * *", "0 * * * *", "@every 11m", "30 2 * * *")

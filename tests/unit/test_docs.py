@@ -171,7 +171,7 @@ def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
 
 
 def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
-    from retries import NOT_RETRIED
+    from execution.retries import NOT_RETRIED
 
     table = rows(section(read("docs/errors.md"), "## Codes of runs"))
     kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}

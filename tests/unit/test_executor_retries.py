@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from core.models import RunStatus
+from execution.retries import LONGEST_BACKOFF_SEC, ceiling_sec
 from executor import Limits
-from retries import LONGEST_BACKOFF_SEC, ceiling_sec
 from tests.fakes import NOON, Bench, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 

@@ -12,10 +12,10 @@ import pytest
 
 from core.errors import LeaseLost
 from core.models import ProcessId, RunStatus, Verdict
+from execution.verdicts import channels_of
 from settle import LEASE_SLACK_SEC, Health, Settled, Settler, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock
-from verdicts import channels_of
 
 LEASE_SEC = 120
 NOW = at("02-25 12:01")
