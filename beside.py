@@ -13,7 +13,7 @@ from core.boundary import guarded
 from core.models import Failure
 
 if TYPE_CHECKING:
-    from settle import Settled
+    from scheduling.reaper import Settled
     from store.runs import Unattended
     from system.processes import Beside
 

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from beside import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
-from claiming import Waiting
 from core.boundary import guarded
 from core.errors import DatabaseReplaced
 from core.models import Clock, Failure, from_text, utc_text
-from courses import Courses
-from serving import Served, Serving
+from scheduling.claiming import Waiting
+from scheduling.dispatcher import Served, Serving
+from scheduling.task_loop import Courses
 
 if TYPE_CHECKING:
     from program import Program

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-import settle
 from core.models import ProcessId, from_text, utc_text
+from scheduling import reaper
 from store.pauses import how_to_resume
 
 #: A job whose cursor is due for longer than this was left out by a tick: one comes each minute and takes a moment.
@@ -173,12 +173,12 @@ def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
     found: list[Anomaly] = []
     for run in store.runs.running():
         alive = now.is_alive(run.owner)
-        state = settle.health(run, now.wall, now.monotonic, lease_sec, owner_alive=alive)
+        state = reaper.health(run, now.wall, now.monotonic, lease_sec, owner_alive=alive)
         who = {"run_id": run.run_id, "job_id": run.job_id}
-        if state is settle.Health.TOO_OLD:
+        if state is reaper.Health.TOO_OLD:
             text = f"The run {run.run_id} has outlived all that its job allows; its scheduler {run.lease_owner} hangs"
             found.append({"code": "RUN_BEYOND_CEILING", "message": text, "hint": "The next tick ends it.", **who})
-        elif state is not settle.Health.ALIVE:
+        elif state is not reaper.Health.ALIVE:
             text = f"The scheduler {run.lease_owner} of the run {run.run_id} is gone"
             hint = (
                 f"A tick settles it once its lease is over: {run.lease_expires_at}."

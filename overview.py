@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import health
 from core.boundary import guarded
 from core.models import Failure, utc_text
-from planner import Calendar, slots_between
+from scheduling.planner import Calendar, slots_between
 from store.definitions import job_state
 from store.history import History, Wanted
 from store.views import Span, Views

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from scheduler import Scheduler
-    from settle import Settled
+    from scheduling.reaper import Settled
     from store.bundle import Store
     from system.processes import Stop
     from upkeep import Upkeep

@@ -19,8 +19,6 @@ from schedules.calendar import Schedules, show_instant
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from claiming import Claiming
-    from control import Control
     from core.redact import Redactor
     from executor import Executor, Invoke, Limits
     from invocation.policy import PolicyFile
@@ -32,8 +30,10 @@ if TYPE_CHECKING:
     from notifier import Notifier
     from retention import Retention
     from scheduler import Scheduler
-    from serving import Telling
-    from settle import Settler
+    from scheduling.cancelling import Control
+    from scheduling.claiming import Claiming
+    from scheduling.dispatcher import Telling
+    from scheduling.reaper import Settler
     from store.bundle import Store
     from store.claims import Owner
     from store.runs import RunningRun
@@ -85,7 +85,7 @@ class Rooms:
     def open_store(self, *, read_only: bool = False, patience_sec: float | None = None) -> Store:
         """A connection of its own; the caller closes it. `patience_sec` is how long it waits while others write."""
         from db import BUSY_TIMEOUT_MS, Database
-        from planner import Slots
+        from scheduling.planner import Slots
         from store.bundle import Store
 
         patience = BUSY_TIMEOUT_MS / 1000 if patience_sec is None else patience_sec
@@ -219,7 +219,7 @@ class Rooms:
     def settler(self, store: Store) -> Settler:
         """Settles what dead schedulers left."""
         from execution.verdicts import channels_of
-        from settle import Settler
+        from scheduling.reaper import Settler
         from system.processes import is_alive, marks, sweep
 
         return Settler(
@@ -254,7 +254,7 @@ class Rooms:
 
     def control(self, store: Store) -> Control:
         """Cancels and frees from outside."""
-        from control import Control
+        from scheduling.cancelling import Control
 
         return Control(
             ledger=store.runs,
@@ -310,7 +310,7 @@ class Rooms:
 
     def claiming(self, store: Store) -> Claiming:
         """Prepares claims."""
-        from claiming import Claiming, Terms
+        from scheduling.claiming import Claiming, Terms
 
         return Claiming(
             store=store,
@@ -327,7 +327,7 @@ class Rooms:
 
     def telling(self, store: Store) -> Telling:
         """Brings what has happened to who is told."""
-        from serving import Telling
+        from scheduling.dispatcher import Telling
 
         return Telling(
             store=store,

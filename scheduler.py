@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from claiming import Claiming, Waiting
 from core.boundary import guarded
 from core.errors import GateClosed, JobLocked, JobNotFound
 from core.models import Clock, Failure, utc_text
-from courses import Courses
 from executor import Executor
-from planner import Calendar, corrected_cursor
-from serving import Served, Serving, Telling
-from settle import Settled
+from scheduling.claiming import Claiming, Waiting
+from scheduling.dispatcher import Served, Serving, Telling
+from scheduling.planner import Calendar, corrected_cursor
+from scheduling.reaper import Settled
+from scheduling.task_loop import Courses
 from store.definitions import job_state
 
 if TYPE_CHECKING:

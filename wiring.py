@@ -91,7 +91,7 @@ class App(Rooms):
 
     def end_pause(self, store: Store, job_id: str, now: datetime) -> bool:
         """Lets a job go on that was paused because it failed too often; False when it was not."""
-        from planner import Slots
+        from scheduling.planner import Slots
 
         state = store.definitions.load(job_id)
         if state is None or not state.job.enabled:

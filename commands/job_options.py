@@ -193,7 +193,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
     """The next three instants of an entry that is not in the file yet."""
-    from planner import start_of
+    from scheduling.planner import start_of
 
     job = _job(entry)
     zone = job.timezone or app.default_zone

@@ -13,8 +13,8 @@ from commands.when import given_instant
 from core.boundary import guarded
 from core.errors import JobNotFound, UsageError
 from core.models import Failure, utc_text
-from planner import slots_between
 from schedules.calendar import show_instant
+from scheduling.planner import slots_between
 from store.definitions import job_state
 from wiring import App
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.models import utc_text
 
 if TYPE_CHECKING:
-    from planner import DueSlots
+    from scheduling.planner import DueSlots
 
 
 #: Many jobs have the same schedule, and are asked about in the same second.

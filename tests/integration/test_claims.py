@@ -16,7 +16,7 @@ import pytest
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
-from planner import plan
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner
 from store.creation import create

@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from claiming import Claiming, Terms
 from core.errors import JobRefused
 from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
 from core.redact import Redactor
@@ -30,8 +29,9 @@ from jobs.sync import Sync
 from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
-from serving import Telling
-from settle import Settler
+from scheduling.claiming import Claiming, Terms
+from scheduling.dispatcher import Telling
+from scheduling.reaper import Settler
 from store.bundle import Store
 from store.claims import Owner
 from store.creation import create

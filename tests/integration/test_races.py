@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from core.models import ProcessId
-from planner import plan
+from scheduling.planner import plan
 from store.claims import ClaimOutcome, ClaimTerms, Owner
 from tests.support_machine import (
     COUNT,

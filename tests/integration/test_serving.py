@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from claiming import Claiming, Terms, Waiting
 from core.errors import LeaseLost, VerdictNotStored
 from core.models import ClaimedRun, Refusal, RunStatus, Verdict
-from courses import Courses
 from db import Database
 from notifier import Delivery
-from serving import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
+from scheduling.claiming import Claiming, Terms, Waiting
+from scheduling.dispatcher import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
+from scheduling.task_loop import Courses
 from store.bundle import Store
 from store.creation import create
 from system.awaitables import wait, write

@@ -15,7 +15,7 @@ import pytest
 
 from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
-from planner import plan
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create

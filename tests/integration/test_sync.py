@@ -17,8 +17,8 @@ from core.errors import DatabaseLocked, RemovalsRefused
 from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
 from jobs.sync import ATTEMPTS, Sync, SyncReport
-from planner import plan
 from schedules.calendar import show_instant
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create

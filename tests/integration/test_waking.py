@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-import control
 import system.wall_clock_timer
 from core.errors import DaemonFileUnusable, DaemonRunning
 from main import SystemClock
+from scheduling import cancelling
 from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
 from system.systemd import Systemd
 from system.wakeup import Doorbell, bell_file, ring
@@ -546,7 +546,9 @@ def test_a_cancel_rings_before_it_waits(machine: Machine, heard: Callable[[], bo
         request_cancel=lambda *_: order.append("request"),
     )
     unused: Any = None
-    made = control.Control(ledger, unused, unused, machine.clock, lambda _: None, "me", 1, lambda: order.append("ring"))
+    made = cancelling.Control(
+        ledger, unused, unused, machine.clock, lambda _: None, "me", 1, lambda: order.append("ring")
+    )
     made.cancel("run")
     assert order == ["request", "ring"]
 

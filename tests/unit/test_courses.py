@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.boundary import Done, attempt
 from core.errors import DatabaseLocked, LeaseLost
-from courses import LAZY_SEC, Courses
+from scheduling.task_loop import LAZY_SEC, Courses
 from system.awaitables import Course, drive, wait, write
 from tests.workspace import FakeClock
 

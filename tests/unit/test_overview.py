@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from overview import shares
-from planner import slots_between
 from schedules.calendar import Schedules
+from scheduling.planner import slots_between
 from tests.fakes import NOON, at, make_state
 
 DAY = timedelta(days=1)

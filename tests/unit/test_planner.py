@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from core.models import Missed, Trigger
-from planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
 from schedules import language
+from scheduling.planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
 from tests.fakes import NOON, at, make_state
 
 SCHEDULE, CATCH_UP = Trigger.SCHEDULE, Trigger.CATCH_UP

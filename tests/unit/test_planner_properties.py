@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core.models import JobState, Missed
-from planner import plan, skip_all
 from schedules import language
+from scheduling.planner import plan, skip_all
 from tests.fakes import at, make_state
 
 #: Around the changes of 2026 in Madrid, St John's and Lord Howe.

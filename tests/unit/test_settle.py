@@ -13,7 +13,7 @@ import pytest
 from core.errors import LeaseLost
 from core.models import ProcessId, RunStatus, Verdict
 from execution.verdicts import channels_of
-from settle import LEASE_SLACK_SEC, Health, Settled, Settler, health
+from scheduling.reaper import LEASE_SLACK_SEC, Health, Settled, Settler, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from claiming import Claiming, Waiting
 from core.boundary import Done, failure_of, guarded
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.models import ClaimedRun, Clock, Failure, RunStatus, Verdict
-from courses import Courses
 from execution.verdicts import channels_of
 from executor import Executor
+from scheduling.claiming import Claiming, Waiting
+from scheduling.task_loop import Courses
 from store.claims import Claim, ClaimOutcome
 
 if TYPE_CHECKING:

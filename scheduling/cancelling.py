@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from core import crash_points
 from core.errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
 from core.models import Clock, RunStatus, utc_text
-from settle import End, Health, Settler
+from scheduling.reaper import End, Health, Settler
 
 #: How often the end of a cancelled run is looked for.
 POLL_SEC = 0.1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from core.models import Clock, Job, JobState, Refusal
 from execution.retries import ceiling_sec
 from execution.verdicts import channels_of
-from planner import Calendar, plan
+from scheduling.planner import Calendar, plan
 from store.claims import Claim, ClaimTerms, Owner
 
 if TYPE_CHECKING:
