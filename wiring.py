@@ -115,7 +115,7 @@ class App(Rooms):
 
     def ping(self, *, failed: bool) -> dict[str, object]:
         """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""
-        import ping
+        from channels import ping
 
         error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
         return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
