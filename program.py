@@ -21,11 +21,11 @@ from wiring import App
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from maintenance.pruning import Upkeep
     from scheduler import Scheduler
     from scheduling.reaper import Settled
     from store.bundle import Store
     from system.processes import Stop
-    from upkeep import Upkeep
 
 #: Runners that need nothing of a provider's: nearly every daemon has runs of theirs.
 _COMMON = ("command", "invoke")

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from invoker import Invoker
     from jobs.editing import Editor
     from jobs.sync import Sync
+    from maintenance.retention import Retention
     from notifier import Notifier
-    from retention import Retention
     from scheduler import Scheduler
     from scheduling.cancelling import Control
     from scheduling.claiming import Claiming
@@ -170,7 +170,7 @@ class Rooms:
         `around` may put something around the calls that it makes.
         """
         from executor import Executor
-        from retention import size_of
+        from maintenance.retention import size_of
 
         return Executor(
             ledger=store.runs,
@@ -275,7 +275,7 @@ class Rooms:
 
     def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
-        from retention import Limits, Retention
+        from maintenance.retention import Limits, Retention
 
         settings = self.settings
         return Retention(

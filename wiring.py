@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from invocation.dry_run import Rehearsal
     from jobs.sync import SyncReport
+    from maintenance.pruning import Upkeep
     from store.bundle import Store
-    from upkeep import Upkeep
 
 __all__ = ["App", "job_of"]
 
@@ -103,7 +103,7 @@ class App(Rooms):
 
     def upkeep(self, store: Store) -> Upkeep:
         """Cleans behind the runs."""
-        from upkeep import Upkeep
+        from maintenance.pruning import Upkeep
 
         return Upkeep(store, lambda: self.retention(store), self.clock.now)
 

@@ -10,7 +10,7 @@ from core.models import from_text, utc_text
 from store.pauses import how_to_resume
 
 if TYPE_CHECKING:
-    from retention import Pruned, Retention
+    from maintenance.retention import Pruned, Retention
     from store.bundle import Store
 
 #: State row that holds when it was last cleaned by age and room, and how often that is done.
