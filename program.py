@@ -13,7 +13,7 @@ import idle
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.models import ProcessId, utc_text
-from health import CLOCK_FACT, PING_FACT, clock_fact
+from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from system.daemon_lock import leave_look
 from system.processes import Beside, is_alive
 from wiring import App

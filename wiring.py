@@ -6,10 +6,10 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import health
 import idle
 from core.boundary import guarded
 from core.models import Failure, utc_text
+from reports import health
 from rooms import Rooms, job_of
 from store.look import SEEN_KEY
 

@@ -9,7 +9,7 @@ import click
 from commands.list_jobs import without_secrets
 from commands.view import show, table_option
 from core.models import utc_text
-from health import PING_FACT
+from reports.health import PING_FACT
 from wiring import App
 
 RECENT_RUNS = 20

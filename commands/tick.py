@@ -12,7 +12,7 @@ from commands.output import print_json
 from core import crash_points
 from core.boundary import guarded
 from core.models import Failure, utc_text
-from health import CLOCK_FACT, PING_FACT, clock_fact
+from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from store.look import SEEN_KEY
 from system.stop_signals import stop_on_signals
 from wiring import App

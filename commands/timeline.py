@@ -11,7 +11,7 @@ from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
 from core.errors import JobNotFound, PictureUnwritable, UsageError
-from overview import Window, timeline
+from reports.overview import Window, timeline
 from wiring import App
 
 

@@ -13,7 +13,7 @@ from commands.view import is_screen, show, table_option
 from core.boundary import guarded
 from core.errors import UsageError
 from core.models import Failure, utc_text
-from overview import glance
+from reports.overview import glance
 from system.stop_signals import stop_on_signals
 from wiring import App, job_of
 

@@ -10,7 +10,7 @@ import idle
 from core.models import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
-from health import PING_FACT, Silence, silence
+from reports.health import PING_FACT, Silence, silence
 
 TICKS = "ticks"
 CLOCK = "clock"

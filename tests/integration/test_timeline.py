@@ -14,9 +14,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-import overview
 from core.models import utc_text
-from overview import Window, glance, timeline
+from reports import overview
+from reports.overview import Window, glance, timeline
 from schedules.calendar import Schedules
 from store.bundle import Store
 from store.creation import create

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from overview import shares
+from reports.overview import shares
 from schedules.calendar import Schedules
 from scheduling.planner import slots_between
 from tests.fakes import NOON, at, make_state

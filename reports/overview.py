@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import health
 from core.boundary import guarded
 from core.models import Failure, utc_text
+from reports import health
 from scheduling.planner import Calendar, slots_between
 from store.definitions import job_state
 from store.history import History, Wanted
