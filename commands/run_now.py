@@ -22,7 +22,7 @@ from system.stop_signals import stop_on_signals
 from wiring import App, job_of
 
 if TYPE_CHECKING:
-    from people.progress import ProgressLine
+    from render.progress import ProgressLine
     from store.bundle import Store
     from system.processes import Stop
 
@@ -91,7 +91,7 @@ def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContex
 
 
 def _line(app: App, store: Store, job_id: str, stop: Stop) -> ProgressLine | None:
-    from people.progress import ProgressLine, Step
+    from render.progress import ProgressLine, Step
 
     job = job_of(store, job_id)
     if job is None:

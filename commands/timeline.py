@@ -50,7 +50,7 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     if svg_file is None:
         show(app, "timeline", report, table=table)
         return
-    from people.svg import picture
+    from render.svg import picture
 
     text = picture(report)
     if svg_file == "-":

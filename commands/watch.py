@@ -18,7 +18,7 @@ from system.stop_signals import stop_on_signals
 from wiring import App, job_of
 
 if TYPE_CHECKING:
-    from people.tables import Eyes
+    from render.tables import Eyes
 
 #: A reader that finds the database locked for longer says so, and looks again.
 PATIENCE_SEC = 1.0
@@ -53,7 +53,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
         return 0
     watcher = _Watcher(app)
     with stop_on_signals() as stop:
-        from people.live import live
+        from render.live import live
 
         live(watcher.read, watcher.eyes, app.clock.monotonic, stop.wait, interval)
     # Ctrl-C is how one ends it, and no failure. Who was not asked to end has lost the terminal, before its signal came.
@@ -84,7 +84,7 @@ class _Watcher:
 
     def eyes(self) -> Eyes:
         """Who looks, now."""
-        from people.tables import Eyes
+        from render.tables import Eyes
 
         return Eyes(self._app.clock.now(), self._app.default_zone)
 

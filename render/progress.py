@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from people.watching import progress
-from people.words import duration, plain, span
+from render.watching import progress
+from render.words import duration, plain, span
 
 if TYPE_CHECKING:
     from executor import Invoke

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from core.models import from_text
-from people.axis import Axis
+from render.axis import Axis
 
 
 @dataclass(frozen=True)

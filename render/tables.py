@@ -14,8 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from people.grid import Grid
-from people.words import dollars, duration, local, plain, relative
+from render.grid import Grid
+from render.words import dollars, duration, local, plain, relative
 
 #: Without a terminal nothing is known of the width, and a line that is cut helps nobody.
 _WIDTH_ELSEWHERE = 200
@@ -231,13 +231,13 @@ def upcoming(report: Report, eyes: Eyes) -> RenderableType:
 
 
 def _watch(report: Report, eyes: Eyes) -> RenderableType:
-    from people.watching import frame
+    from render.watching import frame
 
     return frame(report, eyes)
 
 
 def _timeline(report: Report, _eyes: Eyes) -> RenderableType:
-    from people.timeline import Picture
+    from render.timeline import Picture
 
     return Picture(report)
 

@@ -10,8 +10,8 @@ from typing import Any
 from rich.live import Live
 
 from core.errors import OutputUnwritable
-from people.tables import Eyes, console
-from people.watching import frame
+from render.tables import Eyes, console
+from render.watching import frame
 
 Report = Mapping[str, Any]
 

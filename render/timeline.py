@@ -12,10 +12,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from core.models import from_text
-from people.axis import Axis, Tick
-from people.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
-from people.tables import columns_wanted
-from people.words import local, plain
+from render.axis import Axis, Tick
+from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
+from render.tables import columns_wanted
+from render.words import local, plain
 
 Report = Mapping[str, Any]
 #: Without a terminal nothing is known of the width.

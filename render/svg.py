@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 from rich.cells import cell_len, chop_cells
 
 from core.models import from_text
-from people.axis import Axis
-from people.marks import KINDS, Mark, marks_of, merged
-from people.timeline import notes
-from people.words import duration, local, plain
+from render.axis import Axis
+from render.marks import KINDS, Mark, marks_of, merged
+from render.timeline import notes
+from render.words import duration, local, plain
 
 Report = Mapping[str, Any]
 _WIDTH, _MARGIN, _ROW, _BAR = 1200, 20, 32, 14

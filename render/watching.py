@@ -9,9 +9,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from core.models import from_text
-from people.grid import Grid
-from people.tables import STYLES, Eyes, status_text
-from people.words import duration, local, plain, relative, span
+from render.grid import Grid
+from render.tables import STYLES, Eyes, status_text
+from render.words import duration, local, plain, relative, span
 
 Report = Mapping[str, Any]
 #: Columns of a progress bar, by the room that there is.
