@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-import installing
 from commands.install_crontab import place_of, sibling
 from commands.output import print_json
 from core.errors import UnitsUnwritable
+from install import units
 from wiring import App
 
 
@@ -41,9 +41,9 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
     target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
     place = place_of(app)
     settings = app.settings
-    terms = installing.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
+    terms = units.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
     with_telegram = replace(place, telegram=sibling(app)) if telegram else place
-    units = installing.units(with_telegram, terms if daemon else None)
+    units = units.units(with_telegram, terms if daemon else None)
     if not only_print:
         try:
             _write(target, units)
@@ -57,7 +57,7 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
             "units": {str(target / name): text for name, text in units.items()},
             "then": [
                 "systemctl --user daemon-reload",
-                *([f"systemctl --user disable --now {installing.TIMER}"] if daemon and _ticks(target, place) else []),
+                *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, place) else []),
                 f"systemctl --user enable --now {_enabled(units)}",
                 "loginctl enable-linger",
             ],
@@ -74,13 +74,13 @@ def _enabled(units: Mapping[str, str]) -> str:
     return " ".join(name for name, text in units.items() if "[Install]" in text)
 
 
-def _ticks(folder: Path, place: installing.Place) -> bool:
+def _ticks(folder: Path, place: units.Place) -> bool:
     """Whether this copy's timer is there, which the daemon makes needless."""
     try:
-        there = (folder / installing.TIMER).read_bytes().decode("utf-8", "replace")
+        there = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
     except OSError:
         return False
-    return not installing.is_foreign(there, installing.units(place)[installing.TIMER])
+    return not units.is_foreign(there, units.units(place)[units.TIMER])
 
 
 def _write(target: Path, units: Mapping[str, str]) -> None:
@@ -91,8 +91,8 @@ def _write(target: Path, units: Mapping[str, str]) -> None:
         if not os.path.lexists(path):
             continue
         there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-        if installing.is_foreign(there, text):
-            owner = installing.owner_of(there)
+        if units.is_foreign(there, text):
+            owner = units.owner_of(there)
             whose = f"belongs to the copy in {owner}" if owner else "is of no copy of puruto-cron, or of an older one"
             raise UnitsUnwritable(
                 f"{path} is there and {whose}",

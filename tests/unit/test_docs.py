@@ -21,7 +21,7 @@ import invoker_program
 from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
-from crontabs import translation
+from install import crontab_translation
 from invocation import policy, runners
 from invocation.runners import agent, claude
 from jobs import jobs_file
@@ -105,7 +105,7 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
-    of_cron = {*translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
+    of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crontabs.lines import Entry, Line, Unreadable, Variable
-from crontabs.names import Names, base_name
-from crontabs.translation import Refused, Terms, Translated, essence, translated
+from install.crontab_lines import Entry, Line, Unreadable, Variable
+from install.crontab_names import Names, base_name
+from install.crontab_translation import Refused, Terms, Translated, essence, translated
 
 Fields = Mapping[str, Any]
 #: Why a sync would refuse an entry, or None.

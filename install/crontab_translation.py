@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.redact import secrets_of
-from crontabs.lines import Entry, Variable
+from install.crontab_lines import Entry, Variable
 
 #: What cron gives where the crontab says nothing. Source: crontab(5).
 SHELL, PATH = "/bin/sh", "/usr/bin:/bin"

@@ -9,8 +9,8 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import installing
-from crontabs.lines import Entry, parse
+from install import units
+from install.crontab_lines import Entry, parse
 
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
 #: Words of a shell that end one command and begin another.
@@ -67,7 +67,7 @@ def starts_of(entry: Entry, source: str, environ: Mapping[str, str]) -> list[Sta
 
 def marked(text: str) -> set[int]:
     """The numbers, from 1, of the lines in whole blocks of `install-crontab`, of whatever copy."""
-    begin, end = (mark.format(root="") for mark in (installing.BEGIN, installing.END))
+    begin, end = (mark.format(root="") for mark in (units.BEGIN, units.END))
     found: set[int] = set()
     inside: list[int] | None = None
     for number, line in enumerate(text.split("\n"), start=1):
