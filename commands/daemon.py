@@ -13,8 +13,8 @@ import click
 
 from commands.lines import Lines
 from core.models import utc_text
-from daemon import Daemon
-from program import Served
+from daemon.daemon import Daemon
+from daemon.program import Served
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
 from system.systemd import Systemd

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from commands.lines import Lines
-from daemon import Daemon
-from program import Served
+from daemon.daemon import Daemon
+from daemon.program import Served
 from system.processes import Stop
 from system.systemd import Systemd
 from system.wakeup import Doorbell, ring

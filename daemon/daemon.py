@@ -10,16 +10,16 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from beside import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
 from core.boundary import guarded
 from core.errors import DatabaseReplaced
 from core.models import Clock, Failure, from_text, utc_text
+from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
 from scheduling.claiming import Waiting
 from scheduling.dispatcher import Served, Serving
 from scheduling.task_loop import Courses
 
 if TYPE_CHECKING:
-    from program import Program
+    from daemon.program import Program
     from store.runs import Unattended
     from system.processes import Stop
     from system.systemd import Systemd
