@@ -350,6 +350,6 @@ def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFile
 
 
 if __name__ == "__main__":
-    from invoker_program import main
+    from app.invoke_program import main
 
     sys.exit(main(sys.argv[1:]))

@@ -21,10 +21,10 @@ ALL = 1_000_000_000
 def main(root: str) -> None:
     """Measures; see above."""
     sys.path[0] = root
+    from app.app import App
     from main import SystemClock
     from store.claims import Owner
     from system.processes import identify
-    from wiring import App
 
     app = App(SystemClock(), os.environ, root)
     me = identify(os.getpid())

@@ -38,8 +38,8 @@ class Clock:
 def main(root: str, minutes: int) -> None:
     """Simulates; see above."""
     sys.path[0] = root
+    from app.app import App
     from system.processes import Stop
-    from wiring import App
 
     start = datetime.now(UTC).replace(second=0, microsecond=0)
     clock = Clock(start)

@@ -17,8 +17,8 @@ from core.errors import CronError, InternalError, Interrupted, OutputUnwritable,
 from core.models import Failure
 
 if TYPE_CHECKING:
+    from app.app import App
     from core.models import Clock
-    from wiring import App
 
 VERSION = "0.1.0"
 
@@ -131,8 +131,8 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
 
     `root` is the folder that holds main.py, links resolved.
     """
+    from app.app import App
     from config.settings import main_folder
-    from wiring import App
 
     app = None
     try:

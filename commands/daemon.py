@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from app.app import App
 from commands.lines import Lines
 from core.models import utc_text
 from daemon.daemon import Daemon
@@ -20,7 +21,6 @@ from system.processes import Stop
 from system.systemd import Systemd
 from system.wakeup import Doorbell
 from system.wall_clock_timer import make_alarm
-from wiring import App
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from core.boundary import guarded
 from core.errors import JobNotFound
 from core.models import Failure
-from wiring import App
 
 
 @click.command("dry-run")

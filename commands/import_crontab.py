@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.app import App
 from commands.job_options import preview, synced_all
 from commands.output import print_json
 from core.boundary import guarded
 from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
 from core.models import Failure
 from install.crontab_program import read_crontab
-from wiring import App
 
 if TYPE_CHECKING:
     from install.crontab_lines import Entry, Line

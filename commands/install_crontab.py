@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
+from app.app import App
 from commands.output import print_json
 from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
-from wiring import App
 
 
 @click.command("install-crontab")

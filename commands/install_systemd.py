@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from app.app import App
 from commands.install_crontab import place_of, sibling
 from commands.output import print_json
 from core.errors import UnitsUnwritable
 from install import units
-from wiring import App
 
 
 @click.command("install-systemd")

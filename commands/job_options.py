@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from app.app import App
 from core.boundary import guarded
 from core.errors import NotSynced, UsageError
 from core.models import Failure, Job
-from wiring import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")

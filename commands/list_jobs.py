@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
 from core.models import from_text
 from schedules.calendar import show_instant
 from store.history import History
-from wiring import App
 
 
 @click.command("list")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App, job_of
 from commands.names import job_names, run_names
 from commands.view import show, table_option
 from core.errors import JobNotFound, RunNotFound
-from wiring import App, job_of
 
 if TYPE_CHECKING:
     from core.redact import Redactor

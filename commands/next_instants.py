@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
 from commands.when import given_instant
@@ -13,7 +14,6 @@ from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageE
 from core.models import JobState
 from scheduling.planner import start_of
 from store.definitions import job_state
-from wiring import App
 
 #: Jobs that a note names.
 _NAMED = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
@@ -11,7 +12,6 @@ from commands.when import given_instant
 from core.boundary import guarded
 from core.errors import UsageError
 from core.models import utc_text
-from wiring import App
 
 
 @click.command("pause-job")

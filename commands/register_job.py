@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.app import App
 from commands.job_options import (
     field_options,
     from_json,
@@ -18,7 +19,6 @@ from commands.job_options import (
 )
 from commands.output import print_json
 from core.errors import UsageError
-from wiring import App
 
 
 @click.command("register-job")

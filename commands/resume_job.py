@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
 from core.boundary import guarded
-from wiring import App
 
 
 @click.command("resume-job")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App, job_of
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
@@ -19,7 +20,6 @@ from core.errors import JobNotFound, OutputUnwritable
 from core.models import Failure
 from store.history import History
 from system.stop_signals import stop_on_signals
-from wiring import App, job_of
 
 if TYPE_CHECKING:
     from render.progress import ProgressLine

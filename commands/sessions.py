@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App, job_of
 from commands.names import session_words
 from commands.output import print_json
 from core.errors import JobNotFound, UsageError
 from core.models import Session
-from wiring import App, job_of
 
 if TYPE_CHECKING:
     from core.redact import Redactor

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
@@ -16,7 +17,6 @@ from core.models import Failure, utc_text
 from schedules.calendar import show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state
-from wiring import App
 
 MOST_SLOTS = 100_000
 LONGEST = timedelta(days=366 * 2)

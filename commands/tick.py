@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import idle
+from app import fast_tick
+from app.app import App
 from commands.output import print_json
 from core import crash_points
 from core.boundary import guarded
@@ -15,7 +16,6 @@ from core.models import Failure, utc_text
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from store.look import SEEN_KEY
 from system.stop_signals import stop_on_signals
-from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +56,7 @@ def command(app: App, quiet: bool) -> int:
 
 
 def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime | None) -> dict[str, object]:
-    seen = idle.fingerprint(app.root, app.environ)
+    seen = fast_tick.fingerprint(app.root, app.environ)
     sync = app.sync_if_changed(store, now)
     broken = sync is not None and sync["status"] == "error"
     # An idle tick passes by as long as nothing but this has been seen; a broken file is told at every tick.
@@ -97,7 +97,7 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
 
 def _leave_time(app: App, now: datetime) -> None:
     try:
-        idle.leave_time(str(app.settings.db_path), utc_text(now))
+        fast_tick.leave_time(str(app.settings.db_path), utc_text(now))
     except OSError:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         return

@@ -7,12 +7,12 @@ import tempfile
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
 from core.errors import JobNotFound, PictureUnwritable, UsageError
 from reports.overview import Window, timeline
-from wiring import App
 
 
 @click.command("timeline")

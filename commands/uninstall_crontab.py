@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.install_crontab import stray_marks
 from commands.output import print_json
 from install import units
 from install.crontab_program import read_crontab, write_crontab
-from wiring import App
 
 
 @click.command("uninstall-crontab")

@@ -8,8 +8,8 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from app.app import App
 from commands.output import print_json
-from wiring import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 

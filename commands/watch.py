@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.app import App, job_of
 from commands.view import is_screen, show, table_option
 from core.boundary import guarded
 from core.errors import UsageError
 from core.models import Failure, utc_text
 from reports.overview import glance
 from system.stop_signals import stop_on_signals
-from wiring import App, job_of
 
 if TYPE_CHECKING:
     from render.tables import Eyes

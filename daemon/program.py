@@ -9,14 +9,14 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-import idle
+from app import fast_tick
+from app.app import App
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.models import ProcessId, utc_text
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from system.daemon_lock import leave_look
 from system.processes import Beside, is_alive
-from wiring import App
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,10 +114,10 @@ class Served:
             return self._app.settler(store).settle(given_up)
 
     def settings_seen(self) -> str:
-        return idle.identity(os.path.join(self._app.root, idle.ENV_FILE))
+        return fast_tick.identity(os.path.join(self._app.root, fast_tick.ENV_FILE))
 
     def file_seen(self) -> str:
-        return idle.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""
+        return fast_tick.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""
 
     def begin_sync(self) -> Beside:
         main = os.path.join(self._app.root, "main.py")
@@ -135,7 +135,7 @@ class Served:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         place = str(self._app.settings.db_path)
         with suppress(OSError):
-            idle.leave_time(place, utc_text(now))
+            fast_tick.leave_time(place, utc_text(now))
         leave_look(place, now)
 
     def last_seen(self, store: Store) -> datetime | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import idle
+from app import fast_tick
 from core import crash_points
 from core.models import utc_text
 from tests import support_agents
@@ -86,7 +86,7 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    idle.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    fast_tick.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from app.app import App
 from commands import cli
 from core.errors import CronError
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
-from wiring import App
 
 
 class Place:

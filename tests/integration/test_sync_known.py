@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.app import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
 from core.errors import CronError
 from jobs.jobs_file import checker, sync_cache
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
-from wiring import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
 
 _BASE = {"puruto_target": "puruto-target", "schedule": "0 * * * *", "prompt": "Do it"}
 Jobs = list[dict[str, Any]]

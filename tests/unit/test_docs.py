@@ -17,7 +17,7 @@ import pytest
 
 import commands
 import invoker
-import invoker_program
+from app import invoke_program
 from config import settings
 from core import errors, invocation_errors, models
 from core.models import Invocation, InvocationRequest
@@ -260,7 +260,7 @@ def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> 
         value = defaults[key]
         assert json.loads(default.strip("`")) == (list(value) if isinstance(value, tuple) else value), told
     options = {quoted(row[0])[0].split()[0] for row in rows(section(text, "## invoker.py as a program"))}
-    assert options == set(invoker_program._OPTIONS)
+    assert options == set(invoke_program._OPTIONS)
 
 
 # --- files ---

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import idle
+from app import fast_tick
 from config.settings import Settings, load
 from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from core.models import Clock, Job, JobState, Refusal
@@ -206,14 +206,14 @@ class Rooms:
         settings, own = self.settings, dict(job.env) if job else {}
         if not own and not (job and job.allow_env):
             return self._plain_redactor
-        named = [*settings.redact, idle.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
+        named = [*settings.redact, fast_tick.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
         return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
 
     @cached_property
     def _plain_redactor(self) -> Redactor:
         from core.redact import Redactor, secrets_of
 
-        named = [*self.settings.redact, idle.PING_VARIABLE]
+        named = [*self.settings.redact, fast_tick.PING_VARIABLE]
         return Redactor(secrets_of(self.settings.variables, named))
 
     def settler(self, store: Store) -> Settler:

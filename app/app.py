@@ -6,11 +6,11 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import idle
+from app import fast_tick
+from app.session import Rooms, job_of
 from core.boundary import guarded
 from core.models import Failure, utc_text
 from reports import health
-from rooms import Rooms, job_of
 from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class App(Rooms):
         }
 
     def _synced_file(self) -> str:
-        return f"{idle.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
+        return f"{fast_tick.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
 
     def end_pause(self, store: Store, job_id: str, now: datetime) -> bool:
         """Lets a job go on that was paused because it failed too often; False when it was not."""
@@ -165,11 +165,11 @@ class App(Rooms):
         return last_look(str(self.settings.db_path))
 
     def _last_tick(self) -> datetime | None:
-        return health.instant(idle.last_tick_text(str(self.settings.db_path)))
+        return health.instant(fast_tick.last_tick_text(str(self.settings.db_path)))
 
     def last_seen(self, store: Store) -> datetime | None:
         """The latest instant that a tick or a sync has taken for now."""
-        known = (idle.last_tick_text(str(self.settings.db_path)), store.state.get(LAST_SYNC))
+        known = (fast_tick.last_tick_text(str(self.settings.db_path)), store.state.get(LAST_SYNC))
         return max((found for text in known if (found := health.instant(text)) is not None), default=None)
 
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
