@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from core import crash_points
 from core.clock import utc_text
 from core.errors import CronError
-from core.private_files import make_private
+from core.private_files import make_private_folder
 
 LOCAL = "local"
 TELEGRAM = "telegram"
@@ -154,7 +154,7 @@ class AppendOnly:
         self._fd = -1
 
     def __enter__(self) -> AppendOnly:
-        make_private(os.path.dirname(self._path))
+        make_private_folder(os.path.dirname(self._path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             self._fd = os.open(self._path, flags, 0o600)

@@ -1,4 +1,4 @@
-"""The boundary behind which one bad job, run or file hurts itself only: an exception becomes a `Failure`."""
+"""The boundary that keeps a bad job, run or file from harming the others: an exception becomes a `Failure`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed: a stable code, a sentence, and facts that JSON can carry."""
+    """Why something failed: a stable code, a sentence, and details that can be written as JSON."""
 
     code: str
     message: str
@@ -26,33 +26,33 @@ class Failure:
         return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 
-class Done(NamedTuple):
-    """What became of a piece of work: its value, or why there is none."""
+class Outcome(NamedTuple):
+    """What a function returned, or the exception that it raised. `value` is None if there is an `error`."""
 
     value: Any
     error: Exception | None
 
 
-def attempt(work: Callable[[], Any]) -> Done:
-    """What `work` returns or raises."""
+def outcome_of(work: Callable[[], Any]) -> Outcome:
+    """Calls `work` and returns its value or its exception. Only KeyboardInterrupt and its kin come through."""
     try:
-        return Done(work(), None)
+        return Outcome(work(), None)
     except Exception as error:  # noqa: BLE001 - this is the boundary
-        return Done(None, error)
+        return Outcome(None, error)
 
 
 def guarded(work: Callable[[], T]) -> T | Failure:
-    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
-    done = attempt(work)
-    return done.value if done.error is None else failure_of(done.error)
+    """Calls `work` and returns its value, or a `Failure` if it raised an exception."""
+    outcome = outcome_of(work)
+    return outcome.value if outcome.error is None else failure_of(outcome.error)
 
 
 def failure_of(error: Exception) -> Failure:
-    """The stable code, message and details of an exception; of an unexpected one its type and where it was raised."""
+    """An exception as a `Failure`. One that is no `CronError` gets INTERNAL_ERROR, with its type and origin."""
     if isinstance(error, CronError):
         details = {**error.details, "hint": error.hint} if error.hint else error.details
         return Failure(error.code, error.message, details)
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
-    message = f"A fault of puruto-cron: {error}"[:2000]
+    message = f"A bug in puruto-cron: {error}"[:2000]
     return Failure(InternalError.code, message, {"type": type(error).__name__, "where": where})

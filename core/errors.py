@@ -1,7 +1,7 @@
 """One tree of errors. Each class has a stable `code` and the exit code of a command that ends with it.
 
 A message names the job, file, field or path, and `hint` says what to do. The command line prints `as_dict()`.
-It imports next to nothing, because the idle tick imports it.
+Imports almost nothing, because the idle tick imports this module.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ class CronError(Exception):
 
 
 class InternalError(CronError):
-    """A fault of ours: an exception that nobody expected."""
+    """A bug in this program: an exception that no code expected."""
 
 
 class UsageError(CronError):
-    """The command line itself is wrong."""
+    """The command line is wrong: an unknown command or option, or a missing argument."""
 
     code = "USAGE"
     exit_code = 2
 
 
 class Interrupted(CronError):
-    """A person or the system asked this command to end (130 for Ctrl-C, 143 for TERM)."""
+    """A signal ended this command. Exit code 130 for Ctrl-C, 143 for TERM."""
 
     code = "INTERRUPTED"
     exit_code = 130
 
 
 class OutputUnwritable(CronError):
-    """The answer could not be written to stdout: a full disk behind `>>`, a closed descriptor."""
+    """The answer could not be written to stdout: the disk is full, or the descriptor is closed."""
 
     code = "OUTPUT_UNWRITABLE"
 
@@ -60,7 +60,7 @@ class OutputUnwritable(CronError):
 
 
 class ConfigurationError(CronError):
-    """Something that a person wrote down is wrong; nothing was changed."""
+    """A file or setting that a person wrote is wrong; nothing was changed."""
 
     code = "CONFIGURATION_INVALID"
     exit_code = 2
@@ -73,13 +73,13 @@ class SettingsError(ConfigurationError):
 
 
 class NotInPlaceError(ConfigurationError):
-    """The program was copied into site-packages; it is made to run in its own folder."""
+    """The program was copied into site-packages, but it must run in its own folder."""
 
     code = "NOT_IN_PLACE"
 
 
 class CrontabUnusable(CronError):
-    """The program `crontab` is not there, or refuses."""
+    """The program `crontab` is missing, or it refused."""
 
     code = "CRONTAB_UNUSABLE"
 
@@ -91,19 +91,19 @@ class PictureUnwritable(CronError):
 
 
 class CrontabUnreadable(ConfigurationError):
-    """A crontab to import is not there, no regular file, too large, or may not be read."""
+    """The crontab to import is missing, not a regular file, too large, or not readable."""
 
     code = "CRONTAB_UNREADABLE"
 
 
 class NothingImported(CronError):
-    """None of a crontab's lines could become a job; `details.not_imported` says why, line by line."""
+    """No line of a crontab could be turned into a job; `details.not_imported` gives the reason for each line."""
 
     code = "NOTHING_IMPORTED"
 
 
 class NotSynced(CronError):
-    """An edit stands in .jobs.json, and the sync behind it failed; `details.sync_error` says why."""
+    """.jobs.json was edited, but the sync after it failed; `details.sync_error` says why."""
 
     code = "NOT_SYNCED"
 
@@ -115,7 +115,7 @@ class UnitsUnwritable(CronError):
 
 
 class DependencyMissing(ConfigurationError):
-    """A library is not installed for this interpreter: mostly the wrong interpreter."""
+    """A library is not installed for this interpreter; usually it is the wrong interpreter."""
 
     code = "DEPENDENCY_MISSING"
 
@@ -127,19 +127,19 @@ class JobsFileMissing(ConfigurationError):
 
 
 class JobsFileUnreadable(ConfigurationError):
-    """.jobs.json is a folder, a device, too large, or may not be read."""
+    """.jobs.json is a folder, a device, too large, or not readable."""
 
     code = "JOBS_FILE_UNREADABLE"
 
 
 class JobsFileUnwritable(ConfigurationError):
-    """.jobs.json can't be replaced by an edited one."""
+    """The edited .jobs.json can't be written."""
 
     code = "JOBS_FILE_UNWRITABLE"
 
 
 class JobsFileBusy(CronError):
-    """Another edit of .jobs.json goes on, and does not end."""
+    """Another edit of .jobs.json holds its lock for too long."""
 
     code = "JOBS_FILE_BUSY"
 
@@ -151,19 +151,19 @@ class JobsFileNotJson(ConfigurationError):
 
 
 class JobsFileInvalid(ConfigurationError):
-    """.jobs.json is JSON but not a list of good jobs; `details.problems` lists every fault with its path."""
+    """.jobs.json is JSON, but its jobs are not valid; `details.problems` lists every fault with its path."""
 
     code = "JOBS_FILE_INVALID"
 
 
 class RemovalsRefused(ConfigurationError):
-    """A sync would remove more than half of the jobs at once."""
+    """A sync would remove more than half of the jobs."""
 
     code = "REMOVALS_REFUSED"
 
 
 class ScheduleError(ConfigurationError):
-    """A schedule is wrong. `field` is the name of the field (or "schedule", "timezone"), `text` what was there."""
+    """A schedule is wrong. `field` is the name of the field (or "schedule", "timezone"), `text` its value."""
 
     code = "SCHEDULE_INVALID"
 
@@ -174,7 +174,7 @@ class ScheduleError(ConfigurationError):
 
 
 class TimezoneError(ScheduleError):
-    """A timezone is no IANA name that this machine knows."""
+    """A timezone is not an IANA name that this machine knows."""
 
     code = "TIMEZONE_INVALID"
 
@@ -183,7 +183,7 @@ class TimezoneError(ScheduleError):
 
 
 class JobRefused(CronError):
-    """A job can't be run now. The three codes are the contract's."""
+    """A job can't be run now."""
 
 
 class JobNotFound(JobRefused):
@@ -199,31 +199,31 @@ class JobDisabled(JobRefused):
 
 
 class DuplicateJob(JobRefused):
-    """A job of that name stands in .jobs.json already."""
+    """.jobs.json already has a job of that name."""
 
     code = "DUPLICATE_JOB"
 
 
 class GateClosed(JobRefused):
-    """A gate lets no run of the job start now; `details.reason` says which: `COST_LIMIT`."""
+    """A gate does not let the job start now; `details.reason` is the gate's code, like `COST_LIMIT`."""
 
     code = "GATE_CLOSED"
 
 
 class JobLocked(JobRefused):
-    """The job is running already."""
+    """The job is already running."""
 
     code = "JOB_LOCKED"
 
 
 class DaemonRunning(CronError):
-    """A daemon serves this database already; `details` say which: `pid`, `host`, `since`, `database`."""
+    """A daemon already serves this database. `details` identify it: `pid`, `host`, `since`, `database`."""
 
     code = "DAEMON_RUNNING"
 
 
 class DaemonFileUnusable(CronError):
-    """Something else stands where the daemon has its lock or its bell, beside the database; `details.path`."""
+    """The path of the daemon's lock or of its wake-up pipe is taken by something else; it is in `details.path`."""
 
     code = "DAEMON_FILE_UNUSABLE"
 
@@ -235,13 +235,13 @@ class RunNotFound(CronError):
 
 
 class RunNotRunning(CronError):
-    """The run has ended already, so there is nothing to cancel."""
+    """The run has already ended, so there is nothing to cancel."""
 
     code = "RUN_NOT_RUNNING"
 
 
 class UnlockRefused(CronError):
-    """The job's run is alive: `unlock` ends it only with --yes."""
+    """The process of the job's run is alive: `unlock` kills it only with --yes."""
 
     code = "UNLOCK_NEEDS_YES"
 
@@ -250,7 +250,7 @@ class UnlockRefused(CronError):
 
 
 class DatabaseError(CronError):
-    """The database can't do what was asked."""
+    """The database could not carry out an operation."""
 
     code = "DATABASE_ERROR"
 
@@ -263,34 +263,34 @@ class DatabaseMissing(DatabaseError):
 
 
 class DatabaseUnreadable(DatabaseError):
-    """The path is a folder or may not be opened."""
+    """The path is a folder, or the file can't be opened."""
 
     code = "DATABASE_UNREADABLE"
     exit_code = 2
 
 
 class DatabaseReadOnly(DatabaseError):
-    """The file or its folder may not be written."""
+    """The file or its folder is not writable."""
 
     code = "DATABASE_READ_ONLY"
     exit_code = 2
 
 
 class DatabaseCorrupt(DatabaseError):
-    """The file is no SQLite database, or a damaged one."""
+    """The file is not an SQLite database, or it is damaged."""
 
     code = "DATABASE_CORRUPT"
 
 
 class DatabaseNotOurs(DatabaseError):
-    """A sound SQLite file without our schema."""
+    """An SQLite database of another program."""
 
     code = "DATABASE_NOT_OURS"
     exit_code = 2
 
 
 class DatabaseNewer(DatabaseError):
-    """A later version of this program made the database."""
+    """A newer version of this program made the database."""
 
     code = "DATABASE_NEWER"
     exit_code = 2
@@ -303,7 +303,7 @@ class DatabaseLocked(DatabaseError):
 
 
 class DatabaseReplaced(DatabaseError):
-    """The file was removed, or another put in its place, while it was in use."""
+    """The file was removed or replaced while it was in use."""
 
     code = "DATABASE_REPLACED"
 
@@ -315,26 +315,26 @@ class DatabaseFull(DatabaseError):
 
 
 class SqliteTooOld(DatabaseError):
-    """SQLite is older than 3.37, which knows no STRICT tables."""
+    """SQLite is older than 3.37, the first version with STRICT tables."""
 
     code = "SQLITE_TOO_OLD"
     exit_code = 2
 
 
 class DefinitionUnreadable(CronError):
-    """A stored definition is no job: it was changed by hand, or by a version that knew other fields."""
+    """The stored definition of a job can't be read: it was changed by hand, or by a version with other fields."""
 
     code = "DEFINITION_UNREADABLE"
 
 
 class VerdictNotStored(CronError):
-    """A run has ended and the database takes no word of it. Its row stays running until it is settled."""
+    """A run has ended, but its verdict could not be stored. Its row says running until the reaper settles it."""
 
     code = "VERDICT_NOT_STORED"
 
 
 class LeaseLost(CronError):
-    """The run's token is no longer ours: somebody settled it. Nothing more may be written for it."""
+    """The run's token is no longer ours: another process has settled the run. Nothing more may be written for it."""
 
     code = "LEASE_LOST"
 
@@ -343,7 +343,7 @@ class LeaseLost(CronError):
 
 
 def missing_library(error: ModuleNotFoundError) -> DependencyMissing:
-    """What to say when an import fails: the interpreter, the library, and the cure."""
+    """The error for a failed import: it names the interpreter, the library and the fix."""
     return DependencyMissing(
         f"{sys.executable} has no library {error.name!r}, which puruto-cron needs",
         hint="Run `make install` once, then use .venv/bin/python (or `. .venv/bin/activate` in this shell).",

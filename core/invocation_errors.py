@@ -1,4 +1,4 @@
-"""What may go wrong with one attempt; each becomes the error of an InvocationResult. A leaf beside `errors`."""
+"""What can go wrong in one attempt. Each becomes the error of an InvocationResult."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ class InvocationError(CronError):
 
 
 class TargetNotFound(InvocationError):
-    """No folder belongs to the target's name; details carry `looked_at`."""
+    """No folder was found for the target's name; `details.looked_at` lists the folders that were tried."""
 
     code = "TARGET_NOT_FOUND"
 
 
 class RunnerNotFound(InvocationError):
-    """The target is there, but nothing says how it is run."""
+    """The target exists, but nothing says how to run it."""
 
     code = "RUNNER_NOT_FOUND"
 
 
 class Denied(InvocationError):
-    """The policy, .puruto-ipc.json, forbids this invocation, or could not be read."""
+    """The policy file .puruto-ipc.json forbids this invocation, or can't be read."""
 
     code = "DENIED"
 
@@ -36,13 +36,13 @@ class InvocationTimeout(InvocationError):
 
 
 class InvocationStopped(InvocationError):
-    """The attempt was ended because this program was told to stop."""
+    """The attempt was ended because this program had to stop."""
 
     code = "CANCELLED"
 
 
 class InvalidResponse(InvocationError):
-    """The target ended well but did not answer with a valid InvocationResult."""
+    """The target exited with 0, but did not answer with a valid InvocationResult."""
 
     code = "INVALID_RESPONSE"
 
@@ -54,55 +54,55 @@ class NonzeroExit(InvocationError):
 
 
 class SuccessCheckFailed(InvocationError):
-    """The attempt ended well, but did not do what its job calls success; `details.failed` says what it missed."""
+    """The attempt did not pass the checks in its job's `success`; `details.failed` lists those that failed."""
 
     code = "SUCCESS_CHECK_FAILED"
 
 
 class AgentFailed(InvocationError):
-    """The agent says that it failed; `details.said` is how it says so."""
+    """The agent reports that it failed; `details.said` is its message."""
 
     code = "AGENT_FAILED"
 
 
 class AgentOverloaded(AgentFailed):
-    """The agent's provider is asked too much, or too often, for now."""
+    """The agent's provider is overloaded, or limits the rate of requests."""
 
     code = "AGENT_OVERLOADED"
 
 
 class AgentRefused(AgentFailed):
-    """The agent's provider does not know who asks: a key or a login is missing, wrong or over."""
+    """The agent's provider refuses the login: a key or a login is missing, wrong or expired."""
 
     code = "AGENT_REFUSED"
 
 
 class AgentLimitReached(AgentFailed):
-    """The agent ended itself at a limit that the job gave it: turns or dollars."""
+    """The agent stopped at a limit of its job: turns or dollars."""
 
     code = "AGENT_LIMIT_REACHED"
 
 
 class AgentOutputTruncated(AgentFailed):
-    """The agent's answer breaks off."""
+    """The agent's answer is cut off."""
 
     code = "AGENT_OUTPUT_TRUNCATED"
 
 
 class AgentOptionUnsupported(AgentFailed):
-    """The job has a field that its agent has no option for."""
+    """The job has a field for which its agent has no option."""
 
     code = "AGENT_OPTION_UNSUPPORTED"
 
 
 class PermissionDenied(AgentFailed):
-    """A tool was refused to the agent, and the job calls that a failure."""
+    """The agent was not allowed to use a tool, and the job counts that as a failure."""
 
     code = "PERMISSION_DENIED"
 
 
 class StructuredOutputMissing(AgentFailed):
-    """The job has a `json_schema`, and the agent's answer has no structured part."""
+    """The job has a `json_schema`, but the agent's answer has no structured part."""
 
     code = "STRUCTURED_OUTPUT_MISSING"
 
@@ -114,7 +114,7 @@ class StructuredOutputInvalid(AgentFailed):
 
 
 class SessionLost(AgentFailed):
-    """The agent does not know the session that it was to go on with."""
+    """The agent does not know the session that it should continue."""
 
     code = "SESSION_LOST"
 

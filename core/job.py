@@ -1,4 +1,4 @@
-"""What a person declares in .jobs.json: one definition of a job's fields; checks, schema and docs are made of it."""
+"""The fields of a job in .jobs.json. Checks, JSON Schema and docs are generated from these definitions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
-#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: DESIGN "A target".
+#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: docs/design.md "A target".
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 @dataclass(frozen=True)
 class Matches:
-    """A string constraint: `regex` (^ and $ if all of it must match), and its `meaning` in words, for errors and docs.
+    """A constraint on a string: `regex` (with ^ and $ if it must match all of it), and its `meaning` for people.
 
-    pydantic finds the method below by its name, so that this module need not import pydantic.
+    pydantic finds the method below by its name, so this module need not import pydantic.
     """
 
     regex: str
@@ -39,21 +39,21 @@ EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the 
 Argument = Annotated[str, MaxLen(32_768)]
 Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
 Dollars = Annotated[float, Gt(0), Le(100_000)]
-#: What a call of an agent knows of the one before it.
+#: What a call of an agent gets from the call before it.
 ContextMode = Literal["fully_ephemeral", "shared_persistent", "ephemeral_with_summary"]
 RunnerName = Literal["command", "invoke", "claude", "codex", "gemini"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Success:
-    """What a run must have done to count as a success. The only definition of these fields, like `Job` for its own."""
+    """The checks that decide whether a run is a success. The only definition of these fields."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
     exit_codes: Annotated[list[Annotated[int, Ge(0), Le(255)]], MinLen(1), MaxLen(256)] = field(
         default_factory=lambda: [0]
     )
-    """The exit codes of a success. An `invoke` must give a valid answer besides."""
+    """The exit codes of a success. An `invoke` must also give a valid answer."""
 
     stdout_matches: Pattern | None = None
     """Regular expression (Python's, `^` and `$` at each line) that must be found in stdout."""
@@ -62,15 +62,15 @@ class Success:
     """Regular expression that must not be found in stdout."""
 
     file_changed: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
-    """File that must be new or changed after the run: a path, absolute or from the target's folder."""
+    """File that must be new or changed after the run: an absolute path, or one relative to the target's folder."""
 
     json_schema: dict[str, Any] | None = None
-    """JSON Schema that the result of an `invoke` must fit; of a `command`, all of its stdout, as one JSON value."""
+    """JSON Schema for the result of an `invoke`, or for the stdout of a `command`, which must be one JSON value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """Calling the agent again within a slot, until it says that it can sleep. The only definition of these fields."""
+    """Repeated calls of an agent in a slot, until it says that it can sleep. The only definition of these fields."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -78,15 +78,15 @@ class Heartbeat:
     """Whether the agent is called again within a slot."""
 
     context_mode: ContextMode = "ephemeral_with_summary"
-    """What a call knows of the one before it in the same slot; the first goes by the job's `session_mode`."""
+    """What a call gets from the one before it in the same slot. For the first call, `session_mode` decides."""
 
     max_iterations: Annotated[int, Ge(1), Le(1_000)] = 10
-    """Calls in one slot, at most. All of them together take `timeout_sec` at most."""
+    """Most calls in one slot. Together they may take `timeout_sec` at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One entry of `jobs` in .jobs.json. The only definition of its fields: schema, docs and checks come from here."""
+    """One entry of `jobs` in .jobs.json. Schema, docs and checks of its fields are made from this definition."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -103,16 +103,16 @@ class Job:
     """What the target is asked to do."""
 
     enabled: bool = True
-    """A disabled job is kept and never becomes due."""
+    """A disabled job is kept, but never becomes due."""
 
     paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
     """No slot before this instant runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
 
     notify_channel: Literal["telegram", "none"] = "telegram"
-    """Where events go besides `notifications/events.jsonl`."""
+    """Where events are sent, in addition to `notifications/events.jsonl`."""
 
     timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
-    """Seconds one attempt may take before its whole process tree is ended."""
+    """Seconds that one attempt may take; then its whole process tree is killed."""
 
     max_retries: Annotated[int, Ge(0), Le(100)] = 0
     """Further attempts after a failed one."""
@@ -121,76 +121,76 @@ class Job:
     """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
 
     timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
-    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's when the job is new, then kept."""
+    """IANA zone of the schedule. Null: `PURUTO_CRON_TIMEZONE`, else the machine's zone at the job's first sync."""
 
     catch_up: Literal["latest", "none", "all"] = "latest"
-    """Slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
+    """Which missed slots are run later: only the `latest`, `none`, or `all` of them, one after another."""
 
     catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
-    """With `catch_up` `all`: at most this many of the newest slots are run, older ones are missed."""
+    """With `catch_up` `all`: at most so many of the newest missed slots are run later; older ones are not."""
 
     retry_interrupted: bool = False
-    """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
+    """Whether a run whose scheduler died is retried, once. Only for work that may be done twice."""
 
     max_lateness_sec: Annotated[int, Ge(1), Le(31_536_000)] | None = None
-    """A slot older than this is missed, whatever `catch_up` says. Null: no limit (120 for `catch_up` `none`)."""
+    """Seconds after which a slot is missed, whatever `catch_up` says. Null: no limit, or 120 with `catch_up` `none`."""
 
     runner: RunnerName | None = None
-    """How the target is run. Null: `command` if the job has one, the target's `invoke`, else an agent that fits it."""
+    """How the target is run. Null: by `command` if the job has one, by the target's `invoke`, else by an agent."""
 
     command: Annotated[list[Argument], MinLen(1), MaxLen(256)] | None = None
-    """Argument list to run in the target's folder, without a shell."""
+    """Program and arguments, run in the target's folder without a shell."""
 
     env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
-    """Plain variables for the process. Secrets belong into `.env`, named by `allow_env`."""
+    """Environment variables for the process. Put secrets into `.env`, and name them in `allow_env`."""
 
     allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
-    """Names of variables of the environment or `.env` that the process may see."""
+    """Names of variables, from the environment or `.env`, that the process gets."""
 
     allow_empty_result: bool = False
-    """Whether an `invoke` that answers ok with an empty result counts as a success."""
+    """Whether an `invoke` that answers ok with an empty result is a success."""
 
     success: Success | None = None
-    """What a run must have done to count as a success. Null: exit code 0, and of an `invoke` a valid answer."""
+    """The checks of a success. Null: exit code 0, and a valid answer from an `invoke`."""
 
     pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
-    """After so many runs that failed one after another the job is paused, and that is told. Null: never."""
+    """Failed runs in a row after which the job is paused, with an event. Null: never."""
 
     model: Annotated[str, MinLen(1), MaxLen(128)] | None = None
     """The agent's model, by the agent's own names for it."""
 
     allowed_tools: Annotated[list[Annotated[str, MinLen(1), MaxLen(1_000)]], MaxLen(256)] = field(default_factory=list)
-    """Tools that `claude` may use without asking, like `Read` or `Bash(git *)`."""
+    """Tools that `claude` may use without permission, like `Read` or `Bash(git *)`."""
 
     permission_mode: Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"] | None = None
-    """What an agent may do without asking; nobody is there to be asked. Null: what its own `default` allows."""
+    """What the agent may do without permission, as nobody is there to ask. Null: the agent's own default."""
 
     fail_on_permission_denial: bool = False
-    """Whether a tool that was refused to `claude` makes the run fail, even if it went on without it."""
+    """Whether the run fails if `claude` was refused a tool, even if it finished without it."""
 
     max_budget_usd: Dollars | None = None
-    """Dollars that one call of `claude` may cost before it ends itself."""
+    """US dollars that one call of `claude` may cost before it stops."""
 
     max_cost_usd_per_day: Dollars | None = None
-    """Dollars that all runs of a day may cost, in the job's zone; then slots are skipped until the next day."""
+    """US dollars that the job may cost per day, in its zone; then its slots are skipped until the next day."""
 
     max_turns: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Turns that `claude` may take before it ends itself."""
+    """Turns that `claude` may take before it stops."""
 
     append_system_prompt: Annotated[str, MinLen(1), MaxLen(32_768)] | None = None
-    """Text that `claude` gets behind its own system prompt."""
+    """Text that is appended to `claude`'s system prompt."""
 
     json_schema: dict[str, Any] | None = None
-    """JSON Schema that the answer of `claude` or `codex` must fit; it is `structured_output` in the result."""
+    """JSON Schema for the answer of `claude` or `codex`, which becomes `structured_output` in the result."""
 
     agent_args: Annotated[list[Argument], MaxLen(64)] = field(default_factory=list)
-    """Further arguments for the agent's program, as they are."""
+    """Further arguments for the agent's program, passed on unchanged."""
 
     session_mode: ContextMode = "fully_ephemeral"
-    """What a run knows of the job's last one: nothing, all of it (one session for ever), or a summary of it."""
+    """What a run gets from the job's last run: nothing, its whole session, or a summary of it."""
 
     heartbeat: Heartbeat | None = None
-    """Whether the agent is called again within a slot until it says that it can sleep. Null: one call."""
+    """Repeated calls of the agent within a slot, until it says that it can sleep. Null: one call."""
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,13 @@ class JobState:
     next_run_at: datetime | None
     enabled: bool
     stored: tuple[str | int | None, ...] = field(default=(), compare=False, repr=False)
-    """What of its row all this was read from: if that is still the same, so is all this."""
+    """The columns that this was read from. If they are unchanged in the row, this is still up to date."""
 
 
-#: The fields of a job that are objects, and what they are.
+#: The fields of a job that are objects, and their classes.
 NESTED: dict[str, type[Success | Heartbeat]] = {"success": Success, "heartbeat": Heartbeat}
 
-#: Fields that only agents know.
+#: Fields that only apply to agents.
 AGENT_FIELDS = (
     "model",
     "allowed_tools",
@@ -222,7 +222,7 @@ AGENT_FIELDS = (
     "json_schema",
     "agent_args",
 )
-#: Fields for which an agent has no option. Source: the `--help` of each; codex and gemini tell no dollars either.
+#: Fields for which an agent has no option. Source: the `--help` of each. codex and gemini also report no cost.
 UNSUPPORTED: dict[str, tuple[str, ...]] = {
     "claude": (),
     "codex": (
@@ -243,14 +243,14 @@ UNSUPPORTED: dict[str, tuple[str, ...]] = {
         "json_schema",
     ),
 }
-#: Arguments by which an agent would answer in another form, to nobody, as another session than the job's, or otherwise
-#: than the fields of the job say.
+#: Arguments that a job may not pass to its agent: they change the form of the answer or the session, detach the agent,
+#: or contradict a field of the job.
 RESERVED_ARGUMENTS = (
     *("-p", "--print", "--prompt", "-i", "--prompt-interactive", "--output-format", "-o", "--input-format", "--json"),
     *("-r", "--resume", "-c", "--continue", "--session-id", "--fork-session", "--last", "--output-schema"),
     *("--bg", "--background", "--ephemeral", "--session-file", "--no-session-persistence", "--"),
     *("--from-pr", "-h", "--help", "-v", "--version"),
-    # Those that a field stands for.
+    # A field of the job sets these.
     *("--model", "-m", "--permission-mode", "--allowed-tools", "--allowedTools", "--max-turns", "--max-budget-usd"),
     *("--append-system-prompt", "--json-schema", "--dangerously-skip-permissions", "-s", "--sandbox", "-a"),
     *("--ask-for-approval", "--full-auto", "--dangerously-bypass-approvals-and-sandbox", "-y", "--yolo"),

@@ -1,6 +1,6 @@
-"""JSON from files and programs that we don't trust to be well made, read with bounds; and written so that it arrives.
+"""Strict, bounded reading of JSON from files and programs; and writing of JSON that every reader accepts.
 
-A leaf: it knows no room and no error class of ours. Who calls it names the file or the program in the error.
+Imports no other package. The caller names the file or the program in its own error.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Deeper nesting than this is refused: readers after us recurse too.
+#: Deeper nesting is refused: later readers recurse too.
 MAX_DEPTH = 64
-#: Longer integers are refused: beyond the range of a double, other readers of the same JSON fail.
+#: Longer integers are refused: other readers of the same JSON fail on numbers beyond the range of a double.
 MAX_DIGITS = 309
 _EXCERPT = 40
-#: Made once: `json.dumps` makes an encoder at each call.
+#: Made once, because `json.dumps` makes an encoder at each call.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class BadJson(ValueError):
-    """Text that is no acceptable JSON. `str()` says what is wrong and where, with a short excerpt."""
+    """Text that is not acceptable JSON. `str()` says what is wrong and where, with a short excerpt."""
 
 
 def parse(data: bytes, *, unique_keys: bool = False) -> object:
     """The value in `data`: one JSON text in UTF-8, whitespace around it allowed.
 
-    Refused besides bad syntax: NaN and Infinity, numbers out of range, nesting over `MAX_DEPTH`, and with
-    `unique_keys` an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
+    Besides bad syntax it refuses NaN and Infinity, numbers out of range, nesting over `MAX_DEPTH`, and, with
+    `unique_keys`, an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
     can't be stored as text. Raises BadJson.
     """
     try:
@@ -46,7 +46,7 @@ def parse(data: bytes, *, unique_keys: bool = False) -> object:
             object_pairs_hook=_unique if unique_keys else None,
         )
     except json.JSONDecodeError as error:
-        raise BadJson(_place(text, error)) from None
+        raise BadJson(_syntax_error(text, error)) from None
     except RecursionError:
         raise BadJson(f"nested deeper than {MAX_DEPTH} levels") from None
     return _checked(value, 0)
@@ -69,9 +69,9 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 
 def dump(value: object) -> bytes:
-    """One line of JSON, readable UTF-8 where that is possible. Raises ValueError for NaN."""
+    """One line of JSON in UTF-8, with non-ASCII characters unescaped where possible. Raises ValueError for NaN."""
     text = _ENCODE(value)
-    # JSON allows these as they are, but many readers take them for the end of a line.
+    # JSON allows these unescaped, but many readers take them for line ends.
     for char in "\x85\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
     try:
@@ -96,7 +96,7 @@ def excerpt(text: str) -> str:
     return repr(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
 
 
-def _place(text: str, error: json.JSONDecodeError) -> str:
+def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
     if not text.strip():
         return "empty"
     start = max(0, min(error.pos, len(text) - 1) - 10)
@@ -104,7 +104,7 @@ def _place(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise BadJson(f"{name} is no JSON number")
+    raise BadJson(f"{name} is not a JSON number")
 
 
 def _integer(text: str) -> int:
@@ -121,16 +121,16 @@ def _number(text: str) -> float:
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    members: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
-            raise BadJson(f"the key {excerpt(key)} is there twice")
-        found[key] = value
-    return found
+        if key in members:
+            raise BadJson(f"the key {excerpt(key)} occurs twice")
+        members[key] = value
+    return members
 
 
 def _checked(value: object, depth: int) -> object:
-    """The value with plain text in it; `depth` is how many lists and objects it lies in."""
+    """The value with `plain_text` applied to its strings; `depth` is the number of lists and objects around it."""
     if isinstance(value, str):
         return plain_text(value)
     if not isinstance(value, list | dict):

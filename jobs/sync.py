@@ -92,7 +92,7 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
-    Source: CRON.md "The language".
+    Source: docs/schedules.md "Zones".
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class Sync:
         except ScheduleError:
             # A stored schedule that was once good and no longer is: of its slots only the promised one is known.
             due = old.next_run_at <= now
-            return Missed(1, old.next_run_at, old.next_run_at, reason, made_up=False) if due else None
+            return Missed(1, old.next_run_at, old.next_run_at, reason, superseded=False) if due else None
 
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job

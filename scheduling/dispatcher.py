@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from core.boundary import Done, Failure, failure_of, guarded
+from core.boundary import Failure, Outcome, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.run import ClaimedRun, RunStatus, Verdict
@@ -173,7 +173,7 @@ class Dispatcher:
             self._claims += 1
             self._loop.write(prepared, lambda done: self._on_claimed(waiting, done))
 
-    def _on_claimed(self, waiting: Waiting, done: Done) -> None:
+    def _on_claimed(self, waiting: Waiting, done: Outcome) -> None:
         self._claims -= 1
         self._refused = isinstance(done.error, DatabaseError)
         if isinstance(done.error, DatabaseError):
@@ -241,7 +241,7 @@ class Dispatcher:
             return self._on_over(run, self._reporter.give_up(run, made))
         return self._loop.spawn(made.task(run), lambda done: self._on_ended(run, done))
 
-    def _on_ended(self, run: ClaimedRun, done: Done) -> None:
+    def _on_ended(self, run: ClaimedRun, done: Outcome) -> None:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         error = done.error
         self._on_over(run, done.value if error is None else self._reporter.give_up(run, failure_of(error)))

@@ -71,7 +71,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
     runnable = [slot for slot in newest[-limit:] if _in_time(state, slot, at)]
     following = calendar.next_fire(job.schedule, state.timezone, now, anchor=state.anchor)
     if not runnable:
-        missed = Missed(total, cursor, newest[-1], _too_late(state), made_up=False)
+        missed = Missed(total, cursor, newest[-1], _too_late(state), superseded=False)
         return Plan(cursor, None, Trigger.SCHEDULE, missed, following, following)
     slot, waiting = runnable[0], runnable[1:]
     given_up = total - len(runnable)
@@ -82,7 +82,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
         cursor=cursor,
         slot=slot,
         trigger=Trigger.CATCH_UP if late or waiting else Trigger.SCHEDULE,
-        missed=Missed(given_up, cursor, before, reason, made_up=True) if given_up else None,
+        missed=Missed(given_up, cursor, before, reason, superseded=True) if given_up else None,
         next_run_at=waiting[0] if waiting else following,
         following=following,
     )
@@ -95,7 +95,7 @@ def skip_all(state: JobState, now: datetime, calendar: Calendar, reason: str) ->
         return None
     later = calendar.due_slots(state.job.schedule, state.timezone, cursor, now, anchor=state.anchor)
     last = later.last[-1] if later.last else cursor
-    return Missed(1 + later.count, cursor, last, reason, made_up=False)
+    return Missed(1 + later.count, cursor, last, reason, superseded=False)
 
 
 class Slots:

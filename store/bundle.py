@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.boundary import Done
+from core.boundary import Outcome
 from db import Database
 from store.claims import Claims
 from store.definitions import Definitions
@@ -36,7 +36,7 @@ class Store:
         self.state = State(db)
         self.health = Health(db)
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]:
+    def together(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:
         """Several pieces of work in one commit; what became of each."""
         return together(self.db, works)
 

@@ -269,13 +269,13 @@ class Claims:
     def _skip(self, state: JobState, slot: datetime, now: datetime) -> dict[str, object] | None:
         running = self._db.row("SELECT run_id FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
         reason = f"{running['run_id']} was still running" if running is not None else "it was still running"
-        overlap = Missed(1, slot, slot, reason, made_up=False)
+        overlap = Missed(1, slot, slot, reason, superseded=False)
         return write_off(self._db, state.job, overlap, now, status="skipped", code="OVERLAP")
 
     def _refuse(
         self, state: JobState, slot: datetime, gate: Refusal, now: datetime, channels: Sequence[str]
     ) -> dict[str, object] | None:
-        skipped = Missed(1, slot, slot, gate.reason, made_up=False)
+        skipped = Missed(1, slot, slot, gate.reason, superseded=False)
         row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
         if row is not None and tell_once(self._db, state.job.job_id, gate.day):
             self._tell(state, row, now, channels)
@@ -291,7 +291,7 @@ class Claims:
     ) -> dict[str, object] | None:
         row = write_off(self._db, state.job, missed, now, status="missed", code="SLOT_MISSED")
         # A slot that a newer one makes up for is in the ledger and in that run's event; only a real gap is told.
-        if row is not None and not missed.made_up:
+        if row is not None and not missed.superseded:
             self._tell(state, row, now, channels)
         return row
 

@@ -6,7 +6,7 @@ import os
 
 import db
 from core.errors import DatabaseMissing, DatabaseReadOnly
-from core.private_files import locked, make_private
+from core.private_files import locked_folder, make_private_folder
 from db import Connection, Database, Translated, cannot_open, connect, schema_version
 from store.migrations import apply
 
@@ -18,7 +18,7 @@ def create(path: str) -> tuple[Database, bool]:
     """
     folder = os.path.dirname(path)
     try:
-        make_private(folder)
+        make_private_folder(folder)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
@@ -30,7 +30,7 @@ def create(path: str) -> tuple[Database, bool]:
     connection = connect(path, "rw")
     try:
         # Of several that change the journal at once, SQLite refuses some at once.
-        with locked(folder), Translated(path):
+        with locked_folder(folder), Translated(path):
             fresh = _make_schema(connection, path)
     finally:
         connection.close()

@@ -164,7 +164,7 @@ class Definitions:
         A gap that begins behind `now` keeps its row, and accounts for nothing: its slots come again. `trusted` says
         that the clock is right now; else slots whose rows were deleted stay forbidden, whatever it says.
         """
-        with self._db.transaction("take_back"):
+        with self._db.transaction("clock_correction"):
             self._db.run(
                 "UPDATE runs SET scheduled_for = NULL, slots = 0 WHERE status = 'missed' AND scheduled_for > ?"
                 " AND json_extract(error_json, '$.details.first_slot') > ?",

@@ -98,7 +98,7 @@ class Pauses:
             # A stored schedule that was once good: of its slots only the promised one is known.
             pass
         cursor = state.next_run_at
-        return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, made_up=False)
+        return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, superseded=False)
 
 
 def why_paused(failures: int, limit: object) -> str:

@@ -107,7 +107,7 @@ class Runs:
 
     def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
         """Takes a place again for the next attempt; False when all are taken. Raises `LeaseLost`."""
-        with self._db.transaction("place"):
+        with self._db.transaction("permit"):
             if permits_in_use(self._db) >= max_running:
                 return False
             changed = self._db.run(

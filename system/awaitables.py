@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from core.boundary import Done, attempt
+from core.boundary import Outcome, outcome_of
 from core.errors import LeaseLost
 
 T = TypeVar("T")
@@ -49,7 +49,8 @@ class Write(NamedTuple, Generic[T]):
     deferred: bool
 
 
-#: A course that ends with T. It is sent None behind a wait, `Done` behind a write, and None behind one it makes itself.
+#: A coroutine that returns T. It is resumed with None after a `Wait`, with an `Outcome` after a `Write` that the loop
+#: committed, and with None after one that it must make itself.
 Task = Coroutine[Any, Any, T]
 
 
@@ -66,11 +67,11 @@ def wait(
 
 
 @coroutine
-def write(work: Callable[[], T], *, deferred: bool = False) -> Generator[Write[T], Done | None, T | None]:
+def write(work: Callable[[], T], *, deferred: bool = False) -> Generator[Write[T], Outcome | None, T | None]:
     """What `work` returns, and raises what it raises. Of a lazy one None, and nothing is raised but `LeaseLost`."""
     done = yield Write(work, deferred)
     if done is None:
-        done = attempt(work)
+        done = outcome_of(work)
     if done.error is not None and (not deferred or isinstance(done.error, LeaseLost)):
         raise done.error
     return None if deferred else done.value

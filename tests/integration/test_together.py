@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core import crash_points
-from core.boundary import Done
+from core.boundary import Outcome
 from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, LeaseLost
 from db import Database
 from store.creation import create
@@ -77,14 +77,14 @@ def reached() -> Iterator[list[str]]:
 
 
 def test_all_of_it_is_one_commit_and_each_has_its_answer(bench: Bench) -> None:
-    assert together(bench.db, [bench.add(note) for note in "abc"]) == [Done(note, None) for note in "abc"]
+    assert together(bench.db, [bench.add(note) for note in "abc"]) == [Outcome(note, None) for note in "abc"]
     assert bench.notes() == ["a", "b", "c"]
     assert (bench.count("BEGIN"), bench.count("COMMIT")) == (1, 1)
 
 
 def test_nothing_and_one_alone_need_no_group(bench: Bench, reached: list[str]) -> None:
     assert together(bench.db, []) == []
-    assert together(bench.db, [bench.add("a")]) == [Done("a", None)]
+    assert together(bench.db, [bench.add("a")]) == [Outcome("a", None)]
     assert bench.asked[0] == "BEGIN IMMEDIATE"
     assert bench.count("SAVEPOINT") == 0
     assert reached == ["test.before_commit", "test.after_commit"]

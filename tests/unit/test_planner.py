@@ -400,7 +400,7 @@ def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
         full = instant.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
         return full.removeprefix("2026-")
 
-    return missed.count, text(missed.first), text(missed.last), missed.made_up
+    return missed.count, text(missed.first), text(missed.last), missed.superseded
 
 
 @pytest.mark.parametrize("cursor", [None, at("02-25 12:00:01")])
@@ -474,13 +474,13 @@ def test_a_job_that_is_not_due_drops_nothing() -> None:
 def test_a_change_drops_all_due_slots_with_their_number() -> None:
     state = make_state(at("02-25 09:00"), schedule="0 * * * *", catch_up="all", max_lateness_sec=60)
     assert skip_all(state, at("02-25 12:30"), language, "gone") == Missed(
-        4, at("02-25 09:00"), at("02-25 12:00"), "gone", made_up=False
+        4, at("02-25 09:00"), at("02-25 12:00"), "gone", superseded=False
     )
 
 
 def test_a_change_drops_a_single_due_slot() -> None:
     assert skip_all(make_state(NOON, schedule="0 * * * *"), NOON, language, "gone") == Missed(
-        1, NOON, NOON, "gone", made_up=False
+        1, NOON, NOON, "gone", superseded=False
     )
 
 

@@ -37,7 +37,7 @@ def test_what_is_no_acceptable_json_is_said_with_its_place(data: bytes, wrong: s
 
 def test_a_key_that_is_there_twice_matters_only_when_asked() -> None:
     assert parse(b'{"a": 1, "a": 2}') == {"a": 2}
-    with pytest.raises(BadJson, match="'a' is there twice"):
+    with pytest.raises(BadJson, match="'a' occurs twice"):
         parse(b'{"a": 1, "a": 2}', unique_keys=True)
 
 
