@@ -98,6 +98,27 @@ def silence(
     return Silence.DAEMON if abs(age) > stale_after_sec else None
 
 
+def silence_warning(
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+) -> list[dict[str, object]]:
+    """One warning, `code` and `message`, when no job starts by itself; none when all is well."""
+    fault = silence(ticks, daemon, last_look, now)
+    if fault is None:
+        return []
+    last = ticks["last_tick_at"] if fault is Silence.TICK or last_look is None else utc_text(last_look)
+    since = f"since {last}" if last else "so far"
+    if fault is Silence.DAEMON:
+        message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
+        return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
+    return [
+        {
+            "code": fault.value,
+            "message": f"No tick has run {since}: no job will start by itself. "
+            "Start them: python3 main.py install-crontab, or install-systemd.",
+        }
+    ]
+
+
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:
     """What `status` says under `scheduler` besides the last tick: overdue jobs, waiting events, anomalies."""
     count, overdue = overdue_jobs(store, now.wall)

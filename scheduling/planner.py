@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from core.clock import from_text
 from core.job import Job, JobState
 from core.run import Missed, Plan, Trigger
+from schedules.calendar import Calendar
 
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.
@@ -16,40 +16,6 @@ ON_TIME_SEC = 120
 _FIRST_STEP, _LONGEST_STEP = timedelta(days=2), timedelta(days=32)
 #: More slots than a span of the longest step can hold.
 _ALL = 10_000_000
-
-
-class DueSlots(Protocol):
-    """The slots in a span: how many, the first, and the newest of them in ascending order."""
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def first(self) -> datetime | None: ...
-
-    @property
-    def last(self) -> tuple[datetime, ...]: ...
-
-
-class Calendar(Protocol):
-    """What the planner asks of `schedules`. Instants are UTC."""
-
-    def next_fire(
-        self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
-    ) -> datetime | None:
-        """The first slot later than `after`, or None."""
-
-    def due_slots(
-        self,
-        schedule: str,
-        timezone: str,
-        after: datetime,
-        until: datetime,
-        *,
-        anchor: datetime | None = None,
-        keep: int = 1,
-    ) -> DueSlots:
-        """All slots s with after < s <= until; `last` holds the `keep` newest."""
 
 
 def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datetime | None = None) -> Plan:
