@@ -1,4 +1,4 @@
-"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, the man page, and tables in the documents.
+"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, and tables in the documents.
 
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
@@ -18,13 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import jobs  # noqa: E402  (the folder of main.py is on the path only now)
 import settings  # noqa: E402
-from tools.man_page import man_page  # noqa: E402
+
+import jobs  # noqa: E402  (the folder of main.py is on the path only now)
 
 SCHEMA_FILE = "docs/jobs.schema.json"
 EXAMPLE_FILE = ".env.example"
-MAN_FILE = "docs/man/puruto-cron.1"
 
 _OPENING = re.compile(r"<!-- generated: (.*?) -->")
 _BLOCK = re.compile(r"(<!-- generated: (.*?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -88,7 +87,7 @@ def _filled(block: re.Match[str]) -> str:
 
 def wanted(root: Path) -> dict[Path, str]:
     """Each generated file under `root`, and what it should say. Raises `BrokenMarkers` with the file's name."""
-    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example(), root / MAN_FILE: man_page()}
+    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example()}
     for path in sorted([*root.glob("README*.md"), *root.glob("docs/**/*.md")]):
         try:
             files[path] = with_tables(path.read_text(encoding="utf-8"))
