@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from system.wakeup import ring
+from system.wakeup import notify
 from tests.support_ledger import marked_processes
 from tests.support_machine import from_root
 from tests.workspace import Workspace, wait_for
@@ -53,11 +53,11 @@ class RunningDaemon:
     def make_due(self, job_id: str = "%", **options: Any) -> None:
         """Makes jobs due, and rings."""
         self.workspace.make_due(job_id, **options)
-        assert self.ring()
+        assert self.notify()
 
-    def ring(self) -> bool:
+    def notify(self) -> bool:
         """Wakes it; whether it listens."""
-        return ring(str(self.workspace.database))
+        return notify(str(self.workspace.database))
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -82,7 +82,7 @@ def daemon(
     workspace: Workspace, env: Mapping[str, str] = NEVER, *, script: str = "", ready: bool = True, **options: Any
 ) -> Iterator[RunningDaemon]:
     """A daemon until the end of the `with`, when it and all runs are ended; `script` changes something inside it."""
-    out, err = workspace.home / "daemon.daemon.out", workspace.home / "daemon.daemon.err"
+    out, err = workspace.home / "daemon.out", workspace.home / "daemon.err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         workspace.environ.update(env)
         process = (

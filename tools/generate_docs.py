@@ -18,9 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import settings  # noqa: E402
-
-import jobs  # noqa: E402  (the folder of main.py is on the path only now)
+from config import settings  # noqa: E402
+from jobs import jobs_file  # noqa: E402  (the folder of main.py is on the path only now)
 
 SCHEMA_FILE = "docs/jobs.schema.json"
 EXAMPLE_FILE = ".env.example"
@@ -30,7 +29,7 @@ _BLOCK = re.compile(r"(<!-- generated: (.*?) -->\n).*?(<!-- end generated -->)",
 
 _EXAMPLE_HEAD = """\
 # Settings of puruto-cron, each with its default. Copy this file to .env and remove the # before what you change;
-# copied as it is, it changes nothing. Made from settings.py by tools/generate_docs.py.
+# copied as it is, it changes nothing. Made from config/variables.py by tools/generate_docs.py.
 #
 # - The environment wins over this file. An empty value counts as unset.
 # - Paths start at the folder that holds main.py; ~ is your home folder.
@@ -64,10 +63,10 @@ def environment_table() -> str:
 
 def schema_text() -> str:
     """The text of `docs/jobs.schema.json`."""
-    return json.dumps(jobs.json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(jobs_file.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"job fields": jobs.fields_table, "environment": environment_table}
+TABLES: dict[str, Callable[[], str]] = {"job fields": jobs_file.fields_table, "environment": environment_table}
 
 
 def with_tables(text: str) -> str:

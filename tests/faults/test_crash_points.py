@@ -79,14 +79,14 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
     workspace.database.unlink()
     with closing(sqlite3.connect(workspace.database)) as connection:
-        connection.executescript((PROJECT / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript((PROJECT / "store" / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
         connection.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {0x5043524E}")
     return ("sync-jobs",)
 
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    fast_tick.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    fast_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 
