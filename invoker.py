@@ -1,6 +1,6 @@
 """One attempt: InvocationRequest → child process → InvocationResult. A program as well: see `invoker_program`.
 
-Whatever happens in an attempt, nothing that it started is alive when it is over. Source: DESIGN promise 3.
+Whatever happens in an attempt, nothing that it started is alive when it is over. Source: docs/design.md "Promises", 3.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ class Invoker:
 def child_environment(
     variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """All that a child sees. Source: DESIGN "A target".
+    """All that a child sees. Source: docs/design.md "A target".
 
     Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
     as they are set, ours.

@@ -63,7 +63,7 @@ class Trigger(enum.StrEnum):
 
 @dataclass(frozen=True)
 class InvocationRequest:
-    """What a target is asked. Source: CONTRACT "Invocation"."""
+    """What a target is asked. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str
@@ -107,7 +107,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class InvocationResult:
-    """What came back: `result` and `error` exclude each other. Source: CONTRACT "Invocation"."""
+    """What came back: `result` and `error` exclude each other. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str

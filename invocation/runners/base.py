@@ -16,7 +16,7 @@ from core import strict_json
 from core.invocation_errors import IpcError, NonzeroExit
 from core.models import Answer, Invocation
 
-#: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
+#: Of an answer at most so many bytes go into a result. Source: docs/design.md "A target".
 RESULT_LIMIT = 64 * 1024
 TAIL_LIMIT = 4 * 1024
 
