@@ -36,8 +36,10 @@ lock: install
 		--no-emit-index-url --custom-compile-command 'make lock' $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
 		--output-file requirements.lock pyproject.toml
 
+# What has to pass before the tag is set.
+RELEASE_CHECK ?= $(MAKE) test
 release: install
-	$(BIN)/python tools/release.py
+	$(BIN)/python tools/release.py --check '$(RELEASE_CHECK)'
 
 demo: install
 	@$(BIN)/python examples/demo.py
