@@ -114,7 +114,7 @@ def _git(root: Path, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotReady(f"git {words[0]}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
