@@ -14,8 +14,8 @@ import commands
 import db
 from config import settings
 from core import errors, invocation_errors
+from core.invocation import InvocationRequest, InvocationResult
 from core.job import Job
-from core.models import InvocationRequest, InvocationResult
 from invocation.policy import Policy
 from jobs import checker
 
