@@ -99,3 +99,25 @@ def test_a_citation_of_a_document_names_a_heading_or_a_row_that_is_there() -> No
         if (heading and heading not in headings) or not set(re.findall(r"\d+", numbers)) <= set(rows):
             wrong.append(f"{path}: {document} {heading or numbers}")
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("docs/decisions/*.md"), ROOT / "docs/contract.md", ROOT / "docs/design.md", ROOT / "CONTRIBUTING.md"],
+    ids=lambda path: path.name,
+)
+def test_a_file_of_ours_that_such_a_document_names_is_there(path: Path) -> None:
+    named = re.findall(r"(?<![\w/-])((?:[a-z_]+/)+\w+\.py)\b", path.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_such_documents_name_files() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/decisions/0*.md"))
+    assert len(set(re.findall(r"`(\w+/\w+\.py)`", text))) > 10
+
+
+def test_every_record_is_in_the_index() -> None:
+    index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
+    records = sorted(path.name for path in ROOT.glob("docs/decisions/0*.md"))
+    assert re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index) == records
+    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
