@@ -1,6 +1,6 @@
 """One attempt: InvocationRequest → child process → InvocationResult. A program as well: see `invoker_program`.
 
-Whatever happens in an attempt, nothing that it started is alive when it is over. Source: DESIGN promise 3.
+Whatever happens in an attempt, nothing that it started is alive when it is over. Source: docs/design.md "Promises", 3.
 """
 
 from __future__ import annotations

@@ -292,7 +292,7 @@ class Scheduler:
     def correct_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
         """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_seen`.
 
-        Returns the anomaly to report, or None. Source: DESIGN "Time".
+        Returns the anomaly to report, or None. Source: docs/design.md "Time".
         """
         if last_seen is None or last_seen <= now:
             return None

@@ -19,7 +19,7 @@ OURS = "PURUTO_CRON_"
 def child_environment(
     variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """All that a child sees. Source: DESIGN "A target".
+    """All that a child sees. Source: docs/design.md "A target".
 
     Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
     as they are set, ours.

@@ -93,7 +93,7 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
-    Source: CRON.md "The language".
+    Source: docs/schedules.md "Zones".
     """
 
     def __init__(

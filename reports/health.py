@@ -1,6 +1,6 @@
 """How the scheduler is: when it last ticked, what is late, what looks wrong. Reading only; waits for nothing.
 
-Source: PAINS 4, 11 and 17.
+Source: docs/promises.md, rows 4, 11 and 17.
 """
 
 from __future__ import annotations

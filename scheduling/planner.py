@@ -23,7 +23,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
 
     `served_at` is the instant that lateness is measured at, when a tick that began at `now` had to wait for a place.
     The cursor itself counts as a slot: it is what the ledger promised. Raises `ScheduleError`.
-    Source: DESIGN "The life of a slot"; PAINS 16.
+    Source: docs/design.md "The life of a slot"; docs/promises.md, row 16.
     """
     job, cursor = state.job, state.next_run_at
     if cursor is None or cursor > now:
@@ -108,7 +108,7 @@ def start_of(job: Job, now: datetime) -> datetime:
 def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> datetime | None:
     """Where the cursor belongs when it lies further ahead than the next instant from now, else the cursor.
 
-    So a clock that was once wrong in the future does not silence a job. Source: DESIGN "Time".
+    So a clock that was once wrong in the future does not silence a job. Source: docs/design.md "Time".
     """
     after = start_of(state.job, now)
     expected = calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)
