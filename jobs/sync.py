@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
-from scheduling.planner import Calendar, skip_all, start_of
+from schedules.calendar import Calendar
+from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
 
