@@ -363,7 +363,7 @@ class Executor:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
                 refusal = error
-                await wait(VERDICT_PAUSE_SEC, alone=self._pause)
+                await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,

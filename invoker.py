@@ -186,7 +186,7 @@ class Invoker:
         stop: Stop,
         on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
-    ) -> tuple[int | None, processes.Ended]:
+    ) -> tuple[int | None, processes.EndedTree]:
         """The exit code, None when the child did not end by itself; and what had to be ended after or instead."""
         grace = 0.0
         try:
@@ -197,7 +197,7 @@ class Invoker:
             try:
                 marks = processes.marks(invocation.run_id, invocation.run_folder)
                 ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
-                task.survivors = ended.left
+                task.survivors = ended.survivors
                 task.exit_code = child.exit_code()
             finally:
                 child.close()
@@ -273,11 +273,11 @@ def _stopped(task: _InvocationTask, stop: Stop) -> InvocationStopped:
     return InvocationStopped(f"the attempt was ended: {stop.reason}", details={"reason": stop.reason})
 
 
-def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFiles) -> InvocationTimeout:
+def _timeout(request: InvocationRequest, ended: processes.EndedTree, files: CallFiles) -> InvocationTimeout:
     details: dict[str, object] = {
         "timeout_sec": request.timeout_sec,
-        "alive": list(ended.found[:_NAMED_PROCESSES]),
-        "alive_count": len(ended.found),
+        "alive": list(ended.alive[:_NAMED_PROCESSES]),
+        "alive_count": len(ended.alive),
     }
     if tail := read_tail(files.stderr):
         details["stderr"] = tail

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.app import App
+    from config.problems import Problem
     from core.job import Job, JobState
     from core.run import Refusal
     from executor import Executor, Invoke
@@ -326,7 +327,7 @@ class Session:
         return {**app.tick_state(now), **condition, "daemon": app.daemon_state(), "paths": app.paths()}
 
     @property
-    def warnings(self) -> tuple[dict[str, object], ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """What is odd about the settings, and hurts nothing."""
         return self.app.settings.warnings
 

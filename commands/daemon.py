@@ -16,7 +16,7 @@ from commands.lines import Lines
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
-from system.daemon_lock import OneDaemon
+from system.daemon_lock import DaemonLock
 from system.processes import Stop
 from system.systemd import Systemd
 from system.wakeup import Wakeup
@@ -51,7 +51,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
     app.open_session().close()
-    with OneDaemon(place, since), _signals() as asked:
+    with DaemonLock(place, since), _signals() as asked:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),

@@ -198,5 +198,5 @@ def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
     job = _job(entry)
     zone = job.timezone or app.default_zone
     now = app.clock.now()
-    instants = app.calendar.shown(job.schedule, zone, start_of(job, now), 3, anchor=now)
+    instants = app.calendar.next_instants(job.schedule, zone, start_of(job, now), 3, anchor=now)
     return {"timezone": zone, "enabled": job.enabled, "instants": instants}

@@ -8,7 +8,7 @@ from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
 from core.clock import from_text
-from schedules.calendar import show_instant
+from schedules.calendar import LocalInstant, show_instant
 from store.history import History
 
 
@@ -74,8 +74,8 @@ def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str
     }
 
 
-def _next_run(cursor: object, zone: str) -> dict[str, str] | None:
-    """None also of a row that was changed by hand into what is no instant: one job must not hide the others."""
+def _next_run(cursor: object, zone: str) -> LocalInstant | None:
+    """The cursor for people; None if it is unset, or was changed by hand to text that is not an instant."""
     try:
         return show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None
     except ValueError:

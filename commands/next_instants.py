@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageE
 from core.job import JobState
 from scheduling.planner import start_of
 from store.definitions import job_state
+
+if TYPE_CHECKING:
+    from schedules.calendar import LocalInstant
 
 #: Jobs that a note names.
 _NAMED = 10
@@ -66,7 +70,7 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
         "schedule": schedule,
         "timezone": zone,
         "meaning": describe(schedule, zone),
-        "instants": app.calendar.shown(schedule, zone, start, count, anchor=start),
+        "instants": app.calendar.next_instants(schedule, zone, start, count, anchor=start),
     }
 
 
@@ -104,7 +108,7 @@ def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
         except (DefinitionUnreadable, ScheduleError) as error:
             problems.append({"job_id": row["job_id"], "error": error.as_dict()})
         else:
-            found += [{"job_id": row["job_id"], **instant} for instant in instants]
+            found += [{"job_id": row["job_id"], "utc": item["utc"], "local": item["local"]} for item in instants]
             paused += [f"{row['job_id']} until {state.job.paused_until}"] if _waits(app, state, after) else []
     found.sort(key=lambda entry: (entry["utc"], entry["job_id"]))
     return {**_note(paused), "instants": found[:count], "problems": problems}
@@ -118,14 +122,14 @@ def _note(paused: list[str]) -> dict[str, object]:
 
 
 def _waits(app: App, state: JobState, after: str | None) -> bool:
-    """Whether the job's pause goes on beyond the instant that its slots are asked behind."""
+    """Whether the job is still paused at the instant after which its slots are listed."""
     start = _start(app, after, state.timezone)
     return start_of(state.job, start) > start
 
 
-def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:
+def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[LocalInstant]:
     start = start_of(state.job, _start(app, after, state.timezone))
-    return app.calendar.shown(state.job.schedule, state.timezone, start, count, anchor=state.anchor)
+    return app.calendar.next_instants(state.job.schedule, state.timezone, start, count, anchor=state.anchor)
 
 
 def _start(app: App, after: str | None, zone: str) -> datetime:

@@ -61,7 +61,7 @@ class Syncing:
 
     def said(self, now: float, retry_sec: float) -> dict[str, Any] | None:
         """What one that has ended said, once. One that could not be done is begun again after `retry_sec`."""
-        data = None if self._process is None else self._process.said()
+        data = None if self._process is None else self._process.take_output()
         if data is None:
             return None
         self._process = None

@@ -164,7 +164,7 @@ class Daemon:
     def run(self) -> None:
         """Until it was asked to end and its runs are over."""
         while not (self._leaving and not self._dispatcher.running):
-            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.rings()):
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.has_fired()):
                 self._look()
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None

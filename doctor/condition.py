@@ -45,7 +45,7 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
         text = f"This user can't read {path}, where each tick leaves its time"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
-    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_look(), scene.now)
+    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_poll(), scene.now)
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:

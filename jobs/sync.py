@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
-from schedules.calendar import Calendar
+from schedules.calendar import Calendar, LocalInstant
 from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
@@ -104,7 +104,7 @@ class Sync:
         set_zone: str | None,
         machine_zone: str,
         definition_of: Callable[[Job], str],
-        show: Callable[[datetime, str], dict[str, str]],
+        show: Callable[[datetime, str], LocalInstant],
     ) -> None:
         self._store = store
         self._calendar = calendar
@@ -247,7 +247,7 @@ class Sync:
 
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
-        instants: list[dict[str, str]] = []
+        instants: list[LocalInstant] = []
         # The cursor of an enabled job is its next instant already; a disabled one has none.
         found = change.next_run_at
         enabled = job.enabled and not change.stays_paused

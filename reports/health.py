@@ -84,7 +84,7 @@ class Silence(enum.StrEnum):
 
 
 def silence(
-    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
 ) -> Silence | None:
     """What is wrong with what starts jobs, by a `tick_state` and a `daemon_state`; None when nothing is.
 
@@ -92,20 +92,20 @@ def silence(
     """
     if not daemon.get("running"):
         return Silence.TICK if ticks["stale"] else None
-    stale_after_sec, age = ticks["stale_after_sec"], _seconds(last_look, now)
+    stale_after_sec, age = ticks["stale_after_sec"], _seconds(last_poll, now)
     if age is None or not isinstance(stale_after_sec, int):
         return Silence.DAEMON if ticks["stale"] else None
     return Silence.DAEMON if abs(age) > stale_after_sec else None
 
 
 def silence_warning(
-    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
 ) -> list[dict[str, object]]:
     """One warning, `code` and `message`, when no job starts by itself; none when all is well."""
-    fault = silence(ticks, daemon, last_look, now)
+    fault = silence(ticks, daemon, last_poll, now)
     if fault is None:
         return []
-    last = ticks["last_tick_at"] if fault is Silence.TICK or last_look is None else utc_text(last_look)
+    last = ticks["last_tick_at"] if fault is Silence.TICK or last_poll is None else utc_text(last_poll)
     since = f"since {last}" if last else "so far"
     if fault is Silence.DAEMON:
         message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "

@@ -1,4 +1,5 @@
-"""From the text of a schedule to instants. Pure: no clock, no database; the only package that imports croniter.
+"""Turns the text of a schedule into instants. Pure: no clock, no database. The only package that imports croniter.
 
-It knows `core`. Everybody asks `language.py`; a new form of schedule or an alias of cron goes there or into `cron.py`.
+It imports `core`. Other packages call `language.py` or `calendar.py`. A new alias or form of schedule goes into
+`language.py`.
 """

@@ -1,4 +1,4 @@
-"""Ctrl-C, TERM and a closed terminal → a stop that running jobs can see, so that they end in order."""
+"""Turns Ctrl-C, TERM and a closed terminal into a `Stop`, so that running jobs are ended in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A stop flag that Ctrl-C, TERM and a closed terminal set, so that running jobs end in order."""
+    """A `Stop` that is set by SIGINT, SIGTERM and SIGHUP while the context is open."""
     from system.processes import Stop
 
-    # Inherited as ignored, it would hide the exit codes of what we start.
+    # If SIGCHLD is inherited as ignored, the exit codes of our children are lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stop = Stop()
-    # A closed terminal that nohup wants ignored stays ignored. SIGINT does not: a script's `&` ignores it for all that
-    # it starts, and who sends it then means the run.
+    # nohup ignores SIGHUP, and that is kept. An ignored SIGINT is not: a script's `&` ignores it for its children; a
+    # person who sends it means the run.
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     names = [name for name in STOP_SIGNALS if not (nohup and name is signal.SIGHUP)]
     old = {name: signal.signal(name, lambda number, _: stop.set(signal.Signals(number).name)) for name in names}

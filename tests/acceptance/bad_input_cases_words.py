@@ -135,7 +135,9 @@ _AFTERS += [
     _usage("--after for a job", ("next", "backup", "--after=soon"), "--after", "'soon'"),
     _usage("--after for all jobs", ("next", "--after=soon"), "--after", "'soon'"),
     _usage("--count of bytes", ("next", b"--count=\xff"), "--count"),
-    Case("--schedule of bytes", ("next", b"--schedule=\xff * * * *"), "SCHEDULE_INVALID", ("\\udcff", "can't be used")),
+    Case(
+        "--schedule of bytes", ("next", b"--schedule=\xff * * * *"), "SCHEDULE_INVALID", ("\\udcff", "is not allowed")
+    ),
     Case(
         "--timezone of bytes",
         ("next", "--schedule=@daily", b"--timezone=M\xe1laga"),

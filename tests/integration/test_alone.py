@@ -1,4 +1,4 @@
-"""`is_alone` on real processes: while anything lives that came from a child that has ended, it must say no.
+"""`has_only_own_children` on real processes: False while any descendant of an ended child is alive.
 
 Each scene has a scheduler's process of its own, because a process is a subreaper for good. Whatever stays of a scene
 is a `sleep` of a length that nothing else has, with an empty environment and nothing of the run's left open: only
@@ -110,7 +110,7 @@ import warnings
 warnings.simplefilter("error")
 from system import processes
 from pathlib import Path
-from system.subreaper import OURS
+from system.subreaper import SUBREAPER
 from system.process_table import system_table
 from system.awaitables import drive
 
@@ -134,13 +134,13 @@ def end(child):
 def play(scene):
     child = start(scene)
     wait_for(lambda: child.exit_code() is not None)
-    alone = OURS.is_alone(TABLE)
+    alone = SUBREAPER.has_only_own_children(TABLE)
     lived = stayers()
     parents = [TABLE.row(pid).ppid == os.getpid() for pid in lived]
     code = child.exit_code()
     ended = end(child)
     print(json.dumps({"code": code, "alone": alone, "lived": len(lived), "ours": sum(parents), "left": stayers(),
-                      "found": len(ended.found), "alone_then": OURS.is_alone(TABLE),
+                      "found": len(ended.alive), "alone_then": SUBREAPER.has_only_own_children(TABLE),
                       "said": Path("0.err").read_text()}))
 """
 )
@@ -308,11 +308,11 @@ for number in range(2):
         f"""
 child = start({(WORDS + scene)!r})
 wait_for(lambda: child.exit_code() is not None)
-OURS.ending(child.identity)
+SUBREAPER.ending(child.identity)
 looks = 0
-while not OURS.is_alone(TABLE):
+while not SUBREAPER.has_only_own_children(TABLE):
     looks += 1
-    OURS.orphans(TABLE)
+    SUBREAPER.orphans(TABLE)
 early = not os.path.exists("over")
 rows = [TABLE.row(pid) for pid in TABLE.pids()]
 mine = [row for row in rows if row and row.ppid == os.getpid() and row.session != os.getsid(0)]
@@ -335,7 +335,7 @@ first = start({WORDS!r})
 beside = subprocess.Popen(["/bin/sleep", LENGTH])
 other = start({(WORDS + "time.sleep(100)")!r})
 wait_for(lambda: first.exit_code() is not None)
-alone = OURS.is_alone(TABLE)
+alone = SUBREAPER.has_only_own_children(TABLE)
 ended = end(first)
 kept = len(stayers())
 lives = other.exit_code() is None
@@ -345,7 +345,7 @@ end(other)
 for process in (before, beside):
     process.kill()
     process.wait()
-print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.found), "lives": lives}}))
+print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.alive), "lives": lives}}))
 """,
     )
     assert told == {"alone": True, "kept": 2, "found": 0, "lives": True}
@@ -362,14 +362,14 @@ leaver = start({leaves!r})
 wait_for(lambda: len(stayers()) == 1)
 other = start({WORDS!r})
 wait_for(lambda: other.exit_code() is not None)
-alone = OURS.is_alone(TABLE)
+alone = SUBREAPER.has_only_own_children(TABLE)
 ended = end(other)
 kept = len(stayers())
 open("go", "w").close()
 wait_for(lambda: leaver.exit_code() is not None)
 last = end(leaver)
-print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.found), "last": len(last.found),
-                   "left": stayers(), "then": OURS.is_alone(TABLE)}}))
+print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.alive), "last": len(last.alive),
+                   "left": stayers(), "then": SUBREAPER.has_only_own_children(TABLE)}}))
 """,
     )
     assert told == {"alone": False, "kept": 1, "found": 0, "last": 1, "left": [], "then": True}

@@ -126,7 +126,7 @@ def test_a_bad_value_made_from_a_secret_does_not_show_it(tmp_path: Path) -> None
         ("A=1\r\n\r\nB C\r\nD E\r\n", [3, 4]),
     ],
 )
-def test_lines_that_can_not_be_understood_are_told(tmp_path: Path, text: str, lines: list[int]) -> None:
+def test_lines_that_can_not_be_parsed_are_reported(tmp_path: Path, text: str, lines: list[int]) -> None:
     found = problems_of(tmp_path, text)
     assert [(problem["code"], problem["line"]) for problem in found] == [("DOTENV_SYNTAX", line) for line in lines]
 
@@ -150,7 +150,7 @@ def test_nothing_of_a_broken_secret_is_shown(tmp_path: Path) -> None:
         (b"A=1\nB=\xff\n", "line 2 is not UTF-8"),
         ("A=año\n".encode("latin-1"), "line 1 is not UTF-8"),
         ("A=1\n".encode("utf-16"), "line 1 "),
-        (b"A=1\nB=2\nC=\0\n", "line 3 holds a NUL byte"),
+        (b"A=1\nB=2\nC=\0\n", "line 3 contains a NUL byte"),
     ],
 )
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes, said: str) -> None:

@@ -56,7 +56,7 @@ class Starter:
         self.children.append(child)
         return child
 
-    def end(self, child: Child, grace: float) -> processes.Ended:
+    def end(self, child: Child, grace: float) -> processes.EndedTree:
         return run_blocking(processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock()))
 
 
@@ -117,7 +117,7 @@ def test_a_whole_tree_is_ended_whatever_its_members_did_to_get_away(start: Start
     child, members = family(start)
     ended = start.end(child, grace=0.5)
     assert alive(members) == []
-    assert ended.left == ()
+    assert ended.survivors == ()
     assert set(ended.pids) == {member.pid for member in members}
     assert child.exit_code() in (-signal.SIGTERM, -signal.SIGKILL)
 

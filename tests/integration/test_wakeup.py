@@ -24,7 +24,7 @@ import system.wall_clock_timer
 from core.errors import DaemonFileUnusable, DaemonRunning
 from main import SystemClock
 from scheduling import cancelling
-from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
+from system.daemon_lock import DaemonLock, daemon_state, identity_file, lock_file
 from system.systemd import Systemd
 from system.wakeup import Wakeup, notify, wakeup_file
 from system.wall_clock_timer import KernelTimer, SteppingTimer, WallClockTimer, make_timer
@@ -332,18 +332,18 @@ def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
 def test_who_holds_the_lock_is_known_while_it_is_held(db_path: str) -> None:
     assert daemon_state(db_path) == NOBODY
     assert os.listdir(os.path.dirname(db_path)) == [], "a look makes no file"
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path) == {
             "running": True,
             "pid": os.getpid(),
             "host": os.uname().nodename,
             "since": "2026-02-25T20:00:00+00:00",
         }
-        for path in (lock_file(db_path), who_file(db_path)):
+        for path in (lock_file(db_path), identity_file(db_path)):
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert daemon_state(db_path) == NOBODY
     assert os.listdir(os.path.dirname(db_path)) == [os.path.basename(lock_file(db_path))]
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["running"] is True
 
 
@@ -364,7 +364,7 @@ def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody
     with child(HOLD, db_path) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(DaemonRunning) as caught, OneDaemon(db_path, SINCE):
+        with pytest.raises(DaemonRunning) as caught, DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         error = caught.value
         assert error.as_dict()["code"] == "DAEMON_RUNNING"
@@ -380,9 +380,9 @@ def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody
         assert f"kill {first.pid}" in error.hint
         assert daemon_state(db_path)["pid"] == first.pid, "a refused one leaves the other's name"
         first.kill()
-    assert Path(who_file(db_path)).exists()
+    assert Path(identity_file(db_path)).exists()
     assert daemon_state(db_path) == NOBODY, "what a killed one wrote is not believed"
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["pid"] == os.getpid()
 
 
@@ -391,11 +391,11 @@ def test_one_that_gave_no_name_is_still_one(db_path: str) -> None:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
         for content in (None, b"", b"[]", b"{", b'{"pid": "x", "host": 1}', b"\xff", b"[" * 4096):
-            Path(who_file(db_path)).unlink(missing_ok=True)
+            Path(identity_file(db_path)).unlink(missing_ok=True)
             if content is not None:
-                Path(who_file(db_path)).write_bytes(content)
+                Path(identity_file(db_path)).write_bytes(content)
             assert daemon_state(db_path) == {**NOBODY, "running": True}
-        with pytest.raises(DaemonRunning, match=r"already$"), OneDaemon(db_path, SINCE):
+        with pytest.raises(DaemonRunning, match=r"already$"), DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         assert first.stdin is not None
         first.stdin.close()
@@ -406,23 +406,23 @@ def test_the_same_database_by_a_link_has_the_same_daemon(db_path: str, tmp_path:
     other = tmp_path / "other"
     other.mkdir()
     (other / "link.db").symlink_to(db_path)
-    with OneDaemon(db_path, SINCE), closing(Wakeup(db_path)):
+    with DaemonLock(db_path, SINCE), closing(Wakeup(db_path)):
         assert daemon_state(str(other / "link.db"))["running"] is True
         assert notify(str(other / "link.db")) is True
-        with pytest.raises(DaemonRunning), OneDaemon(str(other / "link.db"), SINCE):
+        with pytest.raises(DaemonRunning), DaemonLock(str(other / "link.db"), SINCE):
             pytest.fail("two daemons")
     assert os.listdir(other) == ["link.db"]
 
 
 def test_those_who_look_do_not_keep_a_daemon_away(db_path: str) -> None:
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         pass
     looker = os.open(lock_file(db_path), os.O_RDONLY)
     fcntl.flock(looker, fcntl.LOCK_SH)
     assert daemon_state(db_path) == NOBODY, "one who looks is no daemon to another"
     ended = threading.Timer(0.2, os.close, (looker,))
     ended.start()
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["running"] is True
     ended.join()
 
@@ -441,7 +441,7 @@ def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[
     put(Path(lock_file(db_path)))
     before = sorted(os.listdir(tmp_path))
     assert daemon_state(db_path) == NOBODY
-    with pytest.raises(DaemonFileUnusable, match="no regular file") as caught, OneDaemon(db_path, SINCE):
+    with pytest.raises(DaemonFileUnusable, match="no regular file") as caught, DaemonLock(db_path, SINCE):
         pytest.fail("it is locked")
     assert caught.value.details == {"path": lock_file(db_path)}
     assert sorted(os.listdir(tmp_path)) == before
@@ -450,22 +450,22 @@ def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[
 
 
 def test_a_folder_that_can_not_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DaemonFileUnusable, match="can't be locked"), OneDaemon("/proc/self/cron.db", SINCE):
+    with pytest.raises(DaemonFileUnusable, match="can't be locked"), DaemonLock("/proc/self/cron.db", SINCE):
         pytest.fail("it is locked")
 
 
 def test_what_a_killed_daemon_wrote_halfway_is_swept_away(db_path: str) -> None:
-    Path(f"{who_file(db_path)}.new").write_text("{")
-    Path(who_file(db_path)).write_text('{"pid": 1}')
-    with OneDaemon(db_path, SINCE):
+    Path(f"{identity_file(db_path)}.new").write_text("{")
+    Path(identity_file(db_path)).write_text('{"pid": 1}')
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["pid"] == os.getpid()
     assert os.listdir(os.path.dirname(db_path)) == [os.path.basename(lock_file(db_path))]
 
 
 @pytest.mark.parametrize("name", ["who", "new"])
 def test_a_name_that_can_not_be_written_keeps_no_daemon_from_its_work(db_path: str, name: str) -> None:
-    Path(who_file(db_path) + (".new" if name == "new" else "")).mkdir()
-    with OneDaemon(db_path, SINCE):
+    Path(identity_file(db_path) + (".new" if name == "new" else "")).mkdir()
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path) == {**NOBODY, "running": True}
 
 

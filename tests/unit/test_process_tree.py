@@ -13,7 +13,7 @@ from core.run import ProcessId
 from system import processes
 from system.awaitables import run_blocking
 from system.process_table import Row, identify, is_alive
-from system.process_tree import Family
+from system.process_tree import ProcessTree
 
 RUN = "daily-20260225T200000"
 MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}
@@ -113,7 +113,7 @@ class FakeTable:
         return {pid for pid, _, _ in self.sent}
 
 
-def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.Ended:
+def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.EndedTree:
     return processes.sweep(MARKS, grace, Clock(), root=root, table=table)
 
 
@@ -145,7 +145,7 @@ def test_only_the_exact_mark_counts() -> None:
         start=300,
     ):
         table.add(pid, environ=b"A=1\0" + text.encode() + b"\0B=2\0")
-    assert sweep(table).found == ()
+    assert sweep(table).alive == ()
     assert table.sent == []
 
 
@@ -183,14 +183,14 @@ def test_a_root_whose_pid_was_given_to_another_process_leads_nowhere() -> None:
     root = table.add(300, ppid=ME)
     table.add(300, ppid=1, started="999")
     table.add(301, ppid=300, session=300)
-    assert sweep(table, root).found == ()
+    assert sweep(table, root).alive == ()
     assert table.sent == []
 
 
 def test_a_root_of_another_boot_leads_nowhere() -> None:
     table = FakeTable()
     table.add(300, ppid=1)
-    assert sweep(table, ProcessId(300, "100", "another boot")).found == ()
+    assert sweep(table, ProcessId(300, "100", "another boot")).alive == ()
     assert table.sent == []
 
 
@@ -258,14 +258,14 @@ def test_kernel_threads_are_not_even_looked_into() -> None:
     table = FakeTable()
     table.rows[2] = Row(2, "0", 0, 0, "S", 1, "kthreadd")
     table.environs[2] = MARKED
-    assert sweep(table).found == ()
+    assert sweep(table).alive == ()
 
 
 def test_whoever_ignores_term_is_killed_after_the_grace() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
     table.deadly = {signal.SIGKILL}
-    assert sweep(table).left == ()
+    assert sweep(table).survivors == ()
     signals = [number for _, _, number in table.sent]
     assert signals == [signal.SIGTERM, signal.SIGKILL]
 
@@ -323,7 +323,7 @@ def test_what_can_not_be_killed_is_reported_after_a_bounded_time() -> None:
     table.add(300, environ=MARKED)
     table.stuck = {300}
     table.deadly = {signal.SIGKILL}
-    assert sweep(table, grace=0).left == ("p300 (300)",)
+    assert sweep(table, grace=0).survivors == ("p300 (300)",)
 
 
 def test_on_wait_that_raises_leaves_nothing_alive() -> None:
@@ -334,7 +334,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
     def lost() -> None:
         raise KeyboardInterrupt
 
-    family = Family(MARKS, None, table)
+    family = ProcessTree(MARKS, None, table)
     try:
         run_blocking(family.end(1000, Clock(), lost))
     except KeyboardInterrupt:

@@ -525,7 +525,7 @@ class Scripted:
     async def task(self) -> list[object]:
         for number, (kind, what) in enumerate(self.steps):
             if kind == "wait":
-                self.seen.append(await wait(what, alone=lambda seconds: self.clock.advance(seconds=seconds)))  # type: ignore[func-returns-value]
+                self.seen.append(await wait(what, blocking_wait=lambda seconds: self.clock.advance(seconds=seconds)))  # type: ignore[func-returns-value]
             elif kind == "wait with a stop":
                 self.seen.append(await wait(what, stop=self.stop))  # type: ignore[func-returns-value]
             else:
