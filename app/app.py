@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from core.invocation import Session as AgentSession
     from core.job import Job, JobState
     from core.redact import Redactor
-    from system.daemon_lock import DaemonState
     from executor import Limits
     from invocation.policy import PolicyFile
     from invocation.runners.base import Host
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from jobs.editing import Editor
     from notifier import Notifier
     from store.claims import Owner
+    from system.daemon_lock import DaemonState
 
 __all__ = ["App", "Session"]
 
