@@ -28,7 +28,7 @@ NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", 
 #: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md.
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
-    "scheduler": ("core executor scheduling store", "app"),
+    "scheduler": ("core executor schedules scheduling store", "app"),
     "executor": ("core execution system", "app scheduling scheduler"),
     "invoker": ("core invocation system", "app"),
     "notifier": ("core", "app"),
