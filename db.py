@@ -35,7 +35,7 @@ _REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs c
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_MS = 5000
 
-SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")
+SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store", "sql")
 
 SQLITE_VERSION = sqlite3.sqlite_version_info
 Connection = sqlite3.Connection

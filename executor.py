@@ -27,7 +27,7 @@ from core.models import (
     utc_text,
 )
 from core.redact import Redactor
-from execution import verdicts
+from execution import requests, verdicts
 from execution.attempt import Conversation, SessionTotals, summary_of
 from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
 from system.awaitables import drive, wait, write
@@ -179,7 +179,7 @@ class Executor:
         self, run: ClaimedRun, correlation_id: str, attempt: int
     ) -> tuple[InvocationRequest, AttemptOutcome]:
         """Makes the attempt's calls; the request is that of the last one."""
-        requests: list[InvocationRequest] = []
+        made: list[InvocationRequest] = []
 
         async def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
             invocation = requests.invocation(
@@ -192,7 +192,7 @@ class Executor:
                 hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
             )
-            requests.append(invocation.request)
+            made.append(invocation.request)
             return await self._invoke(
                 invocation,
                 stop=self._stop,
@@ -210,7 +210,7 @@ class Executor:
             may_go_on=lambda: self._too_dear(run),
         )
         outcome = await conversation.hold()
-        return requests[-1], outcome
+        return made[-1], outcome
 
     # --- what is remembered, and what it costs ---
 

@@ -86,7 +86,7 @@ def _print(data: bytes) -> None:
 
 
 def _answer(argv: list[str], stop: Stop) -> tuple[dict[str, object], int]:
-    root = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parents[1]
     policy = PolicyFile(root / POLICY_FILE)
     clock = _SystemClock()
     request = _request(_options(argv), policy.read().default_timeout_sec, os.environ, utc_text(clock.now()))

@@ -43,10 +43,10 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
     settings = app.settings
     terms = units.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
     with_telegram = replace(place, telegram=sibling(app)) if telegram else place
-    units = units.units(with_telegram, terms if daemon else None)
+    texts = units.units(with_telegram, terms if daemon else None)
     if not only_print:
         try:
-            _write(target, units)
+            _write(target, texts)
         except OSError as error:
             hint = "Name another folder with --folder."
             raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
@@ -54,24 +54,24 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
         {
             "status": "ok",
             "written": not only_print,
-            "units": {str(target / name): text for name, text in units.items()},
+            "units": {str(target / name): text for name, text in texts.items()},
             "then": [
                 "systemctl --user daemon-reload",
                 *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, place) else []),
-                f"systemctl --user enable --now {_enabled(units)}",
+                f"systemctl --user enable --now {_enabled(texts)}",
                 "loginctl enable-linger",
             ],
             "undo": [
-                f"systemctl --user disable --now {_enabled(units)}",
-                f"rm {' '.join(shlex.quote(str(target / name)) for name in units)}",
+                f"systemctl --user disable --now {_enabled(texts)}",
+                f"rm {' '.join(shlex.quote(str(target / name)) for name in texts)}",
                 "systemctl --user daemon-reload",
             ],
         }
     )
 
 
-def _enabled(units: Mapping[str, str]) -> str:
-    return " ".join(name for name, text in units.items() if "[Install]" in text)
+def _enabled(texts: Mapping[str, str]) -> str:
+    return " ".join(name for name, text in texts.items() if "[Install]" in text)
 
 
 def _ticks(folder: Path, place: units.Place) -> bool:
@@ -83,10 +83,10 @@ def _ticks(folder: Path, place: units.Place) -> bool:
     return not units.is_foreign(there, units.units(place)[units.TIMER])
 
 
-def _write(target: Path, units: Mapping[str, str]) -> None:
+def _write(target: Path, texts: Mapping[str, str]) -> None:
     """All of them or, when one of these names is another's, none. Raises `UnitsUnwritable` and `OSError`."""
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in units.items():
+    for name, text in texts.items():
         path = target / name
         if not os.path.lexists(path):
             continue
@@ -100,5 +100,5 @@ def _write(target: Path, units: Mapping[str, str]) -> None:
                 " install again; or name another folder with --folder.",
                 details={"path": str(path), "owner": owner or None},
             )
-    for name, text in units.items():
+    for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8")

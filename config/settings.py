@@ -92,12 +92,12 @@ class Settings:
         return _FIXED_PLACES.get(place) or self.texts[place]
 
 
-def main_folder(here: str = __file__) -> Path:
-    """The folder that holds main.py: that of this file, links resolved.
+def main_folder(main: str) -> Path:
+    """The folder that holds main.py, whose path `main` is, links resolved.
 
     Raises `NotInPlaceError` if it is one where pip puts copies: there are no jobs and no siblings there.
     """
-    folder = Path(here).resolve().parent
+    folder = Path(main).resolve().parent
     if folder.name in ("site-packages", "dist-packages"):
         raise NotInPlaceError(
             f"puruto-cron was copied into {folder}, but works in its own folder",

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import ScheduleError, TimezoneError
 from core.job import AGENT_FIELDS, Job
 from core.models import from_text
-from jobs.jobs_file import agent_fields, success_fields
+from jobs import agent_fields, success_fields
 from jobs.messages import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from jobs.reading import Doubled
 from jobs.sync_cache import Known, KnownJob

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
-from jobs.jobs_file import layout
+from jobs import layout
 
 LOCK_WAIT_SEC = 20
 #: Times that an edit begins anew because another program changed the file meanwhile.

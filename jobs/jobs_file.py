@@ -57,7 +57,7 @@ def read_changes(path: Path, check_schedule: CheckSchedule, known: Known) -> Cha
 
 def known_entries(default_zone: str, text: str) -> Known:
     """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
-    from jobs.jobs_file import sync_cache
+    from jobs import sync_cache
 
     return sync_cache.Known(sync_cache.rules_in_force(default_zone), text)
 
@@ -103,7 +103,7 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
 def _checked(
     data: bytes, name: str, check_schedule: CheckSchedule, known: Known | None
 ) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
-    from jobs.jobs_file import checker, messages, reading
+    from jobs import checker, messages, reading
 
     root, doubled = reading.load(data, name)
     faults = messages.Faults()
@@ -118,13 +118,13 @@ def _checked(
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the whole file."""
-    from jobs.jobs_file import schema
+    from jobs import schema
 
     return schema.json_schema()
 
 
 def fields_table() -> str:
     """A Markdown table of a job's fields: name, type, default, meaning."""
-    from jobs.jobs_file import schema
+    from jobs import schema
 
     return schema.fields_table()

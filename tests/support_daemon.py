@@ -82,7 +82,7 @@ def daemon(
     workspace: Workspace, env: Mapping[str, str] = NEVER, *, script: str = "", ready: bool = True, **options: Any
 ) -> Iterator[RunningDaemon]:
     """A daemon until the end of the `with`, when it and all runs are ended; `script` changes something inside it."""
-    out, err = workspace.home / "daemon.daemon.out", workspace.home / "daemon.daemon.err"
+    out, err = workspace.home / "daemon.out", workspace.home / "daemon.err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         workspace.environ.update(env)
         process = (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
-FOLDERS = (*sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")), "sql")
+FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
 
 #: A target that writes one line for each start, so that starts are counted by what the target itself did.
 COUNTING_INVOKE = """#!/usr/bin/env python3

@@ -79,7 +79,7 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
     workspace.database.unlink()
     with closing(sqlite3.connect(workspace.database)) as connection:
-        connection.executescript((PROJECT / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript((PROJECT / "store" / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
         connection.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {0x5043524E}")
     return ("sync-jobs",)
 

@@ -16,6 +16,7 @@ import pytest
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
+from schedules import language
 from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner
@@ -53,7 +54,7 @@ class Bench:
         return ClaimTerms(self.now, self.now + timedelta(seconds=120), 19_000.0)
 
     def plan(self, state: JobState) -> Plan:
-        return plan(state, self.now, schedules)
+        return plan(state, self.now, language)
 
     def claim(
         self, name: str = "report", *, state: JobState | None = None, running: bool = False, cap: int = 4

@@ -191,7 +191,7 @@ def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
     ready: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from core.errors import JobsFileBusy
-    from jobs.jobs_file import editing
+    from jobs import editing
 
     monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)
     with FileLock(ready.root / ".jobs.json.lock"), pytest.raises(JobsFileBusy):

@@ -167,10 +167,10 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
         (tmp_path / name).write_text(text)
     runtime = tmp_path / "run"
     runtime.mkdir(mode=0o700)
-    units = [str(tmp_path / name) for name in made]
+    files = [str(tmp_path / name) for name in made]
     environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [program, "verify", "--user", *units], env=environ, capture_output=True, text=True, check=False
+        [program, "verify", "--user", *files], env=environ, capture_output=True, text=True, check=False
     )
     if not os.path.exists("/usr/bin/systemd-run"):
         pytest.skip("systemd-run is not installed")

@@ -13,6 +13,7 @@ from core.errors import LeaseLost, VerdictNotStored
 from core.models import ClaimedRun, Refusal, RunStatus, Verdict
 from db import Database
 from notifier import Delivery
+from schedules import language
 from scheduling.claiming import Claiming, Terms, Waiting
 from scheduling.dispatcher import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
 from scheduling.task_loop import Courses
@@ -80,7 +81,7 @@ class Bench:
         self.notifier = FakeNotifier()
         self.make_executor: Callable[[], Any] = lambda: FakeExecutor(self)
         stop: Any = self.stop
-        calendar: Any = schedules
+        calendar: Any = language
         notifier: Any = self.notifier
         self.claiming = Claiming(
             store=self.store, calendar=calendar, clock=self.clock, owner=OWNER, gate=self.refusal,

@@ -15,6 +15,7 @@ import pytest
 
 from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
+from schedules import language
 from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
@@ -289,7 +290,7 @@ def _what_a_tick_does(store: Store) -> None:
     assert state is not None
     store.runs.is_running(name)
     claim = store.claims.claim(
-        state, plan(state, NOON, schedules), OWNER, _terms(), running=False, max_running=4, channels=("local",)
+        state, plan(state, NOON, language), OWNER, _terms(), running=False, max_running=4, channels=("local",)
     )
     run = claim.run
     assert run is not None

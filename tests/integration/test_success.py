@@ -441,8 +441,8 @@ def test_jobs_without_such_checks_start_no_process_for_them(place: Place, monkey
 
 
 def test_the_limits_hold_in_the_inspector_itself(place: Place) -> None:
-    script = f"sys.path.insert(0, {str(Path(success_child.__file__).parent)!r}); import inspector, resource as r; "
-    script += "invocation.success_child._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
+    script = f"sys.path.insert(0, {str(Path(success_child.__file__).parent)!r}); import success_child, resource as r; "
+    script += "success_child._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
     assert (
         result_of(place.run(python(script)))["stdout"]
         == f"(7, 8) ({success_child.MEMORY}, {success_child.MEMORY}) (0, 0)\n"

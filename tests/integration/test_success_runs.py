@@ -137,7 +137,7 @@ def test_a_stored_success_that_was_damaged_by_hand_hurts_its_job_alone(workspace
     report = workspace.json("tick")
     assert [result["job_id"] for result in report["results"]] == ["job-1"]
     assert report["problems"][0]["error"]["code"] == "DEFINITION_UNREADABLE"
-    assert "invocation.success.exit_codes" in report["problems"][0]["error"]["message"]
+    assert "success.exit_codes" in report["problems"][0]["error"]["message"]
 
 
 def test_a_file_that_lies_in_the_target_is_looked_for_there(machine: Machine, workspace: Workspace) -> None:

@@ -17,6 +17,7 @@ from core.errors import DatabaseLocked, RemovalsRefused
 from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
 from jobs.sync import ATTEMPTS, Sync, SyncReport
+from schedules import language
 from schedules.calendar import show_instant
 from scheduling.planner import plan
 from store.bundle import Store
@@ -48,7 +49,7 @@ class Bench:
     def sync(self, *jobs: Job, allow: bool = False, warnings: Any = (), facts: Any = None) -> SyncReport:
         sync = Sync(
             store=self.store,
-            calendar=schedules,
+            calendar=language,
             set_zone=self.set_zone,
             machine_zone=self.machine_zone,
             definition_of=job_json,
@@ -80,7 +81,7 @@ class Bench:
         terms = ClaimTerms(now, now + timedelta(seconds=120), 19_000.0)
         owner = Owner("host:1", ProcessId(1, "then", "boot"))
         self.store.claims.claim(
-            state, plan(state, now, schedules), owner, terms, running=False, max_running=4, channels=()
+            state, plan(state, now, language), owner, terms, running=False, max_running=4, channels=()
         )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.app import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
 from core.errors import CronError
-from jobs.jobs_file import checker, sync_cache
+from jobs import checker, sync_cache
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
@@ -196,7 +196,7 @@ def test_another_zone_is_noticed(pair: Pair, variable: str) -> None:
 
 @pytest.mark.parametrize("name", ["_version", "_look"])
 def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    of_now = getattr(known, name)
+    of_now = getattr(sync_cache, name)
     monkeypatch.setattr(sync_cache, name, lambda what: f"{of_now(what)} newer")
     pair.sync(_jobs(*"abcde"))
     assert pair.checked == [], "a process that goes on is none of another version"

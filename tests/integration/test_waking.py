@@ -323,7 +323,7 @@ def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['waking', 'system.wakeup']"
+    assert done.stdout.strip() == "['system', 'system.wakeup']"
 
 
 # --- one daemon ---

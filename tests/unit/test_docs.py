@@ -222,7 +222,7 @@ def test_the_rooms_are_those_that_are_there() -> None:
     text = section(read("docs/architecture.md"), "## Rooms")
     named = {name for row in rows(text) for name in quoted(row[0])}
     files = {path.relative_to(ROOT) for path in program_files()}
-    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files} | {"sql/"}
+    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files}
     assert named & {name for name in named if "/" in name or name.endswith(".py")} == wanted
 
 
@@ -268,7 +268,7 @@ def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> 
 
 def test_tables_and_columns_are_those_of_the_schema() -> None:
     connection = sqlite3.connect(":memory:")
-    for script in sorted((ROOT / "sql").glob("*.sql")):
+    for script in sorted((ROOT / "store" / "sql").glob("*.sql")):
         connection.executescript(script.read_text(encoding="utf-8"))
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     text = read("docs/files.md")

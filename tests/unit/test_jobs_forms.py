@@ -283,7 +283,7 @@ def test_the_table_tells_type_default_and_meaning() -> None:
     assert "| text, at most 128 characters: letters, digits, dots" in row("job_id")
     assert "| required |" in row("prompt")
     assert "| list of at most 256 whole numbers, 0 to 255 | `[0]` | The exit codes of a success." in row(
-        "invocation.success.exit_codes"
+        "success.exit_codes"
     )
     assert "| object or null | `null` |" in row("success.json_schema")
     assert "| whole number, 1 to 1,000 | `10` |" in row("heartbeat.max_iterations")

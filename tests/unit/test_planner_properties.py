@@ -84,7 +84,7 @@ def serve(state: JobState, moments: Sequence[tuple[datetime, datetime]]) -> Hist
     history = History(cursors=[state.next_run_at])
     for now, served_at in moments:
         while state.next_run_at is not None and state.next_run_at <= now:
-            step = plan(state, now, schedules, served_at=served_at)
+            step = plan(state, now, language, served_at=served_at)
             history.ran += [step.slot] if step.slot else []
             history.missed += [step.missed] if step.missed else []
             # A cursor that stands still would keep this loop for ever.
@@ -144,7 +144,7 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     if found.missed is not None:
         assert found.missed.first == state.next_run_at
         assert found.missed.count == len(list(slots_between(state, found.missed.first, found.missed.last)))
@@ -194,7 +194,7 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     start = state.next_run_at
     assert start is not None
     newest = list(slots_between(state, start, now))[-1]
@@ -206,7 +206,7 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
 @given(states(), ticks)
 def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Sequence[tuple[int, int]]) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     limit = state.job.max_lateness_sec
     if found.slot is not None and limit is not None:
         assert (served_at - found.slot).total_seconds() <= limit
@@ -220,7 +220,7 @@ def test_a_change_of_the_job_accounts_for_the_same_slots_as_ticks_would(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, _ = moments_of(state, offsets)[-1]
-    dropped = skip_all(state, now, schedules, "changed")
+    dropped = skip_all(state, now, language, "changed")
     assert dropped is not None
     assert dropped.count == serve(state, [(now, now)]).count
 
@@ -233,6 +233,6 @@ def test_a_year_without_a_tick_is_counted_exactly(zone: str, seconds: int) -> No
     assert first is not None
     state = make_state(first, zone=zone, schedule="30 2 * * *")
     now = first + timedelta(seconds=seconds)
-    found = plan(state, now, schedules)
+    found = plan(state, now, language)
     missed = found.missed.count if found.missed else 0
     assert missed + 1 == len(list(slots_between(state, first, now)))

@@ -16,10 +16,10 @@ import tzlocal
 from croniter import CroniterBadDateError, croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from language.language import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
 
 from core.errors import InternalError, ScheduleError
 from schedules import language
+from schedules.language import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
 from tests.support_schedules import NOON, expressions
 
 DAY = timedelta(days=1)
