@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test lint unit faults soak bench bench-check docs clean
+.PHONY: help install demo test lint unit faults soak bench bench-check docs pictures clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
+	@echo "make pictures  draw the pictures of the README anew"
 
 # The stamp is newer than pyproject.toml exactly when the environment is up to date.
 $(VENV)/.installed: pyproject.toml
@@ -62,6 +63,9 @@ bench/.peers/.installed: bench/peers/requirements.txt bench/peers/install.sh
 
 docs: install
 	$(BIN)/python tools/generate_docs.py
+
+pictures: install
+	$(BIN)/python tools/draw_pictures.py
 
 clean:
 	rm -rf $(VENV) bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

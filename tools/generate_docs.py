@@ -3,7 +3,7 @@
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
 
-What is generated stands between `<!-- generated: job fields -->` (or another name of `TABLES`) and `<!-- end generated -->`.
+What is generated stands between `<!-- generated: NAME -->` and `<!-- end generated -->`; `TABLES` has the names.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
     """(command, options) of each `main.py` line in the blocks of a document."""
     for block in blocks(text):
         for match in re.finditer(r"main\.py ([a-z][a-z-]*)((?:.*\\\n)*.*)$", block, re.MULTILINE):
-            yield match[1], re.findall(r"(?<=\s)--[a-z][a-z-]*", match[2].split("   #")[0].split(" <<")[0])
+            yield match[1], re.findall(r"(?<=\s)--[a-z][a-z-]*", re.split(r" && | \| |   #", match[2])[0])
 
 
 def options_of(name: str) -> set[str]:
