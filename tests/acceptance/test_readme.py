@@ -179,7 +179,7 @@ def agent_job(first_job: list[str], clone: Path) -> Iterator[list[dict[str, Any]
             "PURUTO_CRON_AGENT_PATH": str(PROGRAMS),
         }
         (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
-        prepare, commands = blocks("An agent job: Claude, each Friday at nine")
+        prepare, commands = blocks("An agent job: Claude, every Friday at nine")
         shell(clone, prepare)
         said = [json.loads(shell(clone, line)) for line in commands.splitlines()]
         (asked,) = server.asked
