@@ -1,12 +1,10 @@
 """One attempt: InvocationRequest → child process → InvocationResult. A program as well: see `invoker_program`.
 
-Whatever happens in an attempt, nothing that it started is alive when it is over. Source: DESIGN promise 3.
+Whatever happens in an attempt, nothing that it started is alive when it is over. Source: docs/design.md "Promises", 3.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 import select
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from core.boundary import Failure
+from core.clock import Clock, from_text
+from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -21,29 +22,16 @@ from core.invocation_errors import (
     StructuredOutputInvalid,
     SuccessCheckFailed,
 )
-from core.models import (
-    Answer,
-    AttemptOutcome,
-    Clock,
-    Failure,
-    Invocation,
-    InvocationRequest,
-    InvocationResult,
-    ProcessId,
-    Success,
-    from_text,
-)
+from core.job import Success
+from core.run import ProcessId
 from invocation import runners, success
+from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
 from system import processes
-from system.awaitables import drive
+from system.awaitables import run_blocking
 from system.processes import Child, Stop
 
-_INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-#: Names that start so are ours: no job can set them.
-OURS = "PURUTO_CRON_"
 _NAMED_PROCESSES = 20
 #: A slot that is further ahead is none that was prepared: the clock was set back meanwhile.
 LONGEST_HOLD_SEC = 0.1
@@ -85,7 +73,7 @@ class Invoker:
         async def told(child: ProcessId) -> None:
             on_start(child)
 
-        return drive(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
+        return run_blocking(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
 
     async def call(
         self,
@@ -102,12 +90,12 @@ class Invoker:
         raise (LeaseLost) goes through, after all processes of the attempt were killed without grace.
         """
         began = self._clock.monotonic()
-        course = _Course()
+        task = _InvocationTask()
         try:
             pulse = _Pulse(self._clock, beat, beat_every)
-            answer = await self._attempt(invocation, course, stop, on_start, pulse)
+            answer = await self._attempt(invocation, task, stop, on_start, pulse)
         except InvocationError as error:
-            answer = replace(course.answer, result=None, failure=_failure(error, course), from_target=False)
+            answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
@@ -117,21 +105,21 @@ class Invoker:
         )
         return AttemptOutcome(
             response,
-            course.exit_code,
-            course.stopped,
+            task.exit_code,
+            task.stopped,
             answer.from_target,
-            course.survivors,
+            task.survivors,
             answer.usage,
             answer.session_id,
             answer.session_usage,
-            answer.text if answer.text is not None else course.printed,
-            course.runner,
+            answer.text if answer.text is not None else task.printed,
+            task.runner,
         )
 
     async def _attempt(
         self,
         invocation: Invocation,
-        course: _Course,
+        task: _InvocationTask,
         stop: Stop,
         on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
@@ -140,12 +128,12 @@ class Invoker:
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         runner = runners.choose(invocation, folder, self._host)
-        course.runner = runner.name
+        task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
         files = CallFiles(invocation.run_folder, invocation.stem)
         files.prepare(request, launch)
         if stop.is_set():
-            raise _stopped(course, stop)
+            raise _stopped(task, stop)
         before = success.snapshot(invocation.success, folder)
         self._hold(invocation.scheduled_for)
         child = processes.start(
@@ -156,12 +144,12 @@ class Invoker:
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
-        code, ended = await self._follow(child, invocation, course, stop, on_start, pulse)
+        code, ended = await self._follow(child, invocation, task, stop, on_start, pulse)
         if code is None:
-            raise _stopped(course, stop) if stop.is_set() else _timeout(request, ended, files)
+            raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
-        course.answer = answer = runner.read(invocation, ending)
-        course.printed = read_tail(files.stdout) if answer.text is None else ""
+        task.answer = answer = runner.read(invocation, ending)
+        task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:
             # What an agent said is a part of what it printed: here it stands alone, for people and for `success`.
             ending = replace(ending, stdout=files.write_answer(answer.text))
@@ -174,7 +162,7 @@ class Invoker:
         async def fits(spec: Success, ending: Ending, result_key: str) -> None:
             seen = success.Seen(invocation, folder, ending, before, result_key)
             if not await success.check(spec, seen, self._clock, stop, watch):
-                raise _stopped(course, stop)
+                raise _stopped(task, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
             # The agent was told the schema, and may have obeyed it.
@@ -194,7 +182,7 @@ class Invoker:
         self,
         child: Child,
         invocation: Invocation,
-        course: _Course,
+        task: _InvocationTask,
         stop: Stop,
         on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
@@ -209,64 +197,15 @@ class Invoker:
             try:
                 marks = processes.marks(invocation.run_id, invocation.run_folder)
                 ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
-                course.survivors = ended.left
-                course.exit_code = child.exit_code()
+                task.survivors = ended.left
+                task.exit_code = child.exit_code()
             finally:
                 child.close()
         return code, ended
 
 
-def child_environment(
-    variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
-) -> dict[str, str]:
-    """All that a child sees. Source: DESIGN "A target".
-
-    Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
-    as they are set, ours.
-    """
-    found = {name: variables[name] for name in _INHERITED if name in variables}
-    for name, value in _account().items():
-        # Empty counts as missing: a HOME of "" sends programs to the current folder.
-        found[name] = found.get(name) or value
-    found.update(invocation.env)
-    found.update(runner_env)
-    found.update({name: variables[name] for name in invocation.allow_env if name in variables})
-    found = {name: value for name, value in found.items() if not name.startswith(OURS)}
-    request = invocation.request
-    found.update(processes.marks(invocation.run_id, invocation.run_folder))
-    if around := processes.lineage(variables):
-        found[processes.RUN_FOLDERS] = around
-    found[OURS + "SLOT"] = invocation.scheduled_for
-    found[OURS + "ATTEMPT"] = str(invocation.attempt)
-    found[OURS + "REQUEST_ID"] = request.request_id
-    found[OURS + "CORRELATION_ID"] = request.correlation_id
-    found[OURS + "HOP"] = str(request.hop)
-    found[OURS + "REQUEST_FILE"] = str(request_file)
-    if invocation.job_id:
-        found[OURS + "JOB_ID"] = invocation.job_id
-    return found
-
-
-@functools.cache
-def _account() -> dict[str, str]:
-    """What a login would have set: cron leaves some of it out."""
-    import pwd
-
-    try:
-        account = pwd.getpwuid(os.getuid())
-    except KeyError:
-        return {"HOME": "/", "SHELL": "/bin/sh", "PATH": _DEFAULT_PATH}
-    return {
-        "HOME": account.pw_dir or "/",
-        "USER": account.pw_name,
-        "LOGNAME": account.pw_name,
-        "SHELL": account.pw_shell or "/bin/sh",
-        "PATH": _DEFAULT_PATH,
-    }
-
-
 @dataclass
-class _Course:
+class _InvocationTask:
     """What is known of an attempt besides its answer."""
 
     exit_code: int | None = None
@@ -321,16 +260,16 @@ async def _check_structured(
         ) from None
 
 
-def _failure(error: InvocationError, course: _Course) -> Failure:
+def _failure(error: InvocationError, task: _InvocationTask) -> Failure:
     told = error.as_dict()["details"]
     details = dict(told) if isinstance(told, Mapping) else {}
-    if course.survivors:
-        details["not_ended"] = list(course.survivors[:_NAMED_PROCESSES])
+    if task.survivors:
+        details["not_ended"] = list(task.survivors[:_NAMED_PROCESSES])
     return Failure(error.code, error.message, details)
 
 
-def _stopped(course: _Course, stop: Stop) -> InvocationStopped:
-    course.stopped = True
+def _stopped(task: _InvocationTask, stop: Stop) -> InvocationStopped:
+    task.stopped = True
     return InvocationStopped(f"the attempt was ended: {stop.reason}", details={"reason": stop.reason})
 
 

@@ -5,27 +5,54 @@ Several of these run at once, in several processes, on one database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from core.boundary import guarded
+from core import crash_points
+from core.boundary import Failure, guarded
+from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked, JobNotFound
-from core.models import Clock, Failure, utc_text
 from executor import Executor
+from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Served, Serving, Telling
-from scheduling.planner import Calendar, corrected_cursor
-from scheduling.reaper import Settled
-from scheduling.task_loop import Courses
+from scheduling.dispatcher import Dispatcher, Reporter, Served
+from scheduling.planner import corrected_cursor
+from scheduling.reaper import Reaped
+from scheduling.task_loop import TaskLoop
 from store.definitions import job_state
 
 if TYPE_CHECKING:
-    from core.models import ClaimedRun, ProcessId
+    from core.run import ClaimedRun, ProcessId
     from db import Row
+    from maintenance.pruning import Upkeep
+    from maintenance.retention import Pruned
     from store.bundle import Store
     from system.processes import Stop
+
+
+class Program(Protocol):
+    """What a tick asks of the session that it runs in."""
+
+    @property
+    def warnings(self) -> Sequence[Mapping[str, object]]:
+        """What is odd about the settings."""
+
+    def last_seen(self) -> datetime | None:
+        """The latest instant that a tick or a sync has taken for now."""
+
+    def sync_for_tick(self, now: datetime) -> dict[str, object] | None:
+        """Syncs an edited .jobs.json; None when there was nothing to sync. Never raises for a broken file."""
+
+    def leave_tick_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick."""
+
+    def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
+        """Keeps for `status` that the clock was set back."""
+
+    def waiting_events(self) -> list[dict[str, object]]:
+        """Per channel how many events have not arrived."""
 
 
 @dataclass
@@ -42,6 +69,35 @@ class TickReport:
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
     delivered: int = 0
+    pruned: Pruned | None = None
+    clock_anomaly: dict[str, object] | None = None
+    sync: dict[str, object] | None = None
+    waiting: list[dict[str, object]] = field(default_factory=list)
+    warnings: list[Mapping[str, object]] = field(default_factory=list)
+
+    @property
+    def is_sync_broken(self) -> bool:
+        """Whether .jobs.json was edited into something that can't be synced."""
+        return self.sync is not None and self.sync["status"] == "error"
+
+    @property
+    def is_worth_a_line(self) -> bool:
+        """Whether something was due, was done or is wrong."""
+        return bool(
+            self.due_jobs
+            or self.results
+            or self.settled
+            or self.problems
+            or self.clock_anomaly
+            or self.waiting
+            or self.is_sync_broken
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
+        failed = any(result["status"] != "ok" for result in self.results)
+        return failed or self.is_sync_broken or bool(self.settled or self.problems)
 
     def as_dict(self) -> dict[str, object]:
         """JSON-serialisable, keys in the contract's order first."""
@@ -56,6 +112,11 @@ class TickReport:
             "left_due": self.left_due,
             "taken_elsewhere": self.taken_elsewhere,
             "problems": self.problems,
+            "pruned": self.pruned.as_dict() if self.pruned else None,
+            "clock_anomaly": self.clock_anomaly,
+            "sync": self.sync,
+            "events": {"delivered": self.delivered, "waiting": self.waiting},
+            "warnings": self.warnings,
         }
 
 
@@ -71,18 +132,22 @@ class Scheduler:
         *,
         store: Store,
         make_executor: Callable[[], Executor],
-        settle: Callable[[], Settled],
+        reap: Callable[[], Reaped],
         claiming: Claiming,
-        telling: Telling,
+        reporter: Reporter,
+        program: Program,
+        upkeep: Upkeep,
         calendar: Calendar,
         clock: Clock,
         stop: Stop,
     ) -> None:
         self._store = store
         self._make_executor = make_executor
-        self._settle = settle
+        self._reap = reap
         self._claiming = claiming
-        self._telling = telling
+        self._reporter = reporter
+        self._program = program
+        self._upkeep = upkeep
         self._calendar = calendar
         self._clock = clock
         self._stop = stop
@@ -90,24 +155,46 @@ class Scheduler:
 
     # --- one tick ---
 
-    def tick(self, now: datetime) -> TickReport:
-        """Settles dead runs, serves the slots due at `now`, oldest first, and ends when none is left to start."""
+    def tick(self) -> TickReport:
+        """Syncs the file of jobs, looks at the clock, serves what is due, and cleans up after it."""
+        # What was seen first, then our own time: else a tick at the same moment would look like a clock set back.
+        last_seen = self._program.last_seen()
+        now = self._clock.now()
+        sync = self._program.sync_for_tick(now)
+        anomaly = self.check_clock(now, last_seen)
+        self._program.leave_tick_time(now)
+        crash_points.point("time.left")
+        report = self.serve(now)
+        report.sync, report.clock_anomaly = sync, anomaly
+        report.pruned, paused = self.clean_up([*report.results, *report.settled])
+        report.waiting = self._program.waiting_events()
+        report.warnings = [*self._program.warnings, *paused]
+        return report
+
+    def serve(self, now: datetime) -> TickReport:
+        """Ends dead runs, serves the slots due at `now`, oldest first, and returns when none is left to start."""
         report = TickReport(now, self._claiming.owner.name, problems=self._problems)
-        settled = self._settle()
-        report.settled = list(settled.ended)
-        report.delivered = self._telling.deliver()
-        serving = self.serving(Courses(self._store, self._clock, self._stop), lambda: now)
-        serving.suspects = settled.suspects
+        reaped = self._reap()
+        report.settled = list(reaped.ended)
+        report.delivered = self._reporter.deliver()
+        dispatcher = self.dispatcher(TaskLoop(self._store, self._clock, self._stop), lambda: now)
+        dispatcher.orphan_candidates = reaped.orphan_candidates
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
-        serving.offer(Waiting(*row) for row in due)
-        serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
-        serving.serve()
-        served = serving.served
+        dispatcher.enqueue(Waiting(*row) for row in due)
+        dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
+        dispatcher.serve()
+        served = dispatcher.served
         report.results, report.written_off = served.results, served.written_off
-        report.left_due, report.taken_elsewhere = [*served.left_due, *serving.queue], served.taken_elsewhere
+        report.left_due, report.taken_elsewhere = [*served.left_due, *dispatcher.queue], served.taken_elsewhere
         report.problems += served.problems
         return report
+
+    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, list[dict[str, object]]]:
+        """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
+        pruned = guarded(lambda: self._upkeep.prune(str(row["job_id"]) for row in ended))
+        paused = guarded(lambda: self._upkeep.paused(ended))
+        return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
@@ -116,7 +203,7 @@ class Scheduler:
 
     def mask(self, error: dict[str, object]) -> dict[str, object]:
         """An error without secrets."""
-        return self._telling.mask(error)
+        return self._reporter.mask(error)
 
     def take_problems(self) -> list[dict[str, object]]:
         """What was found wrong with single jobs beside serving them, once."""
@@ -125,23 +212,23 @@ class Scheduler:
 
     def deliver(self) -> int:
         """Delivers every event that waits; how many arrived."""
-        return self._telling.deliver()
+        return self._reporter.deliver()
 
-    def renew(self, serving: Serving) -> None:
+    def renew(self, dispatcher: Dispatcher) -> None:
         """What is served from now on is served by our settings."""
-        serving.renew(self._claiming, self._telling, self._make_executor)
+        dispatcher.renew(self._claiming, self._reporter, self._make_executor)
 
-    def serving(self, courses: Courses, horizon: Callable[[], datetime]) -> Serving:
+    def dispatcher(self, loop: TaskLoop, due_before: Callable[[], datetime]) -> Dispatcher:
         """Serves the slots up to the instant that `horizon` gives."""
-        return Serving(
+        return Dispatcher(
             store=self._store,
-            courses=courses,
+            loop=loop,
             claiming=self._claiming,
             make_executor=self._make_executor,
-            telling=self._telling,
+            reporter=self._reporter,
             clock=self._clock,
             stop=self._stop,
-            horizon=horizon,
+            due_before=due_before,
             served=Served(),
         )
 
@@ -152,7 +239,7 @@ class Scheduler:
 
         A person who asks for a run does not wait for a place under the cap; the run counts under it all the same.
         """
-        settled = self._settle()
+        settled = self._reap()
         state = self._store.definitions.load(job_id)
         if state is None:
             raise JobNotFound(
@@ -172,7 +259,7 @@ class Scheduler:
         try:
             run = self._store.claims.claim_manual(job_id, self._claiming.owner, terms, force=force)
         except JobLocked as locked:
-            if job_id not in settled.suspects:
+            if job_id not in settled.orphan_candidates:
                 raise
             raise JobLocked(
                 f"{locked.message}, and that process is gone",
@@ -185,26 +272,38 @@ class Scheduler:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         result = guarded(lambda: self._make_executor().run(run))
         if isinstance(result, Failure):
-            result = self._telling.give_up(run, result)
-        return self._telling.tell([(run, result)])[0]
+            result = self._reporter.give_up(run, result)
+        return self._reporter.report([(run, result)])[0]
 
     # --- the clock ---
+
+    def check_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
+        """Notes a clock that jumped ahead; of one that was set back corrects the cursors, and returns the anomaly."""
+        anomaly = self.correct_clock(now, last_seen)
+        if anomaly is not None:
+            self._program.note_clock_anomaly(anomaly, now)
+        self._upkeep.note_jump(last_seen, now)
+        return anomaly
+
+    def leave_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick."""
+        self._program.leave_tick_time(now)
 
     def correct_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
         """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_seen`.
 
-        Returns the anomaly to report, or None. Source: DESIGN "Time".
+        Returns the anomaly to report, or None. Source: docs/design.md "Time".
         """
         if last_seen is None or last_seen <= now:
             return None
         forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
         if isinstance(forgotten, Failure):
-            self._problems.append({"job_id": None, "error": self._telling.mask(forgotten.as_dict())})
+            self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
             found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
             if isinstance(found, Failure):
-                self._problems.append({"job_id": row["job_id"], "error": self._telling.mask(found.as_dict())})
+                self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
             elif found:
                 moved.append(row["job_id"])
         return {

@@ -12,15 +12,13 @@ import click
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
-from core.boundary import failure_of, guarded
+from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
-from core.models import Failure
+from core.version import VERSION
 
 if TYPE_CHECKING:
     from app.app import App
-    from core.models import Clock
-
-VERSION = "0.1.0"
+    from core.clock import Clock
 
 #: Commands by what one wants, in the order of `--help`, each with its module. A new command is one file and one line.
 GROUPS = {

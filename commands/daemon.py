@@ -13,14 +13,14 @@ import click
 
 from app.app import App
 from commands.lines import Lines
-from core.models import utc_text
+from core.clock import utc_text
 from daemon.daemon import Daemon
-from daemon.program import Served
+from daemon.program import Program
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
 from system.systemd import Systemd
-from system.wakeup import Doorbell
-from system.wall_clock_timer import make_alarm
+from system.wakeup import Wakeup
+from system.wall_clock_timer import make_timer
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -50,15 +50,15 @@ def command(app: App) -> int:
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
-    app.open_store().close()
+    app.open_session().close()
     with OneDaemon(place, since), _signals() as asked:
-        stop, alarm = Stop(), make_alarm(app.clock)
+        stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
-            Served(app),
+            Program(app),
             clock=app.clock,
             stop=stop,
-            alarm=alarm,
-            bell=lambda: Doorbell(place),
+            timer=timer,
+            wakeup=lambda: Wakeup(place),
             systemd=systemd,
             say=say,
         )
@@ -82,7 +82,7 @@ def command(app: App) -> int:
             daemon.run()
         finally:
             daemon.close()
-            alarm.close()
+            timer.close()
             stop.close()
     return 0
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from core.boundary import guarded
-from core.models import Failure
+from core.boundary import Failure, guarded
 from doctor import (
     condition,
     database,
@@ -62,7 +61,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
     found: list[Finding] = []
     left_out: list[str] = []
     for check in checks:
-        if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.store is None):
+        if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.session is None):
             left_out.append(check.subject)
             continue
         outcome = guarded(lambda check=check: _gather(check.look(scene), found))  # type: ignore[misc]

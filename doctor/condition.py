@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from app import fast_tick
-from core.models import utc_text
+from core.clock import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from reports.health import PING_FACT, Silence, silence
+from store.last_tick import file_of as last_tick_file
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -29,9 +29,9 @@ def check_clock(scene: Scene) -> Iterator[Finding]:
 
 def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
     """A year that can be, and a monotonic clock that does not go back."""
-    cure = "Set the machine's clock, and let a time service keep it."
+    fix = "Set the machine's clock, and let a time service keep it."
     if now.year not in YEARS:
-        yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", cure)
+        yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", fix)
     if monotonic[1] < monotonic[0] or monotonic[0] < 0:
         text = f"The monotonic clock says {monotonic[0]} s, then {monotonic[1]} s"
         yield error("CLOCK_NOT_MONOTONIC", CLOCK, text, "See the machine, or the virtual machine, that this runs on.")
@@ -40,7 +40,7 @@ def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
 
 def check_tick(scene: Scene) -> Iterator[Finding]:
     """The last tick's age: it stands beside the database, whatever is wrong with that."""
-    path = fast_tick.last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
+    path = last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
     if os.path.exists(path) and not os.access(path, os.R_OK):
         text = f"This user can't read {path}, where each tick leaves its time"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
@@ -58,7 +58,7 @@ def check_daemon(scene: Scene) -> Iterator[Finding]:
 
 def check(scene: Scene) -> Iterator[Finding]:
     """What else `status` says under `scheduler`, each as a finding."""
-    state = scene.app.scheduler_health(scene.need_store, scene.now)
+    state = scene.need_session.scheduler_health(scene.now)
     yield from late(state)
     yield from waiting(_list(state["waiting_events"]))
     yield from strange(_list(state["anomalies"]))
@@ -81,13 +81,13 @@ def last_tick(
     since = f"since {at} ({age} s)" if at else "so far"
     fault = silence(state, daemon, looked, now)
     if fault is Silence.TICK:
-        cure = "See the findings about the crontab, and db/tick.log; is the cron service running?"
-        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", cure)
+        fix = "See the findings about the crontab, and db/tick.log; is the cron service running?"
+        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", fix)
     elif fault is Silence.DAEMON:
         last = f"since {utc_text(looked)}" if looked is not None else since
         text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {last}: it hangs"
-        cure = "End it, and start it again; its log may say why."
-        yield error("DAEMON_SILENT", TICKS, text, cure)
+        fix = "End it, and start it again; its log may say why."
+        yield error("DAEMON_SILENT", TICKS, text, fix)
     elif state["stale"]:
         yield fine(TICKS, f"The daemon has begun at {daemon.get('since')}")
     else:
@@ -104,8 +104,8 @@ def late(state: Mapping[str, object]) -> Iterator[Finding]:
         f"Overdue jobs: {state['overdue_count']}, longest {first['job_id']}:"
         f" due at {first['next_run_at']}, {first['late_sec']} s ago"
     )
-    cure = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
-    yield warning("JOBS_OVERDUE", TICKS, text, cure)
+    fix = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
+    yield warning("JOBS_OVERDUE", TICKS, text, fix)
 
 
 def waiting(channels: Sequence[Mapping[str, object]]) -> Iterator[Finding]:

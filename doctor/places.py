@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from app import fast_tick
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
+from store.last_tick import file_of as last_tick_file
 
 SUBJECT = "places"
 #: Below the first, runs will soon fail; below the second, they do.
@@ -22,7 +22,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     """What the program writes can be written, and there is room for it."""
     settings = scene.need_settings
     folders = [settings.db_path.parent, settings.runs_folder, settings.local_events.parent]
-    files = [settings.db_path, Path(fast_tick.last_tick_file(str(settings.db_path))), settings.local_events]
+    files = [settings.db_path, Path(last_tick_file(str(settings.db_path))), settings.local_events]
     if settings.telegram_path.is_dir():
         folders.append(settings.telegram_outbox.parent)
         files.append(settings.telegram_outbox)
@@ -59,13 +59,13 @@ def space(folders: list[Path]) -> Iterator[Finding]:
 
 def room(folder: Path, free: int, files: int | None) -> Iterator[Finding]:
     """What to say of so many free bytes, and of so many free files (None where they are not counted)."""
-    cure = "Free some space; see `python3 main.py prune --dry-run`."
+    fix = "Free some space; see `python3 main.py prune --dry-run`."
     if free < NONE_BYTES:
-        yield error("NO_SPACE", SUBJECT, f"The disk of {folder} has only {free // 1024} KiB left", cure)
+        yield error("NO_SPACE", SUBJECT, f"The disk of {folder} has only {free // 1024} KiB left", fix)
     elif free < LOW_BYTES:
-        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has only {free // 1024**2} MiB left", cure)
+        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has only {free // 1024**2} MiB left", fix)
     if files is not None and files < LOW_FILES:
-        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has room for only {files} more files", cure)
+        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has room for only {files} more files", fix)
 
 
 def existing(path: Path) -> Path:

@@ -49,12 +49,12 @@ def repair(scene: Scene) -> list[Finding]:
         return [of_error(SUBJECT, wrong), _unchanged(path)]
     except BlockingIOError:
         text = f"{path} is held open by another process, a tick or a run; nothing was changed"
-        cure = f"Take the line out of the crontab, wait for what runs (fuser {path}), then repair."
-        return [error("REPAIR_DATABASE_IN_USE", SUBJECT, text, cure)]
+        fix = f"Take the line out of the crontab, wait for what runs (fuser {path}), then repair."
+        return [error("REPAIR_DATABASE_IN_USE", SUBJECT, text, fix)]
     except OSError as wrong:
         text = f"{path} can't be repaired: {wrong.filename or path}: {wrong.strerror}"
-        cure = "Make room for two more copies of it, and let this user write there. A copy that was made is kept."
-        return [error("REPAIR_FAILED", SUBJECT, text, cure)]
+        fix = "Make room for two more copies of it, and let this user write there. A copy that was made is kept."
+        return [error("REPAIR_FAILED", SUBJECT, text, fix)]
     text = (
         f"{path} was damaged ({damage}). It is kept as {done.quarantine}. The new one has {done.jobs} jobs from"
         f" .jobs.json, whose next runs start from now, and of the history what could still be read: {done.runs} runs,"
@@ -153,6 +153,7 @@ def _copy(source: int, to: str) -> None:
 
 def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
     """A new database at `fresh`, all of it in that one file: how many jobs, rows of runs and events it has."""
+    from app.session import Session
     from store.bundle import Store
     from store.creation import create
     from store.salvage import salvage_events, salvage_runs
@@ -160,7 +161,7 @@ def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
     db, _ = create(fresh)
     store = Store(db)
     try:
-        scene.app.sync_jobs(store, scene.now, allow_removals=True)
+        Session(scene.app, store).sync_jobs(scene.now, allow_removals=True)
         runs = salvage_runs(quarantine, db)
         events = salvage_events(quarantine, db)
         jobs = len(store.definitions.active())

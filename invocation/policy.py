@@ -1,4 +1,4 @@
-"""Who may ask whom for what: the optional `.puruto-ipc.json`. Source: CONTRACT "Invocation".
+"""Who may ask whom for what: the optional `.puruto-ipc.json`. Source: docs/contract.md "Invocation".
 
 A file that can't be understood denies everything: it was written to forbid something.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import strict_json
+from core.invocation import InvocationRequest
 from core.invocation_errors import Denied
-from core.models import InvocationRequest
 
 POLICY_FILE = ".puruto-ipc.json"
 _LIMIT = 1024 * 1024

@@ -1,4 +1,4 @@
-"""Names of targets → folders. Source: DESIGN "A target", CONTRACT "Invocation"."""
+"""Names of targets → folders. Source: docs/design.md "A target", docs/contract.md "Invocation"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import strict_json
 from core.invocation_errors import TargetNotFound
-from core.models import NAME_PATTERN
+from core.job import NAME_PATTERN
 
 REGISTRY = "registry.json"
 _REGISTRY_LIMIT = 8 * 1024 * 1024

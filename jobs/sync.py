@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
-from core.models import Job, JobState, Missed
-from scheduling.planner import Calendar, skip_all, start_of
+from core.job import Job, JobState
+from core.run import Missed
+from schedules.calendar import Calendar
+from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
 
@@ -27,7 +29,7 @@ ATTEMPTS = 5
 _zone_of = functools.cache(Zone)
 
 
-class KnownJob(Protocol):
+class CachedJob(Protocol):
     """A job whose entry is the very one that was synced last; `load` makes the job itself."""
 
     @property
@@ -46,7 +48,7 @@ class JobsFile(Protocol):
     """What reading .jobs.json gives."""
 
     @property
-    def jobs(self) -> Sequence[Job | KnownJob]: ...
+    def jobs(self) -> Sequence[Job | CachedJob]: ...
 
     @property
     def warnings(self) -> tuple[Mapping[str, object], ...]: ...
@@ -91,7 +93,7 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
-    Source: CRON.md "The language".
+    Source: docs/schedules.md "Zones".
     """
 
     def __init__(
@@ -186,7 +188,7 @@ class Sync:
         old = _readable(row)
         return old is not None and old.job == job
 
-    def _zone(self, job: Job | KnownJob, row: Row | None) -> Zone:
+    def _zone(self, job: Job | CachedJob, row: Row | None) -> Zone:
         if job.timezone is not None:
             return _zone_of(job.timezone, "job")
         if self._set_zone is not None:

@@ -11,18 +11,19 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from core import crash_points
+from core.clock import Clock
 from core.invocation_errors import IpcError
-from core.models import Clock, ProcessId
+from core.run import ProcessId
 from system import process_table
-from system.awaitables import drive, wait, wait_readable
+from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import Ended, Family
 from system.subreaper import OURS
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
-#: The environment variables that mark the processes of a run. Source: DESIGN "The life of a slot". The id alone is not
-#: enough: two installations with a job of the same name start runs of the same name in the same second.
+#: The environment variables that mark the processes of a run. The id alone is not enough: two installations with a job
+#: of the same name start runs of the same name in the same second. Source: docs/decisions/0005-process-marks.md.
 RUN_ID = "PURUTO_CRON_RUN_ID"
 RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
 #: Of a run that was started within another: the folders of those around it, a line each.
@@ -110,7 +111,7 @@ class Child:
 
     def wait(self, timeout: float, stop: Stop | None = None) -> int | None:
         """`ended`, for who has nothing else to do meanwhile."""
-        return drive(self.ended(timeout, stop))
+        return run_blocking(self.ended(timeout, stop))
 
     async def ended(self, timeout: float, stop: Stop | None = None) -> int | None:
         """The exit code (negative: the signal), or None after `timeout` seconds or when `stop` is set, maybe earlier.
@@ -189,7 +190,7 @@ def start(
             raise start_errors.explain(error, list(argv), cwd, env) from None
 
 
-class Beside:
+class BackgroundProcess:
     """A process of our own that is no run's: in our session, so that it is nobody's orphan. Its output is kept."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -268,7 +269,7 @@ def sweep(
     table: Table | None = None,
 ) -> Ended:
     """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
-    return drive(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
+    return run_blocking(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:

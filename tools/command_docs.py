@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from commands import GROUPS, cli
-from core.models import Job
+from core.job import Job
 
 _WIDTH = 110
 _FIELDS = frozenset(field.name for field in dataclasses.fields(Job))

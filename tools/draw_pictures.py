@@ -28,7 +28,7 @@ if str(ROOT) not in sys.path:
 
 from app.app import App  # noqa: E402
 from commands import cli  # noqa: E402  (the folder of main.py is on the path only now)
-from core.models import utc_text  # noqa: E402
+from core.clock import utc_text  # noqa: E402
 
 FOLDER = "docs/pictures"
 ZONE = "Europe/Madrid"

@@ -14,14 +14,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from core.boundary import Failure
 from core.errors import JobRefused
-from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
+from core.invocation import AttemptOutcome, Invocation, InvocationResult
+from core.job import Job
 from core.redact import Redactor
+from core.run import ProcessId
 from db import Database
 from execution.verdicts import channels_of
 from executor import Executor, Limits
@@ -30,8 +34,8 @@ from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
 from scheduling.claiming import Claiming, Terms
-from scheduling.dispatcher import Telling
-from scheduling.reaper import Settler
+from scheduling.dispatcher import Reporter
+from scheduling.reaper import Reaper
 from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
@@ -96,8 +100,8 @@ class Machine(RuleBasedStateMachine):
             now=self.clock.now, pause=lambda _: None,
         )  # fmt: skip
 
-    def settler(self, store: Store) -> Settler:
-        return Settler(
+    def reaper(self, store: Store) -> Reaper:
+        return Reaper(
             ledger=store.runs, clock=self.clock, is_alive=lambda owner: owner.pid not in self.dead,
             end_leftovers=lambda _: 0, last_output=lambda _: {},
             wants_retry=lambda run: self._job(store, run.job_id).retry_interrupted and not run.retry_of,
@@ -120,13 +124,15 @@ class Machine(RuleBasedStateMachine):
     def scheduler(self, store: Store, stop: Stop, pid: int) -> Scheduler:
         return Scheduler(
             store=store, make_executor=lambda: self.executor(store, stop),
-            settle=lambda: self.settler(store).settle(), calendar=Calendar(), clock=self.clock, stop=stop,
+            # A tick syncs and cleans up around what is tried here.
+            program=Mock(), upkeep=Mock(),
+            reap=lambda: self.reaper(store).reap(), calendar=Calendar(), clock=self.clock, stop=stop,
             claiming=Claiming(
                 store=store, calendar=Calendar(), clock=self.clock,
                 owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
                 terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
             ),
-            telling=Telling(
+            reporter=Reporter(
                 store=store, notifier=self.notifier(), clock=self.clock, paths_of=lambda _: {}, mask=Redactor(()),
             ),
         )  # fmt: skip
@@ -180,11 +186,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(behaviour=st.sampled_from(["ok", "ok", "fails", "is cancelled"]))
     def tick(self, behaviour: str) -> None:
-        self.run(behaviour, lambda scheduler: scheduler.tick(self.clock.now()))
+        self.run(behaviour, lambda scheduler: scheduler.serve(self.clock.now()))
 
     @rule(behaviour=st.sampled_from(["dies before the start", "dies after the start"]))
     def crash(self, behaviour: str) -> None:
-        self.run(behaviour, lambda scheduler: scheduler.tick(self.clock.now()))
+        self.run(behaviour, lambda scheduler: scheduler.serve(self.clock.now()))
 
     @rule(name=st.sampled_from(NAMES), behaviour=st.sampled_from(["ok", "fails", "dies after the start"]))
     def run_by_hand(self, name: str, behaviour: str) -> None:

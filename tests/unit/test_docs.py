@@ -17,13 +17,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import commands
-import invoker
 from app import invoke_program
 from config import settings
-from core import errors, invocation_errors, models
-from core.models import Invocation, InvocationRequest
+from core import errors, invocation_errors
+from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
+from core.job import Job
+from core.run import RunStatus, Trigger
 from install import crontab_translation
-from invocation import policy, runners
+from invocation import child_environment, policy, runners
 from invocation.runners import agent, claude
 from jobs import jobs_file
 from schedules import language
@@ -104,16 +105,16 @@ def not_codes() -> set[str]:
         "SIGINT",
         "LC_ALL",
         "XDG_CONFIG_HOME",
-        models.SLEEP_MARKER,
+        SLEEP_MARKER,
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
     of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
-    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
-    ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
-    return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
+    found = {variable.name for variable in settings.VARIABLES} | set(child_environment._INHERITED) | others | of_agents
+    ours = {name for name in child_variables() if name.startswith(child_environment.OURS)}
+    return found | ours | {name.removeprefix(child_environment.OURS) for name in ours}
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
@@ -127,7 +128,7 @@ def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
 def used_codes() -> set[str]:
     found = set()
     for path in program_files():
-        if path.relative_to(ROOT).parts[0] == "people":
+        if path.relative_to(ROOT).parts[0] == "render":
             # The heads of its tables are in capitals.
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -197,7 +198,7 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
     import importlib
 
     table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("docs/commands.md"), "## All commands"))}
-    fields = {field.name for field in dataclasses.fields(models.Job)}
+    fields = {field.name for field in dataclasses.fields(Job)}
     for name, module in commands.COMMANDS.items():
         command = importlib.import_module(f"commands.{module}").command
         for parameter in command.params:
@@ -248,7 +249,7 @@ def test_the_quick_reference_names_commands_that_are_there(name: str, heading: s
 
 def test_every_field_of_a_job_has_a_row() -> None:
     first = {row[0] for row in rows(read("docs/jobs-file.md"))}
-    assert {f"`{field.name}`" for field in dataclasses.fields(models.Job)} <= first
+    assert {f"`{field.name}`" for field in dataclasses.fields(Job)} <= first
 
 
 def test_every_setting_has_a_row() -> None:
@@ -271,8 +272,8 @@ def child_variables() -> dict[str, str]:
     """What a process of a job finds in its environment when the scheduler has all that it may hand on."""
     request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
     invocation = Invocation(request, attempt=1, run_folder="/r", run_id="j-1", job_id="j")
-    have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL", "PURUTO_CRON_RUN_FOLDER"], "x")
-    return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
+    have = dict.fromkeys([*child_environment._INHERITED, "SECRET", "LC_ALL", "PURUTO_CRON_RUN_FOLDER"], "x")
+    return child_environment.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
 
 
 def test_the_environment_of_a_process_is_the_documented_one() -> None:
@@ -324,7 +325,7 @@ def test_tables_and_columns_are_those_of_the_schema() -> None:
 def test_statuses_and_triggers_are_all_documented() -> None:
     text = section(read("docs/files.md"), "### runs")
     first = [quoted(row[0])[0] for row in rows(text) if quoted(row[0])]
-    assert first[-len(models.RunStatus) - len(models.Trigger) :] == [*models.RunStatus, *models.Trigger]
+    assert first[-len(RunStatus) - len(Trigger) :] == [*RunStatus, *Trigger]
 
 
 def test_events_in_the_document_are_events() -> None:

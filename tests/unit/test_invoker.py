@@ -13,9 +13,10 @@ import pytest
 
 import invoker
 from core.errors import LeaseLost
-from core.models import Invocation
-from invoker import child_environment
-from system.awaitables import drive
+from core.invocation import Invocation
+from invocation import child_environment as child_environment_parts
+from invocation.child_environment import child_environment
+from system.awaitables import run_blocking
 from tests.support_invocation import request
 
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
@@ -70,9 +71,9 @@ def test_what_systemd_tells_the_daemon_does_not_reach_a_child() -> None:
 @pytest.fixture(autouse=True)
 def _no_account_is_known() -> Iterator[None]:
     """The account is asked for once in a process."""
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
     yield
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
 
 
 def test_what_cron_leaves_out_comes_from_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +157,7 @@ def watch(
     child: Any = FakeChild(clock, lives)
     no_stop: Any = NoStop()
     pulse = invoker._Pulse(clock, lambda: beat(clock), every)
-    return drive(invoker._watch(child, clock, timeout, no_stop, pulse)), child
+    return run_blocking(invoker._watch(child, clock, timeout, no_stop, pulse)), child
 
 
 def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:
@@ -200,4 +201,4 @@ def test_a_lost_lease_ends_the_waiting() -> None:
 
 
 def test_the_real_account_is_readable_here() -> None:
-    assert invoker._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert child_environment_parts._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system import subreaper
 from system.subreaper import Adoption
-from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F401 - a fixture
+from tests.unit.test_process_tree import ME, FakeTable, our_pid  # noqa: F401 - a fixture
 
 OUR_SESSION = 50
 
