@@ -193,7 +193,7 @@ def watch_picture(scene: Scene) -> str:
     from rich.console import Console
     from rich.terminal_theme import MONOKAI
 
-    from render.tables import Eyes
+    from render.tables import ViewContext
     from render.watching import frame
 
     report = scene.report("watch", "--once", "--no-table")
@@ -201,7 +201,7 @@ def watch_picture(scene: Scene) -> str:
         record=True, file=io.StringIO(), width=_COLUMNS, force_terminal=True, color_system="truecolor", highlight=False,
         legacy_windows=False, _environ={},
     )  # fmt: skip
-    console.print(frame(report, Eyes(NOW, ZONE), _LINES), crop=True)
+    console.print(frame(report, ViewContext(NOW, ZONE), _LINES), crop=True)
     drawn = console.export_svg(title="python3 main.py watch", theme=MONOKAI, unique_id="watch")
     drawn = re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL)
     return re.sub(r"font-family: [^;]+;", f"font-family: {_FONT};", drawn) + "\n"
