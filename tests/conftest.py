@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,18 @@ from tests.workspace import FakeClock, Workspace
 def pytest_report_header() -> str:
     """The seed stands at the head of every report, also of a good one."""
     return support_faults.HEADER
+
+
+def pytest_configure() -> None:
+    """Gives what the tests start the default signals, whatever started the tests: nohup ignores HUP, a script's `&` INT.
+
+    A signal that is caught here is ignored no more by what is started, and still ends nothing here.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture
