@@ -9,8 +9,8 @@ import os
 import sqlite3
 import stat
 
-import crash
-from errors import (
+from core import crash_points
+from core.errors import (
     DatabaseCorrupt,
     DatabaseError,
     DatabaseFull,
@@ -35,7 +35,7 @@ _REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs c
 SCHEMA_VERSION = 4
 BUSY_TIMEOUT_MS = 5000
 
-SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sql")
+SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store", "sql")
 
 SQLITE_VERSION = sqlite3.sqlite_version_info
 Connection = sqlite3.Connection
@@ -104,13 +104,13 @@ class Transaction:
     ) -> None:
         if kind is not None:
             return self._roll_back()
-        crash.point(f"{self._name}.before_commit")
+        crash_points.point(f"{self._name}.before_commit")
         if self._db.grouped is not None:
             self._db.run("RELEASE part")
             self._db.grouped.append(self._name)
         else:
             self._db.commit()
-            crash.point(f"{self._name}.after_commit")
+            crash_points.point(f"{self._name}.after_commit")
         return None
 
     def _roll_back(self) -> None:
@@ -147,7 +147,7 @@ class Group:
             return
         self._db.commit()
         for name in names:
-            crash.point(f"{name}.after_commit")
+            crash_points.point(f"{name}.after_commit")
 
 
 class Translated:

@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import calls
-import crash
-import verdicts
-from conversation import Conversation, SessionTotals, summary_of
-from errors import DatabaseError, VerdictNotStored
-from invocation_errors import AgentOverloaded
-from models import (
+from core import crash_points
+from core.errors import DatabaseError, VerdictNotStored
+from core.invocation_errors import AgentOverloaded
+from core.models import (
     AttemptOutcome,
     ClaimedRun,
     Clock,
@@ -29,14 +26,16 @@ from models import (
     Verdict,
     utc_text,
 )
-from redact import Redactor
-from retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
-from waiting import drive, wait, write
+from core.redact import Redactor
+from execution import requests, verdicts
+from execution.attempt import Conversation, SessionTotals, summary_of
+from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
+from system.awaitables import drive, wait, write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from processes import Stop
+    from system.processes import Stop
 
 #: How often a run looks whether somebody cancels it.
 CANCEL_POLL_SEC = 1.0
@@ -158,7 +157,7 @@ class Executor:
         attempt = 1
         while True:
             request, outcome = await self._attempt(run, correlation_id, attempt)
-            crash.point("attempt.ended")
+            crash_points.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that lost its patience with us may have ended the processes itself.
                 self._beat(run)
@@ -180,12 +179,12 @@ class Executor:
         self, run: ClaimedRun, correlation_id: str, attempt: int
     ) -> tuple[InvocationRequest, AttemptOutcome]:
         """Makes the attempt's calls; the request is that of the last one."""
-        requests: list[InvocationRequest] = []
+        made: list[InvocationRequest] = []
 
         async def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
-            invocation = calls.invocation(
+            invocation = requests.invocation(
                 run,
-                calls.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
+                requests.Ids(f"req-{self._new_id()}", correlation_id, attempt, number),
                 context,
                 timeout_sec=timeout_sec,
                 runs_folder=self._runs_folder,
@@ -193,7 +192,7 @@ class Executor:
                 hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
             )
-            requests.append(invocation.request)
+            made.append(invocation.request)
             return await self._invoke(
                 invocation,
                 stop=self._stop,
@@ -211,7 +210,7 @@ class Executor:
             may_go_on=lambda: self._too_dear(run),
         )
         outcome = await conversation.hold()
-        return requests[-1], outcome
+        return made[-1], outcome
 
     # --- what is remembered, and what it costs ---
 
@@ -250,7 +249,7 @@ class Executor:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         with suppress(DatabaseError):
             await write(lambda: self._ledger.note_child(run, child, folder), lazy=True)
-        crash.point("child.noted")
+        crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
         return min(CANCEL_POLL_SEC, self._limits.lease_sec / 3)
@@ -291,7 +290,7 @@ class Executor:
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
         with suppress(DatabaseError):
             self._ledger.begin_wait(run)
-        crash.point("backoff.begun")
+        crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         self._beat(run)
         if self._stop.is_set():

@@ -14,17 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import processes
-import runners
-import success
-from invocation_errors import (
+from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
     InvocationTimeout,
     StructuredOutputInvalid,
     SuccessCheckFailed,
 )
-from models import (
+from core.models import (
     Answer,
     AttemptOutcome,
     Clock,
@@ -36,10 +33,12 @@ from models import (
     Success,
     from_text,
 )
-from processes import Child, Stop
-from run_files import CallFiles
-from runners.base import Ending, Host, read_tail
-from waiting import drive
+from invocation import runners, success
+from invocation.run_files import CallFiles
+from invocation.runners.base import Ending, Host, read_tail
+from system import processes
+from system.awaitables import drive
+from system.processes import Child, Stop
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -351,6 +350,6 @@ def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFile
 
 
 if __name__ == "__main__":
-    from invoker_program import main
+    from app.invoke_program import main
 
     sys.exit(main(sys.argv[1:]))

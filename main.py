@@ -29,9 +29,9 @@ def _idle_tick(argv: list[str], clock: SystemClock) -> int | None:
     """The exit code of a tick with nothing to do; None for all else."""
     if argv[:1] != ["tick"]:
         return None
-    import idle
+    from app import fast_tick
 
-    text = idle.look(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
+    text = fast_tick.look(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
     return None if text is None else _say(text)
 
 
@@ -68,7 +68,7 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """The first thing that a person meets who starts this with the system's Python."""
     import json
 
-    from errors import missing_library
+    from core.errors import missing_library
 
     wrong = missing_library(error)
     sys.stdout.write(json.dumps({"status": "error", "error": wrong.as_dict()}) + "\n")

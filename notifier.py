@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import crash
-from errors import CronError
-from folders import make_private
-from models import utc_text
+from core import crash_points
+from core.errors import CronError
+from core.models import utc_text
+from core.private_files import make_private
 
 LOCAL = "local"
 TELEGRAM = "telegram"
@@ -204,16 +204,16 @@ class AppendOnly:
 
     def append(self, data: bytes) -> None:
         """Writes whole lines and makes them durable; what an earlier attempt left of them is not written again."""
-        crash.point("append.before")
+        crash_points.point("append.before")
         rest = memoryview(data)[self._already_there(data) :]
-        if crash.hook is not None:
+        if crash_points.hook is not None:
             # Only a test tears a write in two.
             rest = rest[os.write(self._fd, rest[: len(rest) // 2]) :]
-            crash.point("append.half")
+            crash_points.point("append.half")
         while rest:
             rest = rest[os.write(self._fd, rest) :]
         os.fsync(self._fd)
-        crash.point("append.after")
+        crash_points.point("append.after")
 
     def _already_there(self, data: bytes) -> int:
         """How many of the first bytes of `data` are the end of the file.

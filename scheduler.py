@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from boundary import guarded
-from claiming import Claiming, Waiting
-from courses import Courses
-from errors import GateClosed, JobLocked, JobNotFound
+from core.boundary import guarded
+from core.errors import GateClosed, JobLocked, JobNotFound
+from core.models import Clock, Failure, utc_text
 from executor import Executor
-from models import Clock, Failure, utc_text
-from planner import Calendar, corrected_cursor
-from serving import Served, Serving, Telling
-from settle import Settled
+from scheduling.claiming import Claiming, Waiting
+from scheduling.dispatcher import Served, Serving, Telling
+from scheduling.planner import Calendar, corrected_cursor
+from scheduling.reaper import Settled
+from scheduling.task_loop import Courses
 from store.definitions import job_state
 
 if TYPE_CHECKING:
+    from core.models import ClaimedRun, ProcessId
     from db import Row
-    from models import ClaimedRun, ProcessId
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @dataclass

@@ -134,7 +134,7 @@ def _program_parts() -> list[str]:
         for path in PROJECT.iterdir()
         if path.is_dir() and path.name not in _NOT_THE_PROGRAM and not path.name.startswith((".", "_"))
     ]
-    return modules + [name for name in folders if name == "sql" or any((PROJECT / name).glob("*.py"))]
+    return modules + [name for name in folders if any((PROJECT / name).glob("*.py"))]
 
 
 def fill_runs(database: Path, count: int, *, jobs: int = 10) -> None:

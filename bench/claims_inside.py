@@ -21,10 +21,10 @@ ALL = 1_000_000_000
 def main(root: str) -> None:
     """Measures; see above."""
     sys.path[0] = root
+    from app.app import App
     from main import SystemClock
-    from processes import identify
     from store.claims import Owner
-    from wiring import App
+    from system.processes import identify
 
     app = App(SystemClock(), os.environ, root)
     me = identify(os.getpid())
@@ -43,9 +43,9 @@ def main(root: str) -> None:
 
 def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
     """The steps of a tick's claim; whether the slot is ours."""
-    from planner import plan
+    from execution.verdicts import channels_of
+    from scheduling.planner import plan
     from store.claims import ClaimOutcome, ClaimTerms
-    from verdicts import channels_of
 
     state = store.definitions.load(job_id)
     if state is None or not state.enabled or state.next_run_at is None or state.next_run_at > now:

@@ -38,8 +38,8 @@ class Clock:
 def main(root: str, minutes: int) -> None:
     """Simulates; see above."""
     sys.path[0] = root
-    from processes import Stop
-    from wiring import App
+    from app.app import App
+    from system.processes import Stop
 
     start = datetime.now(UTC).replace(second=0, microsecond=0)
     clock = Clock(start)
@@ -62,7 +62,7 @@ def main(root: str, minutes: int) -> None:
 
 def _null(_invoke: Callable[..., Any]) -> Callable[..., Any]:
     """In the place of the invoker: what a target that does nothing would have answered."""
-    from models import AttemptOutcome, InvocationResult
+    from core.models import AttemptOutcome, InvocationResult
 
     class Ended(AttemptOutcome):
         """May be awaited, and has come."""

@@ -13,7 +13,7 @@ from croniter import croniter
 
 from bench.measure import Samples, Spread, spread
 from bench.report import Row, compared
-from schedules import check, due_slots, next_fire
+from schedules.language import check, due_slots, next_fire
 
 GOAL = 2.0
 ZONE = "Europe/Madrid"

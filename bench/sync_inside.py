@@ -14,8 +14,8 @@ import time
 def main(root: str, count: int) -> None:
     """Measures; see above."""
     sys.path[0] = root
+    from app.app import App
     from main import SystemClock
-    from wiring import App
 
     app = App(SystemClock(), os.environ, root)
     seconds = []

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from boundary import failure_of, guarded
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
-from errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
-from models import Failure
+from core.boundary import failure_of, guarded
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.models import Failure
 
 if TYPE_CHECKING:
-    from models import Clock
-    from wiring import App
+    from app.app import App
+    from core.models import Clock
 
 VERSION = "0.1.0"
 
@@ -131,8 +131,8 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
 
     `root` is the folder that holds main.py, links resolved.
     """
-    from settings import main_folder
-    from wiring import App
+    from app.app import App
+    from config.settings import main_folder
 
     app = None
     try:

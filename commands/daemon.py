@@ -11,16 +11,16 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from app.app import App
 from commands.lines import Lines
-from daemon import Daemon
-from models import utc_text
-from processes import Stop
-from program import Served
-from waking.alarm import make_alarm
-from waking.doorbell import Doorbell
-from waking.one_daemon import OneDaemon
-from waking.systemd import Systemd
-from wiring import App
+from core.models import utc_text
+from daemon.daemon import Daemon
+from daemon.program import Served
+from system.daemon_lock import OneDaemon
+from system.processes import Stop
+from system.systemd import Systemd
+from system.wakeup import Doorbell
+from system.wall_clock_timer import make_alarm
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

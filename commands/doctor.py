@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App
 from commands.output import print_json, print_text
-from errors import SettingsError
-from wiring import App
+from core.errors import SettingsError
 
 if TYPE_CHECKING:
     from doctor.findings import Finding

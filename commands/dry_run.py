@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from boundary import guarded
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
-from errors import JobNotFound
-from models import Failure
-from wiring import App
+from core.boundary import guarded
+from core.errors import JobNotFound
+from core.models import Failure
 
 
 @click.command("dry-run")

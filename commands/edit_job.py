@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from app.app import App
 from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
 from commands.output import print_json
-from errors import UsageError
-from models import Job
-from wiring import App
+from core.errors import UsageError
+from core.models import Job
 
 
 @click.command("edit-job")

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 import click
 
+from app.app import App, job_of
 from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
-from errors import JobNotFound, UsageError
-from models import RunStatus
+from core.errors import JobNotFound, UsageError
+from core.models import RunStatus
 from store.history import FIELDS, History, Wanted
-from wiring import App, job_of
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

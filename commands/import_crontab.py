@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boundary import guarded
+from app.app import App
 from commands.job_options import preview, synced_all
 from commands.output import print_json
-from crontabs.program import read_crontab
-from errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
-from models import Failure
-from wiring import App
+from core.boundary import guarded
+from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
+from core.models import Failure
+from install.crontab_program import read_crontab
 
 if TYPE_CHECKING:
-    from crontabs.lines import Entry, Line
-    from crontabs.plan import Plan
-    from crontabs.translation import Refused, Terms
+    from install.crontab_lines import Entry, Line
+    from install.crontab_plan import Plan
+    from install.crontab_translation import Refused, Terms
 
 MAX_BYTES = 1024 * 1024
 #: Of a line so much is shown; cron itself takes no longer command. Source: cron's MAX_COMMAND.
@@ -62,7 +62,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
       python3 main.py import-crontab /etc/cron.d/backup --system
       ssh server crontab -l | python3 main.py import-crontab -
     """
-    from crontabs.lines import is_system, parse
+    from install.crontab_lines import is_system, parse
 
     text = _text(app, source)
     by_path = _is_system_path(source)
@@ -144,9 +144,9 @@ def _is_account(name: str) -> bool:
 
 def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     """Raises `UsageError` when the target is not there, or none is given and our own folder can't be one."""
-    from crontabs.translation import Terms
     from doctor.scene import account
-    from targets import Targets
+    from install.crontab_translation import Terms
+    from invocation.targets import Targets
 
     # Lines without CRON_TZ are in cron's own zone, whatever zone is set for our jobs.
     zone = app.machine_zone if app.machine_zone != app.default_zone else None
@@ -165,9 +165,9 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
 
 
 def _plan(app: App, lines: list[Line], jobs: list[dict[str, Any]], terms: Terms, text: str) -> Plan:
-    from crontabs.plan import plan
-    from crontabs.starts import marked, starts_of
     from doctor.starter import cron_environment, is_here
+    from install.crontab_plan import plan
+    from install.crontab_starts import marked, starts_of
 
     block, environ = marked(text), cron_environment()
 
@@ -179,7 +179,7 @@ def _plan(app: App, lines: list[Line], jobs: list[dict[str, Any]], terms: Terms,
 
 
 def _check(app: App) -> Callable[[dict[str, Any]], Refused | None]:
-    from crontabs.translation import Refused
+    from install.crontab_translation import Refused
 
     editor = app.editor()
 
@@ -205,7 +205,7 @@ def _dry(app: App, made: Plan) -> dict[str, Any]:
 
 
 def _lists(made: Plan, instants: Mapping[str, object]) -> dict[str, list[dict[str, object]]]:
-    from crontabs.translation import use_of
+    from install.crontab_translation import use_of
 
     imported: list[dict[str, object]] = []
     for new in made.new:
@@ -255,9 +255,9 @@ def _warnings(text: str, made: Plan, *, enable: bool) -> list[dict[str, object]]
 
 def _secrets(app: App, lines: list[Line]) -> list[str]:
     """What looks like a secret in the crontab."""
-    from crontabs.lines import Entry, Variable
-    from crontabs.translation import secrets_in
-    from redact import secrets_of
+    from core.redact import secrets_of
+    from install.crontab_lines import Entry, Variable
+    from install.crontab_translation import secrets_in
 
     found: list[str] = []
     for line in lines:
@@ -274,7 +274,7 @@ def _masked(record: dict[str, object], secrets: list[str]) -> dict[str, object]:
 
     Only secrets that stand in it are looked for in all their forms: there may be many.
     """
-    from redact import Redactor
+    from core.redact import Redactor
 
     text = "\n".join(_texts(record))
     present = [secret for secret in secrets if secret in text]

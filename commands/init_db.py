@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.output import print_json
-from wiring import App
 
 
 @click.command("init-db")
@@ -21,9 +21,9 @@ def command(app: App) -> None:
       python3 main.py init-db
       {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 3, "created": true, …}
     """
+    from core.errors import ConfigurationError
+    from core.private_files import close_to_others, make_private
     from db import SCHEMA_VERSION
-    from errors import ConfigurationError
-    from folders import close_to_others, make_private
     from store.creation import create
 
     settings = app.settings

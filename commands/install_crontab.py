@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-import installing
+from app.app import App
 from commands.output import print_json
-from crontabs.program import read_crontab, write_crontab
-from errors import UsageError
-from wiring import App
+from core.errors import UsageError
+from install import units
+from install.crontab_program import read_crontab, write_crontab
 
 
 @click.command("install-crontab")
@@ -36,29 +36,27 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
     """
     before = read_crontab(app.environ)
     place = place_of(app)
-    if telegram or (telegram is None and installing.drains(before, place)):
+    if telegram or (telegram is None and units.drains(before, place)):
         place = replace(place, telegram=sibling(app))
-    after = installing.with_block(before, place)
+    after = units.with_block(before, place)
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    print_json(
-        {**report, "lines": installing.lines_of(place), "crontab": after, "warnings": stray_marks(after, place.root)}
-    )
+    print_json({**report, "lines": units.lines_of(place), "crontab": after, "warnings": stray_marks(after, place.root)})
 
 
 def stray_marks(text: str, root: str) -> list[dict[str, str]]:
     """A warning when a mark of ours stands alone: what stands behind it is left for its owner to look at."""
-    found = installing.stray_marks(text, root)
+    found = units.stray_marks(text, root)
     if not found:
         return []
     message = f"Line {', '.join(map(str, found))} of the crontab begins or ends a block of this copy that is not whole"
     return [{"code": "BLOCK_BROKEN", "message": f"{message}: nothing of it was touched. See to it with crontab -e."}]
 
 
-def place_of(app: App) -> installing.Place:
+def place_of(app: App) -> units.Place:
     """This copy, as a crontab must name it."""
-    return installing.place_of(Path(app.root), app.settings.db_path.parent)
+    return units.place_of(Path(app.root), app.settings.db_path.parent)
 
 
 def sibling(app: App) -> str:

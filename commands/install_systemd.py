@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-import installing
+from app.app import App
 from commands.install_crontab import place_of, sibling
 from commands.output import print_json
-from errors import UnitsUnwritable
-from wiring import App
+from core.errors import UnitsUnwritable
+from install import units
 
 
 @click.command("install-systemd")
@@ -41,12 +41,12 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
     target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
     place = place_of(app)
     settings = app.settings
-    terms = installing.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
+    terms = units.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
     with_telegram = replace(place, telegram=sibling(app)) if telegram else place
-    units = installing.units(with_telegram, terms if daemon else None)
+    texts = units.units(with_telegram, terms if daemon else None)
     if not only_print:
         try:
-            _write(target, units)
+            _write(target, texts)
         except OSError as error:
             hint = "Name another folder with --folder."
             raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
@@ -54,45 +54,45 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
         {
             "status": "ok",
             "written": not only_print,
-            "units": {str(target / name): text for name, text in units.items()},
+            "units": {str(target / name): text for name, text in texts.items()},
             "then": [
                 "systemctl --user daemon-reload",
-                *([f"systemctl --user disable --now {installing.TIMER}"] if daemon and _ticks(target, place) else []),
-                f"systemctl --user enable --now {_enabled(units)}",
+                *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, place) else []),
+                f"systemctl --user enable --now {_enabled(texts)}",
                 "loginctl enable-linger",
             ],
             "undo": [
-                f"systemctl --user disable --now {_enabled(units)}",
-                f"rm {' '.join(shlex.quote(str(target / name)) for name in units)}",
+                f"systemctl --user disable --now {_enabled(texts)}",
+                f"rm {' '.join(shlex.quote(str(target / name)) for name in texts)}",
                 "systemctl --user daemon-reload",
             ],
         }
     )
 
 
-def _enabled(units: Mapping[str, str]) -> str:
-    return " ".join(name for name, text in units.items() if "[Install]" in text)
+def _enabled(texts: Mapping[str, str]) -> str:
+    return " ".join(name for name, text in texts.items() if "[Install]" in text)
 
 
-def _ticks(folder: Path, place: installing.Place) -> bool:
+def _ticks(folder: Path, place: units.Place) -> bool:
     """Whether this copy's timer is there, which the daemon makes needless."""
     try:
-        there = (folder / installing.TIMER).read_bytes().decode("utf-8", "replace")
+        there = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
     except OSError:
         return False
-    return not installing.is_foreign(there, installing.units(place)[installing.TIMER])
+    return not units.is_foreign(there, units.units(place)[units.TIMER])
 
 
-def _write(target: Path, units: Mapping[str, str]) -> None:
+def _write(target: Path, texts: Mapping[str, str]) -> None:
     """All of them or, when one of these names is another's, none. Raises `UnitsUnwritable` and `OSError`."""
     target.mkdir(parents=True, exist_ok=True)
-    for name, text in units.items():
+    for name, text in texts.items():
         path = target / name
         if not os.path.lexists(path):
             continue
         there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-        if installing.is_foreign(there, text):
-            owner = installing.owner_of(there)
+        if units.is_foreign(there, text):
+            owner = units.owner_of(there)
             whose = f"belongs to the copy in {owner}" if owner else "is of no copy of puruto-cron, or of an older one"
             raise UnitsUnwritable(
                 f"{path} is there and {whose}",
@@ -100,5 +100,5 @@ def _write(target: Path, units: Mapping[str, str]) -> None:
                 " install again; or name another folder with --folder.",
                 details={"path": str(path), "owner": owner or None},
             )
-    for name, text in units.items():
+    for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8")

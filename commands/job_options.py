@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from boundary import guarded
-from errors import NotSynced, UsageError
-from models import Failure, Job
-from wiring import App
+from app.app import App
+from core.boundary import guarded
+from core.errors import NotSynced, UsageError
+from core.models import Failure, Job
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")
@@ -31,7 +31,7 @@ def field_options(command: F) -> F:
 
     Lists are given an entry at a time, `env` as NAME=VALUE, objects as JSON.
     """
-    from jobs import json_schema
+    from jobs.jobs_file import json_schema
 
     fields = json_schema()["$defs"]["Job"]["properties"]
     for name in reversed([name for name in fields if name not in _NOT_AN_OPTION and "deprecated" not in fields[name]]):
@@ -184,7 +184,7 @@ def target_warnings(app: App, entry: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _job(entry: Mapping[str, Any]) -> Job:
-    from jobs import parse_jobs
+    from jobs.jobs_file import parse_jobs
 
     # The edit has checked it: here it only becomes a job.
     (job,) = parse_jobs(json.dumps({"jobs": [entry]}).encode(), "", lambda *_: None).jobs
@@ -193,7 +193,7 @@ def _job(entry: Mapping[str, Any]) -> Job:
 
 def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
     """The next three instants of an entry that is not in the file yet."""
-    from planner import start_of
+    from scheduling.planner import start_of
 
     job = _job(entry)
     zone = job.timezone or app.default_zone

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
-from instants import show_instant
-from models import from_text
+from core.models import from_text
+from schedules.calendar import show_instant
 from store.history import History
-from wiring import App
 
 
 @click.command("list")
@@ -45,7 +45,7 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
 
 def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
-    from redact import Redactor, secrets_of
+    from core.redact import Redactor, secrets_of
 
     for row in rows:
         definition = row["definition"]

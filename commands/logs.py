@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App, job_of
 from commands.names import job_names, run_names
 from commands.view import show, table_option
-from errors import JobNotFound, RunNotFound
-from wiring import App, job_of
+from core.errors import JobNotFound, RunNotFound
 
 if TYPE_CHECKING:
-    from redact import Redactor
+    from core.redact import Redactor
 
 #: Of each captured file at most this much is shown: its end, where programs say what went wrong.
 SHOWN_BYTES = 65_536

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import click
 
-from boundary import guarded
-from models import Failure
+from app.app import App
+from core.boundary import guarded
+from core.models import Failure
 from store.names import Names
-from wiring import App
 
 
 def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form

@@ -6,14 +6,14 @@ from datetime import datetime
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
 from commands.when import given_instant
-from errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
-from models import JobState
-from planner import start_of
+from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
+from core.models import JobState
+from scheduling.planner import start_of
 from store.definitions import job_state
-from wiring import App
 
 #: Jobs that a note names.
 _NAMED = 10
@@ -58,7 +58,7 @@ def command(
 
 
 def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> dict[str, object]:
-    from schedules import check, describe
+    from schedules.language import check, describe
 
     check(schedule, zone)
     start = _start(app, after, zone)
@@ -71,7 +71,7 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
 
 
 def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, object]:
-    from schedules import describe
+    from schedules.language import describe
 
     with app.store(read_only=True) as store:
         state = store.definitions.load(job_id)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from errors import CronError, OutputUnwritable
+from core.errors import CronError, OutputUnwritable
 
 
 def print_json(value: Mapping[str, object]) -> None:

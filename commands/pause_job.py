@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from boundary import guarded
+from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
-from errors import UsageError
-from models import utc_text
-from wiring import App
+from core.boundary import guarded
+from core.errors import UsageError
+from core.models import utc_text
 
 
 @click.command("pause-job")

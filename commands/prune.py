@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.output import print_json
-from wiring import App
 
 
 @click.command("prune")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.app import App
 from commands.job_options import (
     field_options,
     from_json,
@@ -17,8 +18,7 @@ from commands.job_options import (
     target_warnings,
 )
 from commands.output import print_json
-from errors import UsageError
-from wiring import App
+from core.errors import UsageError
 
 
 @click.command("register-job")

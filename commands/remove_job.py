@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.job_options import synced
 from commands.names import job_names
 from commands.output import print_json
-from wiring import App
 
 
 @click.command("remove-job")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from boundary import guarded
+from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.output import print_json
-from wiring import App
+from core.boundary import guarded
 
 
 @click.command("resume-job")

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from boundary import guarded
+from app.app import App, job_of
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
-from errors import JobNotFound, OutputUnwritable
-from models import Failure
-from stop_signals import stop_on_signals
+from core.boundary import guarded
+from core.errors import JobNotFound, OutputUnwritable
+from core.models import Failure
 from store.history import History
-from wiring import App, job_of
+from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from people.progress import ProgressLine
-    from processes import Stop
+    from render.progress import ProgressLine
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @click.command("run-now")
@@ -91,7 +91,7 @@ def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContex
 
 
 def _line(app: App, store: Store, job_id: str, stop: Stop) -> ProgressLine | None:
-    from people.progress import ProgressLine, Step
+    from render.progress import ProgressLine, Step
 
     job = job_of(store, job_id)
     if job is None:

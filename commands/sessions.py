@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.app import App, job_of
 from commands.names import session_words
 from commands.output import print_json
-from errors import JobNotFound, UsageError
-from models import Session
-from wiring import App, job_of
+from core.errors import JobNotFound, UsageError
+from core.models import Session
 
 if TYPE_CHECKING:
-    from redact import Redactor
+    from core.redact import Redactor
 
 _SHOWN = 300
 

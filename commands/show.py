@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from app.app import App, job_of
 from commands.logs import captured, masked
 from commands.names import run_names
 from commands.output import print_json
-from errors import RunNotFound
-from wiring import App, job_of
+from core.errors import RunNotFound
 
 
 @click.command("show")

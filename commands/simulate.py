@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 
 import click
 
-from boundary import guarded
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
-from errors import JobNotFound, UsageError
-from instants import show_instant
-from models import Failure, utc_text
-from planner import slots_between
+from core.boundary import guarded
+from core.errors import JobNotFound, UsageError
+from core.models import Failure, utc_text
+from schedules.calendar import show_instant
+from scheduling.planner import slots_between
 from store.definitions import job_state
-from wiring import App
 
 MOST_SLOTS = 100_000
 LONGEST = timedelta(days=366 * 2)

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import click
 
+from app.app import App
 from commands.list_jobs import without_secrets
 from commands.view import show, table_option
-from health import PING_FACT
-from models import utc_text
-from wiring import App
+from core.models import utc_text
+from reports.health import PING_FACT
 
 RECENT_RUNS = 20
 SPENDING_SHOWN = timedelta(days=7)

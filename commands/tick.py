@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-import crash
-import idle
-from boundary import guarded
+from app import fast_tick
+from app.app import App
 from commands.output import print_json
-from health import CLOCK_FACT, PING_FACT, clock_fact
-from models import Failure, utc_text
-from stop_signals import stop_on_signals
+from core import crash_points
+from core.boundary import guarded
+from core.models import Failure, utc_text
+from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from store.look import SEEN_KEY
-from wiring import App
+from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from processes import Stop
     from store.bundle import Store
+    from system.processes import Stop
 
 
 @click.command("tick")
@@ -56,7 +56,7 @@ def command(app: App, quiet: bool) -> int:
 
 
 def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime | None) -> dict[str, object]:
-    seen = idle.fingerprint(app.root, app.environ)
+    seen = fast_tick.fingerprint(app.root, app.environ)
     sync = app.sync_if_changed(store, now)
     broken = sync is not None and sync["status"] == "error"
     # An idle tick passes by as long as nothing but this has been seen; a broken file is told at every tick.
@@ -68,7 +68,7 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     upkeep = app.upkeep(store)
     upkeep.note_jump(last_seen, now)
     _leave_time(app, now)
-    crash.point("time.left")
+    crash_points.point("time.left")
     report = scheduler.tick(now)
     ended = [*report.results, *report.settled]
     pruned = guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))
@@ -97,7 +97,7 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
 
 def _leave_time(app: App, now: datetime) -> None:
     try:
-        idle.leave_time(str(app.settings.db_path), utc_text(now))
+        fast_tick.leave_time(str(app.settings.db_path), utc_text(now))
     except OSError:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         return

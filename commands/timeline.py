@@ -7,12 +7,12 @@ import tempfile
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
-from errors import JobNotFound, PictureUnwritable, UsageError
-from overview import Window, timeline
-from wiring import App
+from core.errors import JobNotFound, PictureUnwritable, UsageError
+from reports.overview import Window, timeline
 
 
 @click.command("timeline")
@@ -50,7 +50,7 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     if svg_file is None:
         show(app, "timeline", report, table=table)
         return
-    from people.svg import picture
+    from render.svg import picture
 
     text = picture(report)
     if svg_file == "-":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-import installing
+from app.app import App
 from commands.install_crontab import stray_marks
 from commands.output import print_json
-from crontabs.program import read_crontab, write_crontab
-from wiring import App
+from install import units
+from install.crontab_program import read_crontab, write_crontab
 
 
 @click.command("uninstall-crontab")
@@ -24,7 +24,7 @@ def command(app: App, only_print: bool) -> None:
       python3 main.py uninstall-crontab
     """
     before = read_crontab(app.environ)
-    after = installing.without_block(before, app.root)
+    after = units.without_block(before, app.root)
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
-from wiring import App
 
 
 @click.command("unlock")

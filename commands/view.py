@@ -8,8 +8,8 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from app.app import App
 from commands.output import print_json
-from wiring import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,8 +36,8 @@ def wants_table(app: App, table: bool | None) -> bool:
 def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
     """Prints a report in the form that is wanted."""
     if wants_table(app, table):
-        from people.tables import Eyes
-        from people.tables import show as show_table
+        from render.tables import Eyes
+        from render.tables import show as show_table
 
         show_table(view, report, Eyes(app.clock.now(), app.default_zone))
     else:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from boundary import guarded
+from app.app import App, job_of
 from commands.view import is_screen, show, table_option
-from errors import UsageError
-from models import Failure, utc_text
-from overview import glance
-from stop_signals import stop_on_signals
-from wiring import App, job_of
+from core.boundary import guarded
+from core.errors import UsageError
+from core.models import Failure, utc_text
+from reports.overview import glance
+from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from people.tables import Eyes
+    from render.tables import Eyes
 
 #: A reader that finds the database locked for longer says so, and looks again.
 PATIENCE_SEC = 1.0
@@ -53,7 +53,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
         return 0
     watcher = _Watcher(app)
     with stop_on_signals() as stop:
-        from people.live import live
+        from render.live import live
 
         live(watcher.read, watcher.eyes, app.clock.monotonic, stop.wait, interval)
     # Ctrl-C is how one ends it, and no failure. Who was not asked to end has lost the terminal, before its signal came.
@@ -84,7 +84,7 @@ class _Watcher:
 
     def eyes(self) -> Eyes:
         """Who looks, now."""
-        from people.tables import Eyes
+        from render.tables import Eyes
 
         return Eyes(self._app.clock.now(), self._app.default_zone)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from errors import UsageError
+from core.errors import UsageError
 
 EXAMPLE = "2026-03-28T00:00 or 2026-03-28T00:00:00+01:00"
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from boundary import guarded
+from core.boundary import guarded
+from core.models import Failure
 from doctor import (
     condition,
     database,
@@ -22,7 +23,6 @@ from doctor import (
 )
 from doctor.findings import Finding, of_error, warning
 from doctor.scene import Scene
-from models import Failure
 
 Need = Literal["nothing", "settings", "store"]
 

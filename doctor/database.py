@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
+from core.errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
 from db import SCHEMA_VERSION, Translated, bare, damage, schema_version
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.mounts import is_network, mount_of, mounts
 from doctor.scene import Scene
-from errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
 
 SUBJECT = "database"
 REPAIR = "Run: python3 main.py doctor --repair"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import runners
-from boundary import guarded
+from core.boundary import guarded
+from core.errors import CronError
+from core.models import AgentOptions, Failure, Invocation, InvocationRequest, Job
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
-from errors import CronError
+from invocation import runners
+from invocation.policy import POLICY_FILE, Policy, PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import child_environment
-from models import AgentOptions, Failure, Invocation, InvocationRequest, Job
-from policy import POLICY_FILE, Policy, PolicyFile
-from runners.base import Host
-from start_errors import foresee
 from store.definitions import job_state
-from targets import Targets
+from system.start_errors import foresee
 
 SUBJECT = "jobs"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.errors import CronError
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
-from errors import CronError
 
 SUBJECT = ".jobs.json"
 SYNC = "Run: python3 main.py sync-jobs"
@@ -14,8 +14,8 @@ SYNC = "Run: python3 main.py sync-jobs"
 
 def check(scene: Scene) -> Iterator[Finding]:
     """The file is read as a sync reads it."""
-    from jobs import read_jobs
-    from schedules import check as check_schedule
+    from jobs.jobs_file import read_jobs
+    from schedules.language import check as check_schedule
 
     path = scene.root / ".jobs.json"
 

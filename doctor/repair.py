@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from core.errors import CronError, DatabaseCorrupt, DatabaseError
 from doctor.database import SUBJECT, look
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
-from errors import CronError, DatabaseCorrupt, DatabaseError
 
 #: The bytes that SQLite locks: pending, reserved and shared. Source: sqlite.org/fileformat.html, "The Lock-Byte Page".
 _LOCK_START, _LOCK_LENGTH = 0x40000000, 512

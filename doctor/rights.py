@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from core.errors import CronError
 from doctor.findings import Few, Finding, fine, warning
 from doctor.scene import Scene
-from errors import CronError
-from policy import POLICY_FILE
-from runners.invoke import FILE as INVOKE
-from targets import Targets
+from invocation.policy import POLICY_FILE
+from invocation.runners.invoke import FILE as INVOKE
+from invocation.targets import Targets
 
 SUBJECT = "rights"
 

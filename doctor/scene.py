@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from core.errors import InternalError
 from doctor.programs import Answer, ask
-from errors import InternalError
 
 if TYPE_CHECKING:
-    from instants import Schedules
-    from models import Clock
-    from settings import Settings
+    from config.settings import Settings
+    from core.models import Clock
+    from schedules.calendar import Schedules
     from store.bundle import Store
 
 #: `(argv, environment, folder, timeout in seconds)` → what the program answered.

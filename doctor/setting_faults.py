@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from config.settings import VARIABLES
+from core.errors import SettingsError
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
-from errors import SettingsError
-from settings import VARIABLES
 
 SUBJECT = "settings"
 #: What stands in for a wrong value. There is nothing for a path: another database than the meant one says nothing.

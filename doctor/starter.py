@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import installing
-from crontabs.starts import Start, read
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene, account
+from install import units
+from install.crontab_starts import Start, read
 
 SUBJECT = "crontab"
 _SECONDS = 10.0
@@ -90,7 +90,7 @@ def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], troub
 def proposed(scene: Scene) -> str:
     """The line that `install-crontab` writes for this copy."""
     folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
-    return installing.crontab_line(installing.place_of(scene.root, folder))
+    return units.crontab_line(units.place_of(scene.root, folder))
 
 
 def line_here(scene: Scene) -> Start | None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import strict_json
+from core import strict_json
+from core.models import from_text
 from doctor.findings import Finding, fine, warning
 from doctor.scene import Scene
-from models import from_text
 
 SUBJECT = "puruto-telegram"
 #: A drain comes each minute.

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from boundary import guarded
+from core.boundary import guarded
+from core.models import Failure, JobState, utc_text
 from doctor.findings import Few, Finding, error, fine, of_error, warning
 from doctor.scene import Scene
-from models import Failure, JobState, utc_text
-from planner import Calendar
+from scheduling.planner import Calendar
 from store.definitions import job_state
 
 SUBJECT = "schedules"

@@ -41,7 +41,7 @@ def lay_out() -> None:
     CRON.mkdir(parents=True)
     for path in PROJECT.glob("*.py"):
         shutil.copy2(path, CRON)
-    for name in (*(path.parent.name for path in PROJECT.glob("*/__init__.py")), "sql"):
+    for name in (path.parent.name for path in PROJECT.glob("*/__init__.py")):
         shutil.copytree(PROJECT / name, CRON / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in SIBLINGS:
         shutil.copytree(PROJECT / "examples" / "purutos" / name, HOME / name)

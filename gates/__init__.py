@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from core.models import JobState, Refusal
 from gates import budget
-from models import JobState, Refusal
 
 #: `(job_id, day)` → dollars that the job's runs have cost on that local day.
 Spent = Callable[[str, str], float]

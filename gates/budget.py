@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models import Job, Refusal
+from core.models import Job, Refusal
 
 CODE = "COST_LIMIT"
 

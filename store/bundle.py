@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from boundary import Done
+from core.boundary import Done
 from db import Database
 from store.claims import Claims
 from store.definitions import Definitions

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.errors import JobDisabled, JobLocked, JobNotFound
+from core.models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
 from db import Database, Row
-from errors import JobDisabled, JobLocked, JobNotFound
-from models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
 from store.definitions import STATE_COLUMNS, job_state, text_or_null
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import db
+from core.errors import DatabaseMissing, DatabaseReadOnly
+from core.private_files import locked, make_private
 from db import Connection, Database, Translated, cannot_open, connect, schema_version
-from errors import DatabaseMissing, DatabaseReadOnly
-from folders import locked, make_private
 from store.migrations import apply
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.errors import DefinitionUnreadable
+from core.models import Job, JobState, Missed, from_text, utc_text
 from db import Database, Row
-from definition import as_dict, job_from_json
-from errors import DefinitionUnreadable
-from models import Job, JobState, Missed, from_text, utc_text
+from store.job_codec import as_dict, job_from_json
 from store.ledger import write_off
 
 

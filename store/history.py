@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.models import RunStatus, utc_text
 from db import Database, Row, Value
-from models import RunStatus, utc_text
 
 #: A job that has failed for months must not be read back to its last success each time somebody looks.
 _LOOKED_AT = 500

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from core.models import Job, Missed, Trigger, utc_text
 from db import Database
-from models import Job, Missed, Trigger, utc_text
 
 
 def free_run_id(db: Database, job_id: str, now: datetime) -> str:

@@ -1,12 +1,12 @@
-"""Schema changes: `sql/NNNN_*.sql`, a file a version, all in one transaction, after a copy of the old database."""
+"""Schema changes: a file a version in `store/sql/`, all in one transaction, after a copy of the old database."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import crash
+from core import crash_points
+from core.errors import DatabaseError
 from db import Connection, Database, complete_statement
-from errors import DatabaseError
 
 
 def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
@@ -14,7 +14,7 @@ def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
     found = {int(path.name[:4]): path for path in Path(folder).glob("[0-9][0-9][0-9][0-9]_*.sql")}
     wanted = range(after + 1, upto + 1)
     if missing := [version for version in wanted if version not in found]:
-        raise DatabaseError(f"{folder} lacks the migration {missing[0]:04d}", hint="Restore the folder sql/.")
+        raise DatabaseError(f"{folder} lacks the migration {missing[0]:04d}", hint="Restore the folder store/sql/.")
     return [(version, found[version].read_text(encoding="utf-8")) for version in wanted]
 
 
@@ -37,7 +37,7 @@ def statements(text: str) -> list[str]:
             pending = ""
     if any(not line.lstrip().startswith("--") for line in pending.splitlines() if line.strip()):
         raise DatabaseError(
-            f"A migration ends without a semicolon: {pending.strip()[:80]}", hint="Restore the folder sql/."
+            f"A migration ends without a semicolon: {pending.strip()[:80]}", hint="Restore the folder store/sql/."
         )
     return found
 
@@ -53,8 +53,8 @@ def migrate(db: Database, version: int, upto: int, folder: str) -> None:
         if current >= upto:
             # Another process has migrated while this one waited for the lock.
             return
-        crash.point("migration.before_backup")
+        crash_points.point("migration.before_backup")
         db.back_up(f"{db.path}.v{current}.bak")
-        crash.point("migration.after_backup")
+        crash_points.point("migration.after_backup")
         with db.translated():
             apply(db.connection, current, upto, folder)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from core.errors import DefinitionUnreadable, ScheduleError
+from core.models import JobState, Missed, RunStatus, Verdict, utc_text
 from db import Database, Row
-from errors import DefinitionUnreadable, ScheduleError
-from models import JobState, Missed, RunStatus, Verdict, utc_text
 from store.definitions import job_state
 from store.events import Events
 from store.ledger import write_off

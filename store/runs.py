@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from core.errors import LeaseLost
+from core.models import ClaimedRun, ProcessId, Usage, Verdict, utc_text
 from db import Database, Row
-from errors import LeaseLost
-from models import ClaimedRun, ProcessId, Usage, Verdict, utc_text
 from store import spending
 from store.events import Events
 from store.pauses import Pauses, Slots

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+from core.errors import DatabaseError
+from core.models import from_text
 from db import Connection, Database, Row, Translated, Value, bare
-from errors import DatabaseError
-from models import from_text
 
 #: All that a row must have to say which slot of which job became what.
 _NEEDED = ("run_id", "job_id", "started_at", "status", "target", "trigger")

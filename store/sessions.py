@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.models import Session, Usage
 from db import Database, Row
-from models import Session, Usage
 
 
 class Sessions:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.models import Usage
 from db import Database
-from models import Usage
 
 
 class Spending:

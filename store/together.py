@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from boundary import Done, attempt
+from core.boundary import Done, attempt
+from core.errors import DatabaseLocked
 from db import Database
-from errors import DatabaseLocked
 
 
 def together(db: Database, works: Sequence[Callable[[], Any]]) -> list[Done]:

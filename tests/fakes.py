@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from errors import LeaseLost
-from executor import Executor, Limits
-from models import (
+from core.errors import LeaseLost
+from core.models import (
     AttemptOutcome,
     ClaimedRun,
     Failure,
@@ -23,7 +22,8 @@ from models import (
     Usage,
     Verdict,
 )
-from redact import Redactor
+from core.redact import Redactor
+from executor import Executor, Limits
 from tests.workspace import FakeClock
 
 NOON = datetime(2026, 2, 25, 12, 0, tzinfo=UTC)

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from system.wakeup import ring
 from tests.support_ledger import marked_processes
 from tests.support_machine import from_root
 from tests.workspace import Workspace, wait_for
-from waking.doorbell import ring
 
 #: So seldom that nothing but a wake-up or an alarm explains what happens in a test.
 NEVER = {"PURUTO_CRON_POLL_SECONDS": "3600", "PURUTO_CRON_STALE_SECONDS": "86400"}

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import processes
+from core.models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
+from invocation.policy import PolicyFile
+from invocation.runners.base import Host
+from invocation.targets import Targets
 from invoker import Invoker
-from models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
-from policy import PolicyFile
-from processes import Stop
-from runners.base import Host
-from targets import Targets
+from system import processes
+from system.processes import Stop
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.
 TELL = """

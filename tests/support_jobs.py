@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jobs
-from errors import ScheduleError, TimezoneError
-from models import Heartbeat, Job, Success
+from core.errors import ScheduleError, TimezoneError
+from core.models import Heartbeat, Job, Success
+from jobs import jobs_file
 
 GOOD: dict[str, Any] = {"job_id": "a", "puruto_target": "puruto-data", "schedule": "0 9 * * 5", "prompt": "Do it"}
 
@@ -23,13 +23,13 @@ def check_schedule(schedule: str, timezone: str | None) -> None:
 
 def parse(
     data: bytes | str | dict[str, Any], check: Callable[[str, str | None], None] = check_schedule
-) -> jobs.JobsFile:
+) -> jobs_file.JobsFile:
     if isinstance(data, dict):
         data = json.dumps(data)
-    return jobs.parse_jobs(data.encode() if isinstance(data, str) else data, "x.json", check)
+    return jobs_file.parse_jobs(data.encode() if isinstance(data, str) else data, "x.json", check)
 
 
-def parse_job(**changes: Any) -> jobs.JobsFile:
+def parse_job(**changes: Any) -> jobs_file.JobsFile:
     return parse({"jobs": [{**GOOD, **changes}]})
 
 

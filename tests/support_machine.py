@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from app.app import App
 from commands import cli
-from processes import Stop
+from system.processes import Stop
 from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
-from wiring import App
 
 TARGET = "puruto-target"
 #: Never due by itself while a test runs.

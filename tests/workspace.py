@@ -21,7 +21,7 @@ from typing import Any
 from tests.fork_server import Forked, ForkServer
 
 PROJECT = Path(__file__).resolve().parent.parent
-FOLDERS = (*sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")), "sql")
+FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
 FORK_SERVER = ForkServer()
 #: All that a fork server does for a command. What asks for more is started afresh.
 FORKED_OPTIONS = {"stdin", "stdout", "stderr", "start_new_session"}

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import jobs  # noqa: E402  (the folder of main.py is on the path only now)
-import settings  # noqa: E402
+from config import settings  # noqa: E402
+from jobs import jobs_file  # noqa: E402  (the folder of main.py is on the path only now)
 from tools.man_page import man_page  # noqa: E402
 
 SCHEMA_FILE = "docs/jobs.schema.json"
@@ -65,10 +65,10 @@ def environment_table() -> str:
 
 def schema_text() -> str:
     """The text of `docs/jobs.schema.json`."""
-    return json.dumps(jobs.json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(jobs_file.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"job fields": jobs.fields_table, "environment": environment_table}
+TABLES: dict[str, Callable[[], str]] = {"job fields": jobs_file.fields_table, "environment": environment_table}
 
 
 def with_tables(text: str) -> str:

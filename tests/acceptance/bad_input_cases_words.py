@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from commands import COMMANDS
-from processes import identify
+from system.processes import identify
 from tests.acceptance.bad_input_cases import Case, as_process
 from tests.acceptance.bad_input_cases_stage import Stage, Word
 

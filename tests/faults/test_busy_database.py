@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from errors import DatabaseLocked
-from processes import Stop
+from core.errors import DatabaseLocked
+from system.processes import Stop
 from tests.support_machine import (
     COUNT,
     FAIL,

@@ -11,21 +11,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import crash
-import idle
-from models import utc_text
+from app import fast_tick
+from core import crash_points
+from core.models import utc_text
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import from_root, prepare
 from tests.workspace import PROJECT, Workspace, ended, wait_for
 
 HOOK = """
-import crash, os, signal
+import os, signal
+from core import crash_points
 def hook(name, reached=[]):
     reached.extend([name] if name == {point!r} else [])
     if len(reached) == {count}:
         os.kill(os.getpid(), signal.SIGKILL)
-crash.hook = hook
+crash_points.hook = hook
 """
 FAILS_FIRST = LEDGER_TARGET + '[ "$PURUTO_CRON_ATTEMPT" -ge 2 ] && echo fine'
 SLOW = LEDGER_TARGET + "n=0; while [ $n -lt 50 ] && [ ! -e release ]; do n=$((n+1)); sleep 0.1; done"
@@ -78,14 +79,14 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
     workspace.database.unlink()
     with closing(sqlite3.connect(workspace.database)) as connection:
-        connection.executescript((PROJECT / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript((PROJECT / "store" / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
         connection.executescript(f"PRAGMA user_version = 1; PRAGMA application_id = {0x5043524E}")
     return ("sync-jobs",)
 
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    idle.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    fast_tick.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 
@@ -161,7 +162,7 @@ def cancelled(workspace: Workspace, point: str) -> None:
     assert [row["status"] for row in workspace.runs()] == ["cancelled"]
 
 
-@pytest.mark.parametrize("point", crash.POINTS)
+@pytest.mark.parametrize("point", crash_points.POINTS)
 def test_a_crash_at(workspace: Workspace, point: str) -> None:
     if point.startswith("cancel."):
         cancelled(workspace, point)
@@ -184,7 +185,8 @@ def test_a_crash_at(workspace: Workspace, point: str) -> None:
 
 #: Two runs of one tick end in the same moment, so that the place of either is claimed in the commit of both verdicts.
 SHARED = """
-import crash, os, signal, time
+import os, signal, time
+from core import crash_points
 reached = []
 def all_children_have_ended():
     pids = open(f"/proc/self/task/{{os.getpid()}}/children").read().split()
@@ -197,7 +199,7 @@ def hook(name):
     in_group = reached.count("verdict.before_commit") == 2 and reached.count("claim.before_commit") == 3
     if name == {point!r} and in_group and reached.count("verdict.after_commit") == {stored}:
         os.kill(os.getpid(), signal.SIGKILL)
-crash.hook = hook
+crash_points.hook = hook
 """
 
 
@@ -259,12 +261,12 @@ def test_the_points_are_documented_where_they_are_and_reached_by_their_names() -
     names = set(re.findall(r'crash\.point\("([a-z_.]+)"\)', text))
     names |= {f"{name}.{side}_commit" for name in re.findall(r'\.transaction\("([a-z_]+)"\)', text)
               for side in ("before", "after")}  # fmt: skip
-    assert names == set(crash.POINTS)
+    assert names == set(crash_points.POINTS)
 
 
 def test_nothing_but_a_test_can_set_the_hook() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import crash; print(crash.hook, sorted(vars(crash)))"],
+        [sys.executable, "-c", "import crash; print(crash_points.hook, sorted(vars(crash)))"],
         cwd=PROJECT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("None ")

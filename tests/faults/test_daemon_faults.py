@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from commands.lines import Lines
-from daemon import Daemon
-from processes import Stop
-from program import Served
+from daemon.daemon import Daemon
+from daemon.program import Served
+from system.processes import Stop
+from system.systemd import Systemd
+from system.wakeup import Doorbell, ring
+from system.wall_clock_timer import SteppingAlarm
 from tests.faults.test_busy_database import IMPATIENT, write_lock
 from tests.support_daemon import NEVER, OFTEN, daemon, in_seconds, rows, wait_for_rows
 from tests.support_ledger import PAST, every_end_is_told_once, every_row_has_an_end, no_job_is_stuck, nothing_lives
@@ -33,9 +36,6 @@ from tests.support_machine import (
     wait_for_run,
 )
 from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
-from waking.alarm import SteppingAlarm
-from waking.doorbell import Doorbell, ring
-from waking.systemd import Systemd
 
 #: A look that failed is repeated at once, and a lock waited for a moment only.
 HASTY = f"{IMPATIENT}; import beside, daemon; daemon.TRY_AGAIN_SEC = beside.TRY_AGAIN_SEC = 0.2"

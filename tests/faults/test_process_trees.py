@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import processes
-from models import ProcessId
+from core.models import ProcessId
+from system import processes
 from tests.support_invocation import TELL, told
 from tests.support_machine import answer_of, from_root, killed, prepare, target_folder
 from tests.workspace import Workspace, ended, is_running, wait_for

@@ -108,11 +108,11 @@ sys.path.insert(0, {str(PROJECT)!r})
     + """
 import warnings
 warnings.simplefilter("error")
-import processes
+from system import processes
 from pathlib import Path
-from adoption import OURS
-from process_table import system_table
-from waiting import drive
+from system.subreaper import OURS
+from system.process_table import system_table
+from system.awaitables import drive
 
 class Clock:
     monotonic = staticmethod(time.monotonic)

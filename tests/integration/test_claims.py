@@ -13,16 +13,16 @@ from unittest import mock
 
 import pytest
 
-import schedules
+from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
+from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
-from definition import job_json
-from errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
-from models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
-from planner import plan
+from schedules import language
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import Claim, ClaimOutcome, Claims, ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.job_codec import job_json
 from tests.fakes import NOON, at, make_job
 
 OWNER = Owner("host:1", ProcessId(1, "then", "boot"))
@@ -54,7 +54,7 @@ class Bench:
         return ClaimTerms(self.now, self.now + timedelta(seconds=120), 19_000.0)
 
     def plan(self, state: JobState) -> Plan:
-        return plan(state, self.now, schedules)
+        return plan(state, self.now, language)
 
     def claim(
         self, name: str = "report", *, state: JobState | None = None, running: bool = False, cap: int = 4

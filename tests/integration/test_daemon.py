@@ -380,7 +380,8 @@ def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> Non
 def test_all_that_a_run_needs_is_there_before_it_is_ready_and_the_parser_of_jobs_never(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT), shell("exit 1"))
     script = """
-import daemon, sys
+import sys
+from daemon import daemon
 begin, run = daemon.Daemon.begin, daemon.Daemon.run
 def noted(self):
     begin(self)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import db
+from core.errors import DatabaseError, DatabaseMissing
 from db import Database, schema_version
-from errors import DatabaseError, DatabaseMissing
 from store.creation import create
 from tests.support_rooms import python
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 import db
-from db import Database
-from errors import (
+from core.errors import (
     CronError,
     DatabaseCorrupt,
     DatabaseError,
@@ -26,6 +25,7 @@ from errors import (
     DatabaseUnreadable,
     SqliteTooOld,
 )
+from db import Database
 from store.creation import create
 from tests.support_rooms import as_nobody, public_folder
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
+from core.invocation_errors import IpcError
 from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
-from invocation_errors import IpcError
-from start_errors import foresee
+from system.daemon_lock import OneDaemon
+from system.start_errors import foresee
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.support_rooms import as_nobody, public_folder
 from tests.workspace import PROJECT, FakeClock, Workspace, ended
-from waking.one_daemon import OneDaemon
 
 Found = dict[str, list[dict[str, Any]]]
 

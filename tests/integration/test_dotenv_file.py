@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-import settings
-from errors import SettingsError
-from settings import VARIABLES
+from config import settings
+from config.settings import VARIABLES
+from core.errors import SettingsError
 from tools import generate_docs
 
 HERE = Path(settings.__file__).resolve().parent

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from errors import JobsFileBusy
-from jobfile.editing import Editor
-from jobs import read_file
-from models import Job
+from core.errors import JobsFileBusy
+from core.models import Job
+from jobs.editing import Editor
+from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
 
@@ -190,8 +190,8 @@ def test_edits_at_once_all_arrive(ready: Workspace) -> None:
 def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
     ready: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from errors import JobsFileBusy
-    from jobfile import editing
+    from core.errors import JobsFileBusy
+    from jobs import editing
 
     monkeypatch.setattr(editing, "LOCK_WAIT_SEC", 0.1)
     with FileLock(ready.root / ".jobs.json.lock"), pytest.raises(JobsFileBusy):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from folders import make_private
+from core.private_files import make_private
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
 from tests.workspace import PROJECT, Workspace, ended
 
@@ -93,7 +93,7 @@ def test_copies_before_a_migration_and_of_a_damaged_database_are_for_their_owner
     folder = workspace.root / "db"
     folder.mkdir(mode=0o700)
     with closing(sqlite3.connect(workspace.database)) as connection:
-        connection.executescript((PROJECT / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
+        connection.executescript((PROJECT / "store" / "sql" / "0001_initial.sql").read_text(encoding="utf-8"))
         connection.executescript("PRAGMA application_id = 0x5043524E; PRAGMA user_version = 1")
     workspace.database.chmod(0o600)
     workspace.json("sync-jobs")

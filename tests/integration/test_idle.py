@@ -17,20 +17,20 @@ from unittest import mock
 import pytest
 
 import db
-import idle
-import settings
-from definition import job_json
-from errors import CronError
-from models import ProcessId, Verdict, utc_text
-from models import RunStatus as Status
+from app import fast_tick
+from app.app import App
+from config import settings
+from core.errors import CronError
+from core.models import ProcessId, Verdict, utc_text
+from core.models import RunStatus as Status
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.job_codec import job_json
 from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
 from tests.workspace import PROJECT, FakeClock, Workspace
-from wiring import App
 
 MONOTONIC = 5000.0
 SOON = NOON + timedelta(minutes=5)
@@ -58,7 +58,7 @@ class Place:
 
     def seen(self) -> None:
         """What a whole tick leaves behind when it found the configuration good."""
-        self.store.state.set(SEEN_KEY, idle.fingerprint(str(self.root), self.environ))
+        self.store.state.set(SEEN_KEY, fast_tick.fingerprint(str(self.root), self.environ))
 
     def start_run(self, *, lease: timedelta = timedelta(seconds=120), ceiling: float = 18_000.0) -> str:
         terms = ClaimTerms(self.now, self.now + lease, MONOTONIC + ceiling)
@@ -68,11 +68,11 @@ class Place:
         return run.run_id
 
     def look(self, *options: str) -> str | None:
-        return idle.look(str(self.root), self.environ, options, self.now, MONOTONIC)
+        return fast_tick.look(str(self.root), self.environ, options, self.now, MONOTONIC)
 
     @property
     def last_tick(self) -> Path:
-        return Path(idle.last_tick_file(str(self.database)))
+        return Path(fast_tick.last_tick_file(str(self.database)))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_idle_tick_says_that_nothing_was_due_and_leaves_its_time(place: Place
 
 def test_a_quiet_idle_tick_says_nothing_and_leaves_its_time(place: Place) -> None:
     assert place.look("--quiet") == ""
-    assert idle.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
+    assert fast_tick.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
 
 
 def test_each_idle_tick_leaves_its_time(place: Place) -> None:
@@ -315,7 +315,7 @@ def _database_without_tables(place: Place) -> None:
 
 
 def _clock_set_back(place: Place) -> None:
-    idle.leave_time(str(place.database), utc_text(NOON + timedelta(seconds=1)))
+    fast_tick.leave_time(str(place.database), utc_text(NOON + timedelta(seconds=1)))
 
 
 def _last_tick_is_a_link(place: Place) -> None:
@@ -379,7 +379,7 @@ def test_options_other_than_quiet_are_left_to_the_whole_tick(place: Place, optio
     assert place.look(*options) is None
 
 
-@pytest.mark.parametrize("name", idle.WATCHED)
+@pytest.mark.parametrize("name", fast_tick.WATCHED)
 def test_a_change_of_any_variable_that_governs_a_tick_is_looked_at(place: Place, name: str) -> None:
     if name == "DB_PATH":
         place.environ[name] = str(place.database)
@@ -434,7 +434,7 @@ def test_only_the_whole_parser_understands_a_database_path_that_is_not_plain(pla
 )
 def test_a_plain_line_means_to_the_look_what_it_means_to_the_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / ".env").write_bytes(text.encode())
-    found = idle._db_path(str(tmp_path), {})
+    found = fast_tick._db_path(str(tmp_path), {})
     assert found is not None
     assert os.path.realpath(found) == str(settings.load({}, tmp_path).db_path)
 
@@ -456,7 +456,8 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
     place.seen()
     found: list[str | None] = []
     thread = threading.Thread(
-        target=lambda: found.append(idle.look(str(place.root), place.environ, [], place.now, MONOTONIC)), daemon=True
+        target=lambda: found.append(fast_tick.look(str(place.root), place.environ, [], place.now, MONOTONIC)),
+        daemon=True,
     )
     thread.start()
     thread.join(5)
@@ -471,13 +472,13 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
 def test_rubbish_in_the_file_of_the_last_tick_is_gone_after_the_next_one(place: Place) -> None:
     place.last_tick.write_text("0000 rubbish that is longer than the text of an instant")
     assert place.look() is not None
-    assert idle.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
+    assert fast_tick.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"\n"])
 def test_a_file_of_the_last_tick_that_says_nothing_counts_as_none(place: Place, content: bytes) -> None:
     place.last_tick.write_bytes(content)
-    assert idle.last_tick_text(str(place.database)) == ""
+    assert fast_tick.last_tick_text(str(place.database)) == ""
 
 
 @pytest.mark.parametrize(
@@ -507,31 +508,33 @@ def test_a_scheduler_that_never_ticked_is_stale(place: Place) -> None:
 
 
 def test_the_watched_variables_are_those_of_the_settings_and_the_zone() -> None:
-    assert set(idle.WATCHED) == {variable.name for variable in settings.VARIABLES} - {"PURUTO_CRON_PING_URL"} | {"TZ"}
-    assert len(set(idle.WATCHED)) == len(idle.WATCHED)
+    assert set(fast_tick.WATCHED) == {variable.name for variable in settings.VARIABLES} - {"PURUTO_CRON_PING_URL"} | {
+        "TZ"
+    }
+    assert len(set(fast_tick.WATCHED)) == len(fast_tick.WATCHED)
 
 
 def test_the_places_are_those_of_the_settings(tmp_path: Path) -> None:
     loaded = settings.load({}, tmp_path)
-    assert str(loaded.jobs_file) == os.path.join(tmp_path, idle.JOBS_FILE)
-    assert str(loaded.db_path) == os.path.join(tmp_path, idle.DEFAULT_DB)
+    assert str(loaded.jobs_file) == os.path.join(tmp_path, fast_tick.JOBS_FILE)
+    assert str(loaded.db_path) == os.path.join(tmp_path, fast_tick.DEFAULT_DB)
 
 
 def test_the_fingerprint_holds_no_variable_that_may_be_a_secret(tmp_path: Path) -> None:
     environ = {"PURUTO_TELEGRAM_BOT_TOKEN": "s3cr3t", "TZ": "UTC"}
     (tmp_path / ".env").write_text("TOKEN=s3cr3t")
-    assert "s3cr3t" not in idle.fingerprint(str(tmp_path), environ)
+    assert "s3cr3t" not in fast_tick.fingerprint(str(tmp_path), environ)
 
 
 def test_an_edit_within_the_same_second_and_of_the_same_length_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("one")
-    before = idle.identity(str(path))
+    before = fast_tick.identity(str(path))
     info = path.stat()
     path.write_text("two")
     os.utime(path, ns=(info.st_mtime_ns + 1, info.st_mtime_ns + 1))
-    assert idle.identity(str(path)) != before
-    assert idle.identity(str(tmp_path / "nothing")) == "none"
+    assert fast_tick.identity(str(path)) != before
+    assert fast_tick.identity(str(tmp_path / "nothing")) == "none"
 
 
 # --- as a program ---
@@ -610,5 +613,5 @@ def test_the_look_raises_nothing_for_any_state_of_the_database(place: Place) -> 
         pass
 
     for error in (Refuses("x"), OSError("x")):
-        with mock.patch("idle.nothing_to_do", side_effect=error):
+        with mock.patch("app.fast_tick.nothing_to_do", side_effect=error):
             assert place.look() is None

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-import family
-import processes
-from errors import LeaseLost
-from models import AttemptOutcome, ProcessId
-from processes import Stop
+from core.errors import LeaseLost
+from core.models import AttemptOutcome, ProcessId
+from system import process_tree, processes
+from system.processes import Stop
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of, told, wait_for, when
 
 FAMILY = """
@@ -251,7 +250,7 @@ def test_no_descriptor_is_lost_over_many_attempts(place: Place) -> None:
 
 def test_a_process_that_can_not_be_ended_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a child that became another user: the system refuses the signals."""
-    import process_table
+    from system import process_table
 
     table: Any = process_table.system_table()
     send = type(table).send
@@ -261,7 +260,7 @@ def test_a_process_that_can_not_be_ended_is_reported(place: Place, monkeypatch: 
             send(self, row, number)
 
     monkeypatch.setattr(type(table), "send", refused)
-    monkeypatch.setattr(family, "_KILL_ROUNDS", 5)
+    monkeypatch.setattr(process_tree, "_KILL_ROUNDS", 5)
     command = python("""
 if not os.fork():
     os.setsid()

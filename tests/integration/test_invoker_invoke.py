@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models import AttemptOutcome
+from core.models import AttemptOutcome
 from tests.support_invocation import Place, error_of, invoke_file, result_of, script
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from invocation_errors import TargetNotFound
-from policy import Policy, PolicyFile
-from targets import Targets
+from core.invocation_errors import TargetNotFound
+from invocation.policy import Policy, PolicyFile
+from invocation.targets import Targets
 from tests.support_invocation import Place, error_of, result_of
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import processes
+from system import processes
 from tests.support_invocation import invoke_file, told
 
 SOURCE = Path(__file__).parents[2]

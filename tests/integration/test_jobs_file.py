@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-import definition
-import jobs
-from errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
-from models import Job
+from core.errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
+from core.models import Job
+from jobs import jobs_file
+from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 
-HERE = Path(jobs.__file__).resolve().parent
+HERE = Path(jobs_file.__file__).resolve().parent
 
 
-def read(path: Path) -> jobs.JobsFile:
-    return jobs.read_jobs(path, check_schedule)
+def read(path: Path) -> jobs_file.JobsFile:
+    return jobs_file.read_jobs(path, check_schedule)
 
 
 @pytest.fixture
@@ -142,10 +142,10 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
 
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
-        "import sys; from definition import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
+        "import sys; from store.job_codec import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, definition.job_json(FULL_JOB)]
+    command = [sys.executable, "-c", code, job_codec.job_json(FULL_JOB)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
@@ -153,7 +153,7 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
 def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
     code = (
         "import json, sys, jobs; entry = json.loads(sys.argv[1]);"
-        "parse = lambda: jobs.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
+        "parse = lambda: jobs_file.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
         "parse(); print('jsonschema' in sys.modules);"
         "entry['success']['json_schema'] = {}; parse(); print('jsonschema' in sys.modules)"
     )
@@ -183,7 +183,7 @@ def test_documents_are_written_once_and_then_left_alone(tmp_path: Path, capsys: 
     assert "old" in readme.read_text(encoding="utf-8")
     assert generate_docs.main([], tmp_path) == 0
     assert readme.read_text(encoding="utf-8") == (
-        f"before\n<!-- generated: job fields -->\n{jobs.fields_table()}<!-- end generated -->\nafter\n"
+        f"before\n<!-- generated: job fields -->\n{jobs_file.fields_table()}<!-- end generated -->\nafter\n"
     )
     assert generate_docs.main(["--check"], tmp_path) == 0
     assert generate_docs.outdated(tmp_path) == {}
@@ -202,7 +202,7 @@ def test_two_tables_in_one_document_are_both_made(tmp_path: Path) -> None:
     generate_docs.main([], tmp_path)
     text = page.read_text(encoding="utf-8")
     assert generate_docs.environment_table() in text
-    assert jobs.fields_table() in text
+    assert jobs_file.fields_table() in text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from errors import JobNotFound, RunNotFound, UsageError
+from core.errors import JobNotFound, RunNotFound, UsageError
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.support_terminal import on_terminal
@@ -389,7 +389,7 @@ def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) 
 
 
 def test_instants_of_the_past_and_the_future_in_words() -> None:
-    from people.words import duration, relative, span
+    from render.words import duration, relative, span
 
     now = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)
     assert relative("2026-02-25T20:00:00+00:00", now) == "now"

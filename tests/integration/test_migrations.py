@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import db
+from core.errors import CronError, DatabaseError, DatabaseReadOnly
 from db import Database
-from errors import CronError, DatabaseError, DatabaseReadOnly
 from store.creation import create
 from store.migrations import migrate, scripts, statements
 from tests.support_rooms import as_nobody, public_folder, python
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     """A copy of sql/ with a next version."""
     found = tmp_path / "sql"
     found.mkdir()
-    for source in (PROJECT / "sql").glob("*.sql"):
+    for source in (PROJECT / "store" / "sql").glob("*.sql"):
         (found / source.name).write_text(source.read_text())
     (found / NEXT_FILE).write_text(SCRIPT)
     return found
@@ -235,7 +235,7 @@ def test_a_copy_that_can_not_be_made_is_an_error_of_ours_and_nothing_changes(fol
 
 
 def test_the_shipped_migrations_have_no_gap_and_end_at_the_version_of_the_program() -> None:
-    numbers = sorted(int(path.name[:4]) for path in (PROJECT / "sql").glob("*.sql"))
+    numbers = sorted(int(path.name[:4]) for path in (PROJECT / "store" / "sql").glob("*.sql"))
     assert numbers == list(range(1, db.SCHEMA_VERSION + 1))
 
 

@@ -19,25 +19,25 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from claiming import Claiming, Terms
+from core.errors import JobRefused
+from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
+from core.redact import Redactor
 from db import Database
-from definition import job_json
-from errors import JobRefused
+from execution.verdicts import channels_of
 from executor import Executor, Limits
-from models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
+from jobs.sync import Sync
 from notifier import Notifier
-from processes import Stop
-from redact import Redactor
 from scheduler import Scheduler
-from schedules import due_slots, local_day, next_fire
-from serving import Telling
-from settle import Settler
+from schedules.language import due_slots, local_day, next_fire
+from scheduling.claiming import Claiming, Terms
+from scheduling.dispatcher import Telling
+from scheduling.reaper import Settler
 from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
-from sync import Sync
+from store.job_codec import job_json
+from system.processes import Stop
 from tests.workspace import FakeClock
-from verdicts import channels_of
 
 NAMES = ("a", "b", "c")
 SCHEDULES = ("* * * * *", "*/7 * * * *", "0 * * * *", "@every 11m", "30 2 * * *")

@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 
-from errors import DatabaseError, DatabaseFull, DatabaseLocked
+from core.errors import DatabaseError, DatabaseFull, DatabaseLocked
 from notifier import BATCH, LOCAL, TELEGRAM, Notifier, line
 from tests.fakes import NOON
 from tests.support_rooms import as_nobody, public_folder

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from errors import JobDisabled, LeaseLost
-from models import ProcessId, RunStatus, Verdict
-from processes import Stop
+from core.errors import JobDisabled, LeaseLost
+from core.models import ProcessId, RunStatus, Verdict
 from store.claims import ClaimTerms, Owner
+from system.processes import Stop
 from tests.support_machine import COUNT, FAIL, GATED, Machine, gated_tick, prepare, shell, slots, target_folder, utc
 from tests.workspace import FakeClock, Workspace
 

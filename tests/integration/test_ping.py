@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-import ping
+from channels import ping
 from tests.support_machine import COUNT, prepare, shell
 from tests.workspace import Workspace
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-import process_table
-import processes
-from invocation_errors import IpcError
-from models import ProcessId
-from process_table import ProcTable, PsutilTable, Table
-from processes import Child, Stop
+from core.invocation_errors import IpcError
+from core.models import ProcessId
+from system import process_table, processes
+from system.awaitables import drive
+from system.process_table import ProcTable, PsutilTable, Table
+from system.processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
-from waiting import drive
 
 LINUX = os.path.exists("/proc/self/stat")
 TABLES: list[Table] = [PsutilTable(), *([ProcTable()] if LINUX else [])]

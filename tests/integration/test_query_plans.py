@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import idle
+from app import fast_tick
 from bench.arena import fill_runs
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace
@@ -199,7 +199,7 @@ def test_the_look_of_the_idle_tick_reads_no_whole_table(machine: Machine, record
     machine.tick()
     recorder.statements.clear()
     root, clock = str(machine.workspace.root), machine.clock
-    assert idle.look(root, machine.environ, [], clock.now(), clock.monotonic()) is not None
+    assert fast_tick.look(root, machine.environ, [], clock.now(), clock.monotonic()) is not None
     assert any("retry_due" in sql for sql in recorder.statements)
     assert _faults(machine, recorder) == []
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from models import ProcessId
-from planner import plan
+from core.models import ProcessId
+from scheduling.planner import plan
 from store.claims import ClaimOutcome, ClaimTerms, Owner
 from tests.support_machine import (
     COUNT,

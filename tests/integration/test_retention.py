@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from retention import delete_tree, size_of
+from maintenance.retention import delete_tree, size_of
 from tests.support_ledger import settle_all
 from tests.support_machine import COUNT, Machine, prepare, shell
 from tests.workspace import FakeClock, Workspace

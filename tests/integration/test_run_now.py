@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from errors import JobDisabled, JobNotFound
+from core.errors import JobDisabled, JobNotFound
 from tests.support_machine import (
     COUNT,
     FAILURE_KEYS,

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-import schedules
-from claiming import Claiming, Terms, Waiting
-from courses import Courses
+from core.errors import LeaseLost, VerdictNotStored
+from core.models import ClaimedRun, Refusal, RunStatus, Verdict
 from db import Database
-from errors import LeaseLost, VerdictNotStored
-from models import ClaimedRun, Refusal, RunStatus, Verdict
 from notifier import Delivery
-from serving import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
+from schedules import language
+from scheduling.claiming import Claiming, Terms, Waiting
+from scheduling.dispatcher import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
+from scheduling.task_loop import Courses
 from store.bundle import Store
 from store.creation import create
+from system.awaitables import wait, write
 from tests.fakes import NOON, at
 from tests.integration.test_claims import OWNER
 from tests.integration.test_claims import Bench as Ledger
 from tests.unit.test_courses import LeapStop
 from tests.workspace import FakeClock
-from waiting import wait, write
 
 CHANNELS = ("local", "telegram")
 
@@ -81,7 +81,7 @@ class Bench:
         self.notifier = FakeNotifier()
         self.make_executor: Callable[[], Any] = lambda: FakeExecutor(self)
         stop: Any = self.stop
-        calendar: Any = schedules
+        calendar: Any = language
         notifier: Any = self.notifier
         self.claiming = Claiming(
             store=self.store, calendar=calendar, clock=self.clock, owner=OWNER, gate=self.refusal,

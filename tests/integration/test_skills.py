@@ -141,7 +141,10 @@ def test_every_command_that_a_skill_quotes_runs_and_one_of_them_tells_that_no_ti
     ("name", "keys"),
     [
         ("list", ["jobs.0.job_id", "jobs.0.next_run.local", "jobs.0.last_run.status", "jobs.0.consecutive_failures"]),
-        ("status", ["scheduler.stale", "scheduler.anomalies", "sync.error", "running", "events.waiting", "spending"]),
+        (
+            "status",
+            ["scheduler.stale", "scheduler.anomalies", "sync.error", "running", "events.waiting", "spending"],
+        ),
         ("run-now", ["jobs", "problem", "result.response.result.stdout"]),
         ("register-job", ["meaning", "next.instants.0.local", "warnings"]),
         ("resume-job", ["problem", "gate", "next.instants.0.local", "failures_forgotten"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from errors import GateClosed
+from core.errors import GateClosed
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import Machine
 from tests.workspace import FakeClock, Workspace

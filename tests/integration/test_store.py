@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-import schedules
+from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
 from db import Database
-from definition import job_json
-from models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
-from planner import plan
+from schedules import language
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
 from store.history import History
+from store.job_codec import job_json
 from store.look import nothing_to_do
 from tests.fakes import NOON, make_job
 
@@ -290,7 +290,7 @@ def _what_a_tick_does(store: Store) -> None:
     assert state is not None
     store.runs.is_running(name)
     claim = store.claims.claim(
-        state, plan(state, NOON, schedules), OWNER, _terms(), running=False, max_running=4, channels=("local",)
+        state, plan(state, NOON, language), OWNER, _terms(), running=False, max_running=4, channels=("local",)
     )
     run = claim.run
     assert run is not None

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-import inspector
-import success
-from models import AttemptOutcome, Invocation, ProcessId, Success
-from processes import Stop, find_marked, marks
+from core.models import AttemptOutcome, Invocation, ProcessId, Success
+from invocation import success, success_child
+from system.processes import Stop, find_marked, marks
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of
 
 ENDLESS = "^(a+)+$"
@@ -341,9 +340,12 @@ def test_stdout_that_is_not_one_json_value_is_missed(place: Place, printed: str)
 
 
 def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
-    script = f"print('\"' + 'x' * {inspector.LONGEST_JSON} + '\"')"
+    script = f"print('\"' + 'x' * {success_child.LONGEST_JSON} + '\"')"
     (entry,) = missed(place.run(python(script), success=Success(json_schema={})))
-    assert entry["found"] == f"{inspector.LONGEST_JSON + 3} bytes; at most {inspector.LONGEST_JSON} are read as JSON"
+    assert (
+        entry["found"]
+        == f"{success_child.LONGEST_JSON + 3} bytes; at most {success_child.LONGEST_JSON} are read as JSON"
+    )
 
 
 def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
@@ -439,6 +441,9 @@ def test_jobs_without_such_checks_start_no_process_for_them(place: Place, monkey
 
 
 def test_the_limits_hold_in_the_inspector_itself(place: Place) -> None:
-    script = f"sys.path.insert(0, {str(Path(inspector.__file__).parent)!r}); import inspector, resource as r; "
-    script += "inspector._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
-    assert result_of(place.run(python(script)))["stdout"] == f"(7, 8) ({inspector.MEMORY}, {inspector.MEMORY}) (0, 0)\n"
+    script = f"sys.path.insert(0, {str(Path(success_child.__file__).parent)!r}); import success_child, resource as r; "
+    script += "success_child._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
+    assert (
+        result_of(place.run(python(script)))["stdout"]
+        == f"(7, 8) ({success_child.MEMORY}, {success_child.MEMORY}) (0, 0)\n"
+    )

@@ -13,18 +13,18 @@ from unittest import mock
 
 import pytest
 
-import schedules
+from core.errors import DatabaseLocked, RemovalsRefused
+from core.models import Job, ProcessId, Trigger, utc_text
 from db import Database
-from definition import job_json
-from errors import DatabaseLocked, RemovalsRefused
-from instants import show_instant
-from models import Job, ProcessId, Trigger, utc_text
-from planner import plan
+from jobs.sync import ATTEMPTS, Sync, SyncReport
+from schedules import language
+from schedules.calendar import show_instant
+from scheduling.planner import plan
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Definitions, Removal, Zone
-from sync import ATTEMPTS, Sync, SyncReport
+from store.job_codec import job_json
 from tests.fakes import NOON, make_job
 from tests.workspace import FakeClock
 
@@ -49,7 +49,7 @@ class Bench:
     def sync(self, *jobs: Job, allow: bool = False, warnings: Any = (), facts: Any = None) -> SyncReport:
         sync = Sync(
             store=self.store,
-            calendar=schedules,
+            calendar=language,
             set_zone=self.set_zone,
             machine_zone=self.machine_zone,
             definition_of=job_json,
@@ -81,7 +81,7 @@ class Bench:
         terms = ClaimTerms(now, now + timedelta(seconds=120), 19_000.0)
         owner = Owner("host:1", ProcessId(1, "then", "boot"))
         self.store.claims.claim(
-            state, plan(state, now, schedules), owner, terms, running=False, max_running=4, channels=()
+            state, plan(state, now, language), owner, terms, running=False, max_running=4, channels=()
         )
 
 

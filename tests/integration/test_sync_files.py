@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from app.app import App
 from commands import cli
-from errors import CronError
+from core.errors import CronError
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
-from wiring import App
 
 
 class Place:
@@ -152,9 +152,9 @@ def test_putting_the_good_file_back_clears_the_error(place: Place) -> None:
 
 
 def test_a_file_that_is_edited_while_it_is_read_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    import jobs
+    from jobs import jobs_file
 
-    read = jobs.read_changes
+    read = jobs_file.read_changes
 
     def edited_behind_our_back(*words: Any) -> Any:
         found = read(*words)
@@ -162,7 +162,7 @@ def test_a_file_that_is_edited_while_it_is_read_is_read_again(place: Place, monk
         return found
 
     place.write("a")
-    monkeypatch.setattr(jobs, "read_changes", edited_behind_our_back)
+    monkeypatch.setattr(jobs_file, "read_changes", edited_behind_our_back)
     place.tick()
     monkeypatch.undo()
     assert place.jobs == ["a"]

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import CronError
-from jobfile import checker, known
+from app.app import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
+from core.errors import CronError
+from jobs import checker, sync_cache
 from store.bundle import Store
 from store.creation import create
 from tests.fakes import NOON
 from tests.workspace import FakeClock
-from wiring import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
 
 _BASE = {"puruto_target": "puruto-target", "schedule": "0 * * * *", "prompt": "Do it"}
 Jobs = list[dict[str, Any]]
@@ -196,15 +196,15 @@ def test_another_zone_is_noticed(pair: Pair, variable: str) -> None:
 
 @pytest.mark.parametrize("name", ["_version", "_look"])
 def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    of_now = getattr(known, name)
-    monkeypatch.setattr(known, name, lambda what: f"{of_now(what)} newer")
+    of_now = getattr(sync_cache, name)
+    monkeypatch.setattr(sync_cache, name, lambda what: f"{of_now(what)} newer")
     pair.sync(_jobs(*"abcde"))
     assert pair.checked == [], "a process that goes on is none of another version"
-    known._surroundings.cache_clear()
+    sync_cache._surroundings.cache_clear()
     try:
         pair.sync(_jobs(*"abcde"))
     finally:
-        known._surroundings.cache_clear()
+        sync_cache._surroundings.cache_clear()
     assert pair.checked == list("abcde")
 
 

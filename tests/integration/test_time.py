@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-import crash
-from processes import Stop
+from core import crash_points
+from system.processes import Stop
 from tests.support_machine import COUNT, Machine, shell, utc
 from tests.workspace import FakeClock, Workspace
 
@@ -26,13 +26,13 @@ def when() -> Iterator[Callable[[str, Callable[[], object]], None]]:
     def arrange(point: str, happens: Callable[[], object]) -> None:
         def hook(name: str) -> None:
             if name == point:
-                crash.hook = None
+                crash_points.hook = None
                 happens()
 
-        crash.hook = hook
+        crash_points.hook = hook
 
     yield arrange
-    crash.hook = None
+    crash_points.hook = None
 
 
 def other_tick(workspace: Workspace, clock: FakeClock) -> dict[str, object]:

@@ -14,10 +14,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-import overview
-from instants import Schedules
-from models import utc_text
-from overview import Window, glance, timeline
+from core.models import utc_text
+from reports import overview
+from reports.overview import Window, glance, timeline
+from schedules.calendar import Schedules
 from store.bundle import Store
 from store.creation import create
 from store.views import Span, Views

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import crash
-from boundary import Done
+from core import crash_points
+from core.boundary import Done
+from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, LeaseLost
 from db import Database
-from errors import DatabaseError, DatabaseFull, DatabaseLocked, LeaseLost
 from store.creation import create
 from store.together import together
 from tests.support_machine import fill, small_disk
@@ -71,9 +71,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def reached() -> Iterator[list[str]]:
     """The crash points, in their order."""
     reached: list[str] = []
-    crash.hook = reached.append
+    crash_points.hook = reached.append
     yield reached
-    crash.hook = None
+    crash_points.hook = None
 
 
 def test_all_of_it_is_one_commit_and_each_has_its_answer(bench: Bench) -> None:
@@ -134,7 +134,7 @@ def test_a_commit_is_reached_by_its_name_only_when_all_of_the_group_is_stored(
     bench: Bench, reached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored: list[tuple[str, int]] = []
-    monkeypatch.setattr(crash, "hook", lambda name: stored.append((name, len(bench.notes()))))
+    monkeypatch.setattr(crash_points, "hook", lambda name: stored.append((name, len(bench.notes()))))
     together(
         bench.db, [bench.add("a", name="a"), bench.add("b", then=LeaseLost("x"), name="b"), bench.add("c", name="c")]
     )

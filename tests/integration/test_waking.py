@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-import control
-import waking.alarm
-from errors import DaemonFileUnusable, DaemonRunning
+import system.wall_clock_timer
+from core.errors import DaemonFileUnusable, DaemonRunning
 from main import SystemClock
+from scheduling import cancelling
+from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
+from system.systemd import Systemd
+from system.wakeup import Doorbell, bell_file, ring
+from system.wall_clock_timer import Alarm, KernelAlarm, SteppingAlarm, make_alarm
 from tests.support_machine import COUNT, GATED, Machine, gated_tick, prepare, shell
 from tests.workspace import PROJECT, FakeClock, Workspace
-from waking.alarm import Alarm, KernelAlarm, SteppingAlarm, make_alarm
-from waking.doorbell import Doorbell, bell_file, ring
-from waking.one_daemon import OneDaemon, daemon_state, lock_file, who_file
-from waking.systemd import Systemd
 
 LIMIT_SEC = 20.0
 SINCE = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_the_descriptor_is_given_back_once() -> None:
 
 @linux
 def test_what_the_kernel_refuses_is_an_error_with_its_number() -> None:
-    from waking.timers import Timers
+    from system.timerfd import Timers
 
     with pytest.raises(OSError, match="Bad file") as caught:
         Timers().arm(-1, 1)
@@ -132,10 +132,10 @@ def test_what_the_kernel_refuses_is_an_error_with_its_number() -> None:
 @pytest.mark.parametrize("why", ["platform", "timers"])
 def test_without_such_timers_it_sleeps_in_short_steps(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if why == "platform":
-        monkeypatch.setattr(waking.alarm.sys, "platform", "darwin")  # type: ignore[attr-defined]
+        monkeypatch.setattr(system.wall_clock_timer.sys, "platform", "darwin")  # type: ignore[attr-defined]
     else:
         # Stands for an import that fails.
-        monkeypatch.setitem(sys.modules, "waking.timers", None)
+        monkeypatch.setitem(sys.modules, "system.timerfd", None)
     assert isinstance(make_alarm(FakeClock()), SteppingAlarm)
 
 
@@ -193,7 +193,7 @@ def test_the_pipe_is_its_owners_alone_whatever_the_umask_and_goes_with_the_daemo
 
 HANG = """
 import sys
-from waking.doorbell import Doorbell
+from system.wakeup import Doorbell
 bell = Doorbell(sys.argv[1])
 print("hung", flush=True)
 sys.stdin.read()
@@ -319,11 +319,11 @@ def test_a_path_may_be_longer_than_a_sockets(tmp_path: Path) -> None:
 def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
     code = (
         "import __future__, sys, os, stat, errno, contextlib; before = set(sys.modules)\n"
-        "import waking.doorbell; waking.doorbell.ring('/nonexistent/cron.db')\n"
+        "import system.wakeup; system.wakeup.ring('/nonexistent/cron.db')\n"
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['waking', 'waking.doorbell']"
+    assert done.stdout.strip() == "['system', 'system.wakeup']"
 
 
 # --- one daemon ---
@@ -349,8 +349,8 @@ def test_who_holds_the_lock_is_known_while_it_is_held(db_path: str) -> None:
 
 HOLD = """
 import datetime, sys
-from errors import CronError
-from waking.one_daemon import OneDaemon
+from core.errors import CronError
+from system.daemon_lock import OneDaemon
 try:
     with OneDaemon(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):
         print("held", flush=True)
@@ -546,7 +546,9 @@ def test_a_cancel_rings_before_it_waits(machine: Machine, heard: Callable[[], bo
         request_cancel=lambda *_: order.append("request"),
     )
     unused: Any = None
-    made = control.Control(ledger, unused, unused, machine.clock, lambda _: None, "me", 1, lambda: order.append("ring"))
+    made = cancelling.Control(
+        ledger, unused, unused, machine.clock, lambda _: None, "me", 1, lambda: order.append("ring")
+    )
     made.cancel("run")
     assert order == ["request", "ring"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import adoption
-from adoption import Adoption
-from models import ProcessId
+from core.models import ProcessId
+from system import subreaper
+from system.subreaper import Adoption
 from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F401 - a fixture
 
 OUR_SESSION = 50
@@ -21,8 +21,8 @@ def reaped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """No real subreaper; who would have been reaped."""
     reaped: list[int] = []
     monkeypatch.setattr(os, "getsid", lambda _pid: OUR_SESSION)
-    monkeypatch.setattr(adoption, "_become_subreaper", lambda: None)
-    monkeypatch.setattr(adoption, "_reap", reaped.append)
+    monkeypatch.setattr(subreaper, "_become_subreaper", lambda: None)
+    monkeypatch.setattr(subreaper, "_reap", reaped.append)
     return reaped
 
 

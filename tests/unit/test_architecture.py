@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-import errors
-import invocation_errors
+from core import errors, invocation_errors
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}

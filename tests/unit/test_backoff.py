@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retries import LONGEST_BACKOFF_SEC, backoff_sec, ceiling_sec
+from execution.retries import LONGEST_BACKOFF_SEC, backoff_sec, ceiling_sec
 from tests.fakes import make_job
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boundary import Done, attempt
-from courses import LAZY_SEC, Courses
-from errors import DatabaseLocked, LeaseLost
+from core.boundary import Done, attempt
+from core.errors import DatabaseLocked, LeaseLost
+from scheduling.task_loop import LAZY_SEC, Courses
+from system.awaitables import Course, drive, wait, write
 from tests.workspace import FakeClock
-from waiting import Course, drive, wait, write
 
 
 class LeapStop:

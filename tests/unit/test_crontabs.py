@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import installing
-import schedules
-from crontabs.lines import Entry, Line, Unreadable, Variable, is_system, parse
-from crontabs.names import Names, base_name
-from crontabs.plan import Plan, plan
-from crontabs.starts import marked
-from crontabs.translation import PATH, Refused, Terms, essence, secrets_in, translated, use_of
-from errors import ScheduleError
+from core.errors import ScheduleError
+from install import units
+from install.crontab_lines import Entry, Line, Unreadable, Variable, is_system, parse
+from install.crontab_names import Names, base_name
+from install.crontab_plan import Plan, plan
+from install.crontab_starts import marked
+from install.crontab_translation import PATH, Refused, Terms, essence, secrets_in, translated, use_of
+from schedules import language
 
 TERMS = Terms("puruto-target", in_home=True, account="ana")
 
@@ -177,7 +177,7 @@ def test_the_form_with_users_is_known_only_where_it_is_unmistakable(text: str, s
 
 
 def test_only_whole_blocks_of_ours_are_marked() -> None:
-    block = installing.block(installing.Place("/a b", "/p", "/l"))
+    block = units.block(units.Place("/a b", "/p", "/l"))
     assert marked(f"x\n{block}y\n") == {3}
     assert marked(f"x\n{block.rpartition('# <<<')[0]}y\n") == set()
 
@@ -246,7 +246,7 @@ def test_the_special_variables_go_where_they_belong() -> None:
 )
 def test_what_cron_means_by_a_schedule_is_written_in_our_language(when: str, schedule: str) -> None:
     assert job(f"{when} x")["schedule"] == schedule
-    schedules.check(schedule, "UTC")
+    language.check(schedule, "UTC")
     assert ("means the same" in notes(f"{when} x")) == (when != schedule)
 
 
@@ -366,7 +366,7 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 def decide(text: str, *jobs: dict[str, Any], terms: Terms = TERMS, ours: str = "\0") -> Plan:
     def check(entry: dict[str, Any]) -> Refused | None:
         try:
-            schedules.check(entry["schedule"], entry.get("timezone") or "UTC")
+            language.check(entry["schedule"], entry.get("timezone") or "UTC")
         except ScheduleError as error:
             return Refused(error.code, error.message)
         return None

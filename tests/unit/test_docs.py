@@ -16,19 +16,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import commands
-import errors
-import invocation_errors
 import invoker
-import invoker_program
-import jobs
-import models
-import policy
-import runners
-import schedules
-import settings
-from crontabs import translation
-from models import Invocation, InvocationRequest
-from runners import agent, claude
+from app import invoke_program
+from config import settings
+from core import errors, invocation_errors, models
+from core.models import Invocation, InvocationRequest
+from install import crontab_translation
+from invocation import policy, runners
+from invocation.runners import agent, claude
+from jobs import jobs_file
+from schedules import language
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
@@ -108,7 +105,7 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
-    of_cron = {*translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
+    of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
     found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
@@ -174,7 +171,7 @@ def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
 
 
 def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
-    from retries import NOT_RETRIED
+    from execution.retries import NOT_RETRIED
 
     table = rows(section(read("docs/errors.md"), "## Codes of runs"))
     kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}
@@ -225,7 +222,7 @@ def test_the_rooms_are_those_that_are_there() -> None:
     text = section(read("docs/architecture.md"), "## Rooms")
     named = {name for row in rows(text) for name in quoted(row[0])}
     files = {path.relative_to(ROOT) for path in program_files()}
-    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files} | {"sql/"}
+    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files}
     assert named & {name for name in named if "/" in name or name.endswith(".py")} == wanted
 
 
@@ -263,7 +260,7 @@ def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> 
         value = defaults[key]
         assert json.loads(default.strip("`")) == (list(value) if isinstance(value, tuple) else value), told
     options = {quoted(row[0])[0].split()[0] for row in rows(section(text, "## invoker.py as a program"))}
-    assert options == set(invoker_program._OPTIONS)
+    assert options == set(invoke_program._OPTIONS)
 
 
 # --- files ---
@@ -271,7 +268,7 @@ def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> 
 
 def test_tables_and_columns_are_those_of_the_schema() -> None:
     connection = sqlite3.connect(":memory:")
-    for script in sorted((ROOT / "sql").glob("*.sql")):
+    for script in sorted((ROOT / "store" / "sql").glob("*.sql")):
         connection.executescript(script.read_text(encoding="utf-8"))
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     text = read("docs/files.md")
@@ -323,7 +320,7 @@ def test_worked_examples_of_schedules_are_what_the_engine_says(
     start = instant = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     assert len(table) == count
     for local, utc, _ in table:
-        found = schedules.next_fire(schedule, zone, instant, anchor=start)
+        found = language.next_fire(schedule, zone, instant, anchor=start)
         assert found is not None
         instant = found
         assert (local, utc) == (instant.astimezone(ZoneInfo(zone)).isoformat(), instant.isoformat())
@@ -340,10 +337,10 @@ def refused_schedules() -> list[list[str]]:
 @pytest.mark.parametrize("row", refused_schedules(), ids=lambda row: row[0])
 def test_what_is_said_to_be_refused_is_refused_and_the_advice_is_taken(row: list[str]) -> None:
     with pytest.raises(errors.ScheduleError):
-        schedules.check(quoted(row[0])[0], "UTC")
+        language.check(quoted(row[0])[0], "UTC")
     advice = quoted(row[2])[0]
     if advice != "@reboot":
-        schedules.check(advice, "UTC")
+        language.check(advice, "UTC")
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/jobs-file.md"])
@@ -351,7 +348,7 @@ def test_jobs_files_in_the_documents_are_good(name: str) -> None:
     files = [block for block in blocks(read(name)) if re.match(r'\{\s*("\$schema".*\s*)?"jobs"', block)]
     assert files
     for block in files:
-        known = jobs.parse_jobs(block.encode(), name, lambda text, zone: schedules.check(text, zone or "UTC"))
+        known = jobs_file.parse_jobs(block.encode(), name, lambda text, zone: language.check(text, zone or "UTC"))
         assert known.jobs
         assert known.warnings == ()
 

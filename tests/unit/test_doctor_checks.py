@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from config.settings import VARIABLES
+from core.errors import DatabaseCorrupt, SettingsError
 from doctor import condition, interpreter, jobs, places, plain, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
 from doctor.findings import Few, Finding, counts, error, fine, of_error, warning, worst_first
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
-from errors import DatabaseCorrupt, SettingsError
-from instants import Schedules
-from policy import Policy
-from settings import VARIABLES
+from invocation.policy import Policy
+from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
 
 NO_DAEMON = {"running": False, "pid": None, "host": None, "since": None}

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from crontabs.starts import Start, read
 from doctor import as_cron, starter
 from doctor.findings import Finding, error, fine, warning
 from doctor.programs import Answer
 from doctor.scene import Scene
 from doctor.starter import cron_environment
+from install.crontab_starts import Start, read
 from tests.fakes import NOON
 
 CRON = {"HOME": "/home/me", "LOGNAME": "me", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
+from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
+from core.models import RunStatus, Trigger
+from execution.verdicts import channels_of
 from executor import VERDICT_PAUSE_SEC, Limits
-from models import RunStatus, Trigger
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
-from verdicts import channels_of
 
 # --- what is told ---
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from core.models import RunStatus
+from execution.retries import LONGEST_BACKOFF_SEC, ceiling_sec
 from executor import Limits
-from models import RunStatus
-from retries import LONGEST_BACKOFF_SEC, ceiling_sec
 from tests.fakes import NOON, Bench, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 

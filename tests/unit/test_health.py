@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import health
-from models import ProcessId, utc_text
+from core.models import ProcessId, utc_text
+from reports import health
 from store.events import Waiting
 from store.health import Overdue, Troubled
 from tests.fakes import NOON, OWNER, RunningRow

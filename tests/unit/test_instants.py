@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-import schedules
-from instants import Schedules
+from schedules import language
+from schedules.calendar import Schedules
 
 ANCHOR = datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
 # Hypothesis wants bounds without a zone.
@@ -28,9 +28,9 @@ def test_a_fraction_of_a_second_and_what_is_remembered_change_no_answer(
     until = after + timedelta(seconds=seconds)
     calendar = Schedules()
     for _ in range(2):
-        assert calendar.next_fire(schedule, zone, after, anchor=ANCHOR) == schedules.next_fire(
+        assert calendar.next_fire(schedule, zone, after, anchor=ANCHOR) == language.next_fire(
             schedule, zone, after, anchor=ANCHOR
         )
-        assert calendar.due_slots(schedule, zone, after, until, anchor=ANCHOR, keep=3) == schedules.due_slots(
+        assert calendar.due_slots(schedule, zone, after, until, anchor=ANCHOR, keep=3) == language.due_slots(
             schedule, zone, after, until, anchor=ANCHOR, keep=3
         )

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import invoker
-from errors import LeaseLost
+from core.errors import LeaseLost
+from core.models import Invocation
 from invoker import child_environment
-from models import Invocation
+from system.awaitables import drive
 from tests.support_invocation import request
-from waiting import drive
 
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
 OURS = {

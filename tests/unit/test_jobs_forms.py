@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import definition
-import jobs
-from errors import ConfigurationError, CronError
-from models import NESTED, Job, Success
+from core.errors import ConfigurationError, CronError
+from core.models import NESTED, Job, Success
+from jobs import jobs_file
+from store import job_codec
 from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD
 
-SCHEMA = jobs.json_schema()
+SCHEMA = jobs_file.json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def accepted(root: Any) -> bool:
     try:
-        jobs.parse_jobs(json.dumps(root).encode(), "x.json", lambda _schedule, _timezone: None)
+        jobs_file.parse_jobs(json.dumps(root).encode(), "x.json", lambda _schedule, _timezone: None)
     except ConfigurationError:
         return False
     return True
@@ -34,36 +34,36 @@ def accepted(root: Any) -> bool:
 
 @pytest.mark.parametrize("job", [Job(**GOOD), FULL_JOB, FULL_AGENT_JOB], ids=["least", "full", "agent"])
 def test_a_job_comes_back_from_its_stored_text(job: Job) -> None:
-    assert definition.job_from_json(definition.job_json(job)) == job
+    assert job_codec.job_from_json(job_codec.job_json(job)) == job
 
 
 def test_the_stored_text_has_every_field_sorted_and_without_spaces() -> None:
-    text = definition.job_json(Job(**GOOD))
+    text = job_codec.job_json(Job(**GOOD))
     assert list(json.loads(text)) == sorted(field.name for field in fields(Job))
     assert text.startswith('{"agent_args":[],"allow_empty_result":false,"allow_env":[],')
 
 
 def test_equal_jobs_have_equal_texts_whatever_the_order_of_their_variables() -> None:
     one, other = (replace(Job(**GOOD), env=env) for env in ({"A": "1", "B": "2"}, {"B": "2", "A": "1"}))
-    assert definition.job_json(one) == definition.job_json(other)
+    assert job_codec.job_json(one) == job_codec.job_json(other)
 
 
 def test_letters_of_every_language_stay_readable_in_the_stored_text() -> None:
-    assert '"anomalías 🐦"' in definition.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
+    assert '"anomalías 🐦"' in job_codec.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
 
 
 def test_a_stored_job_of_an_older_version_gets_the_defaults_of_what_it_lacks() -> None:
-    assert definition.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
+    assert job_codec.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
 
 
 def test_a_stored_job_of_a_newer_version_loses_what_is_not_known() -> None:
-    assert definition.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
+    assert job_codec.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
 
 
 def test_a_stored_success_gets_the_defaults_of_what_it_lacks_and_loses_what_is_not_known() -> None:
     text = json.dumps({**GOOD, "success": {"stdout_matches": "x", "added_later": 1}})
-    assert definition.job_from_json(text).success == Success(exit_codes=[0], stdout_matches="x")
-    assert definition.job_from_json(json.dumps({**GOOD, "success": None})).success is None
+    assert job_codec.job_from_json(text).success == Success(exit_codes=[0], stdout_matches="x")
+    assert job_codec.job_from_json(json.dumps({**GOOD, "success": None})).success is None
 
 
 JSON_VALUES = st.recursive(
@@ -87,10 +87,10 @@ def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json_knows_
     success: Success | None, pause: int | None
 ) -> None:
     job = Job(**GOOD, success=success, pause_after_failures=pause)
-    text = definition.job_json(job)
-    assert definition.job_from_json(text) == job
-    assert definition.job_json(definition.job_from_json(text)) == text
-    assert json.loads(json.dumps(definition.as_dict(job))) == json.loads(text)
+    text = job_codec.job_json(job)
+    assert job_codec.job_from_json(text) == job
+    assert job_codec.job_json(job_codec.job_from_json(text)) == text
+    assert json.loads(json.dumps(job_codec.as_dict(job))) == json.loads(text)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json_knows_
 )
 def test_a_damaged_stored_job_is_one_of_our_errors(text: str, said: str) -> None:
     with pytest.raises(CronError, match=said) as caught:
-        definition.job_from_json(text)
+        job_codec.job_from_json(text)
     assert "sync-jobs" in caught.value.hint
 
 
@@ -259,7 +259,7 @@ def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataOb
 
 
 def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for_each_of_its_own() -> None:
-    rows = jobs.fields_table().splitlines()
+    rows = jobs_file.fields_table().splitlines()
     names = [row.split("|")[1].strip(" `") for row in rows[2:]]
     wanted: list[str] = []
     for field in fields(Job):
@@ -272,7 +272,7 @@ def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for
 
 
 def test_the_table_tells_type_default_and_meaning() -> None:
-    rows = jobs.fields_table().splitlines()
+    rows = jobs_file.fields_table().splitlines()
 
     def row(name: str) -> str:
         (found,) = [row for row in rows if row.startswith(f"| `{name}` |")]

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import definition
-import jobs
-from errors import ConfigurationError, CronError
-from models import Job
+from core.errors import ConfigurationError, CronError
+from core.models import Job
+from jobs import jobs_file
+from store import job_codec
 from tests.support_jobs import FULL, GOOD, check_schedule, parse
 
 VALID = json.dumps({"$schema": "x", "jobs": [GOOD, FULL, {**GOOD, "job_id": "b"}]}, indent=1).encode()
@@ -84,11 +84,11 @@ def jobs_runtime_keys() -> list[str]:
     return ["next_run_at", "last_run_at", "lease_owner", "lease_expires_at"]
 
 
-def read_or_refused(data: bytes) -> jobs.JobsFile | None:
+def read_or_refused(data: bytes) -> jobs_file.JobsFile | None:
     """The file, or None if it was refused properly; anything else is raised."""
     found = None
     try:
-        found = jobs.parse_jobs(data, "x.json", check_schedule)
+        found = jobs_file.parse_jobs(data, "x.json", check_schedule)
         told: Any = found.warnings
     except ConfigurationError as error:
         told = {**error.as_dict(), "details": {}}
@@ -124,8 +124,8 @@ def test_a_file_of_another_shape_is_read_or_refused(root: Any) -> None:
 def test_what_is_read_comes_back_whole_from_its_stored_form(root: Any) -> None:
     found = read_or_refused(json.dumps(root).encode())
     for job in found.jobs if found else ():
-        assert definition.job_from_json(definition.job_json(job)) == job
-        assert parse({"jobs": [json.loads(definition.job_json(job))]}).jobs == (job,)
+        assert job_codec.job_from_json(job_codec.job_json(job)) == job
+        assert parse({"jobs": [json.loads(job_codec.job_json(job))]}).jobs == (job,)
 
 
 @settings(max_examples=200, deadline=None)
@@ -134,6 +134,6 @@ def test_any_stored_text_gives_a_job_or_one_of_our_errors(value: Any, cut: bool)
     entry = value[0] if isinstance(value, list) and value else value
     text = json.dumps(entry)
     try:
-        assert isinstance(definition.job_from_json(text[:-1] if cut else text), Job)
+        assert isinstance(job_codec.job_from_json(text[:-1] if cut else text), Job)
     except CronError as error:
         json.dumps(error.as_dict(), ensure_ascii=False).encode("utf-8")

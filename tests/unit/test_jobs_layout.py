@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobfile import layout
+from jobs import layout
 from tests.support_jobs import GOOD
 
 KEYS = st.sampled_from(["job_id", "prompt", "model", "env", "command", 'a"b', "ñ"])

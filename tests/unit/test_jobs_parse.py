@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
-from models import Job
+from core.errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
+from core.models import Job
 from tests.support_jobs import (
     BAD_JOBS,
     BAD_ROOTS,

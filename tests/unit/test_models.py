@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import models
-from models import (
+from core import models
+from core.models import (
     NAME_PATTERN,
     Failure,
     InvocationRequest,
@@ -70,7 +70,7 @@ def test_a_text_without_an_offset_is_no_instant(text: str) -> None:
 
 def test_the_statuses_and_triggers_are_the_ones_that_the_database_allows() -> None:
     # The newest migration that makes the table says what holds.
-    text = (PROJECT / "sql" / "0002_trust.sql").read_text(encoding="utf-8")
+    text = (PROJECT / "store" / "sql" / "0002_trust.sql").read_text(encoding="utf-8")
     for kind, column in ((RunStatus, "status"), (Trigger, "trigger")):
         found = re.search(rf"{column} IN\s*\(([^)]*)\)", text)
         assert found is not None

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from commands.output import print_error, print_json
-from errors import CronError, JobNotFound
+from core.errors import CronError, JobNotFound
 
 
 class Screen(io.TextIOWrapper):

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from instants import Schedules
-from overview import shares
-from planner import slots_between
+from reports.overview import shares
+from schedules.calendar import Schedules
+from scheduling.planner import slots_between
 from tests.fakes import NOON, at, make_state
 
 DAY = timedelta(days=1)

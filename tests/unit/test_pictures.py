@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from people.axis import Axis
-from people.marks import KINDS, Mark, marks_of, merged
-from people.svg import picture
-from people.timeline import Picture, lines
+from render.axis import Axis
+from render.marks import KINDS, Mark, marks_of, merged
+from render.svg import picture
+from render.timeline import Picture, lines
 from tests.fakes import at
 from tests.support_pictures import NOW, gap, job, printed, report, run, text
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import schedules
-from models import Missed, Trigger
-from planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
+from core.models import Missed, Trigger
+from schedules import language
+from scheduling.planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
 from tests.fakes import NOON, at, make_state
 
 SCHEDULE, CATCH_UP = Trigger.SCHEDULE, Trigger.CATCH_UP
@@ -383,13 +383,13 @@ TABLE = {
 def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
     state = make_state(at(case.cursor), zone=case.zone, anchor=case.anchor, schedule=case.schedule, **case.fields)
     served_at = at(case.served_at) if case.served_at else None
-    found = plan(state, at(case.now), schedules, served_at=served_at)
+    found = plan(state, at(case.now), language, served_at=served_at)
     assert found.cursor == at(case.cursor)
     assert found.slot == (at(case.slot) if case.slot else None)
     assert found.trigger is case.trigger
     assert found.next_run_at == (at(case.following) if case.following else None)
     assert _shape(found.missed) == case.missed
-    assert found.following == schedules.next_fire(case.schedule, case.zone, at(case.now), anchor=case.anchor)
+    assert found.following == language.next_fire(case.schedule, case.zone, at(case.now), anchor=case.anchor)
 
 
 def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
@@ -406,7 +406,7 @@ def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
 @pytest.mark.parametrize("cursor", [None, at("02-25 12:00:01")])
 def test_a_job_that_is_not_due_is_no_business_of_the_planner(cursor: datetime | None) -> None:
     with pytest.raises(ValueError, match="report is not due"):
-        plan(make_state(cursor), NOON, schedules)
+        plan(make_state(cursor), NOON, language)
 
 
 def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> None:
@@ -414,7 +414,7 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
     state = make_state(at("02-25 08:00"), schedule="0 * * * *", catch_up="all", catch_up_limit=3)
     now = at("02-25 12:30")
     while state.next_run_at is not None and state.next_run_at <= now:
-        step = plan(state, now, schedules)
+        step = plan(state, now, language)
         served.append((step.slot, step.missed.count if step.missed else 0))
         state = make_state(step.next_run_at, schedule="0 * * * *", catch_up="all", catch_up_limit=3)
     assert served == [(at("02-25 10:00"), 2), (at("02-25 11:00"), 0), (at("02-25 12:00"), 0)]
@@ -458,7 +458,7 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
     ],
 )
 def test_a_missed_row_says_the_true_reason(fields: dict[str, Any], now: str, reason: str) -> None:
-    found = plan(make_state(at("02-25 08:00"), schedule="0 * * * *", **fields), at(now), schedules)
+    found = plan(make_state(at("02-25 08:00"), schedule="0 * * * *", **fields), at(now), language)
     assert found.missed is not None
     assert found.missed.reason == f"no tick served it in time, and {reason}"
 
@@ -467,19 +467,19 @@ def test_a_missed_row_says_the_true_reason(fields: dict[str, Any], now: str, rea
 
 
 def test_a_job_that_is_not_due_drops_nothing() -> None:
-    assert skip_all(make_state(at("02-25 12:01")), NOON, schedules, "gone") is None
-    assert skip_all(make_state(None), NOON, schedules, "gone") is None
+    assert skip_all(make_state(at("02-25 12:01")), NOON, language, "gone") is None
+    assert skip_all(make_state(None), NOON, language, "gone") is None
 
 
 def test_a_change_drops_all_due_slots_with_their_number() -> None:
     state = make_state(at("02-25 09:00"), schedule="0 * * * *", catch_up="all", max_lateness_sec=60)
-    assert skip_all(state, at("02-25 12:30"), schedules, "gone") == Missed(
+    assert skip_all(state, at("02-25 12:30"), language, "gone") == Missed(
         4, at("02-25 09:00"), at("02-25 12:00"), "gone", made_up=False
     )
 
 
 def test_a_change_drops_a_single_due_slot() -> None:
-    assert skip_all(make_state(NOON, schedule="0 * * * *"), NOON, schedules, "gone") == Missed(
+    assert skip_all(make_state(NOON, schedule="0 * * * *"), NOON, language, "gone") == Missed(
         1, NOON, NOON, "gone", made_up=False
     )
 
@@ -489,39 +489,39 @@ def test_a_change_drops_a_single_due_slot() -> None:
 
 def test_a_cursor_too_far_ahead_is_brought_back_to_the_next_instant() -> None:
     state = make_state(at("2031-01-01 00:00"), schedule="0 * * * *")
-    assert corrected_cursor(state, at("02-25 12:30"), schedules) == at("02-25 13:00")
+    assert corrected_cursor(state, at("02-25 12:30"), language) == at("02-25 13:00")
 
 
 @pytest.mark.parametrize("cursor", ["02-25 09:00", "02-25 13:00"])
 def test_a_cursor_that_is_no_further_than_the_next_instant_stays(cursor: str) -> None:
     instant = at(cursor)
-    assert corrected_cursor(make_state(instant, schedule="0 * * * *"), at("02-25 12:30"), schedules) == instant
+    assert corrected_cursor(make_state(instant, schedule="0 * * * *"), at("02-25 12:30"), language) == instant
 
 
 def test_a_job_without_a_cursor_gets_one_when_an_instant_is_to_come() -> None:
     once = make_state(None, schedule="@at 2031-01-01T00:00Z")
-    assert corrected_cursor(once, NOON, schedules) == at("2031-01-01 00:00")
-    assert corrected_cursor(once, at("2031-01-01 00:00"), schedules) is None
+    assert corrected_cursor(once, NOON, language) == at("2031-01-01 00:00")
+    assert corrected_cursor(once, at("2031-01-01 00:00"), language) is None
 
 
 def test_a_job_that_runs_once_in_the_future_is_left_alone() -> None:
     state = make_state(at("2031-01-01 00:00"), schedule="@at 2031-01-01T00:00Z")
-    assert corrected_cursor(state, NOON, schedules) == at("2031-01-01 00:00")
+    assert corrected_cursor(state, NOON, language) == at("2031-01-01 00:00")
 
 
 def test_the_cursor_of_a_job_that_never_fires_again_stays() -> None:
     state = make_state(at("2031-01-01 00:00"), schedule="@at 2025-01-01T00:00Z")
-    assert corrected_cursor(state, NOON, schedules) == at("2031-01-01 00:00")
+    assert corrected_cursor(state, NOON, language) == at("2031-01-01 00:00")
 
 
 def test_an_interval_job_whose_clock_was_wrong_is_brought_back_onto_its_grid() -> None:
     state = make_state(at("2031-01-01 00:01"), schedule="@every 7m", anchor=at("02-25 11:56"))
-    assert corrected_cursor(state, NOON, schedules) == at("02-25 12:03")
+    assert corrected_cursor(state, NOON, language) == at("02-25 12:03")
 
 
 def test_an_interval_job_that_was_first_synced_under_a_wrong_clock_is_not_silent_for_years() -> None:
     state = make_state(at("2031-01-01 00:07"), schedule="@every 7m", anchor=at("2031-01-01 00:00"))
-    found = corrected_cursor(state, NOON, schedules)
+    found = corrected_cursor(state, NOON, language)
     assert found is not None
     assert NOON < found <= NOON + timedelta(minutes=7)
 

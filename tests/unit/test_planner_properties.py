@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import schedules
-from models import JobState, Missed
-from planner import plan, skip_all
+from core.models import JobState, Missed
+from schedules import language
+from scheduling.planner import plan, skip_all
 from tests.fakes import at, make_state
 
 #: Around the changes of 2026 in Madrid, St John's and Lord Howe.
@@ -45,7 +45,7 @@ def states(draw: st.DrawFn, *, catch_up: Sequence[str] = ("latest", "none", "all
     """A job at the first slot behind one of the instants."""
     start = draw(st.sampled_from(STARTS)) + timedelta(seconds=draw(st.integers(0, 86_400)))
     schedule, zone = draw(st.sampled_from(sorted(SCHEDULES))), draw(st.sampled_from(ZONES))
-    first = schedules.next_fire(schedule, zone, start, anchor=start)
+    first = language.next_fire(schedule, zone, start, anchor=start)
     assume(first is not None)
     fields: dict[str, Any] = {"catch_up": draw(st.sampled_from(catch_up)), "catch_up_limit": draw(st.integers(1, 12))}
     if lateness:
@@ -84,7 +84,7 @@ def serve(state: JobState, moments: Sequence[tuple[datetime, datetime]]) -> Hist
     history = History(cursors=[state.next_run_at])
     for now, served_at in moments:
         while state.next_run_at is not None and state.next_run_at <= now:
-            step = plan(state, now, schedules, served_at=served_at)
+            step = plan(state, now, language, served_at=served_at)
             history.ran += [step.slot] if step.slot else []
             history.missed += [step.missed] if step.missed else []
             # A cursor that stands still would keep this loop for ever.
@@ -108,7 +108,7 @@ def slots_between(state: JobState, first: datetime, last: datetime) -> Iterator[
     slot: datetime | None = first
     while slot is not None and slot <= last:
         yield slot
-        slot = schedules.next_fire(state.job.schedule, state.timezone, slot, anchor=state.anchor)
+        slot = language.next_fire(state.job.schedule, state.timezone, slot, anchor=state.anchor)
 
 
 @examples
@@ -144,7 +144,7 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     if found.missed is not None:
         assert found.missed.first == state.next_run_at
         assert found.missed.count == len(list(slots_between(state, found.missed.first, found.missed.last)))
@@ -194,7 +194,7 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     start = state.next_run_at
     assert start is not None
     newest = list(slots_between(state, start, now))[-1]
@@ -206,7 +206,7 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
 @given(states(), ticks)
 def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Sequence[tuple[int, int]]) -> None:
     now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, schedules, served_at=served_at)
+    found = plan(state, now, language, served_at=served_at)
     limit = state.job.max_lateness_sec
     if found.slot is not None and limit is not None:
         assert (served_at - found.slot).total_seconds() <= limit
@@ -220,7 +220,7 @@ def test_a_change_of_the_job_accounts_for_the_same_slots_as_ticks_would(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, _ = moments_of(state, offsets)[-1]
-    dropped = skip_all(state, now, schedules, "changed")
+    dropped = skip_all(state, now, language, "changed")
     assert dropped is not None
     assert dropped.count == serve(state, [(now, now)]).count
 
@@ -229,10 +229,10 @@ def test_a_change_of_the_job_accounts_for_the_same_slots_as_ticks_would(
 @given(st.sampled_from(ZONES), st.integers(0, 400 * 86_400))
 def test_a_year_without_a_tick_is_counted_exactly(zone: str, seconds: int) -> None:
     start = at("2025-02-01 00:00")
-    first = schedules.next_fire("30 2 * * *", zone, start)
+    first = language.next_fire("30 2 * * *", zone, start)
     assert first is not None
     state = make_state(first, zone=zone, schedule="30 2 * * *")
     now = first + timedelta(seconds=seconds)
-    found = plan(state, now, schedules)
+    found = plan(state, now, language)
     missed = found.missed.count if found.missed else 0
     assert missed + 1 == len(list(slots_between(state, first, now)))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from invocation_errors import Denied
-from policy import Policy, _policy
+from core.invocation_errors import Denied
+from invocation.policy import Policy, _policy
 from tests.support_invocation import request
 
 

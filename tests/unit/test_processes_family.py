@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import processes
-from family import Family
-from models import ProcessId
-from process_table import Row, identify, is_alive
-from waiting import drive
+from core.models import ProcessId
+from system import processes
+from system.awaitables import drive
+from system.process_table import Row, identify, is_alive
+from system.process_tree import Family
 
 RUN = "daily-20260225T200000"
 MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}

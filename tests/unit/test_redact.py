@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redact import MASK, SHORTEST_SECRET, Redactor, looks_secret, secrets_of
+from core.redact import MASK, SHORTEST_SECRET, Redactor, looks_secret, secrets_of
 
 SECRET = "s3cr3t-token"
 

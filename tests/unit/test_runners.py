@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import runners
-from invocation_errors import RunnerNotFound
-from models import Invocation
-from runners.base import Host, Runner, to_text
+from core.invocation_errors import RunnerNotFound
+from core.models import Invocation
+from invocation import runners
+from invocation.runners.base import Host, Runner, to_text
 from tests.support_invocation import request
 
 NOWHERE = Path("/nonexistent/puruto-x")

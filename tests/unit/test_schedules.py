@@ -17,9 +17,9 @@ from croniter import CroniterBadDateError, croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import schedules
-from errors import InternalError, ScheduleError
-from schedules import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
+from core.errors import InternalError, ScheduleError
+from schedules import language
+from schedules.language import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
 from tests.support_schedules import NOON, expressions
 
 DAY = timedelta(days=1)
@@ -421,7 +421,7 @@ def test_warnings_and_conflicts_of_the_system_s_configuration_mean_utc(monkeypat
 
 
 def test_the_module_loads_no_expensive_library() -> None:
-    tree = ast.parse(Path(schedules.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(language.__file__).read_text(encoding="utf-8"))
     names = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert names.isdisjoint({"croniter", "tzlocal", "difflib", "logging", "warnings", "dateutil"})

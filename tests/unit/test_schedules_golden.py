@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from croniter import croniter
 
-from errors import ScheduleError
-from schedules import check, next_fire
+from core.errors import ScheduleError
+from schedules.language import check, next_fire
 
 TABLE = json.loads((Path(__file__).parent / "golden" / "croniter.json").read_text(encoding="utf-8"))
 AFTER = datetime.fromisoformat(TABLE["after"])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from errors import ScheduleError, TimezoneError
-from schedules import check, check_timezone, describe, due_slots, kind, next_fire
+from core.errors import ScheduleError, TimezoneError
+from schedules.language import check, check_timezone, describe, due_slots, kind, next_fire
 from tests.support_schedules import NOON
 
 M, H, DOM, MON, DOW = "minute", "hour", "day of month", "month", "day of week"

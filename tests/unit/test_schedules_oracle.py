@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schedules import due_slots, next_fire
+from schedules.language import due_slots, next_fire
 from tests.support_schedules import expressions, walk
 
 DAY = timedelta(days=1)

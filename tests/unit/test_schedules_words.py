@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules import describe, due_slots, next_fire
+from schedules.language import describe, due_slots, next_fire
 from tests.support_schedules import NOON, expressions
 
 DAY = timedelta(days=1)

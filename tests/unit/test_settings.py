@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-import settings
-from errors import NotInPlaceError, SettingsError
-from settings import VARIABLES, Settings, Variable
+from config import settings
+from config.settings import VARIABLES, Settings, Variable
+from core.errors import NotInPlaceError, SettingsError
+from tests.workspace import PROJECT
 
 #: A folder that does not exist, so that no `.env` is there.
 ROOT = Path("/nowhere/purutos/puruto-cron")
@@ -246,10 +247,10 @@ def test_every_variable_fills_a_field_and_is_named_once() -> None:
 @pytest.mark.parametrize("place", ["site-packages", "dist-packages"])
 def test_a_copy_in_the_packages_folder_is_refused(place: str) -> None:
     with pytest.raises(NotInPlaceError) as caught:
-        settings.main_folder(f"/usr/lib/python3/{place}/settings.py")
+        settings.main_folder(f"/usr/lib/python3/{place}/main.py")
     assert "pip install -e" in caught.value.hint
 
 
 def test_the_main_folder_is_that_of_this_program() -> None:
-    assert settings.main_folder() == Path(settings.__file__).resolve().parent
-    assert settings.main_folder("/srv/site-packages/puruto-cron/settings.py") == Path("/srv/site-packages/puruto-cron")
+    assert settings.main_folder(str(PROJECT / "main.py")) == PROJECT
+    assert settings.main_folder("/srv/site-packages/puruto-cron/main.py") == Path("/srv/site-packages/puruto-cron")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from errors import LeaseLost
-from models import ProcessId, RunStatus, Verdict
-from settle import LEASE_SLACK_SEC, Health, Settled, Settler, health
+from core.errors import LeaseLost
+from core.models import ProcessId, RunStatus, Verdict
+from execution.verdicts import channels_of
+from scheduling.reaper import LEASE_SLACK_SEC, Health, Settled, Settler, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock
-from verdicts import channels_of
 
 LEASE_SEC = 120
 NOW = at("02-25 12:01")

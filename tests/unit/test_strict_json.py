@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import strict_json
-from strict_json import BadJson, parse
+from core import strict_json
+from core.strict_json import BadJson, parse
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from people.grid import fitted
-from people.tables import VIEWS, Eyes, columns_wanted, console
+from render.grid import fitted
+from render.tables import VIEWS, Eyes, columns_wanted, console
 from tests.support_pictures import NOW, printed, text
 
 EYES = Eyes(NOW, "Europe/Madrid")
@@ -56,7 +56,7 @@ def test_what_an_error_says_is_whole_below_its_row_and_no_markup() -> None:
 def test_a_name_that_is_wider_than_the_screen_is_not_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from people.tables import show
+    from render.tables import show
 
     monkeypatch.setenv("COLUMNS", "80")
     long = f"{'x' * 128}-20261121T100841"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from invocation_errors import TargetNotFound
-from targets import Targets
+from core.invocation_errors import TargetNotFound
+from invocation.targets import Targets
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from system.systemd import Systemd
+from system.wall_clock_timer import STEP_SEC, KernelAlarm, SteppingAlarm
 from tests.fakes import NOON
 from tests.workspace import FakeClock
-from waking.alarm import STEP_SEC, KernelAlarm, SteppingAlarm
-from waking.systemd import Systemd
 
 SECOND = 1_000_000_000
 

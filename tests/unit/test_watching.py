@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from people.progress import Step, line
-from people.tables import Eyes
-from people.watching import frame, progress, rooms
+from render.progress import Step, line
+from render.tables import Eyes
+from render.watching import frame, progress, rooms
 from tests.support_pictures import NOW, glance, printed, running, text
 
 EYES = Eyes(NOW, "Europe/Madrid")

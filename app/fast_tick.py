@@ -1,0 +1,176 @@
+"""The look that a tick takes before anything is imported: is there anything to do at all?
+
+A machine takes it 1,440 times a day, so it costs barely more than starting Python: this module and `db` import nothing
+but sqlite3. Whatever is unusual is left to the whole tick, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from core.errors import CronError
+from db import SCHEMA_VERSION, Database
+from store.look import nothing_to_do
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+#: The variables that a tick is governed by; what they mean is said in `settings`. When one changes, a whole tick looks.
+WATCHED = (
+    "DB_PATH",
+    "PURUTO_CRON_AGENTS",
+    "PURUTO_CRON_AGENT_PATH",
+    "PURUTO_CRON_AUTO_SYNC",
+    "PURUTO_CRON_EVENTS_MB",
+    "PURUTO_CRON_FORMAT",
+    "PURUTO_CRON_KEEP_DAYS",
+    "PURUTO_CRON_KEEP_OUTPUT_MB",
+    "PURUTO_CRON_KEEP_RUNS",
+    "PURUTO_CRON_KILL_GRACE_SECONDS",
+    "PURUTO_CRON_LEASE_SECONDS",
+    "PURUTO_CRON_MAX_RUNNING",
+    "PURUTO_CRON_POLL_SECONDS",
+    "PURUTO_CRON_REDACT",
+    "PURUTO_CRON_STALE_SECONDS",
+    "PURUTO_CRON_STOP_SECONDS",
+    "PURUTO_CRON_TIMEZONE",
+    "PURUTO_DATA_PATH",
+    "PURUTO_HOME",
+    "PURUTO_TELEGRAM_OUTBOX_FILE",
+    "PURUTO_TELEGRAM_PATH",
+    "TZ",
+)
+#: With it each tick sends a ping, for which it needs much more than this.
+PING_VARIABLE = "PURUTO_CRON_PING_URL"
+JOBS_FILE = ".jobs.json"
+ENV_FILE = ".env"
+DEFAULT_DB = "db/cron.db"
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
+#: A lease that ends later than this from now is no lease of now; the whole tick decides.
+_FAR_SEC = 3_600
+
+
+def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime, monotonic: float) -> str | None:
+    """What an idle tick prints (its time is left), or None when the whole tick has to look.
+
+    `options` are the words behind `tick`; `now` is UTC, `monotonic` in seconds. Never raises for a state of the files:
+    None says it all.
+    """
+    if list(options) not in ([], ["--quiet"]):
+        return None
+    if environ.get(PING_VARIABLE):
+        return None
+    db_path = _db_path(root, environ)
+    text = now.replace(microsecond=0).isoformat()
+    host = os.uname().nodename
+    if db_path is None or not _PLAIN.issuperset(host) or last_tick_text(db_path) > text:
+        return None
+    try:
+        if not _nothing_to_do(db_path, fingerprint(root, environ), text, now, monotonic):
+            return None
+        leave_time(db_path, text)
+    except (CronError, OSError):
+        return None
+    return "" if options else _IDLE % (text, host, os.getpid())
+
+
+_IDLE = (
+    '{"status": "ok", "now": "%s", "lease_owner": "%s:%d", "due_jobs": [], "results": [], "written_off": [],'
+    ' "settled": [], "left_due": [], "taken_elsewhere": 0, "problems": [], "pruned": null, "clock_anomaly": null,'
+    ' "sync": null, "events": {"delivered": 0, "waiting": []}, "warnings": []}\n'
+)
+
+
+def _nothing_to_do(db_path: str, seen: str, text: str, now: datetime, monotonic: float) -> bool:
+    from datetime import timedelta
+
+    far = (now + timedelta(seconds=_FAR_SEC)).replace(microsecond=0).isoformat()
+    db = Database(db_path)
+    try:
+        return nothing_to_do(db, seen, text, far, monotonic)
+    finally:
+        db.close()
+
+
+def fingerprint(root: str, environ: Mapping[str, str]) -> str:
+    """Which configuration a tick sees: the files' identities and the variables that govern it. Holds no secret."""
+    parts = [f"schema={SCHEMA_VERSION}"]
+    parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
+    # `ascii`: bytes that are no UTF-8 could not be stored.
+    parts += [f"{name}={environ[name]!a}" for name in WATCHED if name in environ]
+    return "\n".join(parts)
+
+
+def identity(path: str) -> str:
+    """Which version of a file stands at `path`; it changes with every edit."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return "none"
+    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def last_tick_file(db_path: str) -> str:
+    """Where ticks leave their time: beside the database, so that an idle one need not write into it."""
+    return f"{db_path}.last_tick"
+
+
+def last_tick_text(db_path: str) -> str:
+    """When the last tick ran, as UTC text, or "" when none did."""
+    try:
+        # Bytes, because opening with any encoding but UTF-8 imports a codec.
+        with open(last_tick_file(db_path), "rb") as file:
+            return file.read(64).decode("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def leave_time(db_path: str, text: str) -> None:
+    """Leaves `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
+    fd = os.open(last_tick_file(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # One write of one width over the old text: a reader never sees half of it.
+        width = os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
+        if os.fstat(fd).st_size != width:
+            os.ftruncate(fd, width)
+    finally:
+        os.close(fd)
+
+
+def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
+    """The database's path, or None when only the whole parser of .env can tell, or a ping is wanted."""
+    plain = _plain_db_path(os.path.join(root, ENV_FILE))
+    text = plain and (environ.get("DB_PATH") or plain)
+    if text is None or text.startswith("~"):
+        return None
+    return os.path.join(root, text)
+
+
+def _plain_db_path(env_file: str) -> str | None:
+    """DB_PATH as a plain line of .env says it; the default when no line does; None when the file is not that plain."""
+    try:
+        # A named pipe without a writer would hold up an ordinary open for ever.
+        fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, encoding="utf-8") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            lines = file.read().split("\n")
+    except FileNotFoundError:
+        return DEFAULT_DB
+    except (OSError, ValueError):
+        return None
+    found = DEFAULT_DB
+    for line in lines:
+        name, _, value = line.partition("=")
+        if PING_VARIABLE in line and not line.startswith("#"):
+            return None
+        if "DB_PATH" not in line or line.startswith("#"):
+            continue
+        if name != "DB_PATH" or not value or not _PLAIN.issuperset(value):
+            return None
+        found = value
+    return found

@@ -1,0 +1,106 @@
+"""The text of a setting → its value."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from config.problems import Unfit
+from config.variables import Kind, Variable
+
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+AGENTS = frozenset({"claude", "codex", "gemini"})
+_SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _plain(variable: Variable, text: str) -> str:
+    if found := _NO_TEXT.search(text):
+        kind = "a control character" if found[0] <= "\x7f" else "a byte that is not UTF-8"
+        raise Unfit("BAD_TEXT", f"holds {kind}", f"{variable.name} must be {variable.allowed}")
+    return text
+
+
+def _path(variable: Variable, text: str, root: Path, environ: Mapping[str, str]) -> Path:
+    _plain(variable, text)
+    if text == "~" or text.startswith("~/"):
+        text = (environ.get("HOME") or os.path.expanduser("~")) + text[1:]
+    text = os.path.expanduser(text)
+    if text.startswith("~"):
+        raise Unfit("BAD_PATH", "starts with the name of a user who does not exist", "write the path without ~")
+    return Path(os.path.realpath(root / text))
+
+
+def _inside(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
+    clean = os.path.normpath(_plain(variable, text))
+    if text.startswith(("/", "~")) or clean == ".." or clean.startswith("../"):
+        raise Unfit("BAD_PATH", "leaves the folder PURUTO_TELEGRAM_PATH", f"it must be {variable.allowed}")
+    if clean == "." or text.endswith(("/", "/.", "/..")):
+        raise Unfit("BAD_PATH", "names a folder, not a file", f"like {variable.default}")
+    return clean
+
+
+def _integer(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> int:
+    fits = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
+    if not fits or not variable.low <= int(text) <= variable.high:
+        code = "OUT_OF_RANGE" if fits else "NOT_A_NUMBER"
+        raise Unfit(code, f"must be {variable.allowed}", f"the default is {variable.default}")
+    return int(text)
+
+
+def _switch(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> bool:
+    if text.lower() not in _SWITCH:
+        raise Unfit("NOT_A_SWITCH", f"must be {variable.allowed}", f"the default is {variable.default}")
+    return _SWITCH[text.lower()]
+
+
+def _text(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str | None:
+    return _plain(variable, text) or None
+
+
+def _url(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str | None:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(_plain(variable, text))
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if text and (not good or " " in text):
+        raise Unfit("BAD_URL", f"must be {variable.allowed}", "like https://hc-ping.com/your-uuid")
+    return text or None
+
+
+def _names(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in _plain(variable, text).split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+            raise Unfit("BAD_NAME", f"must be {variable.allowed}", "like ANTHROPIC_AUTH,BANK_LOGIN")
+    return names
+
+
+def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in _plain(variable, text).split(",") if name.strip()))
+    if not names or not set(names) <= AGENTS:
+        raise Unfit("UNKNOWN_AGENT", f"must be {variable.allowed}", f"the default is {variable.default}")
+    return names
+
+
+def _format(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
+    if text not in ("json", "table"):
+        raise Unfit("UNKNOWN_FORMAT", f"must be {variable.allowed}", f"the default is {variable.default}")
+    return text
+
+
+def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
+    folders = tuple(os.path.expanduser(part) for part in _plain(variable, text).split(":") if part)
+    if not all(map(os.path.isabs, folders)):
+        raise Unfit("BAD_PATH", f"must be {variable.allowed}", "like /opt/agents/bin:~/.local/bin")
+    return folders
+
+
+PARSERS: dict[Kind, Callable[[Variable, str, Path, Mapping[str, str]], object]] = {
+    "path": _path, "inside": _inside, "integer": _integer, "switch": _switch, "text": _text,
+    "url": _url, "names": _names, "agents": _agents, "folders": _folders, "format": _format,
+}  # fmt: skip

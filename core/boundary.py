@@ -1,0 +1,45 @@
+"""The boundary behind which one bad job, run or file hurts itself only. A leaf: knows `errors` and `models`."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from core.errors import CronError, InternalError
+from core.models import Failure
+
+T = TypeVar("T")
+
+
+class Done(NamedTuple):
+    """What became of a piece of work: its value, or why there is none."""
+
+    value: Any
+    error: Exception | None
+
+
+def attempt(work: Callable[[], Any]) -> Done:
+    """What `work` returns or raises."""
+    try:
+        return Done(work(), None)
+    except Exception as error:  # noqa: BLE001 - this is the boundary
+        return Done(None, error)
+
+
+def guarded(work: Callable[[], T]) -> T | Failure:
+    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
+    done = attempt(work)
+    return done.value if done.error is None else failure_of(done.error)
+
+
+def failure_of(error: Exception) -> Failure:
+    """The stable code, message and details of an exception; of an unexpected one its type and where it was raised."""
+    if isinstance(error, CronError):
+        details = {**error.details, "hint": error.hint} if error.hint else error.details
+        return Failure(error.code, error.message, details)
+    last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
+    message = f"A fault of puruto-cron: {error}"[:2000]
+    return Failure(InternalError.code, message, {"type": type(error).__name__, "where": where})

@@ -1,0 +1,381 @@
+"""One process that stays: it sleeps until the next instant that matters, and serves what is due on that instant.
+
+All that it keeps is in the database, as with ticks: it may be killed at any moment, and ticks beside it do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from core.boundary import guarded
+from core.errors import DatabaseReplaced
+from core.models import Clock, Failure, from_text, utc_text
+from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
+from scheduling.claiming import Waiting
+from scheduling.dispatcher import Served, Serving
+from scheduling.task_loop import Courses
+
+if TYPE_CHECKING:
+    from daemon.program import Program
+    from store.runs import Unattended
+    from system.processes import Stop
+    from system.systemd import Systemd
+    from system.wakeup import Doorbell
+    from system.wall_clock_timer import Alarm
+
+#: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
+EARLY = timedelta(milliseconds=10)
+#: A loop that fails at once, again and again, must not take a whole processor, nor hold up a signal for long.
+BREATH_SEC = 0.2
+
+
+class Daemon:
+    """Serves until it is asked to end. `say` prints one JSON object; `stop` ends the runs themselves."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        clock: Clock,
+        stop: Stop,
+        alarm: Alarm,
+        bell: Callable[[], Doorbell],
+        systemd: Systemd,
+        say: Callable[[Mapping[str, object]], None],
+    ) -> None:
+        """`bell` hangs a new one."""
+        self._program = program
+        self._clock = clock
+        self._stop = stop
+        self._alarm = alarm
+        self._hang = bell
+        self._systemd = systemd
+        self._say = say
+        self._last: datetime | None = None
+        self._look_at = 0.0
+        self._leaving = ""
+        self._leave_until: float | None = None
+        self._trouble: tuple[str, str] | None = None
+        self._in_trouble = False
+        self._others: list[tuple[Unattended, bool]] = []
+        self._ended: list[dict[str, object]] = []
+        self._settings = program.settings_seen()
+        self._heard: tuple[int, Callable[[], None]] | None = None
+        self._waker = Waker()
+        self._syncing = Syncing()
+        self._settling = Settling(self._waker.wake)
+        self._pinging = Pinging()
+        self._open()
+        self._bell = bell()
+        self._listen()
+
+    def _open(self) -> None:
+        self._store = self._program.open()
+        self._scheduler = self._program.scheduler(self._store, self._stop)
+        self._courses = Courses(self._store, self._clock, self._stop)
+        self._serving: Serving = self._scheduler.serving(self._courses, self._horizon)
+
+    def _horizon(self) -> datetime:
+        return self._clock.now() + EARLY
+
+    def _listen(self) -> None:
+        if self._heard is not None:
+            self._courses.listen(*self._heard)
+        for descriptor in self._wakers():
+            self._courses.listen(descriptor, self._look_now)
+
+    def _wakers(self) -> list[int]:
+        """Who asks for a look at once."""
+        found = (self._waker.descriptor, self._alarm.descriptor, self._bell.descriptor, self._syncing.descriptor)
+        return [descriptor for descriptor in found if descriptor is not None]
+
+    def listen(self, descriptor: int, heard: Callable[[], None]) -> None:
+        """Calls `heard` whenever the descriptor can be read."""
+        self._heard = (descriptor, heard)
+        self._courses.listen(descriptor, heard)
+
+    def close(self) -> None:
+        """Gives all back. No run of its own goes on."""
+        self._syncing.end()
+        self._settling.join()
+        self._bell.close()
+        self._store.close()
+        self._waker.close()
+
+    # --- asked from outside ---
+
+    def leave(self, why: str) -> None:
+        """Starts nothing more, and ends when its runs are over; after a while, or when asked again, it ends them."""
+        if self._leaving:
+            self._stop.set(why)
+            return
+        self._leaving = why
+        self._leave_until = self._clock.monotonic() + self._program.stop_sec
+        self._systemd.stopping(f"{self._serving.running} runs go on")
+        self._serving.close()
+        # Nobody looks any more: what stays readable would be heard again and again.
+        for descriptor in self._wakers():
+            self._courses.unlisten(descriptor)
+        if self._serving.running:
+            self._say({"status": "stopping", "reason": why, "running": self._serving.running})
+
+    def reload(self) -> None:
+        """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
+        if self._leaving:
+            return
+        self._settings = self._program.settings_seen()
+        self._systemd.reloading(self._clock.monotonic())
+        found = guarded(self._reloaded)
+        if isinstance(found, Failure):
+            self._say({"status": "error", "error": self._scheduler.mask(found.as_dict())})
+        else:
+            self._say({"status": "reloaded", "now": utc_text(self._clock.now())})
+        self._systemd.ready()
+        self._syncing.forget()
+        self._look_now()
+
+    def _reloaded(self) -> None:
+        program = self._program.reload()
+        scheduler = program.scheduler(self._store, self._stop)
+        self._program, self._scheduler = program, scheduler
+        scheduler.renew(self._serving)
+
+    # --- the loop ---
+
+    def begin(self) -> None:
+        """Syncs, and looks for the first time."""
+        guarded(lambda: self._program.warm_up(self._store))
+        found = guarded(self._begin_sync)
+        if isinstance(found, Failure):
+            self._note_trouble(found)
+        while self._syncing.goes_on and not self._leaving:
+            # It rings itself.
+            self._bell.clear()
+            self._courses.turn(1.0)
+            self._systemd.alive()
+            self._take_sync()
+        if not self._leaving:
+            self._look()
+            self._systemd.ready()
+
+    def run(self) -> None:
+        """Until it was asked to end and its runs are over."""
+        while not (self._leaving and not self._serving.running):
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._alarm.rings()):
+                self._look()
+            elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
+                self._leave_until = None
+                self._stop.set(self._leaving)
+            found = guarded(lambda: self._serving.turn(self._seconds()))
+            if isinstance(found, Failure):
+                self._note_trouble(found)
+                self._stop.wait(BREATH_SEC)
+            self._report()
+        guarded(self._serving.tell)
+        self._report()
+
+    def _seconds(self) -> float:
+        end = self._look_at if not self._leaving else self._leave_until
+        left = 1.0 if end is None else max(0.0, end - self._clock.monotonic())
+        return left if self._leaving else self._alarm.seconds_to_sleep(left)
+
+    def _longest(self) -> float:
+        ends = (self._program.poll_sec, self._systemd.alive_every_sec, PING_SEC if self._program.pings else None)
+        return min(seconds for seconds in ends if seconds)
+
+    def _look(self) -> None:
+        """What is due first, then all that can wait a moment longer."""
+        self._look_at = self._clock.monotonic() + self._longest()
+        self._waker.clear()
+        self._bell.clear()
+        was_set = self._alarm.clear()
+        found = guarded(lambda: self._look_round(was_set=was_set))
+        # Before anything is called good, and before the next wait.
+        self._report()
+        if isinstance(found, Failure):
+            self._note_trouble(found)
+        elif self._trouble is not None and not self._in_trouble and not self._pending():
+            self._trouble = None
+            self._say({"status": "ok", "now": utc_text(self._clock.now()), "recovered": True})
+        if self._trouble is not None:
+            # Whether it is over shows a look later: what this one has found is only now claimed and written.
+            self._look_soon()
+        self._in_trouble = False
+        self._systemd.alive()
+
+    def _look_round(self, *, was_set: bool) -> None:
+        now = self._clock.now()
+        self._store.db.require_in_place()
+        self._see_to_the_clock(now, was_set=was_set)
+        self._take_settled()
+        self._take_sync()
+        self._offer(now)
+        self._serving.turn(0)
+        self._set_alarm(now)
+        self._program.leave_time(now)
+        if self._program.settings_seen() != self._settings:
+            self.reload()
+        self._begin_sync()
+        monotonic = self._clock.monotonic()
+        self._settling.begin(self._others, self._program.settle, (utc_text(now), monotonic), self._longest())
+        self._scheduler.deliver()
+        if not self._bell.is_in_place():
+            self._hang_anew()
+        self._pinging.look(lambda failed: self._program.ping(failed=failed), monotonic)
+
+    def _offer(self, now: datetime) -> None:
+        others = self._store.runs.unattended(self._scheduler.owner, self._serving.going)
+        self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
+        # Their next slots wait until they are settled; one that came while its job ran is written off.
+        self._serving.suspects = frozenset(one.job_id for one, is_gone in self._others if is_gone)
+        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
+        self._serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
+
+    def _see_to_the_clock(self, now: datetime, *, was_set: bool) -> None:
+        """Of the first look the time that was left before; later its own."""
+        last = self._last
+        if last is None or was_set or now < last:
+            last = last if last is not None else self._program.last_seen(self._store)
+            anomaly = self._scheduler.correct_clock(now, last)
+            if anomaly is not None:
+                self._say({"status": "ok", "now": utc_text(now), "clock_anomaly": anomaly})
+                self._program.note_anomaly(self._store, anomaly, now)
+        self._program.upkeep(self._store).note_jump(last, now)
+        # Whole seconds, as they are left beside the database: a clock that is slewed back a little is not wrong.
+        self._last = now.replace(microsecond=0)
+
+    def _set_alarm(self, now: datetime) -> None:
+        due = self._store.definitions.next_due(now + EARLY)
+        instants = [None if due is None else due - EARLY]
+        for one, _ in self._others:
+            with suppress(ValueError):
+                instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
+        self._alarm.set(min((instant for instant in instants if instant is not None), default=None))
+
+    # --- trouble ---
+
+    def _note_trouble(self, failure: Failure) -> None:
+        """Said once as long as it is the same. What runs goes on, and the next look may be better."""
+        # Its details may differ from one attempt to the next.
+        what = (failure.code, failure.message)
+        if what != self._trouble:
+            error = self._scheduler.mask(failure.as_dict())
+            self._say({"status": "error", "now": utc_text(self._clock.now()), "error": error})
+        self._trouble, self._in_trouble = what, True
+        self._pinging.note_failure()
+        self._look_soon()
+        if failure.code == DatabaseReplaced.code and not self._serving.running:
+            guarded(self._open_anew)
+
+    def _look_now(self) -> None:
+        self._look_at = 0.0
+
+    def _look_soon(self) -> None:
+        self._look_at = min(self._look_at, self._clock.monotonic() + TRY_AGAIN_SEC)
+
+    def _pending(self) -> bool:
+        """Whether something goes on, or waits, of which nobody knows yet whether it can be done."""
+        return self._settling.goes_on or self._serving.is_refused
+
+    def _open_anew(self) -> None:
+        """Another file has taken the database's place, or will."""
+        old = self._store
+        self._open()
+        self._syncing.forget()
+        self._settling.forget()
+        self._listen()
+        old.close()
+
+    def _hang_anew(self) -> None:
+        fresh = self._hang()
+        if self._bell.descriptor is not None:
+            self._courses.unlisten(self._bell.descriptor)
+        self._bell.close()
+        self._bell = fresh
+        if fresh.descriptor is not None:
+            self._courses.listen(fresh.descriptor, self._look_now)
+        # Who rang meanwhile was not heard.
+        self._look_now()
+
+    # --- beside it ---
+
+    def _begin_sync(self) -> None:
+        monotonic = self._clock.monotonic()
+        if not self._syncing.begin(self._program.file_seen(), self._program.begin_sync, monotonic):
+            return
+        if self._syncing.descriptor is not None:
+            self._courses.listen(self._syncing.descriptor, self._look_now)
+
+    def _take_sync(self) -> None:
+        descriptor = self._syncing.descriptor
+        told = self._syncing.said(self._clock.monotonic(), self._longest())
+        if told is None:
+            if self._syncing.goes_on and descriptor is None:
+                # Nobody tells of its end.
+                self._look_at = min(self._look_at, self._clock.monotonic() + 1.0)
+            return
+        if descriptor is not None:
+            self._courses.unlisten(descriptor)
+        if told.get("status") != "ok":
+            self._pinging.note_failure()
+        if self._syncing.is_news(told):
+            self._say({"now": utc_text(self._clock.now()), **_shortened(told)})
+
+    def _take_settled(self) -> None:
+        found = self._settling.found(self._clock.monotonic())
+        if isinstance(found, Failure):
+            self._note_trouble(found)
+        elif found is not None:
+            self._ended += found.ended
+
+    # --- telling ---
+
+    def _report(self) -> None:
+        served, settled = self._serving.served, self._ended
+        problems = self._problems(served)
+        if not (served.results or served.written_off or problems or settled):
+            served.left_due.clear()
+            return
+        self._serving.served, self._ended = Served(), []
+        ended = [*served.results, *settled]
+        upkeep = self._program.upkeep(self._store)
+        guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))
+        paused = guarded(lambda: upkeep.paused(ended))
+        self._say(
+            {
+                "status": "ok",
+                "now": utc_text(self._clock.now()),
+                "results": served.results,
+                "written_off": served.written_off,
+                "settled": settled,
+                "left_due": served.left_due,
+                "taken_elsewhere": served.taken_elsewhere,
+                "problems": problems,
+                "warnings": [] if isinstance(paused, Failure) else paused,
+            }
+        )
+        if settled or problems or any(row["status"] != "ok" for row in served.results):
+            self._pinging.note_failure()
+
+    def _problems(self, served: Served) -> list[dict[str, object]]:
+        """Those of single jobs; what the database refuses is no job's, and said once."""
+        problems = self._scheduler.take_problems()
+        for problem in served.problems:
+            error: Any = problem["error"]
+            if error["code"].startswith("DATABASE_"):
+                self._note_trouble(Failure(**error))
+            else:
+                problems.append(problem)
+        served.problems.clear()
+        return problems
+
+
+def _shortened(told: dict[str, Any]) -> dict[str, Any]:
+    """Without what is as long as the file of jobs, whatever was changed in it."""
+    sync = told.get("sync")
+    if not isinstance(sync, dict):
+        return told
+    return {**told, "sync": {key: value for key, value in sync.items() if key not in ("unchanged", "next")}}

@@ -1,0 +1,76 @@
+"""One call of a claimed run's target, ready to be made: the request, and how the job says that it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.models import AgentOptions, ClaimedRun, Context, Invocation, InvocationRequest, utc_text
+
+CALLER = "puruto-cron"
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Which call it is: of which attempt, and how its request is named."""
+
+    request_id: str
+    correlation_id: str
+    attempt: int
+    number: int
+
+
+def invocation(
+    run: ClaimedRun, ids: Ids, context: Context, *, timeout_sec: int, runs_folder: str, hop: int, now: datetime
+) -> Invocation:
+    """The call. `hop` is how far it is from the person who asked; `timeout_sec` what is left of the attempt's time."""
+    job = run.job
+    scheduled_for = None if run.scheduled_for is None else utc_text(run.scheduled_for)
+    request = InvocationRequest(
+        request_id=ids.request_id,
+        correlation_id=ids.correlation_id,
+        caller=CALLER,
+        target=job.puruto_target,
+        action="run",
+        prompt=job.prompt,
+        timeout_sec=timeout_sec,
+        hop=hop,
+        requested_at=utc_text(now),
+        payload={
+            "job_id": job.job_id,
+            "run_id": run.run_id,
+            "trigger": str(run.trigger),
+            "scheduled_for": scheduled_for,
+            **({"retry_of": run.retry_of} if run.retry_of else {}),
+            **_told_of(context),
+        },
+    )
+    return Invocation(
+        request=request,
+        attempt=ids.attempt,
+        call=ids.number,
+        run_folder=f"{runs_folder}/{job.job_id}/{run.run_id}",
+        run_id=run.run_id,
+        job_id=job.job_id,
+        scheduled_for=scheduled_for or "",
+        runner=job.runner,
+        command=tuple(job.command or ()),
+        env=job.env,
+        allow_env=tuple(job.allow_env),
+        allow_empty_result=job.allow_empty_result,
+        success=job.success,
+        agent=AgentOptions.of(job),
+        context=context,
+    )
+
+
+def _told_of(context: Context) -> dict[str, object]:
+    """What a request's payload says of earlier calls. Agents are told in their prompt."""
+    told: dict[str, object] = {}
+    if context.session_id:
+        told["session_id"] = context.session_id
+    if context.previous_summary:
+        told["previous_summary"] = context.previous_summary
+    if context.iteration:
+        told["heartbeat"] = {"iteration": context.iteration, "max_iterations": context.max_iterations}
+    return told

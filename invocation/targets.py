@@ -1,0 +1,94 @@
+"""Names of targets → folders. Source: DESIGN "A target", CONTRACT "Invocation"."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from core import strict_json
+from core.invocation_errors import TargetNotFound
+from core.models import NAME_PATTERN
+
+REGISTRY = "registry.json"
+_REGISTRY_LIMIT = 8 * 1024 * 1024
+_NAME = re.compile(NAME_PATTERN)
+_LONGEST_NAME = 128
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+class Targets:
+    """Finds a target's folder: where `registry.json` says, else the sibling of that name.
+
+    The registry is read anew each time, so that a daemon follows its changes.
+    """
+
+    def __init__(self, home: Path, data_path: Path) -> None:
+        """`home` holds the siblings, `data_path` holds registry.json; both absolute."""
+        self._home = home
+        self._registry = data_path / REGISTRY
+
+    def resolve(self, name: str) -> Path:
+        """The target's folder, absolute. Raises TargetNotFound, which names the paths looked at.
+
+        A registry that is missing or broken does not matter as long as the sibling is there; a `path` in it that
+        leads nowhere does, because running another copy than the registered one would be a surprise.
+        """
+        if not _is_name(name):
+            raise TargetNotFound(
+                f"{strict_json.excerpt(name)} can't be the name of a target",
+                hint="Use a name of letters, digits, dots, dashes and underscores, never a path.",
+                details={"target": strict_json.plain_text(name[:_LONGEST_NAME]), "looked_at": []},
+            )
+        note = ""
+        folder = self._home / name
+        try:
+            folder = self._registered(name) or folder
+        except FileNotFoundError:
+            note = f"{self._registry} does not exist"
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            note = f"{self._registry} was ignored: {reason}"
+        if os.path.isdir(folder):
+            return folder
+        raise self._not_found(name, folder, note)
+
+    def _registered(self, name: str) -> Path | None:
+        """What the registry says about `name`. Raises OSError or ValueError when it can't be used."""
+        purutos = strict_json.read_object(self._registry, _REGISTRY_LIMIT).get("purutos")
+        if not isinstance(purutos, list):
+            raise ValueError(f"purutos must be a list, is {strict_json.kind(purutos)}")
+        for number, entry in enumerate(purutos):
+            if isinstance(entry, dict) and entry.get("name") == name:
+                return self._place(entry, f"purutos[{number}]")
+        return None
+
+    def _place(self, entry: Mapping[str, object], where: str) -> Path | None:
+        path, folder = entry.get("path"), entry.get("folder")
+        if path is not None:
+            if not isinstance(path, str) or not path:
+                raise ValueError(f"{where}.path must be a path, is {strict_json.kind(path)}")
+            try:
+                return self._home / Path(path).expanduser()
+            except RuntimeError:
+                raise ValueError(f"{where}.path starts with ~ of an unknown user") from None
+        if folder is None:
+            return None
+        if not isinstance(folder, str) or not _is_name(folder):
+            raise ValueError(f"{where}.folder must be a plain name")
+        return self._home / folder
+
+    def _not_found(self, name: str, folder: Path, note: str) -> TargetNotFound:
+        what = "is not a folder" if os.path.lexists(folder) else "does not exist"
+        details: dict[str, object] = {"target": name, "looked_at": [str(self._registry), str(folder)]}
+        if note:
+            details["registry"] = note
+        return TargetNotFound(
+            f"target {name}: {folder} {what}" + (f"; {note}" if note else ""),
+            hint=f"Create the folder, or give its path in {self._registry}.",
+            details=details,
+        )

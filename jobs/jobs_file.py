@@ -1,0 +1,130 @@
+"""`.jobs.json` ↔ Job: reading the file, checking all of it, and the forms made from the one definition in `models`.
+
+A file is good as a whole or refused as a whole. How it is checked stands in `jobfile/`, which is loaded for that only,
+and pydantic with it: a tick that finds its definitions stored needs neither.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import JobsFileMissing, JobsFileUnreadable
+from core.models import Job
+
+if TYPE_CHECKING:
+    from jobs.sync_cache import Known, KnownJob
+
+#: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
+CheckSchedule = Callable[[str, str | None], None]
+Problem = dict[str, object]
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class JobsFile:
+    """A good file: its jobs in order, warnings (`{"code", "path", "job_id", "message"}`), the SHA-256 of its bytes."""
+
+    jobs: tuple[Job, ...]
+    warnings: tuple[Problem, ...]
+    digest: str
+
+
+def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
+    """Reads and checks a jobs file. Raises what `read_file` and `parse_jobs` raise."""
+    data, _ = read_file(path)
+    return parse_jobs(data, str(path), check_schedule)
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A good file of which only the entries that are not known were checked; jobs and warnings as in `JobsFile`."""
+
+    jobs: tuple[Job | KnownJob, ...]
+    warnings: tuple[Problem, ...]
+
+
+def read_changes(path: Path, check_schedule: CheckSchedule, known: Known) -> ChangedFile:
+    """The same as `read_jobs`, with the same errors, as long as what is `known` is true."""
+    data, _ = read_file(path)
+    return ChangedFile(*_checked(data, str(path), check_schedule, known))
+
+
+def known_entries(default_zone: str, text: str) -> Known:
+    """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
+    from jobs import sync_cache
+
+    return sync_cache.Known(sync_cache.rules_in_force(default_zone), text)
+
+
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of a jobs file, and what the system says of it. Raises `JobsFileMissing` or `JobsFileUnreadable`."""
+    try:
+        # A FIFO without a writer would hold up an ordinary open for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise _unreadable(path, "is no regular file")
+            if info.st_size > MAX_FILE_BYTES:
+                raise _unreadable(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+            return file.read(), info
+    except FileNotFoundError:
+        reason = "is a link to nothing" if path.is_symlink() else "does not exist"
+        hint = 'write it; {"jobs": []} is a file without jobs'
+        raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
+    except IsADirectoryError:
+        raise _unreadable(path, "is a folder") from None
+    except OSError as error:
+        raise _unreadable(path, f"can't be read: {error.strerror}") from None
+
+
+def _unreadable(path: Path, reason: str) -> JobsFileUnreadable:
+    hint = "put a readable file with your jobs in its place"
+    return JobsFileUnreadable(f"{path} {reason}", hint=hint, details={"file": str(path)})
+
+
+def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFile:
+    """The checked jobs in the bytes of a file that errors call `name`.
+
+    `check_schedule` is asked once for each different (schedule, timezone). Raises `JobsFileNotJson`, or
+    `JobsFileInvalid` with every fault: `details.problems` (at most 100) and `details.problem_count`.
+    """
+    import hashlib
+
+    jobs, warnings = _checked(data, name, check_schedule, None)
+    return JobsFile(tuple(job for job in jobs if isinstance(job, Job)), warnings, hashlib.sha256(data).hexdigest())
+
+
+def _checked(
+    data: bytes, name: str, check_schedule: CheckSchedule, known: Known | None
+) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
+    from jobs import checker, messages, reading
+
+    root, doubled = reading.load(data, name)
+    faults = messages.Faults()
+    found = checker.check_all(root, doubled, faults, check_schedule, known)
+    if faults.count:
+        raise faults.error(name)
+    return found
+
+
+# --- documents -------------------------------------------------------------------------------------------------
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the whole file."""
+    from jobs import schema
+
+    return schema.json_schema()
+
+
+def fields_table() -> str:
+    """A Markdown table of a job's fields: name, type, default, meaning."""
+    from jobs import schema
+
+    return schema.fields_table()

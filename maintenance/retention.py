@@ -1,0 +1,286 @@
+"""Deletes what nobody needs any more: old runs with their events and output, output beyond its room, old event files.
+
+Files go before the row that names them, so that a crash in between leaves a row by which the next round finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.boundary import guarded
+from core.models import Clock, Failure, utc_text
+
+#: What one round of a tick deletes at most: a tick must not live long because of it.
+ROUND = 200
+#: A transaction of the command: others wait no longer than for this many rows.
+BATCH = 500
+#: A folder that no row names is left alone so long: its run may be just beginning.
+UNKNOWN_SEC = 86_400
+MEGABYTE = 1_000_000
+_ROTATED = re.compile(r"events-(\d{4}-\d\d-\d\d)(-\d+)?\.jsonl")
+#: What `invoker.py` leaves; no row names it.
+_INVOKER = "_invoker"
+
+
+class Rows(Protocol):
+    """What retention asks of the store."""
+
+    def job_ids(self) -> list[str]: ...
+    def beyond_count(self, job_id: str, keep: int, limit: int, now: str) -> Sequence[Any]: ...
+    def older_than(self, started_before: str, limit: int) -> Sequence[Any]: ...
+    def with_output(self, limit: int) -> Sequence[Any]: ...
+    def unmeasured(self, limit: int) -> Sequence[Any]: ...
+    def output_bytes(self) -> int: ...
+    def note_size(self, run_id: str, size: int) -> None: ...
+    def forget_output(self, runs: Sequence[Any]) -> None: ...
+    def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
+    def count_events(self, runs: Sequence[Any]) -> int: ...
+    def knows_run(self, run_id: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The settings that say what is kept."""
+
+    keep_runs: int
+    keep_days: int
+    keep_output_mb: int
+
+
+@dataclass
+class Pruned:
+    """What was deleted, or would be; `failures` is what could not be."""
+
+    runs: int = 0
+    events: int = 0
+    outputs: int = 0
+    output_bytes: int = 0
+    event_files: list[str] = field(default_factory=list)
+    unknown_folders: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-serialisable."""
+        return {**vars(self), "failures": self.failures[:20]}
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+
+class Retention:
+    """One round of cleaning. Nothing is deleted outside `runs_folder` and `events_folder`, and no link is followed."""
+
+    def __init__(
+        self, *, rows: Rows, runs_folder: Path, events_folder: Path, limits: Limits, clock: Clock, dry_run: bool = False
+    ) -> None:
+        self._rows = rows
+        self._runs_folder = runs_folder
+        self._events_folder = events_folder
+        self._limits = limits
+        self._clock = clock
+        self._dry_run = dry_run
+        self._pruned = Pruned()
+        self._counted: set[str] = set()
+        #: Of a dry run: sizes that nobody has noted, and what rows that would be gone hold no more.
+        self._measured: dict[str, int] = {}
+        self._freed = 0
+
+    def after_runs(self, job_ids: Sequence[str]) -> Pruned:
+        """What a tick does for the jobs whose runs it ended: the count rule, bounded."""
+        for job_id in job_ids:
+            self._forget(self._beyond_count(job_id, ROUND))
+        return self._pruned
+
+    def hourly(self) -> Pruned:
+        """What a tick does now and then: age, room, and old event files, bounded."""
+        self._forget(self._rows.older_than(self._oldest(), ROUND))
+        self._make_room(ROUND)
+        self._drop_event_files()
+        return self._pruned
+
+    def everything(self) -> Pruned:
+        """All rules for all jobs, and the folders that no row names."""
+        for job_id in self._rows.job_ids():
+            self._repeat(lambda limit, job_id=job_id: self._beyond_count(job_id, limit))  # type: ignore[misc]
+        self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
+        self._make_room(None)
+        self._drop_event_files()
+        self._drop_unknown()
+        return self._pruned
+
+    # --- runs ---
+
+    def _beyond_count(self, job_id: str, limit: int) -> Sequence[Any]:
+        return self._rows.beyond_count(job_id, self._limits.keep_runs, limit, utc_text(self._clock.now()))
+
+    def _repeat(self, find: Callable[[int], Sequence[Any]]) -> None:
+        """Batch after batch, until one brings nothing new."""
+        if self._dry_run:
+            self._forget(find(1 << 30))
+            return
+        while True:
+            before = self._pruned.runs
+            found = find(BATCH)
+            self._forget(found)
+            if len(found) < BATCH or self._pruned.runs == before:
+                return
+
+    def _forget(self, runs: Sequence[Any]) -> None:
+        # A run may be too many and too old: a dry run must not count it twice.
+        runs = [run for run in runs if run.run_id not in self._counted]
+        self._counted.update(run.run_id for run in runs)
+        gone = [run for run in runs if not run.has_output or self._drop_output(run)]
+        if self._dry_run:
+            self._pruned.runs += len(gone)
+            self._pruned.events += self._rows.count_events(gone)
+            self._freed += sum(run.output_bytes or 0 for run in gone if run.has_output)
+        elif gone:
+            deleted, events = self._rows.forget(gone)
+            self._pruned.runs += deleted
+            self._pruned.events += events
+
+    def _make_room(self, at_most: int | None) -> None:
+        for run in self._rows.unmeasured(at_most or 1 << 30):
+            size = size_of(self._folder(run))
+            if not self._dry_run:
+                self._rows.note_size(run.run_id, size)
+            elif run.run_id not in self._counted:
+                self._measured[run.run_id] = size
+        there = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
+        over = there - self._limits.keep_output_mb * MEGABYTE
+        limit = at_most or 1 << 30
+        gone = []
+        for run in self._rows.with_output(limit) if over > 0 else []:
+            if over <= 0:
+                break
+            if run.run_id not in self._counted and self._drop_output(run):
+                gone.append(run)
+                over -= self._size(run)
+        if gone and not self._dry_run:
+            self._rows.forget_output(gone)
+
+    def _drop_output(self, run: Any) -> bool:
+        folder = self._folder(run)
+        size = self._size(run)
+        if not self._dry_run and not self._delete(folder):
+            return False
+        self._pruned.outputs += 1
+        self._pruned.output_bytes += size
+        return True
+
+    def _size(self, run: Any) -> int:
+        if run.output_bytes is not None:
+            return int(run.output_bytes)
+        return self._measured.get(run.run_id) or size_of(self._folder(run))
+
+    def _folder(self, run: Any) -> Path:
+        return self._runs_folder.joinpath(run.job_id, run.run_id)
+
+    def _oldest(self) -> str:
+        try:
+            return utc_text(self._clock.now() - timedelta(days=self._limits.keep_days))
+        except OverflowError:
+            return utc_text(datetime.min.replace(year=2, tzinfo=self._clock.now().tzinfo))
+
+    # --- files ---
+
+    def _delete(self, folder: Path) -> bool:
+        """Whether the folder is gone; why not goes to the failures."""
+        relative = folder.relative_to(self._runs_folder)
+        if ".." in relative.parts or len(relative.parts) != 2:
+            self._pruned.failures.append(f"{folder} is no run's folder")
+            return False
+        if folder.parent.is_symlink():
+            self._pruned.failures.append(f"{folder.parent} is a link, and is not followed")
+            return False
+        found = guarded(lambda: delete_tree(folder))
+        if isinstance(found, Failure):
+            self._pruned.failures.append(f"{folder}: {found.message}")
+        return not isinstance(found, Failure)
+
+    def _drop_event_files(self) -> None:
+        """Event files that were put aside more than keep_days ago, by the day in their names."""
+        today = self._clock.now().date()
+        for path in _entries(self._events_folder):
+            day = _day(path.name)
+            if day is None or (today - day).days <= self._limits.keep_days:
+                continue
+            found = None if self._dry_run else guarded(path.unlink)
+            if isinstance(found, Failure):
+                self._pruned.failures.append(f"{path}: {found.message}")
+            else:
+                self._pruned.event_files.append(path.name)
+
+    def _drop_unknown(self) -> None:
+        """Folders of runs that no row names, left by a database that was lost."""
+        for job in _entries(self._runs_folder):
+            if job.is_symlink() or not job.is_dir():
+                continue
+            patience = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
+            for folder in _entries(job):
+                if self._rows.knows_run(folder.name) or not self._is_older(folder, patience):
+                    continue
+                if self._dry_run or self._delete(folder):
+                    self._pruned.unknown_folders.append(f"{job.name}/{folder.name}")
+
+    def _is_older(self, path: Path, seconds: float) -> bool:
+        try:
+            return self._clock.now().timestamp() - path.lstat().st_mtime > seconds
+        except OSError:
+            return False
+
+
+def size_of(folder: str | Path) -> int:
+    """Bytes of the regular files below a folder, links not followed; 0 when it is gone."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(OSError):
+                            total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
+    return total
+
+
+def delete_tree(folder: Path) -> None:
+    """Deletes a folder with all below it, or the link in its place. One that is gone is no error. Raises OSError."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        # A target may have taken the permissions from folders of its own.
+        for parent, _, _ in os.walk(folder, onerror=lambda error: os.chmod(error.filename, 0o700)):
+            os.chmod(parent, 0o700)
+        shutil.rmtree(folder)
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(folder.iterdir())
+    except OSError:
+        return
+
+
+def _day(name: str) -> date | None:
+    found = _ROTATED.fullmatch(name)
+    try:
+        return None if found is None else date.fromisoformat(found[1])
+    except ValueError:
+        return None

@@ -1,1 +1,0 @@
-"""What a person declares. `models` hands it on to the other rooms."""

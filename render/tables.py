@@ -1,0 +1,253 @@
+"""The reports of list, status, logs, history and next as tables. Each view is a function of the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import TextIOWrapper
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from render.grid import Grid
+from render.words import dollars, duration, local, plain, relative
+
+#: Without a terminal nothing is known of the width, and a line that is cut helps nobody.
+_WIDTH_ELSEWHERE = 200
+_NARROWEST, _WIDEST = 20, 2_000
+STYLES = {
+    "ok": "green",
+    "error": "bold red",
+    "interrupted": "magenta",
+    "cancelled": "yellow",
+    "skipped": "yellow",
+    "missed": "yellow",
+    "running": "cyan",
+}
+#: How narrow columns get beside a run's name. A time breaks behind the day, the offset and the words of "5 min ago".
+_LEAST = {"ERROR": 20, "WHAT": 20, "OWNER": 12, "JOB": 12, "STARTED": 14, "TOLD": 14, "SINCE": 14, "ENDED": 9}
+#: The last columns of a table, which may stand below their row.
+_BELOW = ("RUN", "ERROR", "WHAT", "OWNER")
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Who looks: when, and in which zone."""
+
+    now: datetime
+    zone: str
+
+
+def console() -> Console:
+    """Colours only on a terminal; as wide as COLUMNS says, else as the terminal."""
+    wide = columns_wanted(os.environ) or (None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
+    # In a locale that has no signs for bars, question marks tell more than an error.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    # rich would believe any COLUMNS.
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False, _environ=environ)
+
+
+def columns_wanted(environ: Mapping[str, str]) -> int | None:
+    """COLUMNS, if that is a width that something can be read in."""
+    text = environ.get("COLUMNS", "")
+    # More digits than that are no width, and slow to read as a number.
+    width = int(text) if text.isdecimal() and len(text) <= 5 else 0
+    return width if _NARROWEST <= width <= _WIDEST else None
+
+
+def show(view: str, report: Report, eyes: Eyes) -> None:
+    """Prints a report as the view of that name."""
+    out = console()
+    # A line with a run's name may be longer than the screen is wide, and is not cut: a terminal breaks it itself, and
+    # what is copied there is whole.
+    out.print(VIEWS[view](report, eyes), crop=view in ("watch", "timeline"))
+    for warning in report.get("warnings") or ():
+        out.print(Text(f"! {plain(warning.get('message'), 400)}", "yellow"))
+
+
+def status_text(status: object) -> Text:
+    """A status in its colour."""
+    return Text(plain(status), STYLES.get(str(status), ""))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        name, right = column.rstrip(">"), column.endswith(">")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _foldable(*columns: str, rows: Sequence[Sequence[str | Text]]) -> Grid:
+    """RUN stays whole: it is what one copies. What tells much gives way first, then JOB, then times."""
+    names = [column.rstrip(">") for column in columns]
+    gives = {names.index(name): least for name, least in _LEAST.items() if name in names}
+    return Grid(columns, rows, gives, spare=sum(name in _BELOW for name in names))
+
+
+def _when(text: object, eyes: Eyes, zone: object = None) -> Text:
+    shown = Text(local(text, str(zone or eyes.zone)))
+    if near := relative(text, eyes.now):
+        shown.append(f"  {near}", "dim")
+    return shown
+
+
+def jobs(report: Report, eyes: Eyes) -> RenderableType:
+    """`list`."""
+    table = _table("JOB", "STATE", "SCHEDULE", "NEXT RUN", "LAST RUN", "FAILED>")
+    for job in report["jobs"]:
+        state, style = ("enabled", "") if job["enabled"] else ("disabled", "dim")
+        if job.get("paused"):
+            state, style = "paused", "bold yellow"
+        if job.get("problem"):
+            state, style = "problem", "bold red"
+        last = job["last_run"] or {}
+        ended = status_text(last.get("status") or "")
+        if last:
+            ended.append(f"  {relative(last.get('finished_at') or last.get('started_at'), eyes.now)}", "dim")
+        upcoming = (job["next_run"] or {}).get("utc")
+        failures = job["consecutive_failures"] or ""
+        table.add_row(
+            plain(job["job_id"]), Text(state, style), f"{plain(job['schedule'])} ({plain(job['timezone'])})",
+            _when(upcoming, eyes, job["timezone"]), ended, str(failures),
+        )  # fmt: skip
+    return table if report["jobs"] else Text("No jobs. Register one: python3 main.py register-job --help")
+
+
+def runs(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
+    """Rows of `history`."""
+    found = []
+    for row in rows:
+        error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
+        found.append((
+            _when(row["started_at"], eyes), plain(row["job_id"]), status_text(row["status"]),
+            duration(row.get("duration_ms")), dollars(row.get("cost_usd")), plain(row["run_id"]), plain(error, 120),
+        ))  # fmt: skip
+    columns = ("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
+    return _foldable(*columns, rows=found) if rows else Text("No runs.")
+
+
+def history(report: Report, eyes: Eyes) -> RenderableType:
+    """`history`."""
+    return runs(report["runs"], eyes)
+
+
+def _recent(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
+    """The runs of `status`, which says less of each than `history`."""
+    found = []
+    for row in rows:
+        ended = relative(row["finished_at"], eyes.now)
+        started = _when(row["started_at"], eyes)
+        found.append((started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"])))
+    return _foldable("STARTED", "JOB", "STATUS", "ENDED", "RUN", rows=found) if rows else Text("No runs.")
+
+
+def status(report: Report, eyes: Eyes) -> RenderableType:
+    """`status`: the scheduler, what runs, what ran last, what it cost."""
+    scheduler = report["scheduler"]
+    tick = Text("Last tick: ")
+    tick.append_text(_when(scheduler["last_tick_at"], eyes) if scheduler["last_tick_at"] else Text("never"))
+    if scheduler["stale"]:
+        tick.append("  STALE: no job starts by itself", "bold red")
+    parts: list[RenderableType] = [tick]
+    parts += [Text(f"Overdue: {plain(job['job_id'])}", "yellow") for job in scheduler["overdue_jobs"]]
+    for entry in report["events"]["waiting"]:
+        parts.append(Text(f"Events wait for {entry['channel']}: {entry['count']}", "yellow"))
+    parts += [Text(f"! {plain(entry['message'], 400)}", "yellow") for entry in scheduler["anomalies"]]
+    if report["sync"]["error"]:
+        parts.append(Text(f"! .jobs.json: {plain(report['sync']['error']['error']['message'], 400)}", "bold red"))
+    parts.append(Text())
+    running = [
+        (plain(row["run_id"]), plain(row["job_id"]), _when(row["started_at"], eyes), str(row["attempt"]),
+         plain(row["lease_owner"]))
+        for row in report["running"]
+    ]  # fmt: skip
+    columns = ("RUNNING", "JOB", "SINCE", "ATTEMPT>", "OWNER")
+    parts += [_foldable(*columns, rows=running) if running else Text("Nothing runs now."), Text()]
+    parts.append(_recent(report["recent_runs"], eyes))
+    if report["spending"]:
+        spent = _table("DAY", "JOB", "RUNS>", "COST>", "TURNS>", "TOKENS IN>", "TOKENS OUT>")
+        for row in report["spending"]:
+            tokens = (f"{row['input_tokens']:,}", f"{row['output_tokens']:,}")
+            cost = dollars(row["cost_usd"])
+            spent.add_row(row["day"], plain(row["job_id"]), str(row["runs"]), cost, str(row["turns"]), *tokens)
+        parts += [Text(), spent]
+    return Group(*parts)
+
+
+def logs(report: Report, eyes: Eyes) -> RenderableType:
+    """`logs`: the events, and of one run what it printed."""
+    found = []
+    for event in report["events"]:
+        error = event.get("error")
+        if isinstance(error, Mapping):
+            what = Text(f"{plain(error.get('code'))}: {plain(error.get('message'), 300)}", STYLES["error"])
+        else:
+            what = Text(plain(_said(event.get("result")), 300))
+        found.append((_when(event["ts"], eyes), plain(event.get("job_id")), plain(event.get("run_id")), what))
+    table = _foldable("TOLD", "JOB", "RUN", "WHAT", rows=found)
+    parts: list[RenderableType] = [table if found else Text("No events.")]
+    for file in report.get("output") or ():
+        parts += [Text(), Text(plain(file["path"]), "bold"), Text("\n".join(map(_line, file["text"].splitlines())))]
+    return Group(*parts)
+
+
+def _line(text: str) -> str:
+    return plain(text.replace("\t", "    "), 2_000) if text.strip() else ""
+
+
+def _said(result: object) -> object:
+    response = result.get("response") if isinstance(result, Mapping) else None
+    answer = response.get("result") if isinstance(response, Mapping) else None
+    if not isinstance(answer, Mapping):
+        return "ok"
+    return next((answer[key] for key in ("summary", "text", "stdout") if answer.get(key)), "ok")
+
+
+def upcoming(report: Report, eyes: Eyes) -> RenderableType:
+    """`next`."""
+    parts: list[RenderableType] = []
+    if "meaning" in report:
+        parts.append(
+            Text(f"{plain(report['schedule'])} ({plain(report['timezone'])}): {plain(report['meaning'], 600)}")
+        )
+    if "note" in report:
+        parts.append(Text(plain(report["note"]), "yellow"))
+    table = _table("LOCAL", "UTC", "", "JOB")
+    for instant in report["instants"]:
+        there = datetime.fromisoformat(instant["local"])
+        shown = f"{there:%a %Y-%m-%d %H:%M:%S} {instant['local'][-6:]}"
+        table.add_row(shown, instant["utc"], relative(instant["utc"], eyes.now), plain(instant.get("job_id")))
+    parts.append(table if report["instants"] else Text("It will not run."))
+    return Group(*parts)
+
+
+def _watch(report: Report, eyes: Eyes) -> RenderableType:
+    from render.watching import frame
+
+    return frame(report, eyes)
+
+
+def _timeline(report: Report, _eyes: Eyes) -> RenderableType:
+    from render.timeline import Picture
+
+    return Picture(report)
+
+
+VIEWS: dict[str, Callable[[Report, Eyes], RenderableType]] = {
+    "list": jobs,
+    "history": history,
+    "status": status,
+    "logs": logs,
+    "next": upcoming,
+    "watch": _watch,
+    "timeline": _timeline,
+}

@@ -1,0 +1,73 @@
+"""Instants, spans and money in a few words. A leaf."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from core.models import from_text
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def local(text: object, zone: str) -> str:
+    """`Fri 2026-02-27 09:00 +01:00`: a stored instant in a zone; "" for none."""
+    if not isinstance(text, str) or not text:
+        return ""
+    try:
+        instant = from_text(text).astimezone(ZoneInfo(zone))
+    except (ValueError, OverflowError):
+        return text
+    offset = instant.strftime("%z")
+    seconds = instant.strftime(":%S") if instant.second else ""
+    return f"{instant:%a %Y-%m-%d %H:%M}{seconds} {offset[:3]}:{offset[3:5]}"
+
+
+def relative(text: object, now: datetime) -> str:
+    """`in 3 h`, `5 min ago`, `now`; "" for none."""
+    if not isinstance(text, str) or not text:
+        return ""
+    try:
+        seconds = (from_text(text) - now).total_seconds()
+    except ValueError:
+        return ""
+    if abs(seconds) < 1:
+        return "now"
+    return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """`1 h 5 min`: the two largest units."""
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        if left >= size or (unit == "s" and not parts):
+            parts.append(f"{left // size} {unit}")
+            left %= size
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def duration(milliseconds: object) -> str:
+    """`824 ms`, `3.2 s`, `12 min 5 s`; "" for none."""
+    if not isinstance(milliseconds, int | float):
+        return ""
+    if milliseconds < 1_000:
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else span(milliseconds / 1000)
+
+
+def dollars(amount: object) -> str:
+    """`$0.25`, and more digits for less than a cent; "" for none."""
+    if not isinstance(amount, int | float):
+        return ""
+    return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.2g}"
+
+
+def plain(text: object, most: int = 200) -> str:
+    """One line of text that can't move a cursor or colour a terminal."""
+    flat = " ".join(_CONTROL.sub("\ufffd", str(text or "")).split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

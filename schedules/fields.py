@@ -1,0 +1,146 @@
+"""The five fields of cron: their text, their values, and what is wrong with them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from core.errors import ScheduleError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One of the five fields: its values are low…high; numbers up to `top` may be written (7 is Sunday)."""
+
+    name: str
+    low: int
+    high: int
+    top: int
+    words: tuple[str, ...] = ()
+
+    def number(self, text: str) -> int | None:
+        """The value that a number or a three-letter name stands for, in any range; None if it is neither."""
+        if text.isdecimal():
+            return int(text)
+        short = [word[:3].lower() for word in self.words]
+        return self.low + short.index(text) if text in short else None
+
+    def word(self, value: int) -> str:
+        """What a value is called."""
+        return self.words[value - self.low] if self.words else str(value)
+
+
+_MONTHS = "January February March April May June July August September October November December"
+_WEEKDAYS = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday"
+_SPECS = (
+    Spec("minute", 0, 59, 59),
+    Spec("hour", 0, 23, 23),
+    Spec("day of month", 1, 31, 31),
+    Spec("month", 1, 12, 12, tuple(_MONTHS.split())),
+    Spec("day of week", 0, 6, 7, tuple(_WEEKDAYS.split())),
+)
+_LONGEST_MONTH = dict(zip(range(1, 13), (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True))
+_ITEM = re.compile(r"(?:\*|([a-z]+|[0-9]+)(?:-([a-z]+|[0-9]+))?)(?:/([0-9]+))?")
+_FOREIGN = re.compile(r"[#?~]|(?<![a-z])[lwhr]+(?![a-z])")  # marks of other schedulers' languages, in lower case
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parsed field: the values it allows, and how it was written."""
+
+    spec: Spec
+    text: str
+    values: tuple[int, ...]
+
+    @property
+    def starred(self) -> bool:
+        """Whether it starts with `*`, which is what Debian's cron looks at, not whether it takes every value."""
+        return self.text.startswith("*")
+
+    @property
+    def full(self) -> bool:
+        return len(self.values) == self.spec.high - self.spec.low + 1
+
+    @property
+    def for_croniter(self) -> str:
+        # croniter takes `1,*` for a field that starts with `*`; a plain list has one meaning
+        return self.text if self.starred else ",".join(map(str, self.values))
+
+
+def parse_fields(text: str) -> tuple[Field, ...]:
+    """The five fields of an expression. Raises ScheduleError naming the field, its text and the cure."""
+    parts = text.split()
+    if len(parts) != len(_SPECS):
+        hint = "give minute, hour, day of month, month, day of week; there are no seconds or years"
+        raise ScheduleError(f"schedule '{text}': exactly five fields, not {len(parts)}", text=text, hint=hint)
+    fields = tuple(_parse_field(spec, part) for spec, part in zip(_SPECS, parts, strict=True))
+    _, _, days, months, weekdays = fields
+    either = not (days.starred or weekdays.starred)
+    if not either and min(days.values) > max(_LONGEST_MONTH[month] for month in months.values):
+        raise _bad(days.spec, days.text, "never fires: no such day in these months", "use a day that the month has")
+    return fields
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_field(spec: Spec, text: str) -> Field:
+    found = {value for item in text.split(",") for value in _item_values(spec, item)}
+    return Field(spec, text, tuple(sorted({spec.low if value > spec.high else value for value in found})))
+
+
+def _item_values(spec: Spec, item: str) -> range:
+    match = _ITEM.fullmatch(item.lower())
+    if match is None:
+        raise _unreadable(spec, item)
+    first, last, step_text = match.groups()
+    step = int(step_text or 1)
+    if step == 0:
+        raise _bad(spec, item, "a step of 0", "leave the step out, or use 1 or more")
+    if first is None:
+        return range(spec.low, spec.high + 1, step)
+    low = _number(spec, item, first)
+    if last is None:
+        # croniter since 7.0.0: 5/15 is 5-59/15 and 59/15 is 59 alone. Debian's cron refuses both
+        low = spec.low if low > spec.high else low
+        return range(low, (spec.high if step_text else low) + 1, step)
+    high = _number(spec, item, last)
+    if low == high:
+        raise _bad(spec, item, "a range of one value, which some crons take for the whole field", f"write {first}")
+    if low > high:
+        raise _bad(spec, item, "the range runs backwards", f"write {_unwrapped(spec, low, high)}")
+    return range(low, high + 1, step)
+
+
+def _unwrapped(spec: Spec, low: int, high: int) -> str:
+    """The two ranges that a backward one is read as elsewhere: `50-59,0-10`; Friday to Sunday is `5-7`."""
+    start = spec.low + (spec.top > spec.high)
+    ranges = [(low, spec.top)] + ([(start, high)] if high >= start else [])
+    return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
+
+
+def _number(spec: Spec, item: str, text: str) -> int:
+    value = spec.number(text)
+    if value is None:
+        raise _unreadable(spec, item)
+    if not spec.low <= value <= spec.top:
+        raise _bad(spec, item, "out of range", f"use {spec.low} to {spec.top}")
+    return value
+
+
+def _bad(spec: Spec, item: str, problem: str, hint: str) -> ScheduleError:
+    return ScheduleError(f"{spec.name} '{item}': {problem}", field=spec.name, text=item, hint=hint)
+
+
+def _unreadable(spec: Spec, item: str) -> ScheduleError:
+    if not item:
+        return _bad(spec, item, "an empty entry in the list", "remove the comma")
+    foreign = _FOREIGN.search(item.lower())
+    if foreign:
+        mark = foreign[0][0].upper()
+        hint = "write *" if mark == "?" else "write the values out; what cron can't say, the target has to decide"
+        return _bad(spec, item, f"the character {mark} is not part of cron's language", hint)
+    short = [word[:3].lower() for word in spec.words]
+    near = [name for name in short if item.lower().startswith(name)]
+    names = f", names {', '.join(short)}" if short else ""
+    language = f"*, numbers {spec.low} to {spec.top}{names}; lists 1,2, ranges 1-3 and steps */2 of them"
+    return _bad(spec, item, "can't be read", f"write {near[0] if near else language}")
