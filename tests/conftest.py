@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import support_faults
 from tests.workspace import FakeClock, Workspace
@@ -16,10 +17,15 @@ def pytest_report_header() -> str:
     return support_faults.HEADER
 
 
-def pytest_configure() -> None:
-    """Gives what the tests start the default signals, whatever started the tests: nohup ignores HUP, a script's `&` INT.
+# No example has a deadline: on a slow machine each would miss it.
+settings.register_profile("puruto-cron", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("puruto-cron")
 
-    A signal that is caught here is ignored no more by what is started, and still ends nothing here.
+
+def pytest_configure() -> None:
+    """What the tests start has the default signals, whatever the tests themselves have: nohup ignores HUP, `&` INT.
+
+    What is caught here is no longer ignored in what is started, and still ends nothing here.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -5,7 +5,7 @@ takes the caller's arguments, environment and descriptors, resets its signals, a
 `__main__`. So it has a pid, signals, descriptors, an exit code and a death of its own, like any started process.
 
 It differs from a started interpreter in this: modules are loaded already, `/proc/PID/cmdline` and `environ` are the
-server's, and at the end modules are not taken down. A test to which that matters says `workspace.start(..., fresh=True)`.
+server's, and at the end modules are not taken down. A test to which that matters says `workspace.start(fresh=True)`.
 With PURUTO_TEST_FRESH=1 every command is started afresh.
 
 Run as a script, this file is the server; the rest is for the tests.
@@ -59,14 +59,14 @@ def serve(listener: socket.socket, tests: int) -> dict[str, Any]:
     signal.set_wakeup_fd(child_ended, warn_on_full_buffer=False)
     callers: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([listener, ended, tests], [], [])
+        ready, _, _ = select.select((listener.fileno(), ended, tests), (), ())
         if tests in ready:
             os._exit(0)
         if ended in ready:
             with suppress(BlockingIOError):
                 os.read(ended, 4096)
             _tell_ends(callers)
-        if listener in ready:
+        if listener.fileno() in ready:
             caller, _ = listener.accept()
             request, streams = _receive(caller)
             pid = os.fork()
@@ -112,8 +112,8 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     # Python ignores these from its start.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    for standard, stream in enumerate(streams):
+        os.dup2(stream, standard)
         os.close(stream)
     if request["session"]:
         os.setsid()

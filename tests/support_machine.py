@@ -138,6 +138,26 @@ def from_root(workspace: Workspace, script: str, *words: str, **options: Any) ->
     )
 
 
+_CRONTAB = """#!/bin/sh
+file=$(dirname "$0")/crontab.txt
+case "$1" in
+-l) [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$file" ;;
+-) cat > "$file" ;;
+esac
+"""
+
+
+def put_crontab_program(workspace: Workspace) -> Path:
+    """A program `crontab` at the head of the PATH, whatever the machine has. Returns its file, not there yet."""
+    folder = workspace.home / "bin"
+    folder.mkdir()
+    program = folder / "crontab"
+    program.write_text(_CRONTAB)
+    program.chmod(0o755)
+    workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
+    return folder / "crontab.txt"
+
+
 class Machine:
     """The program in this process: real targets, a real database, a clock that the test moves."""
 

@@ -29,15 +29,19 @@ ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
 #: The longest that a test waits for anything. It ends what hangs; no test is slow enough to come near it.
 PATIENCE = 120.0
 
+#: The first line of a program for the interpreter of these tests, which starts fastest so.
+PYTHON = f"#!{sys.executable} -IS\n"
 #: A target that writes one line for each start, so that starts are counted by what the target itself did.
-COUNTING_INVOKE = """#!/usr/bin/env python3
-import json, os, sys
+COUNTING_INVOKE = (
+    PYTHON
+    + """import json, os, sys
 request = json.load(sys.stdin)
 with open("starts.log", "a") as log:
     log.write(os.environ["PURUTO_CRON_RUN_ID"] + " " + os.environ["PURUTO_CRON_SLOT"] + "\\n")
 print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"],
                   "status": "ok", "duration_ms": 1, "result": {"summary": "done"}}))
 """
+)
 
 
 class FakeClock:
@@ -67,7 +71,7 @@ class Workspace:
         self.home = folder / "purutos"
         self.root = self.home / "puruto-cron"
         self.home.mkdir(parents=True)
-        # Links, because a copy of each file for each test takes longer than most tests. Nothing writes into these files.
+        # Links: to copy each file for each test takes longer than most tests. Nothing writes into these files.
         shutil.copytree(_program(), self.root, copy_function=os.link)
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),

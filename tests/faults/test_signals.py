@@ -25,7 +25,6 @@ from tests.support_machine import (
 )
 from tests.workspace import Workspace, ended, is_running, wait_for
 
-
 COMMANDS = [("tick",), ("run-now", "job-0")]
 
 
