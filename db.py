@@ -173,9 +173,9 @@ class Database:
     `DatabaseReadOnly` or `DatabaseLocked`. A database of an older schema is migrated first.
     """
 
-    def __init__(self, path: str, *, read_only: bool = False, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
+    def __init__(self, path: str, *, read_only: bool = False, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
         self.path = path
-        self.connection = connect(path, "ro" if read_only else "rw", patience_sec)
+        self.connection = connect(path, "ro" if read_only else "rw", busy_timeout_sec)
         self._identity = _identity(path)
         #: Within a group the names of its parts that are done.
         self.grouped: list[str] | None = None
@@ -357,7 +357,7 @@ def bare(path: str) -> Connection:
     return connect(path, "ro")
 
 
-def connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
+def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
     """A connection, `mode` ro or rw. Raises what `Database` raises."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise SqliteTooOld(
@@ -371,7 +371,7 @@ def connect(path: str, mode: str, patience_sec: float = BUSY_TIMEOUT_MS / 1000) 
             f"file:{quoted}?mode={mode}",
             uri=True,
             isolation_level=None,
-            timeout=patience_sec,
+            timeout=busy_timeout_sec,
             check_same_thread=True,
         )
     except sqlite3.Error as error:

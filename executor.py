@@ -28,9 +28,9 @@ from core.models import (
 )
 from core.redact import Redactor
 from execution import requests, verdicts
-from execution.attempt import Conversation, SessionTotals, summary_of
+from execution.attempt import Attempt, SessionTotals, summary_of
 from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
-from system.awaitables import drive, wait, write
+from system.awaitables import run_blocking, wait, write
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: How often a run looks whether somebody cancels it.
 CANCEL_POLL_SEC = 1.0
 #: How often a run that comes back from its backoff asks for a place when all are taken.
-PLACE_POLL_SEC = 1.0
+PERMIT_POLL_SEC = 1.0
 #: A verdict that the database refuses is offered again this often, with this pause (beside SQLite's own waiting).
 VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
@@ -138,9 +138,9 @@ class Executor:
 
     def run(self, run: ClaimedRun) -> dict[str, object]:
         """`course`, for who has nothing else to do meanwhile."""
-        return drive(self.course(run))
+        return run_blocking(self.task(run))
 
-    async def course(self, run: ClaimedRun) -> dict[str, object]:
+    async def task(self, run: ClaimedRun) -> dict[str, object]:
         """Makes attempts until one succeeds or none is left, and writes the verdict.
 
         Returns what `run-now` prints, without `notification_paths`. Raises `LeaseLost` when the run is no longer ours
@@ -201,7 +201,7 @@ class Executor:
                 beat_every=self._beat_every(),
             )
 
-        conversation = Conversation(
+        conversation = Attempt(
             job=run.job,
             remembered=self._remembered(run),
             call=call,
@@ -248,7 +248,7 @@ class Executor:
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         with suppress(DatabaseError):
-            await write(lambda: self._ledger.note_child(run, child, folder), lazy=True)
+            await write(lambda: self._ledger.note_child(run, child, folder), deferred=True)
         crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
@@ -301,15 +301,15 @@ class Executor:
         # The wait may have been longer than it was meant to be: a machine that sleeps does not count it.
         if late := self._too_late(run, 0):
             return late
-        patience = self._clock.monotonic() + LONGEST_BACKOFF_SEC
-        while not self._place_taken(run, attempt + 1):
-            if await self._wait(run, PLACE_POLL_SEC):
+        deadline = self._clock.monotonic() + LONGEST_BACKOFF_SEC
+        while not self._permit_taken(run, attempt + 1):
+            if await self._wait(run, PERMIT_POLL_SEC):
                 return STOPPED
-            if self._too_late(run, 0) or self._clock.monotonic() > patience:
+            if self._too_late(run, 0) or self._clock.monotonic() > deadline:
                 return "no place under the cap became free in time"
         return None
 
-    def _place_taken(self, run: ClaimedRun, attempt: int) -> bool:
+    def _permit_taken(self, run: ClaimedRun, attempt: int) -> bool:
         try:
             return self._ledger.end_wait(run, attempt, self._limits.max_running)
         except DatabaseError:

@@ -37,7 +37,7 @@ from invocation import runners, success
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
 from system import processes
-from system.awaitables import drive
+from system.awaitables import run_blocking
 from system.processes import Child, Stop
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
@@ -85,7 +85,7 @@ class Invoker:
         async def told(child: ProcessId) -> None:
             on_start(child)
 
-        return drive(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
+        return run_blocking(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
 
     async def call(
         self,
@@ -102,12 +102,12 @@ class Invoker:
         raise (LeaseLost) goes through, after all processes of the attempt were killed without grace.
         """
         began = self._clock.monotonic()
-        course = _Course()
+        task = _InvocationTask()
         try:
             pulse = _Pulse(self._clock, beat, beat_every)
-            answer = await self._attempt(invocation, course, stop, on_start, pulse)
+            answer = await self._attempt(invocation, task, stop, on_start, pulse)
         except InvocationError as error:
-            answer = replace(course.answer, result=None, failure=_failure(error, course), from_target=False)
+            answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
@@ -117,21 +117,21 @@ class Invoker:
         )
         return AttemptOutcome(
             response,
-            course.exit_code,
-            course.stopped,
+            task.exit_code,
+            task.stopped,
             answer.from_target,
-            course.survivors,
+            task.survivors,
             answer.usage,
             answer.session_id,
             answer.session_usage,
-            answer.text if answer.text is not None else course.printed,
-            course.runner,
+            answer.text if answer.text is not None else task.printed,
+            task.runner,
         )
 
     async def _attempt(
         self,
         invocation: Invocation,
-        course: _Course,
+        task: _InvocationTask,
         stop: Stop,
         on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
@@ -140,12 +140,12 @@ class Invoker:
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         runner = runners.choose(invocation, folder, self._host)
-        course.runner = runner.name
+        task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
         files = CallFiles(invocation.run_folder, invocation.stem)
         files.prepare(request, launch)
         if stop.is_set():
-            raise _stopped(course, stop)
+            raise _stopped(task, stop)
         before = success.snapshot(invocation.success, folder)
         self._hold(invocation.scheduled_for)
         child = processes.start(
@@ -156,12 +156,12 @@ class Invoker:
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
-        code, ended = await self._follow(child, invocation, course, stop, on_start, pulse)
+        code, ended = await self._follow(child, invocation, task, stop, on_start, pulse)
         if code is None:
-            raise _stopped(course, stop) if stop.is_set() else _timeout(request, ended, files)
+            raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
-        course.answer = answer = runner.read(invocation, ending)
-        course.printed = read_tail(files.stdout) if answer.text is None else ""
+        task.answer = answer = runner.read(invocation, ending)
+        task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:
             # What an agent said is a part of what it printed: here it stands alone, for people and for `success`.
             ending = replace(ending, stdout=files.write_answer(answer.text))
@@ -174,7 +174,7 @@ class Invoker:
         async def fits(spec: Success, ending: Ending, result_key: str) -> None:
             seen = success.Seen(invocation, folder, ending, before, result_key)
             if not await success.check(spec, seen, self._clock, stop, watch):
-                raise _stopped(course, stop)
+                raise _stopped(task, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
             # The agent was told the schema, and may have obeyed it.
@@ -194,7 +194,7 @@ class Invoker:
         self,
         child: Child,
         invocation: Invocation,
-        course: _Course,
+        task: _InvocationTask,
         stop: Stop,
         on_start: Callable[[ProcessId], Awaitable[None]],
         pulse: _Pulse,
@@ -209,8 +209,8 @@ class Invoker:
             try:
                 marks = processes.marks(invocation.run_id, invocation.run_folder)
                 ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
-                course.survivors = ended.left
-                course.exit_code = child.exit_code()
+                task.survivors = ended.left
+                task.exit_code = child.exit_code()
             finally:
                 child.close()
         return code, ended
@@ -266,7 +266,7 @@ def _account() -> dict[str, str]:
 
 
 @dataclass
-class _Course:
+class _InvocationTask:
     """What is known of an attempt besides its answer."""
 
     exit_code: int | None = None
@@ -321,16 +321,16 @@ async def _check_structured(
         ) from None
 
 
-def _failure(error: InvocationError, course: _Course) -> Failure:
+def _failure(error: InvocationError, task: _InvocationTask) -> Failure:
     told = error.as_dict()["details"]
     details = dict(told) if isinstance(told, Mapping) else {}
-    if course.survivors:
-        details["not_ended"] = list(course.survivors[:_NAMED_PROCESSES])
+    if task.survivors:
+        details["not_ended"] = list(task.survivors[:_NAMED_PROCESSES])
     return Failure(error.code, error.message, details)
 
 
-def _stopped(course: _Course, stop: Stop) -> InvocationStopped:
-    course.stopped = True
+def _stopped(task: _InvocationTask, stop: Stop) -> InvocationStopped:
+    task.stopped = True
     return InvocationStopped(f"the attempt was ended: {stop.reason}", details={"reason": stop.reason})
 
 

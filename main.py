@@ -25,13 +25,13 @@ class SystemClock:
         return time.monotonic()
 
 
-def _idle_tick(argv: list[str], clock: SystemClock) -> int | None:
+def _fast_tick(argv: list[str], clock: SystemClock) -> int | None:
     """The exit code of a tick with nothing to do; None for all else."""
     if argv[:1] != ["tick"]:
         return None
     from app import fast_tick
 
-    text = fast_tick.look(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
+    text = fast_tick.nothing_due(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
     return None if text is None else _say(text)
 
 
@@ -80,7 +80,7 @@ def entry() -> None:
     argv, clock = sys.argv[1:], SystemClock()
     # What an idle tick makes in its few milliseconds is not worth collecting.
     gc.disable()
-    code = _idle_tick(argv, clock)
+    code = _fast_tick(argv, clock)
     if code is not None:
         # All is said and nothing is open. Taking the interpreter down in order would cost 2 ms more.
         os._exit(code)

@@ -15,10 +15,10 @@ from core.errors import GateClosed, JobLocked, JobNotFound
 from core.models import Clock, Failure, utc_text
 from executor import Executor
 from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Served, Serving, Telling
+from scheduling.dispatcher import Dispatcher, Reporter, Served
 from scheduling.planner import Calendar, corrected_cursor
-from scheduling.reaper import Settled
-from scheduling.task_loop import Courses
+from scheduling.reaper import Reaped
+from scheduling.task_loop import TaskLoop
 from store.definitions import job_state
 
 if TYPE_CHECKING:
@@ -71,18 +71,18 @@ class Scheduler:
         *,
         store: Store,
         make_executor: Callable[[], Executor],
-        settle: Callable[[], Settled],
+        reap: Callable[[], Reaped],
         claiming: Claiming,
-        telling: Telling,
+        reporter: Reporter,
         calendar: Calendar,
         clock: Clock,
         stop: Stop,
     ) -> None:
         self._store = store
         self._make_executor = make_executor
-        self._settle = settle
+        self._reap = reap
         self._claiming = claiming
-        self._telling = telling
+        self._reporter = reporter
         self._calendar = calendar
         self._clock = clock
         self._stop = stop
@@ -93,19 +93,19 @@ class Scheduler:
     def tick(self, now: datetime) -> TickReport:
         """Settles dead runs, serves the slots due at `now`, oldest first, and ends when none is left to start."""
         report = TickReport(now, self._claiming.owner.name, problems=self._problems)
-        settled = self._settle()
+        settled = self._reap()
         report.settled = list(settled.ended)
-        report.delivered = self._telling.deliver()
-        serving = self.serving(Courses(self._store, self._clock, self._stop), lambda: now)
-        serving.suspects = settled.suspects
+        report.delivered = self._reporter.deliver()
+        dispatcher = self.dispatcher(TaskLoop(self._store, self._clock, self._stop), lambda: now)
+        dispatcher.orphan_candidates = settled.orphan_candidates
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
-        serving.offer(Waiting(*row) for row in due)
-        serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
-        serving.serve()
-        served = serving.served
+        dispatcher.enqueue(Waiting(*row) for row in due)
+        dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
+        dispatcher.serve()
+        served = dispatcher.served
         report.results, report.written_off = served.results, served.written_off
-        report.left_due, report.taken_elsewhere = [*served.left_due, *serving.queue], served.taken_elsewhere
+        report.left_due, report.taken_elsewhere = [*served.left_due, *dispatcher.queue], served.taken_elsewhere
         report.problems += served.problems
         return report
 
@@ -116,7 +116,7 @@ class Scheduler:
 
     def mask(self, error: dict[str, object]) -> dict[str, object]:
         """An error without secrets."""
-        return self._telling.mask(error)
+        return self._reporter.mask(error)
 
     def take_problems(self) -> list[dict[str, object]]:
         """What was found wrong with single jobs beside serving them, once."""
@@ -125,23 +125,23 @@ class Scheduler:
 
     def deliver(self) -> int:
         """Delivers every event that waits; how many arrived."""
-        return self._telling.deliver()
+        return self._reporter.deliver()
 
-    def renew(self, serving: Serving) -> None:
+    def renew(self, dispatcher: Dispatcher) -> None:
         """What is served from now on is served by our settings."""
-        serving.renew(self._claiming, self._telling, self._make_executor)
+        dispatcher.renew(self._claiming, self._reporter, self._make_executor)
 
-    def serving(self, courses: Courses, horizon: Callable[[], datetime]) -> Serving:
+    def dispatcher(self, loop: TaskLoop, due_before: Callable[[], datetime]) -> Dispatcher:
         """Serves the slots up to the instant that `horizon` gives."""
-        return Serving(
+        return Dispatcher(
             store=self._store,
-            courses=courses,
+            loop=loop,
             claiming=self._claiming,
             make_executor=self._make_executor,
-            telling=self._telling,
+            reporter=self._reporter,
             clock=self._clock,
             stop=self._stop,
-            horizon=horizon,
+            due_before=due_before,
             served=Served(),
         )
 
@@ -152,7 +152,7 @@ class Scheduler:
 
         A person who asks for a run does not wait for a place under the cap; the run counts under it all the same.
         """
-        settled = self._settle()
+        settled = self._reap()
         state = self._store.definitions.load(job_id)
         if state is None:
             raise JobNotFound(
@@ -172,7 +172,7 @@ class Scheduler:
         try:
             run = self._store.claims.claim_manual(job_id, self._claiming.owner, terms, force=force)
         except JobLocked as locked:
-            if job_id not in settled.suspects:
+            if job_id not in settled.orphan_candidates:
                 raise
             raise JobLocked(
                 f"{locked.message}, and that process is gone",
@@ -185,8 +185,8 @@ class Scheduler:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         result = guarded(lambda: self._make_executor().run(run))
         if isinstance(result, Failure):
-            result = self._telling.give_up(run, result)
-        return self._telling.tell([(run, result)])[0]
+            result = self._reporter.give_up(run, result)
+        return self._reporter.report([(run, result)])[0]
 
     # --- the clock ---
 
@@ -199,12 +199,12 @@ class Scheduler:
             return None
         forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
         if isinstance(forgotten, Failure):
-            self._problems.append({"job_id": None, "error": self._telling.mask(forgotten.as_dict())})
+            self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
             found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
             if isinstance(found, Failure):
-                self._problems.append({"job_id": row["job_id"], "error": self._telling.mask(found.as_dict())})
+                self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
             elif found:
                 moved.append(row["job_id"])
         return {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from invocation.dry_run import Rehearsal
+    from invocation.dry_run import DryRun
     from jobs.sync import SyncReport
     from maintenance.pruning import Upkeep
     from store.bundle import Store
@@ -37,7 +37,7 @@ class App(Rooms):
 
     def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
         """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
-        from jobs.jobs_file import known_entries, read_changes
+        from jobs.jobs_file import read_changes, sync_cache_of
         from schedules.language import check
 
         # Taken before the file is read: a later edit then shows as a change.
@@ -45,7 +45,7 @@ class App(Rooms):
         # The next tick is a whole one: it sees to a clock that was set back since.
         facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
         with _no_collection():
-            known = known_entries(self.default_zone, store.state.get(CHECKED_ENTRIES))
+            known = sync_cache_of(self.default_zone, store.state.get(CHECKED_ENTRIES))
             file = read_changes(
                 self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone), known
             )
@@ -56,7 +56,7 @@ class App(Rooms):
 
             report = self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts, remember=remember)
         if report.added or report.changed or report.removed:
-            self.ring()
+            self.notify()
         return report
 
     def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
@@ -98,7 +98,7 @@ class App(Rooms):
             return False
         ended = store.definitions.end_pause(job_id, Slots(self.calendar).following(state, now))
         if ended:
-            self.ring()
+            self.notify()
         return ended
 
     def upkeep(self, store: Store) -> Upkeep:
@@ -107,11 +107,11 @@ class App(Rooms):
 
         return Upkeep(store, lambda: self.retention(store), self.clock.now)
 
-    def rehearsal(self) -> Rehearsal:
+    def dry_run(self) -> DryRun:
         """Tells what a run would be."""
-        from invocation.dry_run import Rehearsal
+        from invocation.dry_run import DryRun
 
-        return Rehearsal(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
+        return DryRun(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
 
     def ping(self, *, failed: bool) -> dict[str, object]:
         """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""

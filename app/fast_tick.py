@@ -54,7 +54,9 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _FAR_SEC = 3_600
 
 
-def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime, monotonic: float) -> str | None:
+def nothing_due(
+    root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime, monotonic: float
+) -> str | None:
     """What an idle tick prints (its time is left), or None when the whole tick has to look.
 
     `options` are the words behind `tick`; `now` is UTC, `monotonic` in seconds. Never raises for a state of the files:
@@ -72,7 +74,7 @@ def look(root: str, environ: Mapping[str, str], options: Sequence[str], now: dat
     try:
         if not _nothing_to_do(db_path, fingerprint(root, environ), text, now, monotonic):
             return None
-        leave_time(db_path, text)
+        touch(db_path, text)
     except (CronError, OSError):
         return None
     return "" if options else _IDLE % (text, host, os.getpid())
@@ -129,7 +131,7 @@ def last_tick_text(db_path: str) -> str:
         return ""
 
 
-def leave_time(db_path: str, text: str) -> None:
+def touch(db_path: str, text: str) -> None:
     """Leaves `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
     fd = os.open(last_tick_file(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from scheduler import Scheduler
     from scheduling.cancelling import Control
     from scheduling.claiming import Claiming
-    from scheduling.dispatcher import Telling
-    from scheduling.reaper import Settler
+    from scheduling.dispatcher import Reporter
+    from scheduling.reaper import Reaper
     from store.bundle import Store
     from store.claims import Owner
     from store.runs import RunningRun
@@ -82,20 +82,20 @@ class Rooms:
         """`schedules` as the planner knows it."""
         return Schedules()
 
-    def open_store(self, *, read_only: bool = False, patience_sec: float | None = None) -> Store:
+    def open_store(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Store:
         """A connection of its own; the caller closes it. `patience_sec` is how long it waits while others write."""
         from db import BUSY_TIMEOUT_MS, Database
         from scheduling.planner import Slots
         from store.bundle import Store
 
-        patience = BUSY_TIMEOUT_MS / 1000 if patience_sec is None else patience_sec
-        database = Database(str(self.settings.db_path), read_only=read_only, patience_sec=patience)
+        busy_timeout = BUSY_TIMEOUT_MS / 1000 if busy_timeout_sec is None else busy_timeout_sec
+        database = Database(str(self.settings.db_path), read_only=read_only, busy_timeout_sec=busy_timeout)
         return Store(database, Slots(self.calendar))
 
     @contextmanager
-    def store(self, *, read_only: bool = False, patience_sec: float | None = None) -> Iterator[Store]:
+    def store(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Iterator[Store]:
         """A store for the length of a `with`."""
-        store = self.open_store(read_only=read_only, patience_sec=patience_sec)
+        store = self.open_store(read_only=read_only, busy_timeout_sec=busy_timeout_sec)
         try:
             yield store
         finally:
@@ -216,13 +216,13 @@ class Rooms:
         named = [*self.settings.redact, fast_tick.PING_VARIABLE]
         return Redactor(secrets_of(self.settings.variables, named))
 
-    def settler(self, store: Store) -> Settler:
+    def reaper(self, store: Store) -> Reaper:
         """Settles what dead schedulers left."""
         from execution.verdicts import channels_of
-        from scheduling.reaper import Settler
+        from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 
-        return Settler(
+        return Reaper(
             ledger=store.runs,
             clock=self.clock,
             is_alive=is_alive,
@@ -259,19 +259,19 @@ class Rooms:
         return Control(
             ledger=store.runs,
             jobs=store.definitions,
-            settler=self.settler(store),
+            reaper=self.reaper(store),
             clock=self.clock,
             pause=threading.Event().wait,
             me=self._owner().name,
             kill_grace_sec=self.settings.kill_grace_sec,
-            ring=self.ring,
+            notify=self.notify,
         )
 
-    def ring(self) -> bool:
+    def notify(self) -> bool:
         """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
         from system import wakeup
 
-        return wakeup.ring(str(self.settings.db_path))
+        return wakeup.notify(str(self.settings.db_path))
 
     def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
@@ -300,9 +300,9 @@ class Rooms:
         return Scheduler(
             store=store,
             make_executor=lambda: self.make_executor(store, stop.for_run(), around),
-            settle=lambda: self.settler(store).settle(),
+            reap=lambda: self.reaper(store).reap(),
             claiming=self.claiming(store),
-            telling=self.telling(store),
+            reporter=self.reporter(store),
             calendar=self.calendar,
             clock=self.clock,
             stop=stop,
@@ -325,11 +325,11 @@ class Rooms:
             gate=lambda state, now: self.gate(store, state, now),
         )
 
-    def telling(self, store: Store) -> Telling:
+    def reporter(self, store: Store) -> Reporter:
         """Brings what has happened to who is told."""
-        from scheduling.dispatcher import Telling
+        from scheduling.dispatcher import Reporter
 
-        return Telling(
+        return Reporter(
             store=store,
             notifier=self.notifier,
             clock=self.clock,

@@ -19,8 +19,8 @@ from daemon.program import Served
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
 from system.systemd import Systemd
-from system.wakeup import Doorbell
-from system.wall_clock_timer import make_alarm
+from system.wakeup import Wakeup
+from system.wall_clock_timer import make_timer
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -52,13 +52,13 @@ def command(app: App) -> int:
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
     app.open_store().close()
     with OneDaemon(place, since), _signals() as asked:
-        stop, alarm = Stop(), make_alarm(app.clock)
+        stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Served(app),
             clock=app.clock,
             stop=stop,
-            alarm=alarm,
-            bell=lambda: Doorbell(place),
+            timer=timer,
+            wakeup=lambda: Wakeup(place),
             systemd=systemd,
             say=say,
         )
@@ -82,7 +82,7 @@ def command(app: App) -> int:
             daemon.run()
         finally:
             daemon.close()
-            alarm.close()
+            timer.close()
             stop.close()
     return 0
 

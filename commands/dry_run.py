@@ -35,7 +35,7 @@ def command(app: App, job_id: str) -> None:
         remembered = store.sessions.find(job_id)
         gate = app.gate(store, state, now)
         running = store.runs.is_running(job_id)
-    start = guarded(lambda: app.rehearsal().of(state, remembered, now))
+    start = guarded(lambda: app.dry_run().of(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
     print_json(

@@ -12,7 +12,7 @@ from commands.output import json_text
 #: So much a pipe that is ready takes at once, without a wait. Source: POSIX, PIPE_BUF; pipe(7).
 _CHUNK = select.PIPE_BUF
 #: A reader that is busy is waited for so long, in milliseconds; then the line is lost.
-_PATIENCE_MS = 200
+_TIMEOUT_MS = 200
 
 
 class Lines:
@@ -40,4 +40,4 @@ class Lines:
     def _is_taken(self) -> bool:
         poll = select.poll()
         poll.register(self._descriptor or 1, select.POLLOUT)
-        return any(event & select.POLLOUT for _, event in poll.poll(_PATIENCE_MS))
+        return any(event & select.POLLOUT for _, event in poll.poll(_TIMEOUT_MS))

@@ -67,7 +67,7 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
         store.state.set_fact(CLOCK_FACT, clock_fact(anomaly, now))
     upkeep = app.upkeep(store)
     upkeep.note_jump(last_seen, now)
-    _leave_time(app, now)
+    _touch(app, now)
     crash_points.point("time.left")
     report = scheduler.tick(now)
     ended = [*report.results, *report.settled]
@@ -95,9 +95,9 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
     guarded(lambda: store.state.set_fact(PING_FACT, fact))
 
 
-def _leave_time(app: App, now: datetime) -> None:
+def _touch(app: App, now: datetime) -> None:
     try:
-        fast_tick.leave_time(str(app.settings.db_path), utc_text(now))
+        fast_tick.touch(str(app.settings.db_path), utc_text(now))
     except OSError:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         return

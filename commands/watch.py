@@ -18,10 +18,10 @@ from reports.overview import glance
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from render.tables import Eyes
+    from render.tables import ViewContext
 
 #: A reader that finds the database locked for longer says so, and looks again.
-PATIENCE_SEC = 1.0
+TIMEOUT_SEC = 1.0
 _NOTHING: dict[str, object] = {"running": [], "next": [], "recent_runs": [], "overdue_count": 0}
 
 
@@ -49,20 +49,20 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
     if not interval >= 0:
         raise UsageError("--interval must be a number of seconds", hint="See: python3 main.py watch --help")
     if once or table is False or not is_screen(sys.stdout):
-        show(app, "watch", _look(app, PATIENCE_SEC * 5), table=table)
+        show(app, "watch", _look(app, TIMEOUT_SEC * 5), table=table)
         return 0
     watcher = _Watcher(app)
     with stop_on_signals() as stop:
         from render.live import live
 
-        live(watcher.read, watcher.eyes, app.clock.monotonic, stop.wait, interval)
+        live(watcher.read, watcher.context, app.clock.monotonic, stop.wait, interval)
     # Ctrl-C is how one ends it, and no failure. Who was not asked to end has lost the terminal, before its signal came.
     return 0 if stop.reason == "SIGINT" else 128 + signal.Signals[stop.reason or signal.SIGHUP.name]
 
 
-def _look(app: App, patience_sec: float) -> dict[str, Any]:
+def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
     now = app.clock.now()
-    with app.store(read_only=True, patience_sec=patience_sec) as store:
+    with app.store(read_only=True, busy_timeout_sec=busy_timeout_sec) as store:
         found: dict[str, Any] = glance(store, now)
         masks = {str(row["job_id"]): app.redactor(job_of(store, str(row["job_id"]))) for row in found["recent_runs"]}
     found["recent_runs"] = [
@@ -82,16 +82,16 @@ class _Watcher:
         self._gone = False
         self._notice = ""
 
-    def eyes(self) -> Eyes:
+    def context(self) -> ViewContext:
         """Who looks, now."""
-        from render.tables import Eyes
+        from render.tables import ViewContext
 
-        return Eyes(self._app.clock.now(), self._app.default_zone)
+        return ViewContext(self._app.clock.now(), self._app.default_zone)
 
     def read(self) -> dict[str, Any]:
         """A new look, or the last one with the problem that stands in the way."""
         now = self._app.clock.now()
-        found = guarded(lambda: _look(self._app, PATIENCE_SEC))
+        found = guarded(lambda: _look(self._app, TIMEOUT_SEC))
         self._note_replaced(utc_text(now))
         if isinstance(found, Failure):
             known = self._last or {**_NOTHING, "events": {"waiting": []}}

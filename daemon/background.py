@@ -13,9 +13,9 @@ from core.boundary import guarded
 from core.models import Failure
 
 if TYPE_CHECKING:
-    from scheduling.reaper import Settled
+    from scheduling.reaper import Reaped
     from store.runs import Unattended
-    from system.processes import Beside
+    from system.processes import BackgroundProcess
 
 #: How soon that is tried again which failed: the database was busy, full or gone.
 TRY_AGAIN_SEC = 5.0
@@ -29,7 +29,7 @@ class Syncing:
     """The sync of an edited .jobs.json, in a process of its own, whose memory is given back."""
 
     def __init__(self) -> None:
-        self._process: Beside | None = None
+        self._process: BackgroundProcess | None = None
         self._seen = ""
         self._again_at = 0.0
         self._error: object = None
@@ -43,7 +43,7 @@ class Syncing:
         """Becomes readable when the sync has ended; None when none goes on, or nobody can tell of its end."""
         return None if self._process is None else self._process.descriptor
 
-    def begin(self, file: str, begin: Callable[[], Beside], now: float) -> bool:
+    def begin(self, file: str, begin: Callable[[], BackgroundProcess], now: float) -> bool:
         """Begins one unless this version of the file was synced last; whether it did. `now` is monotonic.
 
         An empty `file` is not to be synced.
@@ -88,14 +88,14 @@ class Syncing:
             self._process = None
 
 
-class Settling:
+class Reaping:
     """Settles the runs that nobody attends to, in another thread: what is left of them may take a while to end."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         """`wake` is called when a round has ended, in that thread."""
         self._wake = wake
         self._thread: threading.Thread | None = None
-        self._found: list[Settled | Failure] = []
+        self._found: list[Reaped | Failure] = []
         self._seen: Sequence[object] = ()
         self._looked_at = ""
         self._again_at = 0.0
@@ -107,7 +107,7 @@ class Settling:
     def begin(
         self,
         others: Sequence[tuple[Unattended, bool]],
-        settle: Callable[[frozenset[str]], Settled],
+        reap: Callable[[frozenset[str]], Reaped],
         now: tuple[str, float],
         again_sec: float,
     ) -> None:
@@ -123,7 +123,7 @@ class Settling:
         given_up = frozenset(one.run_id for one, _ in others if one.is_ours)
 
         def work() -> None:
-            self._found.append(guarded(lambda: settle(given_up)))
+            self._found.append(guarded(lambda: reap(given_up)))
             self._wake()
 
         thread = threading.Thread(target=work, name="settle")
@@ -131,7 +131,7 @@ class Settling:
         self._thread, self._seen = thread, others
         self._looked_at, self._again_at = text, monotonic + again_sec
 
-    def found(self, monotonic: float) -> Settled | Failure | None:
+    def found(self, monotonic: float) -> Reaped | Failure | None:
         """What a round that has ended found, once. One that failed is begun again a little later."""
         if not self._found or self._thread is None:
             return None

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from core.boundary import guarded
 from core.errors import DatabaseReplaced
 from core.models import Clock, Failure, from_text, utc_text
-from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Settling, Syncing, Waker
+from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing, Waker
 from scheduling.claiming import Waiting
-from scheduling.dispatcher import Served, Serving
-from scheduling.task_loop import Courses
+from scheduling.dispatcher import Dispatcher, Served
+from scheduling.task_loop import TaskLoop
 
 if TYPE_CHECKING:
     from daemon.program import Program
     from store.runs import Unattended
     from system.processes import Stop
     from system.systemd import Systemd
-    from system.wakeup import Doorbell
-    from system.wall_clock_timer import Alarm
+    from system.wakeup import Wakeup
+    from system.wall_clock_timer import WallClockTimer
 
 #: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
 EARLY = timedelta(milliseconds=10)
@@ -41,8 +41,8 @@ class Daemon:
         *,
         clock: Clock,
         stop: Stop,
-        alarm: Alarm,
-        bell: Callable[[], Doorbell],
+        timer: WallClockTimer,
+        wakeup: Callable[[], Wakeup],
         systemd: Systemd,
         say: Callable[[Mapping[str, object]], None],
     ) -> None:
@@ -50,8 +50,8 @@ class Daemon:
         self._program = program
         self._clock = clock
         self._stop = stop
-        self._alarm = alarm
-        self._hang = bell
+        self._timer = timer
+        self._open_wakeup = wakeup
         self._systemd = systemd
         self._say = say
         self._last: datetime | None = None
@@ -66,42 +66,42 @@ class Daemon:
         self._heard: tuple[int, Callable[[], None]] | None = None
         self._waker = Waker()
         self._syncing = Syncing()
-        self._settling = Settling(self._waker.wake)
+        self._reaping = Reaping(self._waker.wake)
         self._pinging = Pinging()
         self._open()
-        self._bell = bell()
+        self._wakeup = wakeup()
         self._listen()
 
     def _open(self) -> None:
         self._store = self._program.open()
         self._scheduler = self._program.scheduler(self._store, self._stop)
-        self._courses = Courses(self._store, self._clock, self._stop)
-        self._serving: Serving = self._scheduler.serving(self._courses, self._horizon)
+        self._loop = TaskLoop(self._store, self._clock, self._stop)
+        self._dispatcher: Dispatcher = self._scheduler.dispatcher(self._loop, self._due_before)
 
-    def _horizon(self) -> datetime:
+    def _due_before(self) -> datetime:
         return self._clock.now() + EARLY
 
     def _listen(self) -> None:
         if self._heard is not None:
-            self._courses.listen(*self._heard)
+            self._loop.listen(*self._heard)
         for descriptor in self._wakers():
-            self._courses.listen(descriptor, self._look_now)
+            self._loop.listen(descriptor, self._look_now)
 
     def _wakers(self) -> list[int]:
         """Who asks for a look at once."""
-        found = (self._waker.descriptor, self._alarm.descriptor, self._bell.descriptor, self._syncing.descriptor)
+        found = (self._waker.descriptor, self._timer.descriptor, self._wakeup.descriptor, self._syncing.descriptor)
         return [descriptor for descriptor in found if descriptor is not None]
 
     def listen(self, descriptor: int, heard: Callable[[], None]) -> None:
         """Calls `heard` whenever the descriptor can be read."""
         self._heard = (descriptor, heard)
-        self._courses.listen(descriptor, heard)
+        self._loop.listen(descriptor, heard)
 
     def close(self) -> None:
         """Gives all back. No run of its own goes on."""
         self._syncing.end()
-        self._settling.join()
-        self._bell.close()
+        self._reaping.join()
+        self._wakeup.close()
         self._store.close()
         self._waker.close()
 
@@ -114,13 +114,13 @@ class Daemon:
             return
         self._leaving = why
         self._leave_until = self._clock.monotonic() + self._program.stop_sec
-        self._systemd.stopping(f"{self._serving.running} runs go on")
-        self._serving.close()
+        self._systemd.stopping(f"{self._dispatcher.running} runs go on")
+        self._dispatcher.close()
         # Nobody looks any more: what stays readable would be heard again and again.
         for descriptor in self._wakers():
-            self._courses.unlisten(descriptor)
-        if self._serving.running:
-            self._say({"status": "stopping", "reason": why, "running": self._serving.running})
+            self._loop.unlisten(descriptor)
+        if self._dispatcher.running:
+            self._say({"status": "stopping", "reason": why, "running": self._dispatcher.running})
 
     def reload(self) -> None:
         """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
@@ -141,7 +141,7 @@ class Daemon:
         program = self._program.reload()
         scheduler = program.scheduler(self._store, self._stop)
         self._program, self._scheduler = program, scheduler
-        scheduler.renew(self._serving)
+        scheduler.renew(self._dispatcher)
 
     # --- the loop ---
 
@@ -153,8 +153,8 @@ class Daemon:
             self._note_trouble(found)
         while self._syncing.goes_on and not self._leaving:
             # It rings itself.
-            self._bell.clear()
-            self._courses.turn(1.0)
+            self._wakeup.clear()
+            self._loop.run_once(1.0)
             self._systemd.alive()
             self._take_sync()
         if not self._leaving:
@@ -163,24 +163,24 @@ class Daemon:
 
     def run(self) -> None:
         """Until it was asked to end and its runs are over."""
-        while not (self._leaving and not self._serving.running):
-            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._alarm.rings()):
+        while not (self._leaving and not self._dispatcher.running):
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.rings()):
                 self._look()
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None
                 self._stop.set(self._leaving)
-            found = guarded(lambda: self._serving.turn(self._seconds()))
+            found = guarded(lambda: self._dispatcher.run_once(self._seconds()))
             if isinstance(found, Failure):
                 self._note_trouble(found)
                 self._stop.wait(BREATH_SEC)
             self._report()
-        guarded(self._serving.tell)
+        guarded(self._dispatcher.report)
         self._report()
 
     def _seconds(self) -> float:
         end = self._look_at if not self._leaving else self._leave_until
         left = 1.0 if end is None else max(0.0, end - self._clock.monotonic())
-        return left if self._leaving else self._alarm.seconds_to_sleep(left)
+        return left if self._leaving else self._timer.seconds_to_sleep(left)
 
     def _longest(self) -> float:
         ends = (self._program.poll_sec, self._systemd.alive_every_sec, PING_SEC if self._program.pings else None)
@@ -190,8 +190,8 @@ class Daemon:
         """What is due first, then all that can wait a moment longer."""
         self._look_at = self._clock.monotonic() + self._longest()
         self._waker.clear()
-        self._bell.clear()
-        was_set = self._alarm.clear()
+        self._wakeup.clear()
+        was_set = self._timer.clear()
         found = guarded(lambda: self._look_round(was_set=was_set))
         # Before anything is called good, and before the next wait.
         self._report()
@@ -210,29 +210,29 @@ class Daemon:
         now = self._clock.now()
         self._store.db.require_in_place()
         self._see_to_the_clock(now, was_set=was_set)
-        self._take_settled()
+        self._take_reaped()
         self._take_sync()
-        self._offer(now)
-        self._serving.turn(0)
-        self._set_alarm(now)
-        self._program.leave_time(now)
+        self._enqueue_due(now)
+        self._dispatcher.run_once(0)
+        self._set_timer(now)
+        self._program.touch(now)
         if self._program.settings_seen() != self._settings:
             self.reload()
         self._begin_sync()
         monotonic = self._clock.monotonic()
-        self._settling.begin(self._others, self._program.settle, (utc_text(now), monotonic), self._longest())
+        self._reaping.begin(self._others, self._program.reap, (utc_text(now), monotonic), self._longest())
         self._scheduler.deliver()
-        if not self._bell.is_in_place():
-            self._hang_anew()
+        if not self._wakeup.is_in_place():
+            self._reopen_wakeup()
         self._pinging.look(lambda failed: self._program.ping(failed=failed), monotonic)
 
-    def _offer(self, now: datetime) -> None:
-        others = self._store.runs.unattended(self._scheduler.owner, self._serving.going)
+    def _enqueue_due(self, now: datetime) -> None:
+        others = self._store.runs.unattended(self._scheduler.owner, self._dispatcher.running_ids)
         self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
         # Their next slots wait until they are settled; one that came while its job ran is written off.
-        self._serving.suspects = frozenset(one.job_id for one, is_gone in self._others if is_gone)
-        self._serving.offer(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
-        self._serving.offer(Waiting(*row) for row in self._store.runs.retries_due())
+        self._dispatcher.orphan_candidates = frozenset(one.job_id for one, is_gone in self._others if is_gone)
+        self._dispatcher.enqueue(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
+        self._dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
 
     def _see_to_the_clock(self, now: datetime, *, was_set: bool) -> None:
         """Of the first look the time that was left before; later its own."""
@@ -247,13 +247,13 @@ class Daemon:
         # Whole seconds, as they are left beside the database: a clock that is slewed back a little is not wrong.
         self._last = now.replace(microsecond=0)
 
-    def _set_alarm(self, now: datetime) -> None:
+    def _set_timer(self, now: datetime) -> None:
         due = self._store.definitions.next_due(now + EARLY)
         instants = [None if due is None else due - EARLY]
         for one, _ in self._others:
             with suppress(ValueError):
                 instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
-        self._alarm.set(min((instant for instant in instants if instant is not None), default=None))
+        self._timer.set(min((instant for instant in instants if instant is not None), default=None))
 
     # --- trouble ---
 
@@ -267,7 +267,7 @@ class Daemon:
         self._trouble, self._in_trouble = what, True
         self._pinging.note_failure()
         self._look_soon()
-        if failure.code == DatabaseReplaced.code and not self._serving.running:
+        if failure.code == DatabaseReplaced.code and not self._dispatcher.running:
             guarded(self._open_anew)
 
     def _look_now(self) -> None:
@@ -278,25 +278,25 @@ class Daemon:
 
     def _pending(self) -> bool:
         """Whether something goes on, or waits, of which nobody knows yet whether it can be done."""
-        return self._settling.goes_on or self._serving.is_refused
+        return self._reaping.goes_on or self._dispatcher.is_refused
 
     def _open_anew(self) -> None:
         """Another file has taken the database's place, or will."""
         old = self._store
         self._open()
         self._syncing.forget()
-        self._settling.forget()
+        self._reaping.forget()
         self._listen()
         old.close()
 
-    def _hang_anew(self) -> None:
-        fresh = self._hang()
-        if self._bell.descriptor is not None:
-            self._courses.unlisten(self._bell.descriptor)
-        self._bell.close()
-        self._bell = fresh
+    def _reopen_wakeup(self) -> None:
+        fresh = self._open_wakeup()
+        if self._wakeup.descriptor is not None:
+            self._loop.unlisten(self._wakeup.descriptor)
+        self._wakeup.close()
+        self._wakeup = fresh
         if fresh.descriptor is not None:
-            self._courses.listen(fresh.descriptor, self._look_now)
+            self._loop.listen(fresh.descriptor, self._look_now)
         # Who rang meanwhile was not heard.
         self._look_now()
 
@@ -307,7 +307,7 @@ class Daemon:
         if not self._syncing.begin(self._program.file_seen(), self._program.begin_sync, monotonic):
             return
         if self._syncing.descriptor is not None:
-            self._courses.listen(self._syncing.descriptor, self._look_now)
+            self._loop.listen(self._syncing.descriptor, self._look_now)
 
     def _take_sync(self) -> None:
         descriptor = self._syncing.descriptor
@@ -318,14 +318,14 @@ class Daemon:
                 self._look_at = min(self._look_at, self._clock.monotonic() + 1.0)
             return
         if descriptor is not None:
-            self._courses.unlisten(descriptor)
+            self._loop.unlisten(descriptor)
         if told.get("status") != "ok":
             self._pinging.note_failure()
         if self._syncing.is_news(told):
             self._say({"now": utc_text(self._clock.now()), **_shortened(told)})
 
-    def _take_settled(self) -> None:
-        found = self._settling.found(self._clock.monotonic())
+    def _take_reaped(self) -> None:
+        found = self._reaping.found(self._clock.monotonic())
         if isinstance(found, Failure):
             self._note_trouble(found)
         elif found is not None:
@@ -334,12 +334,12 @@ class Daemon:
     # --- telling ---
 
     def _report(self) -> None:
-        served, settled = self._serving.served, self._ended
+        served, settled = self._dispatcher.served, self._ended
         problems = self._problems(served)
         if not (served.results or served.written_off or problems or settled):
             served.left_due.clear()
             return
-        self._serving.served, self._ended = Served(), []
+        self._dispatcher.served, self._ended = Served(), []
         ended = [*served.results, *settled]
         upkeep = self._program.upkeep(self._store)
         guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))

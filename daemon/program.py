@@ -16,14 +16,14 @@ from core.errors import CronError, SettingsError
 from core.models import ProcessId, utc_text
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from system.daemon_lock import leave_look
-from system.processes import Beside, is_alive
+from system.processes import BackgroundProcess, is_alive
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from maintenance.pruning import Upkeep
     from scheduler import Scheduler
-    from scheduling.reaper import Settled
+    from scheduling.reaper import Reaped
     from store.bundle import Store
     from system.processes import Stop
 
@@ -51,7 +51,7 @@ class Program(Protocol):
     def is_alive(self, owner: ProcessId) -> bool:
         """Whether that very process lives; False when nobody can tell."""
 
-    def settle(self, given_up: frozenset[str]) -> Settled:
+    def reap(self, given_up: frozenset[str]) -> Reaped:
         """Over a store of its own: it may take a while, and is done in another thread."""
 
     def settings_seen(self) -> str:
@@ -60,9 +60,9 @@ class Program(Protocol):
     def file_seen(self) -> str:
         """Which version of .jobs.json stands there; "" when it is not to be synced."""
 
-    def begin_sync(self) -> Beside: ...
+    def begin_sync(self) -> BackgroundProcess: ...
 
-    def leave_time(self, now: datetime) -> None: ...
+    def touch(self, now: datetime) -> None: ...
 
     def last_seen(self, store: Store) -> datetime | None: ...
 
@@ -109,9 +109,9 @@ class Served:
     def is_alive(self, owner: ProcessId) -> bool:
         return guarded(lambda: is_alive(owner)) is True
 
-    def settle(self, given_up: frozenset[str]) -> Settled:
+    def reap(self, given_up: frozenset[str]) -> Reaped:
         with self._app.store() as store:
-            return self._app.settler(store).settle(given_up)
+            return self._app.reaper(store).reap(given_up)
 
     def settings_seen(self) -> str:
         return fast_tick.identity(os.path.join(self._app.root, fast_tick.ENV_FILE))
@@ -119,23 +119,23 @@ class Served:
     def file_seen(self) -> str:
         return fast_tick.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""
 
-    def begin_sync(self) -> Beside:
+    def begin_sync(self) -> BackgroundProcess:
         main = os.path.join(self._app.root, "main.py")
         # Whatever .env says by now: another DB_PATH is not that of the database which is served.
         environ = {**self._app.environ, "DB_PATH": str(self._app.settings.db_path)}
         try:
-            return Beside([sys.executable, main, "sync-jobs", "--if-changed"], environ)
+            return BackgroundProcess([sys.executable, main, "sync-jobs", "--if-changed"], environ)
         except OSError as error:
             raise CronError(
                 f"sync-jobs can't be started: {error.strerror}",
                 hint="It is tried again. Is there room for processes, and in the folder for temporary files?",
             ) from None
 
-    def leave_time(self, now: datetime) -> None:
+    def touch(self, now: datetime) -> None:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         place = str(self._app.settings.db_path)
         with suppress(OSError):
-            fast_tick.leave_time(place, utc_text(now))
+            fast_tick.touch(place, utc_text(now))
         leave_look(place, now)
 
     def last_seen(self, store: Store) -> datetime | None:

@@ -29,9 +29,9 @@ def check_clock(scene: Scene) -> Iterator[Finding]:
 
 def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
     """A year that can be, and a monotonic clock that does not go back."""
-    cure = "Set the machine's clock, and let a time service keep it."
+    fix = "Set the machine's clock, and let a time service keep it."
     if now.year not in YEARS:
-        yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", cure)
+        yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", fix)
     if monotonic[1] < monotonic[0] or monotonic[0] < 0:
         text = f"The monotonic clock says {monotonic[0]} s, then {monotonic[1]} s"
         yield error("CLOCK_NOT_MONOTONIC", CLOCK, text, "See the machine, or the virtual machine, that this runs on.")
@@ -81,13 +81,13 @@ def last_tick(
     since = f"since {at} ({age} s)" if at else "so far"
     fault = silence(state, daemon, looked, now)
     if fault is Silence.TICK:
-        cure = "See the findings about the crontab, and db/tick.log; is the cron service running?"
-        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", cure)
+        fix = "See the findings about the crontab, and db/tick.log; is the cron service running?"
+        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", fix)
     elif fault is Silence.DAEMON:
         last = f"since {utc_text(looked)}" if looked is not None else since
         text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {last}: it hangs"
-        cure = "End it, and start it again; its log may say why."
-        yield error("DAEMON_SILENT", TICKS, text, cure)
+        fix = "End it, and start it again; its log may say why."
+        yield error("DAEMON_SILENT", TICKS, text, fix)
     elif state["stale"]:
         yield fine(TICKS, f"The daemon has begun at {daemon.get('since')}")
     else:
@@ -104,8 +104,8 @@ def late(state: Mapping[str, object]) -> Iterator[Finding]:
         f"Overdue jobs: {state['overdue_count']}, longest {first['job_id']}:"
         f" due at {first['next_run_at']}, {first['late_sec']} s ago"
     )
-    cure = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
-    yield warning("JOBS_OVERDUE", TICKS, text, cure)
+    fix = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
+    yield warning("JOBS_OVERDUE", TICKS, text, fix)
 
 
 def waiting(channels: Sequence[Mapping[str, object]]) -> Iterator[Finding]:

@@ -93,5 +93,5 @@ def place(path: str, mountinfo: str) -> Iterator[Finding]:
         return
     if owner != os.geteuid():
         text = f"{path} belongs to the user {owner}, and this is the user {os.geteuid()}"
-        cure = f"Let one user do all: the crontab's, and you. chown it with what is beside it: {path}*"
-        yield warning("DATABASE_OTHER_OWNER", SUBJECT, text, cure)
+        fix = f"Let one user do all: the crontab's, and you. chown it with what is beside it: {path}*"
+        yield warning("DATABASE_OTHER_OWNER", SUBJECT, text, fix)

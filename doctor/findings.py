@@ -25,7 +25,7 @@ class Finding:
     severity: Severity
     subject: str
     message: str
-    cure: str = ""
+    fix: str = ""
     only_under_cron: bool = False
 
     def as_dict(self) -> dict[str, object]:
@@ -35,7 +35,7 @@ class Finding:
             "severity": self.severity,
             "subject": self.subject,
             "message": self.message,
-            "cure": self.cure,
+            "cure": self.fix,
         }
         return {**found, "only_under_cron": True} if self.only_under_cron else found
 
@@ -45,14 +45,14 @@ def fine(subject: str, message: str) -> Finding:
     return Finding(FINE, "ok", subject, message)
 
 
-def error(code: str, subject: str, message: str, cure: str) -> Finding:
+def error(code: str, subject: str, message: str, fix: str) -> Finding:
     """Something that keeps jobs from running, or loses what they say."""
-    return Finding(code, "error", subject, message, cure)
+    return Finding(code, "error", subject, message, fix)
 
 
-def warning(code: str, subject: str, message: str, cure: str) -> Finding:
+def warning(code: str, subject: str, message: str, fix: str) -> Finding:
     """Something that will hurt one day, or hurts only a little."""
-    return Finding(code, "warning", subject, message, cure)
+    return Finding(code, "warning", subject, message, fix)
 
 
 def of_error(subject: str, found: CronError | Failure) -> Finding:

@@ -29,8 +29,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         scene.told_of_file.add(found.code)
         more = wrong.details.get("problem_count")
         many = f" ({more} faults)" if isinstance(more, int) and more > 1 else ""
-        cure = f"{found.cure + '. ' if found.cure else ''}Every fault with its place: python3 main.py sync-jobs"
-        yield Finding(found.code, found.severity, SUBJECT, found.message + many, cure)
+        fix = f"{found.fix + '. ' if found.fix else ''}Every fault with its place: python3 main.py sync-jobs"
+        yield Finding(found.code, found.severity, SUBJECT, found.message + many, fix)
         return
     for note in file.warnings:
         yield warning(str(note["code"]), SUBJECT, str(note["message"]), "Take it out of the file.")

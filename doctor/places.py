@@ -59,13 +59,13 @@ def space(folders: list[Path]) -> Iterator[Finding]:
 
 def room(folder: Path, free: int, files: int | None) -> Iterator[Finding]:
     """What to say of so many free bytes, and of so many free files (None where they are not counted)."""
-    cure = "Free some space; see `python3 main.py prune --dry-run`."
+    fix = "Free some space; see `python3 main.py prune --dry-run`."
     if free < NONE_BYTES:
-        yield error("NO_SPACE", SUBJECT, f"The disk of {folder} has only {free // 1024} KiB left", cure)
+        yield error("NO_SPACE", SUBJECT, f"The disk of {folder} has only {free // 1024} KiB left", fix)
     elif free < LOW_BYTES:
-        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has only {free // 1024**2} MiB left", cure)
+        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has only {free // 1024**2} MiB left", fix)
     if files is not None and files < LOW_FILES:
-        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has room for only {files} more files", cure)
+        yield warning("SPACE_LOW", SUBJECT, f"The disk of {folder} has room for only {files} more files", fix)
 
 
 def existing(path: Path) -> Path:

@@ -16,8 +16,8 @@ def lines(findings: Sequence[Finding], counts: Mapping[str, int], *, colour: boo
         where = " (only under cron)" if finding.only_under_cron else ""
         word = _painted(finding.severity, colour)
         found.append(f"{word} {finding.subject}: {_plain(finding.message)} [{finding.code}]{where}")
-        if finding.cure:
-            found.append(f"        → {_plain(finding.cure)}")
+        if finding.fix:
+            found.append(f"        → {_plain(finding.fix)}")
     found.append("")
     found.append(f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}")
     return found

@@ -49,12 +49,12 @@ def repair(scene: Scene) -> list[Finding]:
         return [of_error(SUBJECT, wrong), _unchanged(path)]
     except BlockingIOError:
         text = f"{path} is held open by another process, a tick or a run; nothing was changed"
-        cure = f"Take the line out of the crontab, wait for what runs (fuser {path}), then repair."
-        return [error("REPAIR_DATABASE_IN_USE", SUBJECT, text, cure)]
+        fix = f"Take the line out of the crontab, wait for what runs (fuser {path}), then repair."
+        return [error("REPAIR_DATABASE_IN_USE", SUBJECT, text, fix)]
     except OSError as wrong:
         text = f"{path} can't be repaired: {wrong.filename or path}: {wrong.strerror}"
-        cure = "Make room for two more copies of it, and let this user write there. A copy that was made is kept."
-        return [error("REPAIR_FAILED", SUBJECT, text, cure)]
+        fix = "Make room for two more copies of it, and let this user write there. A copy that was made is kept."
+        return [error("REPAIR_FAILED", SUBJECT, text, fix)]
     text = (
         f"{path} was damaged ({damage}). It is kept as {done.quarantine}. The new one has {done.jobs} jobs from"
         f" .jobs.json, whose next runs start from now, and of the history what could still be read: {done.runs} runs,"

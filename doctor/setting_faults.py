@@ -42,8 +42,8 @@ def check(scene: Scene) -> Iterator[Finding]:
     """What is odd in settings that can be used."""
     settings = scene.need_settings
     for problem in settings.warnings:
-        cure = str(problem.get("hint") or "Correct it.")
-        yield warning(str(problem["code"]), SUBJECT, str(problem["message"]), cure)
+        fix = str(problem.get("hint") or "Correct it.")
+        yield warning(str(problem["code"]), SUBJECT, str(problem["message"]), fix)
     where = f"the environment and {settings.env_file}" if settings.env_file else "the environment; there is no .env"
     yield fine(SUBJECT, f"Read from {where}")
 

@@ -81,10 +81,10 @@ def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], troub
     elif others := [line for line in lines if line.ticks]:
         text += f". One in {others[0].source} starts another copy: {others[0].program}"
     text += f". {trouble}" if trouble else ""
-    cure = f"python3 main.py install-crontab puts this line into your crontab: {proposed(scene)}"
+    fix = f"python3 main.py install-crontab puts this line into your crontab: {proposed(scene)}"
     if scene.ticks_lately:
-        return warning("NO_CRON_LINE", SUBJECT, f"{text}. Something else has started a tick lately", cure)
-    return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", cure)
+        return warning("NO_CRON_LINE", SUBJECT, f"{text}. Something else has started a tick lately", fix)
+    return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", fix)
 
 
 def proposed(scene: Scene) -> str:

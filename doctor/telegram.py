@@ -30,8 +30,8 @@ def check(scene: Scene) -> Iterator[Finding]:
     if oldest is not None and scene.now - oldest > LATE:
         text = f"{waiting} bytes of events wait in {inbox}, the oldest since {oldest.isoformat(timespec='seconds')}"
         log = settings.db_path.parent / "telegram.log"
-        cure = f"Have it drained: python3 main.py install-crontab --telegram. What it says: {log}"
-        yield warning("INBOX_NOT_DRAINED", SUBJECT, text, cure)
+        fix = f"Have it drained: python3 main.py install-crontab --telegram. What it says: {log}"
+        yield warning("INBOX_NOT_DRAINED", SUBJECT, text, fix)
     aside = sibling / "db" / "cron-set-aside.jsonl"
     if _changed_since(aside, scene.now - LATELY):
         text = (

@@ -17,7 +17,7 @@ from store.definitions import job_state
 SUBJECT = "schedules"
 AHEAD = timedelta(days=1)
 #: So many jobs for each place under the cap are still served within a few minutes.
-JOBS_A_PLACE = 5
+JOBS_A_PERMIT = 5
 #: Different schedules that are laid out over the day; each may cost some milliseconds.
 MOST_SCHEDULES = 2_000
 _MINUTES = 24 * 60
@@ -82,7 +82,7 @@ def _offsets(zone: str, now: datetime) -> tuple[object, ...]:
 def crowded(states: Iterable[JobState], now: datetime, calendar: Calendar, max_running: int) -> Iterator[Finding]:
     """The minute of the next day in which most jobs come due, if they are too many for the places."""
     load = minutes(states, now, calendar)
-    most = max_running * JOBS_A_PLACE
+    most = max_running * JOBS_A_PERMIT
     full = [minute for minute, count in load.items() if count > most]
     if not full:
         return

@@ -34,7 +34,7 @@ class _Told:
     ended_by: str = ""
 
 
-class Conversation:
+class Attempt:
     """The calls of one attempt. `may_go_on` says "" or why no further call may be made."""
 
     def __init__(

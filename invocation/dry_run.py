@@ -21,7 +21,7 @@ RUN_ID = "RUN_ID"
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """What the way down to a process is made of."""
 
     targets: Targets

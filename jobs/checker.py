@@ -13,7 +13,7 @@ from core.models import from_text
 from jobs import agent_fields, success_fields
 from jobs.messages import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from jobs.reading import Doubled
-from jobs.sync_cache import Known, KnownJob
+from jobs.sync_cache import CachedJob, SyncCache
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -34,8 +34,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def check_all(
-    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule, known: Known | None = None
-) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
+    root: object, doubled: Doubled, faults: Faults, check_schedule: CheckSchedule, known: SyncCache | None = None
+) -> tuple[tuple[Job | CachedJob, ...], tuple[Problem, ...]]:
     """The jobs of a parsed file, and warnings. They are good if nothing was added to `faults`.
 
     An entry that is `known` is not checked again, and stands among the jobs as a `KnownJob`.
@@ -86,15 +86,15 @@ def _tell_doubled(root: object, doubled: Doubled, faults: Faults) -> None:
 class _Checker:
     """Checks one entry after the other; what is wrong goes to `faults`."""
 
-    def __init__(self, faults: Faults, check_schedule: CheckSchedule, known: Known | None) -> None:
+    def __init__(self, faults: Faults, check_schedule: CheckSchedule, known: SyncCache | None) -> None:
         self.faults = faults
-        self._known = known
+        self._cache = known
         self.warnings: list[Problem] = []
         self._check_schedule = check_schedule
         self._first: dict[str, int] = {}
         self._schedules: dict[tuple[str, str | None], list[tuple[str, ScheduleError]]] = {}
 
-    def check(self, index: int, entry: Any) -> Job | KnownJob | None:
+    def check(self, index: int, entry: Any) -> Job | CachedJob | None:
         """The job that `entry` is, or None if its fields are wrong."""
         path = f"jobs[{index}]"
         if not isinstance(entry, dict):
@@ -104,8 +104,8 @@ class _Checker:
         known = escaped(job_id) if isinstance(job_id, str) else ""
         if not _RUNTIME_KEYS.isdisjoint(entry):
             entry = self._without_runtime_keys(path, known, entry)
-        if self._known is not None:
-            same = self._known.job(entry, _make)
+        if self._cache is not None:
+            same = self._cache.job(entry, _make)
             if same is not None and self._first.setdefault(same.job_id, index) == index:
                 return same
         job, told = self._check_fields(path, known, entry)

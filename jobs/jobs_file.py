@@ -17,7 +17,7 @@ from core.errors import JobsFileMissing, JobsFileUnreadable
 from core.models import Job
 
 if TYPE_CHECKING:
-    from jobs.sync_cache import Known, KnownJob
+    from jobs.sync_cache import CachedJob, SyncCache
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
@@ -45,21 +45,21 @@ def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
 class ChangedFile:
     """A good file of which only the entries that are not known were checked; jobs and warnings as in `JobsFile`."""
 
-    jobs: tuple[Job | KnownJob, ...]
+    jobs: tuple[Job | CachedJob, ...]
     warnings: tuple[Problem, ...]
 
 
-def read_changes(path: Path, check_schedule: CheckSchedule, known: Known) -> ChangedFile:
+def read_changes(path: Path, check_schedule: CheckSchedule, known: SyncCache) -> ChangedFile:
     """The same as `read_jobs`, with the same errors, as long as what is `known` is true."""
     data, _ = read_file(path)
     return ChangedFile(*_checked(data, str(path), check_schedule, known))
 
 
-def known_entries(default_zone: str, text: str) -> Known:
+def sync_cache_of(default_zone: str, text: str) -> SyncCache:
     """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
     from jobs import sync_cache
 
-    return sync_cache.Known(sync_cache.rules_in_force(default_zone), text)
+    return sync_cache.SyncCache(sync_cache.rules_in_force(default_zone), text)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
@@ -101,8 +101,8 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
 
 
 def _checked(
-    data: bytes, name: str, check_schedule: CheckSchedule, known: Known | None
-) -> tuple[tuple[Job | KnownJob, ...], tuple[Problem, ...]]:
+    data: bytes, name: str, check_schedule: CheckSchedule, known: SyncCache | None
+) -> tuple[tuple[Job | CachedJob, ...], tuple[Problem, ...]]:
     from jobs import checker, messages, reading
 
     root, doubled = reading.load(data, name)

@@ -27,7 +27,7 @@ ATTEMPTS = 5
 _zone_of = functools.cache(Zone)
 
 
-class KnownJob(Protocol):
+class CachedJob(Protocol):
     """A job whose entry is the very one that was synced last; `load` makes the job itself."""
 
     @property
@@ -46,7 +46,7 @@ class JobsFile(Protocol):
     """What reading .jobs.json gives."""
 
     @property
-    def jobs(self) -> Sequence[Job | KnownJob]: ...
+    def jobs(self) -> Sequence[Job | CachedJob]: ...
 
     @property
     def warnings(self) -> tuple[Mapping[str, object], ...]: ...
@@ -186,7 +186,7 @@ class Sync:
         old = _readable(row)
         return old is not None and old.job == job
 
-    def _zone(self, job: Job | KnownJob, row: Row | None) -> Zone:
+    def _zone(self, job: Job | CachedJob, row: Row | None) -> Zone:
         if job.timezone is not None:
             return _zone_of(job.timezone, "job")
         if self._set_zone is not None:

@@ -26,7 +26,7 @@ _LIBRARIES = ("annotated-types", "croniter", "jsonschema", "pydantic", "pydantic
 _PROGRAM = Path(__file__).resolve().parent.parent
 
 
-class KnownJob:
+class CachedJob:
     """A job whose entry is known to be good; `stored` is the mark of the definition that was stored for it."""
 
     __slots__ = ("_entry", "_make", "job_id", "stored", "timezone")
@@ -40,14 +40,14 @@ class KnownJob:
 
     def is_stored_as(self, definition: str) -> bool:
         """Whether a definition is the one that was stored for this entry."""
-        return mark(definition) == self.stored
+        return digest(definition) == self.stored
 
     def load(self) -> Job:
         """The job itself."""
         return self._make(self._entry)
 
 
-class Known:
+class SyncCache:
     """The marks of one file's entries, beside those of the file that was synced last.
 
     `text` is what `text` of an earlier one gave; of other rules, or damaged, it says nothing.
@@ -55,17 +55,17 @@ class Known:
 
     def __init__(self, rules: str, text: str) -> None:
         self._rules = rules
-        self._old = _marks(rules, text)
+        self._old = _digests(rules, text)
         self._new: dict[str, str] = {}
 
-    def job(self, entry: Mapping[str, Any], make: Callable[[object], Job]) -> KnownJob | None:
+    def job(self, entry: Mapping[str, Any], make: Callable[[object], Job]) -> CachedJob | None:
         """The job of an entry that is known, else None; either way its mark is taken. `make` makes the job itself."""
         job_id = entry.get("job_id")
         if not isinstance(job_id, str):
             return None
-        made = self._new[job_id] = mark(repr(entry))
+        made = self._new[job_id] = digest(repr(entry))
         old = self._old.get(job_id, "")
-        return KnownJob(entry, old[_LENGTH:], make) if old[:_LENGTH] == made else None
+        return CachedJob(entry, old[_LENGTH:], make) if old[:_LENGTH] == made else None
 
     def text(self, definitions: Mapping[str, str]) -> str | None:
         """What is to be remembered of this file, all of it being good; None when that is what was remembered before.
@@ -75,13 +75,13 @@ class Known:
         if not definitions and self._new.keys() == self._old.keys():
             return None
         jobs = {
-            job_id: made + (mark(definitions[job_id]) if job_id in definitions else self._old[job_id][_LENGTH:])
+            job_id: made + (digest(definitions[job_id]) if job_id in definitions else self._old[job_id][_LENGTH:])
             for job_id, made in self._new.items()
         }
         return json.dumps({"rules": self._rules, "jobs": jobs}, separators=(",", ":"))
 
 
-def mark(text: str) -> str:
+def digest(text: str) -> str:
     """A short digest of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
@@ -102,7 +102,7 @@ def _surroundings() -> tuple[str, ...]:
     return (sys.version, *_sources(), *map(_version, _LIBRARIES), *zones)
 
 
-def _marks(rules: str, text: str) -> dict[str, str]:
+def _digests(rules: str, text: str) -> dict[str, str]:
     try:
         found = json.loads(text)
         if found["rules"] != rules:
@@ -113,7 +113,7 @@ def _marks(rules: str, text: str) -> dict[str, str]:
 
 
 def _sources() -> Iterator[str]:
-    for folder in (_PROGRAM, *(_PROGRAM / name for name in ("jobfile", "model", "timetable"))):
+    for folder in (_PROGRAM / name for name in ("core", "jobs", "schedules")):
         for name in sorted(name for name in os.listdir(folder) if name.endswith(".py")):
             yield _look(folder / name)
 

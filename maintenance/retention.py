@@ -224,9 +224,9 @@ class Retention:
         for job in _entries(self._runs_folder):
             if job.is_symlink() or not job.is_dir():
                 continue
-            patience = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
+            keep_sec = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
             for folder in _entries(job):
-                if self._rows.knows_run(folder.name) or not self._is_older(folder, patience):
+                if self._rows.knows_run(folder.name) or not self._is_older(folder, keep_sec):
                     continue
                 if self._dry_run or self._delete(folder):
                     self._pruned.unknown_folders.append(f"{job.name}/{folder.name}")

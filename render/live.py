@@ -10,7 +10,7 @@ from typing import Any
 from rich.live import Live
 
 from core.errors import OutputUnwritable
-from render.tables import Eyes, console
+from render.tables import ViewContext, console
 from render.watching import frame
 
 Report = Mapping[str, Any]
@@ -18,7 +18,7 @@ Report = Mapping[str, Any]
 
 def live(
     read: Callable[[], Report],
-    eyes: Callable[[], Eyes],
+    context: Callable[[], ViewContext],
     monotonic: Callable[[], float],
     wait: Callable[[float], bool],
     interval: float,
@@ -34,7 +34,7 @@ def live(
             # To one that was hung up rich writes nothing, and so meets no error.
             while os.isatty(out.file.fileno()):
                 # One line less than there are: a cursor behind the last one would scroll the screen.
-                view.update(frame(report, eyes(), max(10, out.size.height - 1)), refresh=True)
+                view.update(frame(report, context(), max(10, out.size.height - 1)), refresh=True)
                 # Each second, so that countdowns go on and a changed window is filled.
                 if wait(min(interval, 1.0)):
                     return

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _REDRAWN_SEC = 0.5
 #: A terminal that takes nothing (Ctrl-S) must not hold up the end of a run.
-_PATIENCE_SEC = 1.0
+_TIMEOUT_SEC = 1.0
 _ERASE = "\r\x1b[2K"
 
 
@@ -99,7 +99,7 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         if self._thread.ident is not None:
-            self._thread.join(_PATIENCE_SEC)
+            self._thread.join(_TIMEOUT_SEC)
 
     def _draw(self) -> None:
         shown = False

@@ -37,7 +37,7 @@ Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Eyes:
+class ViewContext:
     """Who looks: when, and in which zone."""
 
     now: datetime
@@ -63,12 +63,12 @@ def columns_wanted(environ: Mapping[str, str]) -> int | None:
     return width if _NARROWEST <= width <= _WIDEST else None
 
 
-def show(view: str, report: Report, eyes: Eyes) -> None:
+def show(view: str, report: Report, context: ViewContext) -> None:
     """Prints a report as the view of that name."""
     out = console()
     # A line with a run's name may be longer than the screen is wide, and is not cut: a terminal breaks it itself, and
     # what is copied there is whole.
-    out.print(VIEWS[view](report, eyes), crop=view in ("watch", "timeline"))
+    out.print(VIEWS[view](report, context), crop=view in ("watch", "timeline"))
     for warning in report.get("warnings") or ():
         out.print(Text(f"! {plain(warning.get('message'), 400)}", "yellow"))
 
@@ -93,14 +93,14 @@ def _foldable(*columns: str, rows: Sequence[Sequence[str | Text]]) -> Grid:
     return Grid(columns, rows, gives, spare=sum(name in _BELOW for name in names))
 
 
-def _when(text: object, eyes: Eyes, zone: object = None) -> Text:
-    shown = Text(local(text, str(zone or eyes.zone)))
-    if near := relative(text, eyes.now):
+def _when(text: object, context: ViewContext, zone: object = None) -> Text:
+    shown = Text(local(text, str(zone or context.zone)))
+    if near := relative(text, context.now):
         shown.append(f"  {near}", "dim")
     return shown
 
 
-def jobs(report: Report, eyes: Eyes) -> RenderableType:
+def jobs(report: Report, context: ViewContext) -> RenderableType:
     """`list`."""
     table = _table("JOB", "STATE", "SCHEDULE", "NEXT RUN", "LAST RUN", "FAILED>")
     for job in report["jobs"]:
@@ -112,49 +112,49 @@ def jobs(report: Report, eyes: Eyes) -> RenderableType:
         last = job["last_run"] or {}
         ended = status_text(last.get("status") or "")
         if last:
-            ended.append(f"  {relative(last.get('finished_at') or last.get('started_at'), eyes.now)}", "dim")
+            ended.append(f"  {relative(last.get('finished_at') or last.get('started_at'), context.now)}", "dim")
         upcoming = (job["next_run"] or {}).get("utc")
         failures = job["consecutive_failures"] or ""
         table.add_row(
             plain(job["job_id"]), Text(state, style), f"{plain(job['schedule'])} ({plain(job['timezone'])})",
-            _when(upcoming, eyes, job["timezone"]), ended, str(failures),
+            _when(upcoming, context, job["timezone"]), ended, str(failures),
         )  # fmt: skip
     return table if report["jobs"] else Text("No jobs. Register one: python3 main.py register-job --help")
 
 
-def runs(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
+def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     """Rows of `history`."""
     found = []
     for row in rows:
         error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
         found.append((
-            _when(row["started_at"], eyes), plain(row["job_id"]), status_text(row["status"]),
+            _when(row["started_at"], context), plain(row["job_id"]), status_text(row["status"]),
             duration(row.get("duration_ms")), dollars(row.get("cost_usd")), plain(row["run_id"]), plain(error, 120),
         ))  # fmt: skip
     columns = ("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
     return _foldable(*columns, rows=found) if rows else Text("No runs.")
 
 
-def history(report: Report, eyes: Eyes) -> RenderableType:
+def history(report: Report, context: ViewContext) -> RenderableType:
     """`history`."""
-    return runs(report["runs"], eyes)
+    return runs(report["runs"], context)
 
 
-def _recent(rows: Sequence[Report], eyes: Eyes) -> RenderableType:
+def _recent(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     """The runs of `status`, which says less of each than `history`."""
     found = []
     for row in rows:
-        ended = relative(row["finished_at"], eyes.now)
-        started = _when(row["started_at"], eyes)
+        ended = relative(row["finished_at"], context.now)
+        started = _when(row["started_at"], context)
         found.append((started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"])))
     return _foldable("STARTED", "JOB", "STATUS", "ENDED", "RUN", rows=found) if rows else Text("No runs.")
 
 
-def status(report: Report, eyes: Eyes) -> RenderableType:
+def status(report: Report, context: ViewContext) -> RenderableType:
     """`status`: the scheduler, what runs, what ran last, what it cost."""
     scheduler = report["scheduler"]
     tick = Text("Last tick: ")
-    tick.append_text(_when(scheduler["last_tick_at"], eyes) if scheduler["last_tick_at"] else Text("never"))
+    tick.append_text(_when(scheduler["last_tick_at"], context) if scheduler["last_tick_at"] else Text("never"))
     if scheduler["stale"]:
         tick.append("  STALE: no job starts by itself", "bold red")
     parts: list[RenderableType] = [tick]
@@ -166,13 +166,13 @@ def status(report: Report, eyes: Eyes) -> RenderableType:
         parts.append(Text(f"! .jobs.json: {plain(report['sync']['error']['error']['message'], 400)}", "bold red"))
     parts.append(Text())
     running = [
-        (plain(row["run_id"]), plain(row["job_id"]), _when(row["started_at"], eyes), str(row["attempt"]),
+        (plain(row["run_id"]), plain(row["job_id"]), _when(row["started_at"], context), str(row["attempt"]),
          plain(row["lease_owner"]))
         for row in report["running"]
     ]  # fmt: skip
     columns = ("RUNNING", "JOB", "SINCE", "ATTEMPT>", "OWNER")
     parts += [_foldable(*columns, rows=running) if running else Text("Nothing runs now."), Text()]
-    parts.append(_recent(report["recent_runs"], eyes))
+    parts.append(_recent(report["recent_runs"], context))
     if report["spending"]:
         spent = _table("DAY", "JOB", "RUNS>", "COST>", "TURNS>", "TOKENS IN>", "TOKENS OUT>")
         for row in report["spending"]:
@@ -183,7 +183,7 @@ def status(report: Report, eyes: Eyes) -> RenderableType:
     return Group(*parts)
 
 
-def logs(report: Report, eyes: Eyes) -> RenderableType:
+def logs(report: Report, context: ViewContext) -> RenderableType:
     """`logs`: the events, and of one run what it printed."""
     found = []
     for event in report["events"]:
@@ -192,7 +192,7 @@ def logs(report: Report, eyes: Eyes) -> RenderableType:
             what = Text(f"{plain(error.get('code'))}: {plain(error.get('message'), 300)}", STYLES["error"])
         else:
             what = Text(plain(_said(event.get("result")), 300))
-        found.append((_when(event["ts"], eyes), plain(event.get("job_id")), plain(event.get("run_id")), what))
+        found.append((_when(event["ts"], context), plain(event.get("job_id")), plain(event.get("run_id")), what))
     table = _foldable("TOLD", "JOB", "RUN", "WHAT", rows=found)
     parts: list[RenderableType] = [table if found else Text("No events.")]
     for file in report.get("output") or ():
@@ -212,7 +212,7 @@ def _said(result: object) -> object:
     return next((answer[key] for key in ("summary", "text", "stdout") if answer.get(key)), "ok")
 
 
-def upcoming(report: Report, eyes: Eyes) -> RenderableType:
+def upcoming(report: Report, context: ViewContext) -> RenderableType:
     """`next`."""
     parts: list[RenderableType] = []
     if "meaning" in report:
@@ -225,24 +225,24 @@ def upcoming(report: Report, eyes: Eyes) -> RenderableType:
     for instant in report["instants"]:
         there = datetime.fromisoformat(instant["local"])
         shown = f"{there:%a %Y-%m-%d %H:%M:%S} {instant['local'][-6:]}"
-        table.add_row(shown, instant["utc"], relative(instant["utc"], eyes.now), plain(instant.get("job_id")))
+        table.add_row(shown, instant["utc"], relative(instant["utc"], context.now), plain(instant.get("job_id")))
     parts.append(table if report["instants"] else Text("It will not run."))
     return Group(*parts)
 
 
-def _watch(report: Report, eyes: Eyes) -> RenderableType:
+def _watch(report: Report, context: ViewContext) -> RenderableType:
     from render.watching import frame
 
-    return frame(report, eyes)
+    return frame(report, context)
 
 
-def _timeline(report: Report, _eyes: Eyes) -> RenderableType:
+def _timeline(report: Report, _eyes: ViewContext) -> RenderableType:
     from render.timeline import Picture
 
     return Picture(report)
 
 
-VIEWS: dict[str, Callable[[Report, Eyes], RenderableType]] = {
+VIEWS: dict[str, Callable[[Report, ViewContext], RenderableType]] = {
     "list": jobs,
     "history": history,
     "status": status,

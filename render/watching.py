@@ -10,7 +10,7 @@ from rich.text import Text
 
 from core.models import from_text
 from render.grid import Grid
-from render.tables import STYLES, Eyes, status_text
+from render.tables import STYLES, ViewContext, status_text
 from render.words import duration, local, plain, relative, span
 
 Report = Mapping[str, Any]
@@ -21,19 +21,19 @@ _SHORTEST_NAME, _SHORTEST_ERROR = 12, 10
 _FULL, _EMPTY = "█", "░"
 
 
-def frame(report: Report, eyes: Eyes, height: int | None = None) -> RenderableType:
-    """The view as it is at `eyes.now`; in `height` lines, or as many as it needs."""
-    head = _head(report, eyes)
+def frame(report: Report, context: ViewContext, height: int | None = None) -> RenderableType:
+    """The view as it is at `context.now`; in `height` lines, or as many as it needs."""
+    head = _head(report, context)
     parts = {name: report[name] for name in ("running", "next", "recent_runs")}
     shown = rooms([len(rows) for rows in parts.values()], None if height is None else height - len(head) - 6)
     running, upcoming, ended = (rows[:room] for rows, room in zip(parts.values(), shown, strict=True))
     return Group(
         *head,
-        _running(running, eyes, _title("RUNNING", parts["running"], running)),
+        _running(running, context, _title("RUNNING", parts["running"], running)),
         Text(),
-        _next(upcoming, eyes, _title("NEXT UP", parts["next"], upcoming)),
+        _next(upcoming, context, _title("NEXT UP", parts["next"], upcoming)),
         Text(),
-        _ended(ended, eyes, _title("LAST RESULTS", parts["recent_runs"], ended)),
+        _ended(ended, context, _title("LAST RESULTS", parts["recent_runs"], ended)),
     )
 
 
@@ -54,11 +54,11 @@ def _title(name: str, rows: Sequence[Report], shown: Sequence[Report]) -> str:
     return f"{name} ({len(shown)} of {len(rows)})" if len(shown) < len(rows) else name
 
 
-def _head(report: Report, eyes: Eyes) -> list[RenderableType]:
+def _head(report: Report, context: ViewContext) -> list[RenderableType]:
     scheduler = report["scheduler"]
     line = Text("puruto-cron  ", "bold", no_wrap=True, overflow="ellipsis")
-    line.append(local(eyes.now.replace(microsecond=0).isoformat(), eyes.zone), "bold")
-    tick = relative(scheduler["last_tick_at"], eyes.now) or "never"
+    line.append(local(context.now.replace(microsecond=0).isoformat(), context.zone), "bold")
+    tick = relative(scheduler["last_tick_at"], context.now) or "never"
     line.append(f"   last tick {tick}", "not bold")
     found: list[RenderableType] = [line]
     if scheduler["stale"]:
@@ -67,7 +67,7 @@ def _head(report: Report, eyes: Eyes) -> list[RenderableType]:
         # The code first: a long path must not push what is wrong over the edge.
         found.append(_warning(f"{plain(problem['code'])}, trying again: {plain(problem['message'], 300)}", "bold red"))
         if report.get("read_at"):
-            found.append(_warning(f"This is what was read {relative(report['read_at'], eyes.now)}.", "yellow"))
+            found.append(_warning(f"This is what was read {relative(report['read_at'], context.now)}.", "yellow"))
     if report.get("notice"):
         found.append(_warning(plain(report["notice"], 300), "yellow"))
     if report["overdue_count"]:
@@ -84,8 +84,8 @@ def _warning(text: str, style: str) -> Text:
 class _Running:
     """What runs; the bars of the progress give way before a name is cut to less than can be told apart."""
 
-    def __init__(self, rows: Sequence[Report], eyes: Eyes, title: str) -> None:
-        self._rows, self._eyes, self._title = rows, eyes, title
+    def __init__(self, rows: Sequence[Report], context: ViewContext, title: str) -> None:
+        self._rows, self._context, self._title = rows, context, title
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         grids = [self._grid(bar) for bar in _BARS]
@@ -94,7 +94,7 @@ class _Running:
     def _grid(self, bar: int) -> Grid:
         found = []
         for row in self._rows:
-            elapsed = max(0.0, (self._eyes.now - from_text(row["started_at"])).total_seconds())
+            elapsed = max(0.0, (self._context.now - from_text(row["started_at"])).total_seconds())
             most = None if row["max_retries"] is None else max(row["max_retries"] + 1, row["attempt"])
             attempt = f"{max(1, row['attempt'])} of {most}" if most else str(max(1, row["attempt"]))
             name = Text(plain(row["job_id"]), STYLES["running"])
@@ -103,10 +103,10 @@ class _Running:
         return Grid(columns, found, {0: _SHORTEST_NAME}, folds=False)
 
 
-def _running(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+def _running(rows: Sequence[Report], context: ViewContext, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("Nothing runs now.", "dim"))
-    return _Running(rows, eyes, title)
+    return _Running(rows, context, title)
 
 
 def _state(row: Report, elapsed: float, bar: int) -> Text:
@@ -132,23 +132,23 @@ def progress(elapsed: float, usual_ms: int | None, bar: int = _BARS[0]) -> Text:
     return text.append(f"{' ' if bar else ''}{min(int(part * 100), 99):2d} %", "not dim")
 
 
-def _next(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+def _next(rows: Sequence[Report], context: ViewContext, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("Nothing will run.", "dim"))
     found = []
     for row in rows:
-        due = row["next_run_at"] <= eyes.now.isoformat()
-        near = Text("due", "yellow") if due else Text(relative(row["next_run_at"], eyes.now).removeprefix("in "))
-        found.append((plain(row["job_id"]), near, local(row["next_run_at"], eyes.zone)))
+        due = row["next_run_at"] <= context.now.isoformat()
+        near = Text("due", "yellow") if due else Text(relative(row["next_run_at"], context.now).removeprefix("in "))
+        found.append((plain(row["job_id"]), near, local(row["next_run_at"], context.zone)))
     return Grid((title, "IN>", "AT"), found, {0: _SHORTEST_NAME}, folds=False)
 
 
-def _ended(rows: Sequence[Report], eyes: Eyes, title: str) -> RenderableType:
+def _ended(rows: Sequence[Report], context: ViewContext, title: str) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("No runs.", "dim"))
     found = []
     for row in rows:
-        when = relative(row["finished_at"] or row["started_at"], eyes.now)
+        when = relative(row["finished_at"] or row["started_at"], context.now)
         error = f"{row['error_code']}: {row['error'] or ''}" if row["error_code"] else ""
         took, status = duration(row["duration_ms"]), status_text(row["status"])
         found.append((plain(row["job_id"]), status, when, took, plain(error, 120)))

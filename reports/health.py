@@ -91,10 +91,10 @@ def silence(
     """
     if not daemon.get("running"):
         return Silence.TICK if ticks["stale"] else None
-    patience, age = ticks["stale_after_sec"], _seconds(last_look, now)
-    if age is None or not isinstance(patience, int):
+    stale_after_sec, age = ticks["stale_after_sec"], _seconds(last_look, now)
+    if age is None or not isinstance(stale_after_sec, int):
         return Silence.DAEMON if ticks["stale"] else None
-    return Silence.DAEMON if abs(age) > patience else None
+    return Silence.DAEMON if abs(age) > stale_after_sec else None
 
 
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:

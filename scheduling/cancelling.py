@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from core import crash_points
 from core.errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
 from core.models import Clock, RunStatus, utc_text
-from scheduling.reaper import End, Health, Settler
+from scheduling.reaper import End, Health, Reaper
 
 #: How often the end of a cancelled run is looked for.
 POLL_SEC = 0.1
 #: What a run's own process gets beyond its kill grace to write the verdict; then it counts as hanging.
-PATIENCE_SEC = 10
+TIMEOUT_SEC = 10
 
 
 class Ledger(Protocol):
@@ -41,12 +41,12 @@ class Control:
 
     ledger: Ledger
     jobs: Jobs
-    settler: Settler
+    reaper: Reaper
     clock: Clock
     pause: Callable[[float], object]
     me: str
     kill_grace_sec: int
-    ring: Callable[[], object]
+    notify: Callable[[], object]
 
     def cancel(self, run_id: str) -> dict[str, object]:
         """Asks the run's own process to end it, and waits; ends it here when that process is gone or hangs.
@@ -56,15 +56,15 @@ class Control:
         self._must_run(run_id)
         self.ledger.request_cancel(run_id, self.me, utc_text(self.clock.now()))
         crash_points.point("cancel.requested")
-        self.ring()
-        deadline = self.clock.monotonic() + self.kill_grace_sec + PATIENCE_SEC
+        self.notify()
+        deadline = self.clock.monotonic() + self.kill_grace_sec + TIMEOUT_SEC
         ended_by = "its scheduler"
         while (run := self._running(run_id)) is not None:
-            state = self.settler.health(run)
-            gone = state in (Health.DEAD, Health.SUSPECT)
+            state = self.reaper.health(run)
+            gone = state in (Health.DEAD, Health.ORPHAN_CANDIDATE)
             if gone or self.clock.monotonic() >= deadline:
                 why = f"cancelled by {self.me}; its scheduler {run.lease_owner} {'is gone' if gone else 'hangs'}"
-                self.settler.end(run, End(RunStatus.CANCELLED, "CANCELLED", why))
+                self.reaper.end(run, End(RunStatus.CANCELLED, "CANCELLED", why))
                 ended_by = "cancel"
                 break
             self.pause(POLL_SEC)
@@ -88,19 +88,19 @@ class Control:
             raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
         did: list[dict[str, object]] = []
         for run in [run for run in self.ledger.running() if run.job_id == job_id]:
-            state = self.settler.health(run)
+            state = self.reaper.health(run)
             owner = {Health.ALIVE: "alive", Health.TOO_OLD: "hangs"}.get(state, "gone")
             if state is Health.ALIVE and not yes:
                 raise _alive(run)
             end = End(RunStatus.INTERRUPTED, "INTERRUPTED", f"{job_id} was unlocked by {self.me}")
-            told = self.settler.end(run, end)
+            told = self.reaper.end(run, end)
             error = told["error"] if told is not None else None
             ended = {"run_id": run.run_id, "owner": run.lease_owner, "owner_was": owner}
             did.append({**ended, "ended_meanwhile": told is None, "error": error})
         # A lease without a run: left by a hand that changed the rows.
         cleared = self.jobs.clear_lease(job_id)
         # A place is free, and what it kept from running may be due.
-        self.ring()
+        self.notify()
         return {"status": "ok", "job_id": job_id, "was_locked": bool(did) or cleared, "ended_runs": did}
 
     def _must_run(self, run_id: str) -> None:

@@ -57,7 +57,7 @@ class Claiming:
         self.terms = terms
         self._gate = gate
 
-    def slot(self, job_id: str, now: datetime, suspects: frozenset[str]) -> Prepared | str:
+    def slot(self, job_id: str, now: datetime, orphan_candidates: frozenset[str]) -> Prepared | str:
         """The claim of the job's oldest due slot, "left" when it has to stay due for now, "taken" when none is due.
 
         `suspects` are jobs whose owner is gone and whose lease is not over. Raises what can't be read or planned.
@@ -66,7 +66,7 @@ class Claiming:
         if state is None or not state.enabled or state.next_run_at is None or state.next_run_at > now:
             return "taken"
         running = self._store.runs.is_running(job_id)
-        if running and (job_id in suspects or state.job.catch_up == "all"):
+        if running and (job_id in orphan_candidates or state.job.catch_up == "all"):
             return "left"
         # A daemon prepares a slot some milliseconds ahead: it is served at its instant.
         served_at = max(self._clock.now(), state.next_run_at)
@@ -100,8 +100,8 @@ class Claiming:
         """Under which terms a run of the job is claimed at that instant."""
         ceiling = ceiling_sec(job, self.terms.kill_grace_sec)
         lease = timedelta(seconds=self.terms.lease_sec)
-        patience = self._clock.monotonic() + self.terms.lease_sec + ceiling
-        return ClaimTerms(now=at, lease_until=at + lease, ceiling=patience)
+        deadline = self._clock.monotonic() + self.terms.lease_sec + ceiling
+        return ClaimTerms(now=at, lease_until=at + lease, ceiling=deadline)
 
     def refused(self, state: JobState, at: datetime) -> Refusal | None:
         """Why no run of the job may start now."""

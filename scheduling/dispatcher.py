@@ -17,7 +17,7 @@ from core.models import ClaimedRun, Clock, Failure, RunStatus, Verdict
 from execution.verdicts import channels_of
 from executor import Executor
 from scheduling.claiming import Claiming, Waiting
-from scheduling.task_loop import Courses
+from scheduling.task_loop import TaskLoop
 from store.claims import Claim, ClaimOutcome
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from system.processes import Stop
 
 #: How often a place is asked for while all are taken.
-PLACE_POLL_SEC = 1.0
+PERMIT_POLL_SEC = 1.0
 #: A claim whose plan was overtaken by another process is planned anew this often.
 REPLANS = 3
 #: Claims in one transaction: others wait for its end.
 CLAIMS_AT_ONCE = 64
 #: How long the end of a run waits at most for the ends of others, to be told with them.
-TELL_SEC = 0.05
+REPORT_DELAY_SEC = 0.05
 
 
 @dataclass
@@ -46,33 +46,33 @@ class Served:
     problems: list[dict[str, object]] = field(default_factory=list)
 
 
-class Serving:
+class Dispatcher:
     """A queue of due slots and the runs that go on. `horizon` gives the instant up to which slots are served."""
 
     def __init__(
         self,
         *,
         store: Store,
-        courses: Courses,
+        loop: TaskLoop,
         claiming: Claiming,
         make_executor: Callable[[], Executor],
-        telling: Telling,
+        reporter: Reporter,
         clock: Clock,
         stop: Stop,
-        horizon: Callable[[], datetime],
+        due_before: Callable[[], datetime],
         served: Served,
     ) -> None:
         self._store = store
-        self._courses = courses
+        self._loop = loop
         self._claiming = claiming
         self._make_executor = make_executor
-        self._telling = telling
+        self._reporter = reporter
         self._clock = clock
         self._stop = stop
-        self._horizon = horizon
+        self._due_before = due_before
         self.served = served
-        self.suspects: frozenset[str] = frozenset()
-        self.going: set[str] = set()
+        self.orphan_candidates: frozenset[str] = frozenset()
+        self.running_ids: set[str] = set()
         self._queue: list[Waiting] = []
         self._queued: set[tuple[str, str]] = set()
         self._replans: dict[Waiting, int] = {}
@@ -82,10 +82,10 @@ class Serving:
         #: Whether a run has ended since places were last asked for.
         self._freed = False
         self._refused = False
-        self._untold: list[tuple[ClaimedRun, dict[str, object]]] = []
-        self._tell_at: float | None = None
+        self._unreported: list[tuple[ClaimedRun, dict[str, object]]] = []
+        self._report_at: float | None = None
 
-    def offer(self, waiting: Iterable[Waiting]) -> None:
+    def enqueue(self, waiting: Iterable[Waiting]) -> None:
         """Adds what is due; what waits already stays where it is."""
         for one in waiting:
             if (one.job_id, one.retry_of) not in self._queued:
@@ -95,7 +95,7 @@ class Serving:
     @property
     def running(self) -> int:
         """How many runs go on, or are about to."""
-        return len(self._courses) + self._claims
+        return len(self._loop) + self._claims
 
     @property
     def is_refused(self) -> bool:
@@ -107,9 +107,9 @@ class Serving:
         """The jobs that wait for a place."""
         return [waiting.job_id for waiting in sorted(self._queue)]
 
-    def renew(self, claiming: Claiming, telling: Telling, make_executor: Callable[[], Executor]) -> None:
+    def renew(self, claiming: Claiming, reporter: Reporter, make_executor: Callable[[], Executor]) -> None:
         """From now on by other settings; runs that go on keep theirs."""
-        self._claiming, self._telling, self._make_executor = claiming, telling, make_executor
+        self._claiming, self._reporter, self._make_executor = claiming, reporter, make_executor
 
     def close(self) -> None:
         """Nothing more is started; what runs goes on."""
@@ -123,83 +123,83 @@ class Serving:
         With a stop nothing more is started, and what runs is ended by itself.
         """
         while True:
-            self.turn(None)
+            self.run_once(None)
             if not self.running and (not self._queue or self._full_until is not None or self._stop.is_set()):
                 break
-        self.tell()
+        self.report()
 
-    def turn(self, seconds: float | None) -> None:
+    def run_once(self, seconds: float | None) -> None:
         """Claims what there is a place for, and takes all runs on; waits at most `seconds` when there is nothing."""
-        self._seek()
-        if self._courses.writes:
+        self._claim_next()
+        if self._loop.writes:
             seconds = 0
-        elif not self._courses and seconds is None:
+        elif not self._loop and seconds is None:
             # Nothing can come.
             return
-        self._courses.turn(self._patience(seconds))
-        if self._tell_at is not None and (not self.running or self._clock.monotonic() >= self._tell_at):
-            self.tell()
+        self._loop.run_once(self._timeout(seconds))
+        if self._report_at is not None and (not self.running or self._clock.monotonic() >= self._report_at):
+            self.report()
 
-    def _patience(self, seconds: float | None) -> float | None:
+    def _timeout(self, seconds: float | None) -> float | None:
         now = self._clock.monotonic()
         asks = self._queue and not self._closed and not self._stop.is_set()
-        ends = [end for end in (self._tell_at, self._full_until if asks else None) if end is not None]
+        ends = [end for end in (self._report_at, self._full_until if asks else None) if end is not None]
         left = [max(0.0, end - now) for end in ends] + ([] if seconds is None else [seconds])
         return min(left, default=None)
 
     # --- claims ---
 
-    def _seek(self) -> None:
+    def _claim_next(self) -> None:
         if self._closed or self._stop.is_set() or self._claims or not self._queue:
             return
-        if self._full_until is not None and self._clock.monotonic() < self._full_until and not self._courses.writes:
+        if self._full_until is not None and self._clock.monotonic() < self._full_until and not self._loop.writes:
             return
         self._full_until, self._freed = None, False
-        free = self._claiming.terms.max_running - len(self._courses) + self._courses.writes
+        free = self._claiming.terms.max_running - len(self._loop) + self._loop.writes
         for _ in range(min(len(self._queue), CLAIMS_AT_ONCE, max(1, free))):
-            self._prepare(heapq.heappop(self._queue))
+            self._prepare_claim(heapq.heappop(self._queue))
 
-    def _prepare(self, waiting: Waiting) -> None:
+    def _prepare_claim(self, waiting: Waiting) -> None:
         if waiting.retry_of:
             prepared = guarded(lambda: self._claiming.retry(waiting.job_id, waiting.retry_of))
         else:
-            prepared = guarded(lambda: self._claiming.slot(waiting.job_id, self._horizon(), self.suspects))
+            prepared = guarded(lambda: self._claiming.slot(waiting.job_id, self._due_before(), self.orphan_candidates))
         if isinstance(prepared, Failure):
-            self._spoilt(waiting, prepared)
+            self._on_bad_job(waiting, prepared)
         elif isinstance(prepared, str):
             self._drop(waiting, left=prepared == "left")
         else:
             self._claims += 1
-            self._courses.write(prepared, lambda done: self._claimed(waiting, done))
+            self._loop.write(prepared, lambda done: self._on_claimed(waiting, done))
 
-    def _claimed(self, waiting: Waiting, done: Done) -> None:
+    def _on_claimed(self, waiting: Waiting, done: Done) -> None:
         self._claims -= 1
         self._refused = isinstance(done.error, DatabaseError)
         if isinstance(done.error, DatabaseError):
             # It is not this job that is wrong: nothing is noted of it, which would wait as long again, and the others
             # wait for a while.
-            self._full_until = self._clock.monotonic() + PLACE_POLL_SEC
-            self._left(waiting, failure_of(done.error))
+            self._full_until = self._clock.monotonic() + PERMIT_POLL_SEC
+            self._leave_due(waiting, failure_of(done.error))
         elif done.error is not None:
-            self._spoilt(waiting, failure_of(done.error))
+            self._on_bad_job(waiting, failure_of(done.error))
         else:
-            self._heard(waiting, done.value)
+            self._on_claim_outcome(waiting, done.value)
 
-    def _heard(self, waiting: Waiting, claim: Claim) -> None:
+    def _on_claim_outcome(self, waiting: Waiting, claim: Claim) -> None:
         if claim.written_off:
             self.served.written_off += claim.written_off
-            self._tell_soon()
-        if claim.outcome is ClaimOutcome.NO_PLACE:
+            self._report_soon()
+        if claim.outcome is ClaimOutcome.NO_PERMIT:
             # A place may also become free by a run of another process, or by one of ours that waits for its retry.
             if not self._freed:
-                self._full_until = self._clock.monotonic() + PLACE_POLL_SEC
+                self._full_until = self._clock.monotonic() + PERMIT_POLL_SEC
             heapq.heappush(self._queue, waiting)
         elif claim.outcome in (ClaimOutcome.CHANGED, ClaimOutcome.RUNNING):
             self._overtaken(waiting, claim.outcome)
         else:
             self._drop(waiting, left=False, taken=False)
             if claim.run is not None:
-                self._begin(claim.run)
+                self._spawn(claim.run)
 
     def _overtaken(self, waiting: Waiting, outcome: ClaimOutcome) -> None:
         """Another process was faster, or the job has changed since it was looked at."""
@@ -218,61 +218,61 @@ class Serving:
         elif taken and not waiting.retry_of:
             self.served.taken_elsewhere += 1
 
-    def _spoilt(self, waiting: Waiting, failure: Failure) -> None:
+    def _on_bad_job(self, waiting: Waiting, failure: Failure) -> None:
         """One bad job never stops the others."""
-        error = self._left(waiting, failure)
+        error = self._leave_due(waiting, failure)
         # The report carries it; a database that can't be written is a problem of its own.
         guarded(lambda: self._store.definitions.set_problem(waiting.job_id, error))
 
-    def _left(self, waiting: Waiting, failure: Failure) -> dict[str, object]:
+    def _leave_due(self, waiting: Waiting, failure: Failure) -> dict[str, object]:
         """It stays due, and the report says why."""
-        error = self._telling.mask(failure.as_dict())
+        error = self._reporter.mask(failure.as_dict())
         self.served.problems.append({"job_id": waiting.job_id, "error": error})
         self._drop(waiting, left=True)
         return error
 
     # --- runs ---
 
-    def _begin(self, run: ClaimedRun) -> None:
-        self.going.add(run.run_id)
+    def _spawn(self, run: ClaimedRun) -> None:
+        self.running_ids.add(run.run_id)
         made = guarded(self._make_executor)
         if isinstance(made, Failure):
-            return self._over(run, self._telling.give_up(run, made))
-        return self._courses.begin(made.course(run), lambda done: self._ended(run, done))
+            return self._on_over(run, self._reporter.give_up(run, made))
+        return self._loop.spawn(made.task(run), lambda done: self._on_ended(run, done))
 
-    def _ended(self, run: ClaimedRun, done: Done) -> None:
+    def _on_ended(self, run: ClaimedRun, done: Done) -> None:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         error = done.error
-        self._over(run, done.value if error is None else self._telling.give_up(run, failure_of(error)))
+        self._on_over(run, done.value if error is None else self._reporter.give_up(run, failure_of(error)))
 
-    def _over(self, run: ClaimedRun, result: dict[str, object]) -> None:
-        self.going.discard(run.run_id)
-        self._untold.append((run, result))
-        self._tell_soon()
+    def _on_over(self, run: ClaimedRun, result: dict[str, object]) -> None:
+        self.running_ids.discard(run.run_id)
+        self._unreported.append((run, result))
+        self._report_soon()
         self._full_until, self._freed = None, True
         if run.job.catch_up != "all":
             return
         # Its next slot may be due already.
-        cursor = guarded(lambda: self._store.definitions.due_cursor(run.job.job_id, self._horizon()))
+        cursor = guarded(lambda: self._store.definitions.due_cursor(run.job.job_id, self._due_before()))
         if isinstance(cursor, str):
-            self.offer([Waiting(cursor, run.job.job_id)])
+            self.enqueue([Waiting(cursor, run.job.job_id)])
 
     # --- telling ---
 
-    def _tell_soon(self) -> None:
-        if self._tell_at is None:
-            self._tell_at = self._clock.monotonic() + TELL_SEC
+    def _report_soon(self) -> None:
+        if self._report_at is None:
+            self._report_at = self._clock.monotonic() + REPORT_DELAY_SEC
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Delivers what is to be told, and with that the results are whole."""
-        if self._tell_at is None:
+        if self._report_at is None:
             return
-        self._tell_at = None
-        untold, self._untold = self._untold, []
-        self.served.results += self._telling.tell(untold)
+        self._report_at = None
+        untold, self._unreported = self._unreported, []
+        self.served.results += self._reporter.report(untold)
 
 
-class Telling:
+class Reporter:
     """How runs ended: the verdict of one that could not be seen to its end, and the way of all to who is told."""
 
     def __init__(
@@ -295,7 +295,7 @@ class Telling:
         """Delivers every event that waits; how many arrived."""
         return sum(delivery.delivered for delivery in self._notifier.deliver(self._store.events))
 
-    def tell(self, ended: list[tuple[ClaimedRun, dict[str, object]]]) -> list[dict[str, object]]:
+    def report(self, ended: list[tuple[ClaimedRun, dict[str, object]]]) -> list[dict[str, object]]:
         """Delivers, and adds to each result where its event stands, or why it does not stand there yet."""
         failed = [delivery for delivery in self._notifier.deliver(self._store.events) if delivery.error]
         told = []

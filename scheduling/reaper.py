@@ -28,7 +28,7 @@ class Health(enum.Enum):
     """What a running row deserves."""
 
     ALIVE = "alive"
-    SUSPECT = "suspect"  # its owner is gone, its lease is not over: wait
+    ORPHAN_CANDIDATE = "suspect"  # its owner is gone, its lease is not over: wait
     DEAD = "dead"
     TOO_OLD = "too_old"  # its owner lives, and it has outlived every ceiling: the owner hangs
     GIVEN_UP = "given_up"  # its owner lives, and says that it could not store its verdict
@@ -85,11 +85,11 @@ class End:
 
 
 @dataclass(frozen=True)
-class Settled:
+class Reaped:
     """What one round did: the rows it ended, and the jobs whose owner is gone but whose lease is not over."""
 
     ended: tuple[dict[str, object], ...]
-    suspects: frozenset[str]
+    orphan_candidates: frozenset[str]
 
 
 def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, owner_alive: bool) -> Health:
@@ -102,10 +102,10 @@ def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, own
         return Health.TOO_OLD if run.ceiling is not None and run.ceiling <= monotonic else Health.ALIVE
     latest = utc_text(now + timedelta(seconds=lease_sec + LEASE_SLACK_SEC))
     over = run.lease_expires_at <= utc_text(now) or run.lease_expires_at > latest
-    return Health.DEAD if over else Health.SUSPECT
+    return Health.DEAD if over else Health.ORPHAN_CANDIDATE
 
 
-class Settler:
+class Reaper:
     """Looks at running rows, and ends those that are to be ended."""
 
     def __init__(
@@ -132,18 +132,18 @@ class Settler:
         self._channels_of = channels_of
         self._lease_sec = lease_sec
 
-    def settle(self, given_up: Collection[str] = ()) -> Settled:
+    def reap(self, given_up: Collection[str] = ()) -> Reaped:
         """Ends the rows of dead runs, and of those of ours that we gave up; what another settles first is left to it.
 
         A row that can't be settled is left for the next tick and hurts no other.
         """
-        suspects: set[str] = set()
+        orphan_candidates: set[str] = set()
         dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
             found = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
             state = Health.GIVEN_UP if run.run_id in given_up else found
-            if state is Health.SUSPECT or isinstance(state, Failure):
-                suspects.add(run.job_id)
+            if state is Health.ORPHAN_CANDIDATE or isinstance(state, Failure):
+                orphan_candidates.add(run.job_id)
             elif state is not Health.ALIVE:
                 dead.append((run, _interruption(run, state)))
         ended: list[dict[str, object]] = []
@@ -153,10 +153,10 @@ class Settler:
         for (run, end), killed in zip(dead, counts, strict=True):
             told = self._write_or_fail(run, end, killed)
             if isinstance(told, Failure):
-                suspects.add(run.job_id)
+                orphan_candidates.add(run.job_id)
             elif told is not None:
                 ended.append(told)
-        return Settled(tuple(ended), frozenset(suspects))
+        return Reaped(tuple(ended), frozenset(orphan_candidates))
 
     def health(self, run: Running) -> Health:
         """What a running row deserves now."""

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Protocol
 from core.boundary import Done, attempt
 from core.errors import LeaseLost
 from core.models import Clock
-from system.awaitables import Course, Stoppable, Wait, Write, milliseconds
+from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
 
 #: How long a write waits at most that nobody waits for: then it is committed alone.
-LAZY_SEC = 0.005
+DEFERRED_SEC = 0.005
 
 
 class Ledger(Protocol):
@@ -30,12 +30,12 @@ class Ledger(Protocol):
 class _Running:
     """A course that has begun. `turn` grows with each wait, so that an alarm of an earlier one is known as such."""
 
-    __slots__ = ("course", "descriptor", "ended", "stoppable", "turn")
+    __slots__ = ("descriptor", "ended", "step", "stoppable", "task")
 
-    def __init__(self, course: Course[Any], ended: Callable[[Done], None]) -> None:
-        self.course = course
+    def __init__(self, task: Task[Any], ended: Callable[[Done], None]) -> None:
+        self.task = task
         self.ended = ended
-        self.turn = 0
+        self.step = 0
         self.descriptor: int | None = None
         self.stoppable = False
 
@@ -45,12 +45,12 @@ class _Asked(NamedTuple):
 
     work: Callable[[], Any]
     running: _Running | None
-    turn: int
-    lazy: bool
+    step: int
+    deferred: bool
     then: Callable[[Done], None] | None
 
 
-class Courses:
+class TaskLoop:
     """Begins courses, and takes all of them on, a `turn` at a time."""
 
     def __init__(self, ledger: Ledger, clock: Clock, stop: Stoppable) -> None:
@@ -61,11 +61,11 @@ class Courses:
         self._poll = select.poll()
         self._waiting: dict[int, _Running] = {}
         self._listening: dict[int, Callable[[], None]] = {}
-        self._alarms: list[tuple[float, int, int, _Running]] = []
+        self._wake_times: list[tuple[float, int, int, _Running]] = []
         self._numbers = itertools.count()
         self._running: set[_Running] = set()
         self._asked: list[_Asked] = []
-        self._lazy_until: float | None = None
+        self._deferred_until: float | None = None
         self._stopped = False
         for descriptor in stop.descriptors():
             self._poll.register(descriptor, select.POLLIN)
@@ -77,11 +77,11 @@ class Courses:
     @property
     def writes(self) -> int:
         """How many writes wait for the next commit that somebody waits for."""
-        return sum(not asked.lazy for asked in self._asked)
+        return sum(not asked.deferred for asked in self._asked)
 
-    def begin(self, course: Course[Any], ended: Callable[[Done], None]) -> None:
+    def spawn(self, task: Task[Any], ended: Callable[[Done], None]) -> None:
         """Takes a course up to its first wait; `ended` hears what became of it."""
-        running = _Running(course, ended)
+        running = _Running(task, ended)
         self._running.add(running)
         self._go_on(running, None)
 
@@ -99,22 +99,22 @@ class Courses:
         if self._listening.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 
-    def turn(self, seconds: float | None) -> None:
+    def run_once(self, seconds: float | None) -> None:
         """Commits what is to be written, goes on with what waited for it, and then with what has come by then.
 
         Waits at most `seconds` (None: as long as it takes) if nothing has come.
         """
         # What has heard of a commit may be over, or want to write again: that is worth more than a wait.
-        self._take(self._wait(0 if self._commit() or self.writes else self._patience(seconds)))
+        self._take(self._wait(0 if self._commit() or self.writes else self._timeout(seconds)))
 
     # --- writing ---
 
     def _commit(self) -> bool:
         """Whether anybody was told of it."""
-        late = self._lazy_until is not None and self._clock.monotonic() >= self._lazy_until
+        late = self._deferred_until is not None and self._clock.monotonic() >= self._deferred_until
         if not self.writes and not late:
             return False
-        asked, self._asked, self._lazy_until = self._asked, [], None
+        asked, self._asked, self._deferred_until = self._asked, [], None
         outcomes = self._ledger.together([one.work for one in asked])
         # Whoever fails to hear of a write takes nobody else's answer away.
         heard = [attempt(partial(self._answer, *pair)) for pair in zip(asked, outcomes, strict=True)]
@@ -133,10 +133,10 @@ class Courses:
 
     # --- waiting ---
 
-    def _patience(self, seconds: float | None) -> float | None:
-        ends = [alarm[0] for alarm in self._alarms[:1]]
-        if self._lazy_until is not None:
-            ends.append(self._lazy_until)
+    def _timeout(self, seconds: float | None) -> float | None:
+        ends = [wake_at[0] for wake_at in self._wake_times[:1]]
+        if self._deferred_until is not None:
+            ends.append(self._deferred_until)
         if not ends:
             return seconds
         left = max(0.0, min(ends) - self._clock.monotonic())
@@ -159,9 +159,9 @@ class Courses:
                 heard()
         now, before = self._clock.monotonic(), next(self._numbers)
         # One that waits for no time at all lets others go on.
-        while self._alarms and self._alarms[0][0] <= now and self._alarms[0][1] < before:
-            _, _, turn, running = heapq.heappop(self._alarms)
-            if running.turn == turn and running in self._running:
+        while self._wake_times and self._wake_times[0][0] <= now and self._wake_times[0][1] < before:
+            _, _, step, running = heapq.heappop(self._wake_times)
+            if running.step == step and running in self._running:
                 self._go_on(running, None)
 
     def _wake_all(self) -> None:
@@ -180,10 +180,10 @@ class Courses:
             self._waiting.pop(running.descriptor, None)
             self._poll.unregister(running.descriptor)
             running.descriptor = None
-        running.turn += 1
+        running.step += 1
         running.stoppable = False
         while True:
-            stepped = attempt(partial(_step, running.course, done))
+            stepped = attempt(partial(_step, running.task, done))
             done = None
             if stepped.error is not None or isinstance(stepped.value, Done):
                 self._running.discard(running)
@@ -191,11 +191,11 @@ class Courses:
                 return None
             asked = stepped.value
             if isinstance(asked, Write):
-                self._asked.append(_Asked(asked.work, running, running.turn, asked.lazy, None))
-                if not asked.lazy:
+                self._asked.append(_Asked(asked.work, running, running.step, asked.deferred, None))
+                if not asked.deferred:
                     return None
-                if self._lazy_until is None:
-                    self._lazy_until = self._clock.monotonic() + LAZY_SEC
+                if self._deferred_until is None:
+                    self._deferred_until = self._clock.monotonic() + DEFERRED_SEC
                 done = Done(None, None)
             elif asked.stop is None or not asked.stop.is_set():
                 return self._begin_wait(running, asked)
@@ -203,7 +203,7 @@ class Courses:
     def _begin_wait(self, running: _Running, asked: Wait) -> None:
         running.stoppable = asked.stop is not None
         until = self._clock.monotonic() + asked.seconds
-        heapq.heappush(self._alarms, (until, next(self._numbers), running.turn, running))
+        heapq.heappush(self._wake_times, (until, next(self._numbers), running.step, running))
         if asked.descriptor is not None:
             running.descriptor = asked.descriptor
             self._waiting[asked.descriptor] = running
@@ -212,16 +212,16 @@ class Courses:
 
 def _is_told(asked: _Asked, done: Done) -> bool:
     """Whether its course is to hear of a write: it waits for it still, or it has to hear that its lease is lost."""
-    if asked.lazy:
+    if asked.deferred:
         return isinstance(done.error, LeaseLost)
-    return asked.running is not None and asked.turn == asked.running.turn
+    return asked.running is not None and asked.step == asked.running.step
 
 
-def _step(course: Course[Any], done: Done | None) -> Any:
+def _step(task: Task[Any], done: Done | None) -> Any:
     """What the course waits for next; `Done` when it has ended. A lost lease goes into it where it stands."""
     try:
         if done is not None and isinstance(done.error, LeaseLost):
-            return course.throw(done.error)
-        return course.send(done)
+            return task.throw(done.error)
+        return task.send(done)
     except StopIteration as end:
         return Done(end.value, None)

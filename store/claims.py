@@ -15,14 +15,14 @@ from store.definitions import STATE_COLUMNS, job_state, text_or_null
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
-from store.runs import PLACES
+from store.runs import PERMITS
 from store.spending import tell_once
 
 #: All that a claim has to know before it is made, in one statement.
 _LOOK = (
     f"SELECT {', '.join(STATE_COLUMNS)},"  # noqa: S608 - fixed names
     " EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running') AS is_running,"
-    f" {PLACES} AS places"
+    f" {PERMITS} AS places"
     " FROM jobs WHERE job_id = ? AND removed_at IS NULL"
 )
 
@@ -32,7 +32,7 @@ class ClaimOutcome(enum.Enum):
 
     CLAIMED = "claimed"
     WRITTEN_OFF = "written_off"  # missed or skipped: the slot is accounted for, nothing runs
-    NO_PLACE = "no_place"
+    NO_PERMIT = "no_place"
     CHANGED = "changed"  # another process took the slot, or the job is not what was planned with
     RUNNING = "running"  # the job's running state is not what was planned with
 
@@ -183,7 +183,7 @@ class Claims:
             return ClaimOutcome.CHANGED
         if bool(row["is_running"]) != running:
             return ClaimOutcome.RUNNING
-        return ClaimOutcome.NO_PLACE if starts and row["places"] >= max_running else None
+        return ClaimOutcome.NO_PERMIT if starts and row["places"] >= max_running else None
 
     def _insert(
         self,

@@ -106,7 +106,7 @@ class Runs:
     def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
         """Takes a place again for the next attempt; False when all are taken. Raises `LeaseLost`."""
         with self._db.transaction("place"):
-            if running_places(self._db) >= max_running:
+            if permits_in_use(self._db) >= max_running:
                 return False
             changed = self._db.run(
                 "UPDATE runs SET waiting = 0, attempt = ? WHERE run_id = ? AND lease_token = ? AND status = 'running'",
@@ -177,7 +177,7 @@ class Runs:
         )
         return [_running(row) for row in rows]
 
-    def unattended(self, me: ProcessId, going: Collection[str]) -> list[Unattended]:
+    def unattended(self, me: ProcessId, running_ids: Collection[str]) -> list[Unattended]:
         """The running rows that other processes own, and those of this one that are not among `going`."""
         rows = self._db.rows(
             "SELECT run_id, job_id, coalesce(lease_expires_at, ''), owner_pid, owner_started, boot_id FROM runs"
@@ -185,7 +185,7 @@ class Runs:
         )
         owned = [(row, ProcessId(row[3], row[4], row[5])) for row in rows]
         found = [Unattended(row[0], row[1], row[2], owner, owner == me) for row, owner in owned]
-        return [one for one in found if not (one.is_ours and one.run_id in going)]
+        return [one for one in found if not (one.is_ours and one.run_id in running_ids)]
 
     def retries_due(self) -> list[tuple[str, str, str]]:
         """`(started_at, job_id, run_id)` of the interrupted runs that are to be made up for, oldest first."""
@@ -233,15 +233,15 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 #: How many runs hold a place under the cap. Each claim asks: both counts are of an index alone, and the second is
 #: nearly always of nothing.
-PLACES = (
+PERMITS = (
     "(SELECT count(*) FROM runs WHERE status = 'running')"
     " - (SELECT count(*) FROM runs WHERE waiting = 1 AND +status = 'running')"
 )
 
 
-def running_places(db: Database) -> int:
+def permits_in_use(db: Database) -> int:
     """How many runs hold a place under the cap."""
-    row = db.row(f"SELECT {PLACES}")
+    row = db.row(f"SELECT {PERMITS}")
     return int(row[0]) if row is not None else 0
 
 

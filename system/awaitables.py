@@ -46,11 +46,11 @@ class Write(NamedTuple, Generic[T]):
     """
 
     work: Callable[[], T]
-    lazy: bool
+    deferred: bool
 
 
 #: A course that ends with T. It is sent None behind a wait, `Done` behind a write, and None behind one it makes itself.
-Course = Coroutine[Any, Any, T]
+Task = Coroutine[Any, Any, T]
 
 
 @coroutine
@@ -66,21 +66,21 @@ def wait(
 
 
 @coroutine
-def write(work: Callable[[], T], *, lazy: bool = False) -> Generator[Write[T], Done | None, T | None]:
+def write(work: Callable[[], T], *, deferred: bool = False) -> Generator[Write[T], Done | None, T | None]:
     """What `work` returns, and raises what it raises. Of a lazy one None, and nothing is raised but `LeaseLost`."""
-    done = yield Write(work, lazy)
+    done = yield Write(work, deferred)
     if done is None:
         done = attempt(work)
-    if done.error is not None and (not lazy or isinstance(done.error, LeaseLost)):
+    if done.error is not None and (not deferred or isinstance(done.error, LeaseLost)):
         raise done.error
-    return None if lazy else done.value
+    return None if deferred else done.value
 
 
-def drive(course: Course[T]) -> T:
+def run_blocking(task: Task[T]) -> T:
     """Takes one course to its end, and returns or raises what it does. It makes its own writes."""
     while True:
         try:
-            asked = course.send(None)
+            asked = task.send(None)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         if isinstance(asked, Wait):

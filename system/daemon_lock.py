@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 #: Those who ask for the daemon's state hold its lock for a moment themselves.
-PATIENCE_SEC = 1.0
+TIMEOUT_SEC = 1.0
 _MOST_BYTES = 4096
 _LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,7 +49,7 @@ class OneDaemon:
         self._since = since
         self._path = lock_file(db_path)
         # Whatever thread takes it down: the lock is the process's.
-        self._lock = FileLock(self._path, timeout=PATIENCE_SEC, mode=0o600, thread_local=False)
+        self._lock = FileLock(self._path, timeout=TIMEOUT_SEC, mode=0o600, thread_local=False)
 
     def __enter__(self) -> OneDaemon:
         from filelock import Timeout

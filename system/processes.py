@@ -14,7 +14,7 @@ from core import crash_points
 from core.invocation_errors import IpcError
 from core.models import Clock, ProcessId
 from system import process_table
-from system.awaitables import drive, wait, wait_readable
+from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import Ended, Family
 from system.subreaper import OURS
@@ -110,7 +110,7 @@ class Child:
 
     def wait(self, timeout: float, stop: Stop | None = None) -> int | None:
         """`ended`, for who has nothing else to do meanwhile."""
-        return drive(self.ended(timeout, stop))
+        return run_blocking(self.ended(timeout, stop))
 
     async def ended(self, timeout: float, stop: Stop | None = None) -> int | None:
         """The exit code (negative: the signal), or None after `timeout` seconds or when `stop` is set, maybe earlier.
@@ -189,7 +189,7 @@ def start(
             raise start_errors.explain(error, list(argv), cwd, env) from None
 
 
-class Beside:
+class BackgroundProcess:
     """A process of our own that is no run's: in our session, so that it is nobody's orphan. Its output is kept."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
@@ -268,7 +268,7 @@ def sweep(
     table: Table | None = None,
 ) -> Ended:
     """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
-    return drive(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
+    return run_blocking(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:

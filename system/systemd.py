@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 #: A service manager that does not read holds us up no longer than this, in seconds.
-_PATIENCE_SEC = 1.0
+_TIMEOUT_SEC = 1.0
 
 
 class Systemd:
@@ -52,7 +52,7 @@ class Systemd:
 
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-                there.settimeout(_PATIENCE_SEC)
+                there.settimeout(_TIMEOUT_SEC)
                 there.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
         except OSError:
             return False

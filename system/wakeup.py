@@ -16,18 +16,18 @@ _FLAGS = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_PIPES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
-def bell_file(db_path: str) -> str:
+def wakeup_file(db_path: str) -> str:
     """The pipe of the database at `db_path`; links are followed, so that one database has one."""
     return f"{os.path.realpath(db_path)}.daemon.bell"
 
 
-def ring(db_path: str) -> bool:
+def notify(db_path: str) -> bool:
     """Wakes the daemon of this database, after the commit that it is to see. Whether one listens.
 
     Never waits and never raises; without a daemon it is one failed `open`.
     """
     try:
-        descriptor = os.open(bell_file(db_path), os.O_WRONLY | _FLAGS)
+        descriptor = os.open(wakeup_file(db_path), os.O_WRONLY | _FLAGS)
     except OSError:
         # There is no pipe, or (ENXIO) nobody reads from it.
         return False
@@ -45,7 +45,7 @@ def ring(db_path: str) -> bool:
     return True
 
 
-class Doorbell:
+class Wakeup:
     """The daemon's end. To be hung under the daemon's lock, and before its first look: what changes after that, rings.
 
     `descriptor` is polled for reading; None on a file system that has no named pipes: there it never rings.
@@ -53,7 +53,7 @@ class Doorbell:
 
     def __init__(self, db_path: str) -> None:
         """Raises `DaemonFileUnusable` when something else stands in its place."""
-        self._path = bell_file(db_path)
+        self._path = wakeup_file(db_path)
         self.descriptor: int | None = None
         self._own_end: int | None = None
         if not self._make():

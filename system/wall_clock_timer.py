@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Alarm(Protocol):
+class WallClockTimer(Protocol):
     """Set to one instant at a time. `descriptor` is polled for reading; None where the system has none to offer."""
 
     @property
@@ -52,20 +52,20 @@ class Timers(Protocol):
     def read(self, timer: int) -> bool: ...
 
 
-def make_alarm(clock: Clock) -> Alarm:
+def make_timer(clock: Clock) -> WallClockTimer:
     """The best one that this system has. The caller closes it."""
     if sys.platform != "linux":
-        return SteppingAlarm(clock)
+        return SteppingTimer(clock)
     try:
         from system.timerfd import Timers
 
-        return KernelAlarm(Timers())
+        return KernelTimer(Timers())
     except (ImportError, AttributeError, OSError):
         # A Python without ctypes, a C library or a sandbox without these timers.
-        return SteppingAlarm(clock)
+        return SteppingTimer(clock)
 
 
-class KernelAlarm:
+class KernelTimer:
     """A descriptor that becomes readable on the instant, and at once when the clock is set or after a suspend."""
 
     def __init__(self, timers: Timers) -> None:
@@ -124,7 +124,7 @@ class KernelAlarm:
             os.close(descriptor)
 
 
-class SteppingAlarm:
+class SteppingTimer:
     """Short sleeps, and after each a look whether the wall clock has gone its way with the monotonic one."""
 
     def __init__(self, clock: Clock) -> None:

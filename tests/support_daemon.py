@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from system.wakeup import ring
+from system.wakeup import notify
 from tests.support_ledger import marked_processes
 from tests.support_machine import from_root
 from tests.workspace import Workspace, wait_for
@@ -53,11 +53,11 @@ class RunningDaemon:
     def make_due(self, job_id: str = "%", **options: Any) -> None:
         """Makes jobs due, and rings."""
         self.workspace.make_due(job_id, **options)
-        assert self.ring()
+        assert self.notify()
 
-    def ring(self) -> bool:
+    def notify(self) -> bool:
         """Wakes it; whether it listens."""
-        return ring(str(self.workspace.database))
+        return notify(str(self.workspace.database))
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -35,7 +35,7 @@ GOOD_JOBS: tuple[dict[str, Any], ...] = (
 #: A file larger than this, and the program itself, are compared by size and time.
 _READ_WHOLE = 4 * 1024 * 1024
 #: A command that takes longer waits for something that will never come.
-_PATIENCE_SEC = 20
+_TIMEOUT_SEC = 20
 #: Drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH for good (PR_CAPBSET_DROP), then becomes the rest of its words.
 _FORGO_POWERS = """
 import ctypes, os, sys
@@ -127,7 +127,7 @@ class Stage:
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_SEC,
+            timeout=_TIMEOUT_SEC,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

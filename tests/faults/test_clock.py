@@ -144,8 +144,8 @@ def test_a_short_look_does_not_pass_by_a_clock_that_was_set_back(
     machine.ready(shell(COUNT, schedule=HOURLY))
     machine.tick()
     root, environ = str(workspace.root), machine.environ
-    assert fast_tick.look(root, environ, [], clock.wall, clock.monotonic()) is not None
-    assert fast_tick.look(root, environ, [], clock.wall - timedelta(minutes=1), clock.monotonic()) is None
+    assert fast_tick.nothing_due(root, environ, [], clock.wall, clock.monotonic()) is not None
+    assert fast_tick.nothing_due(root, environ, [], clock.wall - timedelta(minutes=1), clock.monotonic()) is None
 
 
 def test_two_ticks_at_once_are_no_clock_that_was_set_back(
@@ -158,7 +158,7 @@ def test_two_ticks_at_once_are_no_clock_that_was_set_back(
         """Another tick leaves its time just after this one has looked at the clock."""
 
         def now(self) -> datetime:
-            fast_tick.leave_time(str(workspace.database), "2026-02-25T20:00:01+00:00")
+            fast_tick.touch(str(workspace.database), "2026-02-25T20:00:01+00:00")
             return clock.wall + timedelta(seconds=0.9)
 
     machine.clock = Overtaken()

@@ -86,7 +86,7 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    fast_tick.leave_time(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    fast_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 

@@ -17,8 +17,8 @@ from daemon.daemon import Daemon
 from daemon.program import Served
 from system.processes import Stop
 from system.systemd import Systemd
-from system.wakeup import Doorbell, ring
-from system.wall_clock_timer import SteppingAlarm
+from system.wakeup import Wakeup, notify
+from system.wall_clock_timer import SteppingTimer
 from tests.faults.test_busy_database import IMPATIENT, write_lock
 from tests.support_daemon import NEVER, OFTEN, daemon, in_seconds, rows, wait_for_rows
 from tests.support_ledger import PAST, every_end_is_told_once, every_row_has_an_end, no_job_is_stuck, nothing_lives
@@ -71,7 +71,7 @@ def test_runs_of_a_killed_daemon_are_settled_by_the_next_one(workspace: Workspac
             assert rows(workspace, "long") == ["running"], "its lease is not over"
             let_leases_run_out(workspace)
             release(workspace)
-            assert second.ring()
+            assert second.notify()
             wait_for_rows(workspace, "long", "interrupted", "ok")
             assert not is_running(pid)
             told = second.wait_for_line(lambda line: line.get("settled"), "what was settled")
@@ -122,7 +122,7 @@ def test_a_database_that_is_removed_is_told_once_and_the_next_one_is_served(work
             if "daemon" not in path.name:
                 path.unlink()
         wait_for(served.errors, what="an error")
-        assert served.ring(), "it listens still"
+        assert served.notify(), "it listens still"
         workspace.json("init-db")
         served.wait_for_line(lambda line: line.get("recovered"), "its recovery")
         wait_for(lambda: workspace.sql("SELECT 1 FROM jobs"), what="the jobs of the file")
@@ -138,7 +138,7 @@ def test_a_locked_database_is_told_once_and_what_is_due_is_served_afterwards(wor
     with daemon(workspace, NEVER, script=HASTY) as served:
         workspace.make_due()
         with write_lock(workspace):
-            assert served.ring()
+            assert served.notify()
             wait_for(served.errors, what="an error")
             before = served.looks()
             wait_for(lambda: served.looks() != before, what="another look")
@@ -203,7 +203,7 @@ def test_what_nobody_hears_ends_nothing_and_holds_up_nothing(workspace: Workspac
             if way != "unread":
                 os.close(read)
             for number in range(4):
-                wait_for(served.ring, what="a daemon that listens")
+                wait_for(served.notify, what="a daemon that listens")
                 before = len(workspace.runs())
                 served.make_due(minutes_ago=9 - number)
                 wait_for(lambda before=before: len(workspace.runs()) == before + 2, what="runs")  # type: ignore[misc]
@@ -250,8 +250,8 @@ class Loop:
             Served(app),
             clock=machine.clock,
             stop=self.stop,
-            alarm=SteppingAlarm(machine.clock),
-            bell=lambda: Doorbell(place),
+            timer=SteppingTimer(machine.clock),
+            wakeup=lambda: Wakeup(place),
             systemd=Systemd({}, os.getpid()),
             say=lambda told: self.said.append(dict(told)),
         )
@@ -352,7 +352,7 @@ def test_a_clock_that_is_slewed_back_a_little_is_not_wrong(loop: Loop, clock: Fa
         clock.wall -= timedelta(milliseconds=550)
         left = Path(f"{loop.machine.workspace.database}.last_tick")
         left.unlink()
-        assert ring(str(loop.machine.workspace.database))
+        assert notify(str(loop.machine.workspace.database))
         yield left.exists
         clock.advance(minutes=1)
         yield lambda: loop.slots("ok") == ["20:01", "20:02"]

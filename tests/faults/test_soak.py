@@ -57,11 +57,11 @@ class Loop(threading.Thread):
     def run(self) -> None:
         try:
             while time.monotonic() < self.until:
-                self.turn()
+                self.run_once()
         except BaseException as error:
             self.failure = error
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         kind = self.random.choices(("tick", "run-now", "cancel", "status", "edit", "kill"), (10, 4, 2, 2, 1, 2))[0]
         if kind == "kill":
             self.kill_an_owner()
@@ -76,14 +76,14 @@ class Loop(threading.Thread):
             words.append(found[0]["run_id"] if found else "none")
         self.hit = False
         self.process = process = self.workspace.start(*words, stdout=subprocess.DEVNULL)
-        patience = self.random.expovariate(1 / 3) if self.random.random() < 0.4 else 120
+        busy_timeout = self.random.expovariate(1 / 3) if self.random.random() < 0.4 else 120
         try:
-            _, err = process.communicate(timeout=patience)
+            _, err = process.communicate(timeout=busy_timeout)
             if not self.hit:
                 assert err == b"", err
                 assert process.returncode in (0, 1), (words, process.returncode)
         except subprocess.TimeoutExpired:
-            assert patience < 120, f"{words} does not end"
+            assert busy_timeout < 120, f"{words} does not end"
             process.send_signal(self.random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
             process.communicate(timeout=120)
         self.process = None

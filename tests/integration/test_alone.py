@@ -157,7 +157,7 @@ def length() -> Iterator[str]:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def drive(folder: Path, length: str, script: str) -> dict[str, Any]:
+def run_blocking(folder: Path, length: str, script: str) -> dict[str, Any]:
     """What a scheduler of that script has printed."""
     numbers = MACHINE[platform.machine()]
     done = subprocess.run(
@@ -170,7 +170,7 @@ def drive(folder: Path, length: str, script: str) -> dict[str, Any]:
 
 
 def play(folder: Path, length: str, scene: str) -> dict[str, Any]:
-    return drive(folder, length, f"play({WORDS + scene!r})")
+    return run_blocking(folder, length, f"play({WORDS + scene!r})")
 
 
 #: Each leaves one process behind, unless its name says two.
@@ -302,7 +302,7 @@ def hop(left):
 for number in range(2):
     child(lambda: hop(300))
 """
-    told = drive(
+    told = run_blocking(
         tmp_path,
         length,
         f"""
@@ -325,7 +325,7 @@ print(json.dumps({{"looks": looks, "early": early, "children": len(mine)}}))
 
 
 def test_what_was_there_before_and_what_is_no_runs_is_not_taken_for_a_runs(tmp_path: Path, length: str) -> None:
-    told = drive(
+    told = run_blocking(
         tmp_path,
         length,
         f"""
@@ -354,7 +354,7 @@ print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.found), "liv
 def test_one_runs_orphan_keeps_no_other_from_ending_and_all_from_being_alone(tmp_path: Path, length: str) -> None:
     """While a run lives that may have left it, an orphan stays; whoever ends meanwhile has to look closely."""
     leaves = WORDS + SCENES["a double fork that left its session"] + "\nwait_for(lambda: os.path.exists('go'))"
-    told = drive(
+    told = run_blocking(
         tmp_path,
         length,
         f"""

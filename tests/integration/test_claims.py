@@ -217,7 +217,7 @@ def test_over_the_cap_nothing_is_claimed_and_the_slot_stays_due(bench: Bench) ->
     assert bench.claim("a", cap=2).run
     assert bench.claim("b", cap=2).run
     before = bench.dump()
-    assert bench.claim("c", cap=2).outcome is ClaimOutcome.NO_PLACE
+    assert bench.claim("c", cap=2).outcome is ClaimOutcome.NO_PERMIT
     assert bench.dump() == before
     assert [name for _, name in bench.store.definitions.due(NOON)] == ["c"]
 
@@ -388,7 +388,7 @@ def test_a_run_by_hand_counts_under_the_cap(bench: Bench) -> None:
     bench.add("a")
     bench.add("b")
     bench.manual("a")
-    assert bench.claim("b", cap=1).outcome is ClaimOutcome.NO_PLACE
+    assert bench.claim("b", cap=1).outcome is ClaimOutcome.NO_PERMIT
 
 
 # --- the token ---
@@ -517,5 +517,5 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(120)
     assert outcomes.count(ClaimOutcome.CLAIMED) == 5
-    assert outcomes.count(ClaimOutcome.NO_PLACE) == 19
+    assert outcomes.count(ClaimOutcome.NO_PERMIT) == 19
     db.close()

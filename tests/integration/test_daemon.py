@@ -264,7 +264,7 @@ def test_while_it_waits_for_its_runs_it_sleeps(workspace: Workspace) -> None:
         wait_for_run(workspace, "long")
         served.signal(signal.SIGTERM)
         served.wait_for_line(lambda line: line["status"] == "stopping", "its farewell")
-        assert served.ring()
+        assert served.notify()
         before = _processor_ticks(served.pid)
         wait_for(lambda: datetime.now(UTC).isoformat() > _cursor(workspace, "other"), what="the slot's instant")
         # A renewal's look each second; a loop that spins would take a hundred ticks in each.
@@ -325,10 +325,10 @@ def test_an_edited_env_is_heeded_at_the_next_look_and_a_broken_one_told_once(wor
         wait_for_run(workspace)
         env.write_text("PURUTO_CRON_MAX_RUNNING=many\n")
         for _ in range(3):
-            assert served.ring()
+            assert served.notify()
             wait_for(served.errors, what="a refusal")
         env.write_text("PURUTO_CRON_MAX_RUNNING=2\n")
-        assert served.ring()
+        assert served.notify()
         wait_for(lambda: rows(workspace) == ["running"] * 2, what="two places")
         release(workspace)
         wait_for(lambda: rows(workspace) == ["ok"] * 2, what="their ends")

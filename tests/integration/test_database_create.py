@@ -15,7 +15,7 @@ import db
 from core.errors import DatabaseError, DatabaseMissing
 from db import Database, schema_version
 from store.creation import create
-from tests.support_rooms import python
+from tests.support_app import python
 
 
 @pytest.fixture

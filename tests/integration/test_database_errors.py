@@ -27,7 +27,7 @@ from core.errors import (
 )
 from db import Database
 from store.creation import create
-from tests.support_rooms import as_nobody, public_folder
+from tests.support_app import as_nobody, public_folder
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_write_lock_that_is_held_for_too_long_is_named_and_reading_goes_on(made: Path) -> None:
     with closing(sqlite3.connect(made, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        found = Database(str(made), patience_sec=0.5)
+        found = Database(str(made), busy_timeout_sec=0.5)
         try:
             with pytest.raises(DatabaseLocked) as caught, found.transaction("test"):
                 raise AssertionError("the transaction was not to begin")

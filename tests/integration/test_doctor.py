@@ -24,8 +24,8 @@ from doctor.programs import ask
 from doctor.scene import Scene
 from system.daemon_lock import OneDaemon
 from system.start_errors import foresee
+from tests.support_app import as_nobody, public_folder
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.support_rooms import as_nobody, public_folder
 from tests.workspace import PROJECT, FakeClock, Workspace, ended
 
 Found = dict[str, list[dict[str, Any]]]

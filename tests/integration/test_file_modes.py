@@ -17,7 +17,7 @@ from core.private_files import make_private
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
 from tests.workspace import PROJECT, Workspace, ended
 
-PLACES = ("db", "deep", "notifications", "runs")
+PERMITS = ("db", "deep", "notifications", "runs")
 #: A database in folders that are all to be made.
 DEEP = {"DB_PATH": "deep/er/cron.db"}
 
@@ -62,7 +62,7 @@ def test_all_that_is_made_is_for_its_owner_alone(workspace: Workspace, umask: in
     with closing(sqlite3.connect(database)) as holder:
         holder.execute("SELECT * FROM jobs").fetchall()
         workspace.json("run-now", "job-1", env=DEEP)
-        found = modes(*(workspace.root / name for name in PLACES[1:]), mirror / "inbox")
+        found = modes(*(workspace.root / name for name in PERMITS[1:]), mirror / "inbox")
     names = {os.path.basename(path) for path in found}
     assert {"er", "cron.db", "cron.db-wal", "cron.db-shm", "cron.db.last_tick", "inbox", "cron-events.jsonl"} <= names
     assert {"events.jsonl", "attempt-2.request.json", "attempt-2.stdout", "attempt-2.stderr"} <= names

@@ -18,7 +18,7 @@ from core.errors import CronError, DatabaseError, DatabaseReadOnly
 from db import Database
 from store.creation import create
 from store.migrations import migrate, scripts, statements
-from tests.support_rooms import as_nobody, public_folder, python
+from tests.support_app import as_nobody, public_folder, python
 from tests.workspace import PROJECT, Workspace
 
 #: The version of the program, and a made-up one that follows it.

@@ -30,8 +30,8 @@ from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
 from scheduling.claiming import Claiming, Terms
-from scheduling.dispatcher import Telling
-from scheduling.reaper import Settler
+from scheduling.dispatcher import Reporter
+from scheduling.reaper import Reaper
 from store.bundle import Store
 from store.claims import Owner
 from store.creation import create
@@ -96,8 +96,8 @@ class Machine(RuleBasedStateMachine):
             now=self.clock.now, pause=lambda _: None,
         )  # fmt: skip
 
-    def settler(self, store: Store) -> Settler:
-        return Settler(
+    def reaper(self, store: Store) -> Reaper:
+        return Reaper(
             ledger=store.runs, clock=self.clock, is_alive=lambda owner: owner.pid not in self.dead,
             end_leftovers=lambda _: 0, last_output=lambda _: {},
             wants_retry=lambda run: self._job(store, run.job_id).retry_interrupted and not run.retry_of,
@@ -120,13 +120,13 @@ class Machine(RuleBasedStateMachine):
     def scheduler(self, store: Store, stop: Stop, pid: int) -> Scheduler:
         return Scheduler(
             store=store, make_executor=lambda: self.executor(store, stop),
-            settle=lambda: self.settler(store).settle(), calendar=Calendar(), clock=self.clock, stop=stop,
+            reap=lambda: self.reaper(store).reap(), calendar=Calendar(), clock=self.clock, stop=stop,
             claiming=Claiming(
                 store=store, calendar=Calendar(), clock=self.clock,
                 owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
                 terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
             ),
-            telling=Telling(
+            reporter=Reporter(
                 store=store, notifier=self.notifier(), clock=self.clock, paths_of=lambda _: {}, mask=Redactor(()),
             ),
         )  # fmt: skip

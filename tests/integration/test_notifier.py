@@ -22,7 +22,7 @@ import pytest
 from core.errors import DatabaseError, DatabaseFull, DatabaseLocked
 from notifier import BATCH, LOCAL, TELEGRAM, Notifier, line
 from tests.fakes import NOON
-from tests.support_rooms import as_nobody, public_folder
+from tests.support_app import as_nobody, public_folder
 
 
 @dataclass(frozen=True)

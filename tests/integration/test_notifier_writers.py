@@ -11,7 +11,7 @@ import pytest
 
 from store.bundle import Store
 from store.creation import create
-from tests.support_rooms import python
+from tests.support_app import python
 
 WRITERS = 20
 EACH = 12

@@ -15,7 +15,7 @@ import pytest
 from core.invocation_errors import IpcError
 from core.models import ProcessId
 from system import process_table, processes
-from system.awaitables import drive
+from system.awaitables import run_blocking
 from system.process_table import ProcTable, PsutilTable, Table
 from system.processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
@@ -57,7 +57,7 @@ class Starter:
         return child
 
     def end(self, child: Child, grace: float) -> processes.Ended:
-        return drive(processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock()))
+        return run_blocking(processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock()))
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def test_the_look_of_the_idle_tick_reads_no_whole_table(machine: Machine, record
     machine.tick()
     recorder.statements.clear()
     root, clock = str(machine.workspace.root), machine.clock
-    assert fast_tick.look(root, machine.environ, [], clock.now(), clock.monotonic()) is not None
+    assert fast_tick.nothing_due(root, machine.environ, [], clock.now(), clock.monotonic()) is not None
     assert any("retry_due" in sql for sql in recorder.statements)
     assert _faults(machine, recorder) == []
 

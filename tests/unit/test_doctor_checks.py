@@ -175,7 +175,7 @@ def wrong_settings(*names: str | None) -> SettingsError:
 
 def test_each_fault_of_the_settings_is_a_finding() -> None:
     found = setting_faults.faults(wrong_settings("PURUTO_CRON_MAX_RUNNING", "DB_PATH"))
-    assert [(f.code, f.severity, f.message, f.cure) for f in found] == [
+    assert [(f.code, f.severity, f.message, f.fix) for f in found] == [
         ("SETTINGS_INVALID", "error", "PURUTO_CRON_MAX_RUNNING is wrong", "correct it"),
         ("SETTINGS_INVALID", "error", "DB_PATH is wrong", "correct it"),
     ]
@@ -329,7 +329,7 @@ def test_anomalies_are_warnings_about_their_job_or_the_clock() -> None:
         {"code": "NO_NEXT_RUN", "message": "the schedules are looked at closer", "job_id": "y"},
     ]
     found = list(condition.strange(anomalies))
-    assert [(f.code, f.severity, f.subject, f.cure) for f in found] == [
+    assert [(f.code, f.severity, f.subject, f.fix) for f in found] == [
         ("JOB_PAUSED", "warning", "job x", "see why"),
         ("CLOCK_SET_BACK", "warning", "clock", ""),
     ]

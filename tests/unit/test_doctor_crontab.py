@@ -156,7 +156,7 @@ def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab:
     assert problems(set_scene(crontab, stale=True)) == [("NO_CRON_LINE", "error")]
     assert problems(set_scene(crontab)) == [("NO_CRON_LINE", "warning")]
     (found,) = starter.check(set_scene(crontab))
-    assert f"{MAIN} tick --quiet" in found.cure
+    assert f"{MAIN} tick --quiet" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def under_cron(cron: Cron, here: Sequence[Finding] = (), **paths: str) -> list[F
 def test_what_is_found_only_under_cron_is_marked_so() -> None:
     known, new = error("DENIED", "job a", "here too", ""), error("IPC_ERROR", "job b", "not in PATH", "install it")
     (found,) = under_cron(Cron(report(known, fine("clock", "noon"), new)), [known])
-    assert (found.code, found.only_under_cron, found.cure) == ("IPC_ERROR", True, "install it")
+    assert (found.code, found.only_under_cron, found.fix) == ("IPC_ERROR", True, "install it")
     assert found.as_dict()["only_under_cron"] is True
     (well,) = under_cron(Cron(report(known)), [known])
     assert (well.severity, well.only_under_cron) == ("ok", False)

@@ -30,8 +30,8 @@ def said_by_checks() -> Iterator[tuple[str, str]]:
 
 
 def anomalies() -> Iterator[str]:
-    """The codes that health.py gives to anomalies."""
-    for node in ast.walk(ast.parse((ROOT / "health.py").read_text(encoding="utf-8"))):
+    """The codes that reports/health.py gives to anomalies."""
+    for node in ast.walk(ast.parse((ROOT / "reports" / "health.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
@@ -58,6 +58,6 @@ def test_every_severity_that_is_documented_is_said() -> None:
 
 
 def test_every_finding_has_a_cure_and_stands_once() -> None:
-    assert [code for code, (_, cure) in documented().items() if not cure and code not in WELL] == []
+    assert [code for code, (_, fix) in documented().items() if not fix and code not in WELL] == []
     codes = [match[1] for match in ROW.finditer(DOCUMENT)]
     assert sorted(codes) == sorted(set(codes))

@@ -15,7 +15,7 @@ import invoker
 from core.errors import LeaseLost
 from core.models import Invocation
 from invoker import child_environment
-from system.awaitables import drive
+from system.awaitables import run_blocking
 from tests.support_invocation import request
 
 REQUEST_FILE = Path("/runs/j/r/attempt-2.request.json")
@@ -156,7 +156,7 @@ def watch(
     child: Any = FakeChild(clock, lives)
     no_stop: Any = NoStop()
     pulse = invoker._Pulse(clock, lambda: beat(clock), every)
-    return drive(invoker._watch(child, clock, timeout, no_stop, pulse)), child
+    return run_blocking(invoker._watch(child, clock, timeout, no_stop, pulse)), child
 
 
 def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from render.grid import fitted
-from render.tables import VIEWS, Eyes, columns_wanted, console
+from render.tables import VIEWS, ViewContext, columns_wanted, console
 from tests.support_pictures import NOW, printed, text
 
-EYES = Eyes(NOW, "Europe/Madrid")
+CONTEXT = ViewContext(NOW, "Europe/Madrid")
 RUN = "weekday-report-20261121T100841"
 
 
@@ -40,7 +40,7 @@ REPORTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("width", [200, 120, 80, 60, 40])
 @pytest.mark.parametrize("view", REPORTS)
 def test_the_name_of_a_run_is_never_broken(view: str, width: int) -> None:
-    shown = printed(VIEWS[view](REPORTS[view], EYES), width)
+    shown = printed(VIEWS[view](REPORTS[view], CONTEXT), width)
     assert shown.count(RUN) == {"history": 2, "status": 2, "logs": 1}[view]
     # A status is as wide as that, and is not broken either.
     assert "interrupted" in shown or view == "logs" or width < 60
@@ -48,7 +48,7 @@ def test_the_name_of_a_run_is_never_broken(view: str, width: int) -> None:
 
 
 def test_what_an_error_says_is_whole_below_its_row_and_no_markup() -> None:
-    shown = printed(VIEWS["history"](REPORTS["history"], EYES), 80)
+    shown = printed(VIEWS["history"](REPORTS["history"], CONTEXT), 80)
     assert " ".join(shown.split()).count("[/x] it failed at length") >= 4
     assert f"    {RUN}\n    NONZERO_EXIT: [/x] it failed" in shown
 
@@ -60,7 +60,7 @@ def test_a_name_that_is_wider_than_the_screen_is_not_cut(
 
     monkeypatch.setenv("COLUMNS", "80")
     long = f"{'x' * 128}-20261121T100841"
-    show("history", {"runs": [_run(job_id="x" * 128, run_id=long)]}, EYES)
+    show("history", {"runs": [_run(job_id="x" * 128, run_id=long)]}, CONTEXT)
     assert long in capsys.readouterr().out
 
 

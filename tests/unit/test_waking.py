@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from system.systemd import Systemd
-from system.wall_clock_timer import STEP_SEC, KernelAlarm, SteppingAlarm
+from system.wall_clock_timer import STEP_SEC, KernelTimer, SteppingTimer
 from tests.fakes import NOON
 from tests.workspace import FakeClock
 
@@ -52,8 +52,8 @@ def timers() -> FakeTimers:
 
 
 @pytest.fixture
-def alarm(timers: FakeTimers) -> Iterator[KernelAlarm]:
-    made = KernelAlarm(timers)
+def timer(timers: FakeTimers) -> Iterator[KernelTimer]:
+    made = KernelTimer(timers)
     yield made
     made.close()
 
@@ -61,49 +61,49 @@ def alarm(timers: FakeTimers) -> Iterator[KernelAlarm]:
 # --- the kernel's alarm ---
 
 
-def test_an_instant_is_exact_to_the_microsecond(alarm: KernelAlarm, timers: FakeTimers) -> None:
-    alarm.set(datetime(2026, 2, 25, 12, 0, 0, 1, tzinfo=UTC))
+def test_an_instant_is_exact_to_the_microsecond(timer: KernelTimer, timers: FakeTimers) -> None:
+    timer.set(datetime(2026, 2, 25, 12, 0, 0, 1, tzinfo=UTC))
     assert timers.armed[-1] == 1772020800 * SECOND + 1000
-    assert alarm.seconds_to_sleep(30) == 30, "the descriptor does the rest"
+    assert timer.seconds_to_sleep(30) == 30, "the descriptor does the rest"
 
 
-def test_without_an_instant_it_is_armed_for_a_time_that_nobody_sees(alarm: KernelAlarm, timers: FakeTimers) -> None:
+def test_without_an_instant_it_is_armed_for_a_time_that_nobody_sees(timer: KernelTimer, timers: FakeTimers) -> None:
     never = timers.armed[-1]
     assert never > 7000 * 365 * 86400 * SECOND
-    alarm.set(NOON)
-    alarm.set(None)
+    timer.set(NOON)
+    timer.set(None)
     assert timers.armed[-1] == never
 
 
-def test_a_clock_that_was_set_is_told_once(alarm: KernelAlarm, timers: FakeTimers) -> None:
-    alarm.set(NOON)
-    assert alarm.clear() is False
+def test_a_clock_that_was_set_is_told_once(timer: KernelTimer, timers: FakeTimers) -> None:
+    timer.set(NOON)
+    assert timer.clear() is False
     timers.set_clock()
-    assert alarm.clear() is True
-    assert alarm.clear() is False
+    assert timer.clear() is True
+    assert timer.clear() is False
     assert timers.reads == 3
 
 
 def test_a_clock_that_is_set_between_the_look_and_the_alarm_wakes_at_once(
-    alarm: KernelAlarm, timers: FakeTimers
+    timer: KernelTimer, timers: FakeTimers
 ) -> None:
     timers.set_clock()
-    alarm.set(NOON)
+    timer.set(NOON)
     assert timers.armed[-1] == 0, "the instant may be one of the old clock"
-    assert alarm.clear() is True
-    assert alarm.clear() is False
+    assert timer.clear() is True
+    assert timer.clear() is False
 
 
 @pytest.mark.parametrize("call", ["set", "clear"])
 def test_another_failure_is_not_taken_for_a_clock_that_was_set(
-    alarm: KernelAlarm, timers: FakeTimers, call: str, monkeypatch: pytest.MonkeyPatch
+    timer: KernelTimer, timers: FakeTimers, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> bool:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     monkeypatch.setattr(timers, "arm" if call == "set" else "read", fails)
     with pytest.raises(OSError, match="Bad file"):
-        alarm.set(NOON) if call == "set" else alarm.clear()
+        timer.set(NOON) if call == "set" else timer.clear()
 
 
 # --- the alarm of other systems ---
@@ -111,47 +111,47 @@ def test_another_failure_is_not_taken_for_a_clock_that_was_set(
 
 def test_sleeps_are_short_and_end_on_the_instant() -> None:
     clock = FakeClock(NOON)
-    alarm = SteppingAlarm(clock)
-    assert alarm.descriptor is None
-    assert alarm.seconds_to_sleep(30) == STEP_SEC
-    assert alarm.seconds_to_sleep(0.1) == 0.1
-    alarm.set(NOON + timedelta(milliseconds=250))
-    assert alarm.seconds_to_sleep(30) == pytest.approx(0.25)
+    timer = SteppingTimer(clock)
+    assert timer.descriptor is None
+    assert timer.seconds_to_sleep(30) == STEP_SEC
+    assert timer.seconds_to_sleep(0.1) == 0.1
+    timer.set(NOON + timedelta(milliseconds=250))
+    assert timer.seconds_to_sleep(30) == pytest.approx(0.25)
     clock.advance(seconds=0.25)
-    assert alarm.seconds_to_sleep(30) == 0
+    assert timer.seconds_to_sleep(30) == 0
     clock.advance(days=1)
-    assert alarm.seconds_to_sleep(30) == 0, "never below"
-    alarm.set(datetime(2999, 1, 1, tzinfo=UTC))
-    assert alarm.seconds_to_sleep(30) == STEP_SEC
-    alarm.close()
+    assert timer.seconds_to_sleep(30) == 0, "never below"
+    timer.set(datetime(2999, 1, 1, tzinfo=UTC))
+    assert timer.seconds_to_sleep(30) == STEP_SEC
+    timer.close()
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1), timedelta(seconds=0.6)])
 def test_a_wall_clock_that_goes_its_own_way_was_set(jump: timedelta) -> None:
     clock = FakeClock(NOON)
-    alarm = SteppingAlarm(clock)
+    timer = SteppingTimer(clock)
     clock.advance(seconds=30)
-    assert alarm.clear() is False
+    assert timer.clear() is False
     clock.wall += jump
-    assert alarm.clear() is True
-    assert alarm.clear() is False
+    assert timer.clear() is True
+    assert timer.clear() is False
 
 
 def test_a_suspend_is_seen_as_a_clock_that_was_set() -> None:
     clock = FakeClock(NOON)
-    alarm = SteppingAlarm(clock)
+    timer = SteppingTimer(clock)
     # What a monotonic clock does meanwhile: it stands still.
     clock.wall += timedelta(hours=8)
-    assert alarm.clear() is True
+    assert timer.clear() is True
 
 
 def test_a_clock_that_is_slewed_was_not_set() -> None:
     clock = FakeClock(NOON)
-    alarm = SteppingAlarm(clock)
+    timer = SteppingTimer(clock)
     for _ in range(2000):
         clock.advance(seconds=1)
         clock.wall += timedelta(milliseconds=0.5)
-        assert alarm.clear() is False
+        assert timer.clear() is False
 
 
 # --- systemd ---

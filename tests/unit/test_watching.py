@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from render.progress import Step, line
-from render.tables import Eyes
+from render.tables import ViewContext
 from render.watching import frame, progress, rooms
 from tests.support_pictures import NOW, glance, printed, running, text
 
-EYES = Eyes(NOW, "Europe/Madrid")
+CONTEXT = ViewContext(NOW, "Europe/Madrid")
 FULL = {
     "running": [running(usual_ms=120_000), running("mail", 90), running("slow", 300, usual_ms=60_000, attempt=2)],
     "next": [
@@ -26,7 +26,7 @@ FULL = {
 
 
 def test_a_frame() -> None:
-    assert printed(frame(glance(**FULL), EYES)).splitlines() == [
+    assert printed(frame(glance(**FULL), CONTEXT)).splitlines() == [
         "puruto-cron  Wed 2026-02-25 21:00 +01:00   last tick now",
         "",
         "RUNNING  ATTEMPT     ELAPSED  USUAL  PROGRESS",
@@ -50,7 +50,7 @@ def test_a_frame_of_nothing_and_of_a_scheduler_that_does_not_tick() -> None:
         events={"waiting": [{"channel": "telegram", "count": 3}]},
         notice="The database was replaced",
     )
-    assert printed(frame(told, EYES)).splitlines() == [
+    assert printed(frame(told, CONTEXT)).splitlines() == [
         "puruto-cron  Wed 2026-02-25 21:00 +01:00   last tick never",
         "! STALE: no tick has run lately, so no job starts by itself",
         "! The database was replaced",
@@ -70,7 +70,7 @@ def test_a_frame_of_nothing_and_of_a_scheduler_that_does_not_tick() -> None:
 
 def test_a_problem_is_shown_above_what_was_read_last() -> None:
     problem = {"code": "DATABASE_LOCKED", "message": "cron.db is locked", "details": {}}
-    shown = printed(frame(glance(**FULL, problem=problem, read_at=text(-1 / 360)), EYES))
+    shown = printed(frame(glance(**FULL, problem=problem, read_at=text(-1 / 360)), CONTEXT))
     assert "! DATABASE_LOCKED, trying again: cron.db is locked\n! This is what was read 10 s ago." in shown
     assert "prices" in shown
 
@@ -93,7 +93,7 @@ def test_progress_is_never_all_done(elapsed: float, usual: int | None, shown: st
 
 def test_a_run_between_attempts_and_one_without_its_scheduler_show_no_progress() -> None:
     rows = [running("waits", waiting=True, usual_ms=1_000), running("lost", lease_over=True, usual_ms=1_000)]
-    shown = printed(frame(glance(running=rows), EYES))
+    shown = printed(frame(glance(running=rows), CONTEXT))
     assert "waits for its next attempt" in shown
     assert "its scheduler may be gone" in shown
     assert "longer than usual" not in shown
@@ -106,7 +106,7 @@ def test_texts_of_jobs_cannot_move_the_cursor() -> None:
         "next": [{"job_id": evil, "next_run_at": text(1), "timezone": "UTC"}],
         "recent_runs": [{**FULL["recent_runs"][0], "job_id": evil, "error": evil, "error_code": evil}],
     }
-    shown = printed(frame(glance(**rows, notice=evil), EYES))
+    shown = printed(frame(glance(**rows, notice=evil), CONTEXT))
     assert not set(shown) & set("\x1b\x9b\r\u202e")
 
 
@@ -118,14 +118,14 @@ def test_a_frame_fits_into_its_window(height: int, width: int) -> None:
         "next": FULL["next"] * 10,
         "recent_runs": FULL["recent_runs"] * 25,
     }
-    shown = printed(frame(glance(**rows), EYES, height), width).splitlines()
+    shown = printed(frame(glance(**rows), CONTEXT, height), width).splitlines()
     assert len(shown) <= height
     for title in ("RUNNING", "NEXT UP", "LAST"):
         assert any(title in row for row in shown)
 
 
 def test_rows_that_do_not_fit_are_counted() -> None:
-    shown = printed(frame(glance(recent_runs=FULL["recent_runs"] * 25), EYES, 14), 100)
+    shown = printed(frame(glance(recent_runs=FULL["recent_runs"] * 25), CONTEXT, 14), 100)
     assert "LAST RESULTS (4 of 25)" in shown
 
 
@@ -159,7 +159,7 @@ CROWDED = {
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_errors_and_long_names_give_way_and_nothing_else(width: int) -> None:
-    shown = printed(frame(glance(**CROWDED), EYES), width).splitlines()
+    shown = printed(frame(glance(**CROWDED), CONTEXT), width).splitlines()
     assert max(map(len, shown)) <= width
     for title, wanted in (
         ("RUNNING", ("1 of 3", "1 min", "2 min", "50 %")),
@@ -204,5 +204,5 @@ def test_the_progress_line(step: dict[str, object], shown: str) -> None:
 
 
 def test_countdowns_go_on_between_two_looks() -> None:
-    later = Eyes(NOW + timedelta(seconds=30), "UTC")
+    later = ViewContext(NOW + timedelta(seconds=30), "UTC")
     assert "14 min 30 s" in printed(frame(glance(**FULL), later))

@@ -26,8 +26,8 @@ from main import SystemClock
 from scheduling import cancelling
 from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
 from system.systemd import Systemd
-from system.wakeup import Doorbell, bell_file, ring
-from system.wall_clock_timer import Alarm, KernelAlarm, SteppingAlarm, make_alarm
+from system.wakeup import Wakeup, notify, wakeup_file
+from system.wall_clock_timer import KernelTimer, SteppingTimer, WallClockTimer, make_timer
 from tests.support_machine import COUNT, GATED, Machine, gated_tick, prepare, shell
 from tests.workspace import PROJECT, FakeClock, Workspace
 
@@ -53,8 +53,8 @@ def readable(descriptor: int | None, seconds: float = 0.0) -> bool:
 
 
 @pytest.fixture
-def alarm() -> Iterator[Alarm]:
-    made = make_alarm(SystemClock())
+def timer() -> Iterator[WallClockTimer]:
+    made = make_timer(SystemClock())
     yield made
     made.close()
 
@@ -63,61 +63,61 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux'")
 
 
 @linux
-def test_linux_has_the_kernels_alarm(alarm: Alarm) -> None:
-    assert isinstance(alarm, KernelAlarm)
-    assert os.get_inheritable(alarm.descriptor) is False
-    assert os.get_blocking(alarm.descriptor) is False
+def test_linux_has_the_kernels_alarm(timer: WallClockTimer) -> None:
+    assert isinstance(timer, KernelTimer)
+    assert os.get_inheritable(timer.descriptor) is False
+    assert os.get_blocking(timer.descriptor) is False
 
 
 @linux
-def test_it_wakes_on_the_instant_and_not_before(alarm: Alarm) -> None:
+def test_it_wakes_on_the_instant_and_not_before(timer: WallClockTimer) -> None:
     clock = SystemClock()
     instant = clock.now() + timedelta(milliseconds=150)
-    alarm.set(instant)
-    assert readable(alarm.descriptor, LIMIT_SEC)
+    timer.set(instant)
+    assert readable(timer.descriptor, LIMIT_SEC)
     assert clock.now() >= instant
-    assert alarm.clear() is False, "the clock was not set"
-    assert not readable(alarm.descriptor), "and then it is silent"
+    assert timer.clear() is False, "the clock was not set"
+    assert not readable(timer.descriptor), "and then it is silent"
 
 
 @linux
 @pytest.mark.parametrize("year", [1, 1969, 1970, 2020])
-def test_an_instant_that_is_past_wakes_at_once(alarm: Alarm, year: int) -> None:
-    alarm.set(datetime(year, 1, 1, tzinfo=UTC))
-    assert readable(alarm.descriptor, LIMIT_SEC)
-    assert alarm.clear() is False
+def test_an_instant_that_is_past_wakes_at_once(timer: WallClockTimer, year: int) -> None:
+    timer.set(datetime(year, 1, 1, tzinfo=UTC))
+    assert readable(timer.descriptor, LIMIT_SEC)
+    assert timer.clear() is False
 
 
 @linux
 @pytest.mark.parametrize("instant", [None, datetime(2999, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-def test_an_instant_that_is_far_wakes_nobody(alarm: Alarm, instant: datetime | None) -> None:
-    alarm.set(datetime(2020, 1, 1, tzinfo=UTC))
-    assert readable(alarm.descriptor, LIMIT_SEC)
-    alarm.set(instant)
-    assert not readable(alarm.descriptor, 0.05), "a new instant takes the place of the old one"
-    assert alarm.clear() is False
+def test_an_instant_that_is_far_wakes_nobody(timer: WallClockTimer, instant: datetime | None) -> None:
+    timer.set(datetime(2020, 1, 1, tzinfo=UTC))
+    assert readable(timer.descriptor, LIMIT_SEC)
+    timer.set(instant)
+    assert not readable(timer.descriptor, 0.05), "a new instant takes the place of the old one"
+    assert timer.clear() is False
 
 
 @linux
-def test_an_instant_of_another_zone_is_the_same_instant(alarm: Alarm) -> None:
+def test_an_instant_of_another_zone_is_the_same_instant(timer: WallClockTimer) -> None:
     from zoneinfo import ZoneInfo
 
     clock = SystemClock()
-    alarm.set((clock.now() + timedelta(hours=1)).astimezone(ZoneInfo("Pacific/Kiritimati")))
-    assert not readable(alarm.descriptor)
-    alarm.set((clock.now() - timedelta(hours=1)).astimezone(ZoneInfo("Pacific/Kiritimati")))
-    assert readable(alarm.descriptor, LIMIT_SEC)
+    timer.set((clock.now() + timedelta(hours=1)).astimezone(ZoneInfo("Pacific/Kiritimati")))
+    assert not readable(timer.descriptor)
+    timer.set((clock.now() - timedelta(hours=1)).astimezone(ZoneInfo("Pacific/Kiritimati")))
+    assert readable(timer.descriptor, LIMIT_SEC)
 
 
 @linux
 def test_the_descriptor_is_given_back_once() -> None:
-    alarm = make_alarm(SystemClock())
-    descriptor = alarm.descriptor
+    timer = make_timer(SystemClock())
+    descriptor = timer.descriptor
     assert descriptor is not None
-    alarm.close()
+    timer.close()
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(descriptor)
-    alarm.close()
+    timer.close()
 
 
 @linux
@@ -136,59 +136,59 @@ def test_without_such_timers_it_sleeps_in_short_steps(why: str, monkeypatch: pyt
     else:
         # Stands for an import that fails.
         monkeypatch.setitem(sys.modules, "system.timerfd", None)
-    assert isinstance(make_alarm(FakeClock()), SteppingAlarm)
+    assert isinstance(make_timer(FakeClock()), SteppingTimer)
 
 
 # --- the doorbell ---
 
 
 @pytest.fixture
-def bell(db_path: str) -> Iterator[Doorbell]:
-    made = Doorbell(db_path)
+def wakeup(db_path: str) -> Iterator[Wakeup]:
+    made = Wakeup(db_path)
     yield made
     made.close()
 
 
-def test_a_ring_wakes_the_daemon_once_however_often_it_came(bell: Doorbell, db_path: str) -> None:
-    assert not readable(bell.descriptor)
-    assert bell.clear() is False
-    assert [ring(db_path) for _ in range(3)] == [True] * 3
-    assert readable(bell.descriptor)
-    assert bell.clear() is True
-    assert not readable(bell.descriptor), "that a ringer has gone is no ring"
-    assert bell.clear() is False
+def test_a_ring_wakes_the_daemon_once_however_often_it_came(wakeup: Wakeup, db_path: str) -> None:
+    assert not readable(wakeup.descriptor)
+    assert wakeup.clear() is False
+    assert [notify(db_path) for _ in range(3)] == [True] * 3
+    assert readable(wakeup.descriptor)
+    assert wakeup.clear() is True
+    assert not readable(wakeup.descriptor), "that a ringer has gone is no ring"
+    assert wakeup.clear() is False
 
 
-def test_a_bell_that_nobody_clears_holds_up_no_ringer(bell: Doorbell, db_path: str) -> None:
-    assert bell.descriptor is not None
+def test_a_bell_that_nobody_clears_holds_up_no_ringer(wakeup: Wakeup, db_path: str) -> None:
+    assert wakeup.descriptor is not None
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        fcntl.fcntl(bell.descriptor, fcntl.F_SETPIPE_SZ, 4096)
-        assert all(ring(db_path) for _ in range(5000))
-    assert bell.clear() is False or not readable(bell.descriptor)
+        fcntl.fcntl(wakeup.descriptor, fcntl.F_SETPIPE_SZ, 4096)
+        assert all(notify(db_path) for _ in range(5000))
+    assert wakeup.clear() is False or not readable(wakeup.descriptor)
 
 
 def test_without_a_daemon_a_ring_is_silence_and_makes_no_file(db_path: str) -> None:
-    assert ring(db_path) is False
+    assert notify(db_path) is False
     assert os.listdir(os.path.dirname(db_path)) == []
-    assert ring("/nonexistent/folder/cron.db") is False
-    assert ring("/etc/passwd/cron.db") is False
+    assert notify("/nonexistent/folder/cron.db") is False
+    assert notify("/etc/passwd/cron.db") is False
 
 
 def test_the_pipe_is_its_owners_alone_whatever_the_umask_and_goes_with_the_daemon(db_path: str) -> None:
     for mask in (0o000, 0o777):
         old = os.umask(mask)
         try:
-            bell = Doorbell(db_path)
+            wakeup = Wakeup(db_path)
         finally:
             os.umask(old)
-        found = os.stat(bell_file(db_path))
+        found = os.stat(wakeup_file(db_path))
         assert (stat.S_ISFIFO(found.st_mode), stat.S_IMODE(found.st_mode)) == (True, 0o600)
-        assert bell.descriptor is not None
-        assert os.get_inheritable(bell.descriptor) is False
-        bell.close()
-        assert not os.path.lexists(bell_file(db_path))
-        bell.close()
-        assert (bell.clear(), ring(db_path)) == (False, False)
+        assert wakeup.descriptor is not None
+        assert os.get_inheritable(wakeup.descriptor) is False
+        wakeup.close()
+        assert not os.path.lexists(wakeup_file(db_path))
+        wakeup.close()
+        assert (wakeup.clear(), notify(db_path)) == (False, False)
 
 
 HANG = """
@@ -209,16 +209,16 @@ def test_what_a_killed_daemon_leaves_does_no_harm(db_path: str) -> None:
     with child(HANG, db_path) as daemon:
         assert daemon.stdout is not None
         assert daemon.stdout.readline() == b"hung\n"
-        assert ring(db_path) is True, "another process hears it"
+        assert notify(db_path) is True, "another process hears it"
         daemon.kill()
-    assert os.path.exists(bell_file(db_path))
-    assert ring(db_path) is False, "and nobody waits"
-    os.chmod(bell_file(db_path), 0o666)
-    bell = Doorbell(db_path)
-    assert stat.S_IMODE(os.stat(bell_file(db_path)).st_mode) == 0o600
-    assert ring(db_path) is True
-    assert bell.clear() is True
-    bell.close()
+    assert os.path.exists(wakeup_file(db_path))
+    assert notify(db_path) is False, "and nobody waits"
+    os.chmod(wakeup_file(db_path), 0o666)
+    wakeup = Wakeup(db_path)
+    assert stat.S_IMODE(os.stat(wakeup_file(db_path)).st_mode) == 0o600
+    assert notify(db_path) is True
+    assert wakeup.clear() is True
+    wakeup.close()
 
 
 def _file(path: Path) -> None:
@@ -250,39 +250,39 @@ FOREIGN = [_file, _folder, _socket, _link_to_a_pipe, _link_to_nothing]
 def test_what_stands_in_the_bells_place_is_refused_and_left(
     db_path: str, put: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    put(Path(bell_file(db_path)))
+    put(Path(wakeup_file(db_path)))
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(DaemonFileUnusable) as caught:
-        Doorbell(db_path)
-    assert caught.value.details == {"path": bell_file(db_path)}
-    assert bell_file(db_path) in caught.value.message
+        Wakeup(db_path)
+    assert caught.value.details == {"path": wakeup_file(db_path)}
+    assert wakeup_file(db_path) in caught.value.message
     assert caught.value.hint
-    assert ring(db_path) is False
+    assert notify(db_path) is False
     assert sorted(os.listdir(tmp_path)) == before
     if put is _file:
-        assert Path(bell_file(db_path)).read_text() == "mine"
+        assert Path(wakeup_file(db_path)).read_text() == "mine"
 
 
 def test_a_ring_follows_no_link(db_path: str, tmp_path: Path) -> None:
-    _link_to_a_pipe(Path(bell_file(db_path)))
+    _link_to_a_pipe(Path(wakeup_file(db_path)))
     reader = os.open(tmp_path / "elsewhere", os.O_RDONLY | os.O_NONBLOCK)
-    assert ring(db_path) is False
+    assert notify(db_path) is False
     assert not readable(reader)
     os.close(reader)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_pipe_of_another_user_is_refused_and_not_kept_open(db_path: str) -> None:
-    os.mkfifo(bell_file(db_path), 0o666)
-    os.chown(bell_file(db_path), 12345, 12345)
+    os.mkfifo(wakeup_file(db_path), 0o666)
+    os.chown(wakeup_file(db_path), 12345, 12345)
     with pytest.raises(DaemonFileUnusable, match="another user"):
-        Doorbell(db_path)
-    assert ring(db_path) is False, "nobody listens"
+        Wakeup(db_path)
+    assert notify(db_path) is False, "nobody listens"
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DaemonFileUnusable, match="No such file"):
-        Doorbell(str(tmp_path / "none" / "cron.db"))
+        Wakeup(str(tmp_path / "none" / "cron.db"))
 
 
 def test_on_a_file_system_without_pipes_it_never_rings(db_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,30 +290,30 @@ def test_on_a_file_system_without_pipes_it_never_rings(db_path: str, monkeypatch
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "mkfifo", refuses)
-    bell = Doorbell(db_path)
-    assert (bell.descriptor, bell.clear(), bell.is_in_place()) == (None, False, True)
-    bell.close()
+    wakeup = Wakeup(db_path)
+    assert (wakeup.descriptor, wakeup.clear(), wakeup.is_in_place()) == (None, False, True)
+    wakeup.close()
 
 
 def test_a_bell_that_somebody_took_down_is_noticed_and_that_of_another_is_left(db_path: str) -> None:
-    bell = Doorbell(db_path)
-    assert bell.is_in_place()
-    os.unlink(bell_file(db_path))
-    assert not bell.is_in_place()
-    other = Doorbell(db_path)
-    assert not bell.is_in_place()
-    bell.close()
+    wakeup = Wakeup(db_path)
+    assert wakeup.is_in_place()
+    os.unlink(wakeup_file(db_path))
+    assert not wakeup.is_in_place()
+    other = Wakeup(db_path)
+    assert not wakeup.is_in_place()
+    wakeup.close()
     assert other.is_in_place()
-    assert ring(db_path) is True
+    assert notify(db_path) is True
     other.close()
 
 
 def test_a_path_may_be_longer_than_a_sockets(tmp_path: Path) -> None:
     folder = tmp_path.joinpath(*["f" * 100] * 3)
     folder.mkdir(parents=True)
-    bell = Doorbell(str(folder / "cron.db"))
-    assert ring(str(folder / "cron.db")) is True
-    bell.close()
+    wakeup = Wakeup(str(folder / "cron.db"))
+    assert notify(str(folder / "cron.db")) is True
+    wakeup.close()
 
 
 def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
@@ -406,9 +406,9 @@ def test_the_same_database_by_a_link_has_the_same_daemon(db_path: str, tmp_path:
     other = tmp_path / "other"
     other.mkdir()
     (other / "link.db").symlink_to(db_path)
-    with OneDaemon(db_path, SINCE), closing(Doorbell(db_path)):
+    with OneDaemon(db_path, SINCE), closing(Wakeup(db_path)):
         assert daemon_state(str(other / "link.db"))["running"] is True
-        assert ring(str(other / "link.db")) is True
+        assert notify(str(other / "link.db")) is True
         with pytest.raises(DaemonRunning), OneDaemon(str(other / "link.db"), SINCE):
             pytest.fail("two daemons")
     assert os.listdir(other) == ["link.db"]
@@ -483,9 +483,9 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
 @pytest.fixture
 def heard(machine: Machine) -> Iterator[Callable[[], bool]]:
     """Whether the bell of the machine's database rang since one asked last."""
-    bell = Doorbell(str(machine.workspace.database))
-    yield bell.clear
-    bell.close()
+    wakeup = Wakeup(str(machine.workspace.database))
+    yield wakeup.clear
+    wakeup.close()
 
 
 def test_a_sync_rings_when_it_has_changed_something(machine: Machine, heard: Callable[[], bool]) -> None:
@@ -531,10 +531,10 @@ def test_the_end_of_a_pause_rings(machine: Machine, heard: Callable[[], bool]) -
 def test_a_cancel_and_an_unlock_ring(workspace: Workspace, words: tuple[str, ...]) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
-    with closing(Doorbell(str(workspace.database))) as bell, gated_tick(workspace) as (process, run):
-        assert bell.clear() is False
+    with closing(Wakeup(str(workspace.database))) as wakeup, gated_tick(workspace) as (process, run):
+        assert wakeup.clear() is False
         workspace.json(words[0], run["run_id"] if words[0] == "cancel" else "job-0", *words[1:])
-        assert bell.clear() is True
+        assert wakeup.clear() is True
         process.communicate(timeout=60)
 
 

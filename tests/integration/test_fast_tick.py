@@ -68,7 +68,7 @@ class Place:
         return run.run_id
 
     def look(self, *options: str) -> str | None:
-        return fast_tick.look(str(self.root), self.environ, options, self.now, MONOTONIC)
+        return fast_tick.nothing_due(str(self.root), self.environ, options, self.now, MONOTONIC)
 
     @property
     def last_tick(self) -> Path:
@@ -315,7 +315,7 @@ def _database_without_tables(place: Place) -> None:
 
 
 def _clock_set_back(place: Place) -> None:
-    fast_tick.leave_time(str(place.database), utc_text(NOON + timedelta(seconds=1)))
+    fast_tick.touch(str(place.database), utc_text(NOON + timedelta(seconds=1)))
 
 
 def _last_tick_is_a_link(place: Place) -> None:
@@ -456,7 +456,7 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
     place.seen()
     found: list[str | None] = []
     thread = threading.Thread(
-        target=lambda: found.append(fast_tick.look(str(place.root), place.environ, [], place.now, MONOTONIC)),
+        target=lambda: found.append(fast_tick.nothing_due(str(place.root), place.environ, [], place.now, MONOTONIC)),
         daemon=True,
     )
     thread.start()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from core.boundary import Done, attempt
 from core.errors import DatabaseLocked, LeaseLost
-from scheduling.task_loop import LAZY_SEC, Courses
-from system.awaitables import Course, drive, wait, write
+from scheduling.task_loop import DEFERRED_SEC, TaskLoop
+from system.awaitables import Task, run_blocking, wait, write
 from tests.workspace import FakeClock
 
 
@@ -67,12 +67,12 @@ class Bench:
         self.clock = FakeClock()
         self.stop = LeapStop(self.clock)
         self.ledger = FakeLedger()
-        self.courses = Courses(self.ledger, self.clock, self.stop)
+        self.loop = TaskLoop(self.ledger, self.clock, self.stop)
         self.log: list[str] = []
         self.ended: dict[str, Done] = {}
 
-    def begin(self, name: str, course: Course[Any]) -> None:
-        self.courses.begin(course, lambda done: self.ended.update({name: done}))
+    def begin(self, name: str, task: Task[Any]) -> None:
+        self.loop.spawn(task, lambda done: self.ended.update({name: done}))
 
     def say(self, text: str) -> Callable[[], str]:
         def work() -> str:
@@ -84,10 +84,10 @@ class Bench:
     def all(self, *, turns: int = 200) -> None:
         """Turns until every course is over."""
         for _ in range(turns):
-            if not self.courses:
+            if not self.loop:
                 return
-            self.courses.turn(None)
-        raise AssertionError(f"{len(self.courses)} courses go on: {self.log}")
+            self.loop.run_once(None)
+        raise AssertionError(f"{len(self.loop)} courses go on: {self.log}")
 
 
 @pytest.fixture
@@ -124,8 +124,8 @@ def test_a_turn_waits_no_longer_than_it_was_told_nor_beyond_the_next_alarm(bench
         await wait(5)
 
     bench.begin("sleeper", sleeper())
-    bench.courses.turn(2)
-    bench.courses.turn(60)
+    bench.loop.run_once(2)
+    bench.loop.run_once(60)
     assert bench.stop.waited == pytest.approx([2, 3])
     assert "sleeper" in bench.ended
 
@@ -143,7 +143,7 @@ def test_an_alarm_of_an_earlier_wait_wakes_nobody(bench: Bench) -> None:
 
     bench.begin("reader", reader())
     os.write(wrote, b"x")
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     bench.all()
     os.close(read)
     os.close(wrote)
@@ -176,7 +176,7 @@ def test_a_wait_for_a_descriptor_ends_by_its_alarm_too_and_leaves_nothing_behind
     read, wrote = os.pipe()
     poll = Watched()
     monkeypatch.setattr(select, "poll", lambda: poll)
-    bench.courses = Courses(bench.ledger, bench.clock, bench.stop)
+    bench.loop = TaskLoop(bench.ledger, bench.clock, bench.stop)
 
     async def reader() -> None:
         await wait(0, read)
@@ -185,10 +185,10 @@ def test_a_wait_for_a_descriptor_ends_by_its_alarm_too_and_leaves_nothing_behind
     bench.begin("reader", reader())
     assert poll.looks_at == {read, *bench.stop.descriptors()}
     for _ in range(2):
-        bench.courses.turn(0)
+        bench.loop.run_once(0)
     assert "reader" in bench.ended
     assert poll.looks_at == set(bench.stop.descriptors())
-    bench.courses.turn(1)
+    bench.loop.run_once(1)
     assert bench.stop.waited == [1], "a stop waits for itself where there is nothing else"
     os.close(read)
     os.close(wrote)
@@ -217,14 +217,14 @@ def test_one_that_waits_for_no_time_lets_others_go_on(bench: Bench) -> None:
 def test_who_listens_hears_as_long_as_there_is_something_to_read(bench: Bench) -> None:
     read, wrote = os.pipe()
     heard: list[bytes] = []
-    bench.courses.listen(read, lambda: heard.append(os.read(read, 1)))
+    bench.loop.listen(read, lambda: heard.append(os.read(read, 1)))
     os.write(wrote, b"ab")
     for _ in range(3):
-        bench.courses.turn(0)
-    bench.courses.unlisten(read)
-    bench.courses.unlisten(read)
+        bench.loop.run_once(0)
+    bench.loop.unlisten(read)
+    bench.loop.unlisten(read)
     os.write(wrote, b"c")
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert heard == [b"a", b"b"]
     os.close(read)
     os.close(wrote)
@@ -250,10 +250,10 @@ def test_a_stop_wakes_all_that_wait_with_one_and_nobody_else(bench: Bench) -> No
     bench.begin("reader", stoppable(read))
     bench.begin("deaf", deaf())
     bench.stop.set()
-    bench.courses.turn(None)
+    bench.loop.run_once(None)
     assert {name: done.value for name, done in bench.ended.items()} == {"plain": 1000, "reader": 1000}
     bench.clock.advance(seconds=50)
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert bench.ended["deaf"].value == 1050
     os.close(read)
     os.close(wrote)
@@ -271,9 +271,9 @@ def test_a_stop_that_is_known_wakes_nobody_a_second_time(bench: Bench) -> None:
     bench.begin("obstinate", obstinate())
     bench.stop.set()
     for _ in range(5):
-        bench.courses.turn(0)
+        bench.loop.run_once(0)
     bench.clock.advance(seconds=1)
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert bench.ended["obstinate"].value == 1
 
 
@@ -286,10 +286,10 @@ def test_writes_of_several_courses_and_of_nobody_are_one_commit(bench: Bench) ->
 
     told: list[Done] = []
     bench.begin("a", writer("a"))
-    bench.courses.write(bench.say("nobody's"), told.append)
+    bench.loop.write(bench.say("nobody's"), told.append)
     bench.begin("b", writer("b"))
-    assert (bench.log, bench.courses.writes) == ([], 3)
-    bench.courses.turn(0)
+    assert (bench.log, bench.loop.writes) == ([], 3)
+    bench.loop.run_once(0)
     assert (bench.ledger.commits, bench.log) == ([3], ["a", "nobody's", "b"])
     assert {name: done.value for name, done in bench.ended.items()} == {"a": "a", "b": "b"}
     assert told == [Done("nobody's", None)]
@@ -301,67 +301,67 @@ def test_what_went_on_by_a_commit_and_writes_again_waits_for_nothing_else(bench:
         await write(bench.say("two"))
 
     bench.begin("writer", writer())
-    bench.courses.turn(None)
+    bench.loop.run_once(None)
     assert bench.log == ["one"], "the poll of this turn has to return at once"
-    bench.courses.turn(None)
+    bench.loop.run_once(None)
     assert "writer" in bench.ended
     assert bench.clock.elapsed == 1000
 
 
 def test_nothing_is_waited_for_when_a_commit_has_ended_the_last_course(bench: Bench) -> None:
     async def loser() -> None:
-        await write(raises(LeaseLost("gone")), lazy=True)
+        await write(raises(LeaseLost("gone")), deferred=True)
         await wait(1000)
 
     bench.begin("loser", loser())
-    bench.clock.advance(seconds=LAZY_SEC)
-    bench.courses.turn(None)
+    bench.clock.advance(seconds=DEFERRED_SEC)
+    bench.loop.run_once(None)
     assert isinstance(bench.ended["loser"].error, LeaseLost)
     assert sum(bench.stop.waited) == 0
 
 
 def test_a_lazy_write_holds_nobody_up_and_goes_with_the_next_commit(bench: Bench) -> None:
-    async def lazy() -> None:
-        assert await write(bench.say("lazy"), lazy=True) is None
+    async def deferred() -> None:
+        assert await write(bench.say("lazy"), deferred=True) is None
         bench.log.append("went on")
         await wait(60)
 
     async def eager() -> None:
         await write(bench.say("eager"))
 
-    bench.begin("lazy", lazy())
-    assert (bench.log, bench.courses.writes) == (["went on"], 0)
+    bench.begin("lazy", deferred())
+    assert (bench.log, bench.loop.writes) == (["went on"], 0)
     bench.begin("eager", eager())
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert (bench.ledger.commits, bench.log) == ([2], ["went on", "lazy", "eager"])
 
 
 def test_a_lazy_write_that_no_other_follows_is_committed_alone_in_time(bench: Bench) -> None:
-    async def lazy() -> None:
-        await write(bench.say("first"), lazy=True)
-        bench.clock.advance(seconds=LAZY_SEC / 2)
-        await write(bench.say("second"), lazy=True)
+    async def deferred() -> None:
+        await write(bench.say("first"), deferred=True)
+        bench.clock.advance(seconds=DEFERRED_SEC / 2)
+        await write(bench.say("second"), deferred=True)
         await wait(60)
 
-    bench.begin("lazy", lazy())
-    bench.courses.turn(None)
+    bench.begin("lazy", deferred())
+    bench.loop.run_once(None)
     assert bench.ledger.commits == []
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert bench.ledger.commits == [2]
-    assert sum(bench.stop.waited) == pytest.approx(LAZY_SEC / 2), "the first of them says when"
+    assert sum(bench.stop.waited) == pytest.approx(DEFERRED_SEC / 2), "the first of them says when"
     bench.clock.advance(seconds=1)
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert bench.ledger.commits == [2], "nothing is left to write"
 
 
 def test_a_lazy_write_of_a_course_that_is_over_is_committed_and_told_to_nobody(bench: Bench) -> None:
-    async def lazy() -> None:
-        await write(bench.say("lazy"), lazy=True)
-        await write(raises(LeaseLost("gone")), lazy=True)
+    async def deferred() -> None:
+        await write(bench.say("lazy"), deferred=True)
+        await write(raises(LeaseLost("gone")), deferred=True)
 
-    bench.begin("lazy", lazy())
-    bench.clock.advance(seconds=LAZY_SEC)
-    bench.courses.turn(0)
+    bench.begin("lazy", deferred())
+    bench.clock.advance(seconds=DEFERRED_SEC)
+    bench.loop.run_once(0)
     assert bench.log == ["lazy"]
     assert bench.ended == {"lazy": Done(None, None)}
 
@@ -375,7 +375,7 @@ def test_a_write_that_fails_is_told_to_its_course_alone(bench: Bench) -> None:
 
     bench.begin("bad", writer(raises(DatabaseLocked("busy"))))
     bench.begin("good", writer(bench.say("fine")))
-    bench.courses.turn(0)
+    bench.loop.run_once(0)
     assert {name: done.value for name, done in bench.ended.items()} == {"bad": "heard: busy", "good": "fine"}
 
 
@@ -386,10 +386,10 @@ def test_whoever_fails_to_hear_of_a_write_takes_nobodys_answer_away(bench: Bench
     async def writer() -> None:
         await write(bench.say("b"))
 
-    bench.courses.write(bench.say("a"), fails)
+    bench.loop.write(bench.say("a"), fails)
     bench.begin("writer", writer())
     with pytest.raises(ValueError, match="a fault of ours"):
-        bench.courses.turn(0)
+        bench.loop.run_once(0)
     assert "writer" in bench.ended
 
 
@@ -409,7 +409,7 @@ def test_a_lost_lease_of_a_lazy_write_reaches_the_course_where_it_stands(bench: 
             await write(bench.say("its own"))
 
     async def loser() -> str:
-        await write(raises(LeaseLost("settled by somebody else")), lazy=True)
+        await write(raises(LeaseLost("settled by somebody else")), deferred=True)
         try:
             await stand()
         except LeaseLost:
@@ -420,7 +420,7 @@ def test_a_lost_lease_of_a_lazy_write_reaches_the_course_where_it_stands(bench: 
         return "never heard"
 
     bench.begin("loser", loser())
-    bench.clock.advance(seconds=LAZY_SEC)
+    bench.clock.advance(seconds=DEFERRED_SEC)
     bench.all()
     assert bench.ended["loser"] == Done("cleaned", None)
     own = ["its own"] if place == "a write in the same commit" else []
@@ -433,7 +433,7 @@ def test_the_answer_to_a_write_that_a_lost_lease_has_overtaken_is_no_answer_to_t
     """Both are of one commit: the course has left the first write when that is answered, and waits for another."""
 
     async def loser() -> object:
-        await write(raises(LeaseLost("gone")), lazy=True)
+        await write(raises(LeaseLost("gone")), deferred=True)
         try:
             await write(lambda: "old")
         except LeaseLost:
@@ -447,11 +447,11 @@ def test_the_answer_to_a_write_that_a_lost_lease_has_overtaken_is_no_answer_to_t
 
 
 def test_any_other_fault_of_a_lazy_write_is_not_heard(bench: Bench) -> None:
-    async def lazy() -> str:
-        await write(raises(DatabaseLocked("busy")), lazy=True)
+    async def deferred() -> str:
+        await write(raises(DatabaseLocked("busy")), deferred=True)
         return await write(bench.say("went on")) or ""
 
-    bench.begin("lazy", lazy())
+    bench.begin("lazy", deferred())
     bench.all()
     assert bench.ended["lazy"].value == "went on"
 
@@ -468,12 +468,12 @@ def test_an_exception_in_one_course_hurts_no_other(bench: Bench) -> None:
         await wait(1)
         return await write(bench.say("fine")) or ""
 
-    for name, course in [("good-1", good()), ("bad", bad()), ("good-2", good())]:
-        bench.begin(name, course)
+    for name, task in [("good-1", good()), ("bad", bad()), ("good-2", good())]:
+        bench.begin(name, task)
     bench.all()
     assert isinstance(bench.ended["bad"].error, ZeroDivisionError)
     assert [bench.ended[name].value for name in ("good-1", "good-2")] == ["fine", "fine"]
-    assert len(bench.courses) == 0
+    assert len(bench.loop) == 0
 
 
 def test_one_that_fails_at_once_is_over_when_it_has_begun(bench: Bench) -> None:
@@ -482,7 +482,7 @@ def test_one_that_fails_at_once_is_over_when_it_has_begun(bench: Bench) -> None:
 
     bench.begin("bad", bad())
     assert isinstance(bench.ended["bad"].error, ZeroDivisionError)
-    assert not bench.courses
+    assert not bench.loop
 
 
 def test_one_course_may_begin_another_when_it_ends(bench: Bench) -> None:
@@ -497,7 +497,7 @@ def test_one_course_may_begin_another_when_it_ends(bench: Bench) -> None:
         bench.ended["first"] = done
         bench.begin("second", second())
 
-    bench.courses.begin(first(), then)
+    bench.loop.spawn(first(), then)
     bench.all()
     assert [done.value for done in bench.ended.values()] == ["first", "second"]
 
@@ -522,20 +522,20 @@ class Scripted:
         self.seen: list[object] = []
         self.stored: list[object] = []
 
-    async def course(self) -> list[object]:
+    async def task(self) -> list[object]:
         for number, (kind, what) in enumerate(self.steps):
             if kind == "wait":
                 self.seen.append(await wait(what, alone=lambda seconds: self.clock.advance(seconds=seconds)))  # type: ignore[func-returns-value]
             elif kind == "wait with a stop":
                 self.seen.append(await wait(what, stop=self.stop))  # type: ignore[func-returns-value]
             else:
-                self.seen.append(await self._write(number, what, lazy=kind == "lazy"))
+                self.seen.append(await self._write(number, what, deferred=kind == "lazy"))
         # As the verdict of a run: the last word is one that is waited for.
         return [*self.seen, await write(self._work(-1, "fine"))]
 
-    async def _write(self, number: int, what: str, *, lazy: bool) -> object:
+    async def _write(self, number: int, what: str, *, deferred: bool) -> object:
         try:
-            return await write(self._work(number, what), lazy=lazy)
+            return await write(self._work(number, what), deferred=deferred)
         except DatabaseLocked as error:
             return error.message
 
@@ -559,11 +559,11 @@ def test_alone_and_beside_others_a_course_comes_to_the_same_end(scripts: list[li
     try:
         beside = [Scripted(steps, bench.clock, bench.stop) for steps in scripts]
         for number, scripted in enumerate(beside):
-            bench.begin(str(number), scripted.course())
+            bench.begin(str(number), scripted.task())
         bench.all()
         for number, scripted in enumerate(beside):
             alone = Scripted(scripted.steps, bench.clock, bench.stop)
-            done = attempt(lambda alone=alone: drive(alone.course()))  # type: ignore[misc]
+            done = attempt(lambda alone=alone: run_blocking(alone.task()))  # type: ignore[misc]
             together = bench.ended[str(number)]
             if ("lazy", "lost") not in scripted.steps:
                 assert outcome(together) == outcome(done)

@@ -11,7 +11,7 @@ import pytest
 
 from core.models import ProcessId
 from system import processes
-from system.awaitables import drive
+from system.awaitables import run_blocking
 from system.process_table import Row, identify, is_alive
 from system.process_tree import Family
 
@@ -336,7 +336,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
 
     family = Family(MARKS, None, table)
     try:
-        drive(family.end(1000, Clock(), lost))
+        run_blocking(family.end(1000, Clock(), lost))
     except KeyboardInterrupt:
         assert 300 not in table.rows
     else:

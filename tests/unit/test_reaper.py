@@ -13,7 +13,7 @@ import pytest
 from core.errors import LeaseLost
 from core.models import ProcessId, RunStatus, Verdict
 from execution.verdicts import channels_of
-from scheduling.reaper import LEASE_SLACK_SEC, Health, Settled, Settler, health
+from scheduling.reaper import LEASE_SLACK_SEC, Health, Reaped, Reaper, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock
 
@@ -33,9 +33,9 @@ ABSURD = "12:04:01"
         pytest.param(True, NOT_OVER, 999.9, Health.TOO_OLD, id="alive beyond its ceiling"),
         pytest.param(True, NOT_OVER, 1000.0, Health.TOO_OLD, id="alive at its ceiling"),
         pytest.param(True, OVER, None, Health.ALIVE, id="alive, without a ceiling"),
-        pytest.param(False, NOT_OVER, 2000.0, Health.SUSPECT, id="gone, its lease is not over"),
-        pytest.param(False, NOT_OVER, 1.0, Health.SUSPECT, id="gone; its ceiling may be of another boot"),
-        pytest.param(False, LATEST, 2000.0, Health.SUSPECT, id="gone, its lease as late as one can be"),
+        pytest.param(False, NOT_OVER, 2000.0, Health.ORPHAN_CANDIDATE, id="gone, its lease is not over"),
+        pytest.param(False, NOT_OVER, 1.0, Health.ORPHAN_CANDIDATE, id="gone; its ceiling may be of another boot"),
+        pytest.param(False, LATEST, 2000.0, Health.ORPHAN_CANDIDATE, id="gone, its lease as late as one can be"),
         pytest.param(False, ABSURD, 2000.0, Health.DEAD, id="gone, its lease is later than one can be"),
         pytest.param(False, "23:59:59", 2000.0, Health.DEAD, id="gone, its lease dated by a wrong clock"),
         pytest.param(False, THIS_SECOND, 2000.0, Health.DEAD, id="gone, its lease ends now"),
@@ -77,8 +77,8 @@ class Scene:
         self.children.append(run.child)
         return self.leftovers
 
-    def settle(self, now: datetime = NOW) -> Settled:
-        return Settler(
+    def reap(self, now: datetime = NOW) -> Reaped:
+        return Reaper(
             ledger=self,
             clock=FakeClock(now),
             is_alive=lambda owner: owner.pid in self.alive,
@@ -87,7 +87,7 @@ class Scene:
             wants_retry=lambda run: run.run_id in self.retried,
             channels_of=channels_of,
             lease_sec=LEASE_SEC,
-        ).settle()
+        ).reap()
 
 
 DEAD = RunningRow(lease_expires_at="2026-02-25T12:00:40+00:00")
@@ -95,7 +95,7 @@ DEAD = RunningRow(lease_expires_at="2026-02-25T12:00:40+00:00")
 
 def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
     scene = Scene([DEAD], leftovers=3)
-    settled = scene.settle()
+    settled = scene.reap()
     token, verdict, channels = scene.verdicts[DEAD.run_id]
     error = {
         "code": "INTERRUPTED",
@@ -121,12 +121,12 @@ def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
         error=error,
         event={"job_id": "report", "run_id": DEAD.run_id, "attempts": 2, "error": error},
     )
-    assert settled == Settled(({"job_id": "report", "run_id": DEAD.run_id, "error": error},), frozenset())
+    assert settled == Reaped(({"job_id": "report", "run_id": DEAD.run_id, "error": error},), frozenset())
 
 
 def test_what_is_left_of_a_run_is_killed_before_its_row_is_written() -> None:
     scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
-    scene.settle()
+    scene.reap()
     for run_id in (DEAD.run_id, "other"):
         assert scene.diary.index(("kill", run_id)) < scene.diary.index(("finish", run_id))
 
@@ -142,7 +142,7 @@ def test_the_processes_of_several_dead_runs_are_ended_at_the_same_time() -> None
         return end(run)
 
     scene.end_leftovers = wait_for_the_others  # type: ignore[method-assign]
-    assert len(scene.settle().ended) == 4
+    assert len(scene.reap().ended) == 4
 
 
 def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
@@ -155,43 +155,43 @@ def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
         return end(run)
 
     scene.end_leftovers = refuse_one  # type: ignore[method-assign]
-    settled = scene.settle()
+    settled = scene.reap()
     assert [row["run_id"] for row in settled.ended] == ["other"]
-    assert settled.suspects == {DEAD.job_id}
+    assert settled.orphan_candidates == {DEAD.job_id}
 
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_run_is_made_up_for_when_its_job_wants_that_and_says_so(wanted: bool) -> None:
     scene = Scene([DEAD], retried=frozenset([DEAD.run_id] if wanted else []))
-    (row,) = scene.settle().ended
+    (row,) = scene.reap().ended
     assert row["error"]["details"]["retry"] is wanted  # type: ignore[index]
     assert scene.verdicts[DEAD.run_id][1].retry is wanted
 
 
 def test_a_row_that_another_process_settles_first_is_left_to_it() -> None:
     scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")], taken=frozenset([DEAD.run_id]))
-    settled = scene.settle()
+    settled = scene.reap()
     assert [done["run_id"] for done in settled.ended] == ["other"]
-    assert settled.suspects == frozenset()
+    assert settled.orphan_candidates == frozenset()
 
 
 def test_a_living_run_is_neither_killed_nor_written() -> None:
     scene = Scene([DEAD], alive=frozenset([99]))
-    assert scene.settle() == Settled((), frozenset())
+    assert scene.reap() == Reaped((), frozenset())
     assert scene.diary == []
 
 
 def test_a_run_whose_owner_is_gone_but_whose_lease_is_not_over_makes_its_job_a_suspect() -> None:
     scene = Scene([RunningRow(), replace(DEAD, run_id="other", job_id="other")])
-    settled = scene.settle()
-    assert settled.suspects == frozenset(["report"])
+    settled = scene.reap()
+    assert settled.orphan_candidates == frozenset(["report"])
     assert [done["job_id"] for done in settled.ended] == ["other"]
 
 
 def test_a_hanging_owner_loses_a_run_that_is_beyond_its_ceiling() -> None:
     row = replace(DEAD, ceiling=1000.0, notify_channel="none")
     scene = Scene([row], alive=frozenset([99]))
-    (done,) = scene.settle().ended
+    (done,) = scene.reap().ended
     _, verdict, channels = scene.verdicts[row.run_id]
     assert verdict.status is RunStatus.INTERRUPTED
     assert channels == ("local",)
@@ -200,18 +200,18 @@ def test_a_hanging_owner_loses_a_run_that_is_beyond_its_ceiling() -> None:
 
 def test_a_run_that_was_dated_by_a_wrong_clock_has_no_negative_duration() -> None:
     scene = Scene([replace(DEAD, started_at="2031-01-01T00:00:00+00:00", lease_expires_at="2031-01-01T00:02:00+00:00")])
-    scene.settle()
+    scene.reap()
     assert scene.verdicts[DEAD.run_id][1].duration_ms == 0
 
 
 def test_a_row_without_a_known_owner_child_or_folder_is_settled_too() -> None:
     row = replace(DEAD, owner=ProcessId(0, "", ""), child=None, output_dir="", lease_owner="", lease_expires_at="")
-    (done,) = Scene([row]).settle().ended
+    (done,) = Scene([row]).reap().ended
     details = done["error"]["details"]  # type: ignore[index]
     assert (details["child_pid"], details["output_dir"]) == (None, None)
 
 
 def test_a_row_that_can_not_be_read_does_not_keep_the_others_from_being_settled() -> None:
     scene = Scene([replace(DEAD, started_at="yesterday"), replace(DEAD, run_id="other", job_id="other")])
-    assert [done["run_id"] for done in scene.settle().ended] == [DEAD.run_id, "other"]
+    assert [done["run_id"] for done in scene.reap().ended] == [DEAD.run_id, "other"]
     assert scene.verdicts[DEAD.run_id][1].duration_ms == 0

@@ -11,7 +11,7 @@ import pytest
 from core.models import ProcessId
 from system import subreaper
 from system.subreaper import Adoption
-from tests.unit.test_processes_family import ME, FakeTable, our_pid  # noqa: F401 - a fixture
+from tests.unit.test_process_tree import ME, FakeTable, our_pid  # noqa: F401 - a fixture
 
 OUR_SESSION = 50
 

@@ -15,15 +15,15 @@ from db import Database
 from notifier import Delivery
 from schedules import language
 from scheduling.claiming import Claiming, Terms, Waiting
-from scheduling.dispatcher import PLACE_POLL_SEC, REPLANS, TELL_SEC, Served, Serving, Telling
-from scheduling.task_loop import Courses
+from scheduling.dispatcher import PERMIT_POLL_SEC, REPLANS, REPORT_DELAY_SEC, Dispatcher, Reporter, Served
+from scheduling.task_loop import TaskLoop
 from store.bundle import Store
 from store.creation import create
 from system.awaitables import wait, write
 from tests.fakes import NOON, at
 from tests.integration.test_claims import OWNER
 from tests.integration.test_claims import Bench as Ledger
-from tests.unit.test_courses import LeapStop
+from tests.unit.test_task_loop import LeapStop
 from tests.workspace import FakeClock
 
 CHANNELS = ("local", "telegram")
@@ -47,7 +47,7 @@ class FakeExecutor:
 
     bench: Bench
 
-    async def course(self, run: ClaimedRun) -> dict[str, object]:
+    async def task(self, run: ClaimedRun) -> dict[str, object]:
         bench, name = self.bench, run.job.job_id
         bench.started.append((bench.clock.elapsed, name))
         bench.most = max(bench.most, bench.places())
@@ -87,13 +87,13 @@ class Bench:
             store=self.store, calendar=calendar, clock=self.clock, owner=OWNER, gate=self.refusal,
             terms=Terms(lease_sec=120, max_running=self.max_running, kill_grace_sec=10),
         )  # fmt: skip
-        telling = Telling(
+        reporter = Reporter(
             store=self.store, notifier=notifier, clock=self.clock, mask=lambda error: error,
             paths_of=lambda channel: {"local_events": "events.jsonl", "telegram_outbox": channel},
         )  # fmt: skip
-        self.serving = Serving(
-            store=self.store, courses=Courses(self.store, self.clock, stop), claiming=self.claiming, telling=telling,
-            make_executor=self._make, clock=self.clock, stop=stop, horizon=self.clock.now,
+        self.dispatcher = Dispatcher(
+            store=self.store, loop=TaskLoop(self.store, self.clock, stop), claiming=self.claiming, reporter=reporter,
+            make_executor=self._make, clock=self.clock, stop=stop, due_before=self.clock.now,
             served=Served(),
         )  # fmt: skip
 
@@ -109,9 +109,9 @@ class Bench:
         return len(self.store.runs.running())
 
     def serve(self) -> Served:
-        self.serving.offer(Waiting(*row) for row in self.store.definitions.due(self.clock.now()))
-        self.serving.serve()
-        return self.serving.served
+        self.dispatcher.enqueue(Waiting(*row) for row in self.store.definitions.due(self.clock.now()))
+        self.dispatcher.serve()
+        return self.dispatcher.served
 
     def after_preparing(self, meddle: Callable[[], object]) -> None:
         """Between the plan of a claim and its commit something happens."""
@@ -156,7 +156,7 @@ def test_all_that_is_due_is_served_oldest_first_and_never_above_the_cap(make: Ca
     assert bench.most == 2
     assert (served.left_due, served.taken_elsewhere, served.problems) == ([], 0, [])
     assert sorted(str(result["job_id"]) for result in served.results) == ["a", "b", "c", "d"]
-    assert bench.serving.queue == []
+    assert bench.dispatcher.queue == []
 
 
 def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(make: Callable[..., Bench]) -> None:
@@ -181,7 +181,7 @@ def test_what_waits_for_a_place_of_another_process_stays_due_when_nothing_of_our
     bench.others.claimed("theirs")
     bench.jobs.add("ours")
     served = bench.serve()
-    assert (bench.started, bench.serving.queue) == ([], ["ours"])
+    assert (bench.started, bench.dispatcher.queue) == ([], ["ours"])
     assert (served.results, served.left_due) == ([], [])
     assert bench.clock.elapsed == 1000
 
@@ -204,7 +204,7 @@ def test_a_place_that_another_process_gives_free_is_seen_within_the_poll(make: C
     bench.stop.wait = wait_and_free  # type: ignore[method-assign]
     bench.serve()
     assert bench.names() == ["ours", "waits"]
-    assert freed < bench.started[1][0] <= freed + PLACE_POLL_SEC + 1e-3
+    assert freed < bench.started[1][0] <= freed + PERMIT_POLL_SEC + 1e-3
 
 
 # --- claims that come to nothing ---
@@ -241,7 +241,7 @@ def test_a_job_that_changes_all_the_time_is_left_after_some_attempts(make: Calla
     assert bench.names() == ["other"]
     assert len(attempts) == REPLANS + 1, "and one for the other"
     assert (served.taken_elsewhere, served.left_due) == (1, [])
-    assert bench.serving.queue == []
+    assert bench.dispatcher.queue == []
 
 
 def test_a_slot_that_another_process_has_taken_is_counted_and_not_run(make: Callable[..., Bench]) -> None:
@@ -371,10 +371,10 @@ def test_a_job_that_catches_up_with_all_goes_on_from_slot_to_slot(make: Callable
 def test_what_waits_already_is_not_served_twice(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report")
-    bench.serving.offer([Waiting("2026-02-25T12:00:00+00:00", "report")])
+    bench.dispatcher.enqueue([Waiting("2026-02-25T12:00:00+00:00", "report")])
     bench.serve()
     assert bench.names() == ["report"]
-    assert bench.serving.served.taken_elsewhere == 0
+    assert bench.dispatcher.served.taken_elsewhere == 0
 
 
 def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make: Callable[..., Bench]) -> None:
@@ -392,21 +392,21 @@ def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make
     served = bench.serve()
     assert bench.names() == ["a"]
     assert [result["job_id"] for result in served.results] == ["a"]
-    assert bench.serving.queue == ["b"]
+    assert bench.dispatcher.queue == ["b"]
     assert bench.jobs.job("b")["next_run_at"] == "2026-02-25T12:00:00+00:00"
 
 
 def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
     bench = make(lasts={"a": 5})
     bench.jobs.add("a", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
-    bench.serving.offer([Waiting("2026-02-25T09:00:00+00:00", "a")])
-    bench.serving.turn(0)
+    bench.dispatcher.enqueue([Waiting("2026-02-25T09:00:00+00:00", "a")])
+    bench.dispatcher.run_once(0)
     bench.jobs.add("b")
-    bench.serving.close()
-    while bench.serving.running:
-        bench.serving.turn(60)
-    bench.serving.offer([Waiting("2026-02-25T12:00:00+00:00", "b")])
-    bench.serving.turn(0)
+    bench.dispatcher.close()
+    while bench.dispatcher.running:
+        bench.dispatcher.run_once(60)
+    bench.dispatcher.enqueue([Waiting("2026-02-25T12:00:00+00:00", "b")])
+    bench.dispatcher.run_once(0)
     assert bench.names() == ["a"]
     assert bench.statuses()["a"] == "ok"
 
@@ -415,7 +415,7 @@ def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
 
 
 def test_ends_of_one_moment_are_delivered_in_one_round_and_carry_their_paths(make: Callable[..., Bench]) -> None:
-    bench = make(lasts={"a": 1, "b": 1 + TELL_SEC / 2, "c": 1 + TELL_SEC * 3})
+    bench = make(lasts={"a": 1, "b": 1 + REPORT_DELAY_SEC / 2, "c": 1 + REPORT_DELAY_SEC * 3})
     for name, channel in [("a", "telegram"), ("b", "none"), ("c", "telegram")]:
         bench.jobs.add(name, notify_channel=channel)
     bench.notifier.error = "the outbox is a folder"
