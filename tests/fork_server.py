@@ -31,7 +31,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -129,7 +129,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     sys.path[0] = os.path.dirname(os.path.realpath(sys.argv[0]))
 
 
-def finish(run: Any) -> NoReturn:
+def finish(run: Callable[[], object]) -> NoReturn:
     """Runs the program and ends the process as the interpreter does, except that modules are not taken down.
 
     Their memory is shared with the server: to take it down would copy all of it first.
@@ -256,7 +256,12 @@ def _main() -> NoReturn:
             importlib.import_module(name)
     listener, tests = map(int, sys.argv[1:])
     request = serve(socket.socket(fileno=listener), tests)
-    finish(lambda: runpy.run_path(request["argv"][0], run_name="__main__"))
+
+    def run() -> None:
+        exec(request["before"], {})
+        runpy.run_path(request["argv"][0], run_name="__main__")
+
+    finish(run)
 
 
 if __name__ == "__main__":

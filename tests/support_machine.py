@@ -124,20 +124,6 @@ def killed(*pids: int) -> Iterator[None]:
                     os.kill(pid, 9)
 
 
-def from_root(workspace: Workspace, script: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Starts `main.py` with these words, after a script that changes something inside it."""
-    main = str(workspace.root / "main.py")
-    find = f"import runpy, sys; sys.path.insert(0, {str(workspace.root)!r}); sys.argv = {[main, *words]!r}"
-    code = "\n".join([find, script, f"runpy.run_path({main!r}, run_name='__main__')"])
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=workspace.environ,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
-
-
 _CRONTAB = """#!/bin/sh
 file=$(dirname "$0")/crontab.txt
 case "$1" in

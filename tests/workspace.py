@@ -127,9 +127,9 @@ class Workspace:
     # --- processes ---
 
     def start(
-        self, *words: str, env: Mapping[str, str] | None = None, fresh: bool = False, **options: Any
+        self, *words: str, env: Mapping[str, str] | None = None, before: str = "", fresh: bool = False, **options: Any
     ) -> subprocess.Popen[bytes]:
-        """Starts `main.py` with these words and does not wait.
+        """Starts `main.py` with these words, after a script `before` in the same process, and does not wait.
 
         The process is a fork of one that has the program loaded; with `fresh`, or where a fork can't do what is asked,
         it is an interpreter of its own.
@@ -138,9 +138,11 @@ class Workspace:
         environ = {**self.environ, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         if fresh or ALWAYS_FRESH or not options.keys() <= FORKED_OPTIONS or _asks_the_interpreter(environ):
-            return subprocess.Popen([sys.executable, *argv], env=environ, cwd="/", **options)
+            command = ["-c", _changed(before, argv)] if before else argv
+            return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
         session = options.pop("start_new_session", False)
-        return Forked(FORK_SERVER, {"argv": argv, "environ": environ, "session": session}, **options)
+        request = {"argv": argv, "environ": environ, "before": before, "session": session}
+        return Forked(FORK_SERVER, request, **options)
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE, **options: Any
@@ -204,6 +206,16 @@ def _program() -> Path:
         if (PROJECT / name).is_dir():
             shutil.copytree(PROJECT / name, folder / name)
     return folder
+
+
+def _changed(before: str, argv: list[str]) -> str:
+    """A script that runs `before`, and then `main.py` as if it had been started itself."""
+    lines = [
+        f"import runpy, sys; sys.path.insert(0, {os.path.dirname(argv[0])!r}); sys.argv = {argv!r}",
+        before,
+        f"runpy.run_path({argv[0]!r}, run_name='__main__')",
+    ]
+    return "\n".join(lines)
 
 
 def _asks_the_interpreter(environ: Mapping[str, str]) -> bool:

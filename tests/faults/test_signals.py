@@ -120,7 +120,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_no_run_behind(
 ) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()
-    with ended(workspace.start("tick")) as process:
+    with ended(workspace.start("tick", fresh=True)) as process:
         maps = Path(f"/proc/{process.pid}/maps")
         # Where the library is built in, the signal comes after the end, which is a moment like any other.
         wait_for(lambda: process.poll() is not None or library in maps.read_text(), what=library)
