@@ -9,24 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from core import crash_points
+from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
+from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
 from core.invocation_errors import AgentOverloaded
-from core.models import (
-    AttemptOutcome,
-    ClaimedRun,
-    Clock,
-    Context,
-    Invocation,
-    InvocationRequest,
-    ProcessId,
-    RunStatus,
-    Session,
-    Trigger,
-    Usage,
-    Verdict,
-    utc_text,
-)
 from core.redact import Redactor
+from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
 from execution.attempt import Attempt, SessionTotals, summary_of
 from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec

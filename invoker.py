@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from core.boundary import Failure
+from core.clock import Clock, from_text
+from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -21,18 +24,8 @@ from core.invocation_errors import (
     StructuredOutputInvalid,
     SuccessCheckFailed,
 )
-from core.models import (
-    Answer,
-    AttemptOutcome,
-    Clock,
-    Failure,
-    Invocation,
-    InvocationRequest,
-    InvocationResult,
-    ProcessId,
-    Success,
-    from_text,
-)
+from core.job import Success
+from core.run import ProcessId
 from invocation import runners, success
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail

@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from core import crash_points
+from core.clock import utc_text
 from core.errors import CronError
-from core.models import utc_text
 from core.private_files import make_private
 
 LOCAL = "local"

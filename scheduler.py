@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from core.boundary import guarded
+from core.boundary import Failure, guarded
+from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked, JobNotFound
-from core.models import Clock, Failure, utc_text
 from executor import Executor
 from scheduling.claiming import Claiming, Waiting
 from scheduling.dispatcher import Dispatcher, Reporter, Served
@@ -22,7 +22,7 @@ from scheduling.task_loop import TaskLoop
 from store.definitions import job_state
 
 if TYPE_CHECKING:
-    from core.models import ClaimedRun, ProcessId
+    from core.run import ClaimedRun, ProcessId
     from db import Row
     from store.bundle import Store
     from system.processes import Stop

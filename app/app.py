@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from app import fast_tick
 from app.session import Rooms, job_of
-from core.boundary import guarded
-from core.models import Failure, utc_text
+from core.boundary import Failure, guarded
+from core.clock import utc_text
 from reports import health
 from store.look import SEEN_KEY
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from config import settings
 from core import strict_json
+from core.clock import utc_text
 from core.errors import CronError, UsageError
-from core.models import Invocation, InvocationRequest, utc_text
+from core.invocation import Invocation, InvocationRequest
 from invocation.policy import POLICY_FILE, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from app import fast_tick
 from config.settings import Settings, load
+from core.clock import Clock
 from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
-from core.models import Clock, Job, JobState, Refusal
+from core.job import Job, JobState
+from core.run import Refusal
 from schedules.calendar import Schedules, show_instant
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def main(root: str, minutes: int) -> None:
 
 def _null(_invoke: Callable[..., Any]) -> Callable[..., Any]:
     """In the place of the invoker: what a target that does nothing would have answered."""
-    from core.models import AttemptOutcome, InvocationResult
+    from core.invocation import AttemptOutcome, InvocationResult
 
     class Ended(AttemptOutcome):
         """May be awaited, and has come."""

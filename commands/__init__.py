@@ -12,13 +12,12 @@ import click
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
-from core.boundary import failure_of, guarded
+from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
-from core.models import Failure
 
 if TYPE_CHECKING:
     from app.app import App
-    from core.models import Clock
+    from core.clock import Clock
 
 VERSION = "0.1.0"
 

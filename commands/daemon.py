@@ -13,7 +13,7 @@ import click
 
 from app.app import App
 from commands.lines import Lines
-from core.models import utc_text
+from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Served
 from system.daemon_lock import OneDaemon

@@ -7,9 +7,8 @@ import click
 from app.app import App
 from commands.names import job_names
 from commands.output import print_json
-from core.boundary import guarded
+from core.boundary import Failure, guarded
 from core.errors import JobNotFound
-from core.models import Failure
 
 
 @click.command("dry-run")

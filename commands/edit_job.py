@@ -13,7 +13,7 @@ from commands.job_options import field_options, from_json, given_fields, masked,
 from commands.names import job_names
 from commands.output import print_json
 from core.errors import UsageError
-from core.models import Job
+from core.job import Job
 
 
 @click.command("edit-job")

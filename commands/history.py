@@ -14,7 +14,7 @@ from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
 from core.errors import JobNotFound, UsageError
-from core.models import RunStatus
+from core.run import RunStatus
 from store.history import FIELDS, History, Wanted
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -13,9 +13,8 @@ import click
 from app.app import App
 from commands.job_options import preview, synced_all
 from commands.output import print_json
-from core.boundary import guarded
+from core.boundary import Failure, guarded
 from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
-from core.models import Failure
 from install.crontab_program import read_crontab
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 import click
 
 from app.app import App
-from core.boundary import guarded
+from core.boundary import Failure, guarded
 from core.errors import NotSynced, UsageError
-from core.models import Failure, Job
+from core.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")

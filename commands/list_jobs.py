@@ -7,7 +7,7 @@ import click
 from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
-from core.models import from_text
+from core.clock import from_text
 from schedules.calendar import show_instant
 from store.history import History
 

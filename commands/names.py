@@ -7,8 +7,7 @@ from collections.abc import Callable
 import click
 
 from app.app import App
-from core.boundary import guarded
-from core.models import Failure
+from core.boundary import Failure, guarded
 from store.names import Names
 
 

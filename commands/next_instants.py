@@ -11,7 +11,7 @@ from commands.names import job_names
 from commands.view import show, table_option
 from commands.when import given_instant
 from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
-from core.models import JobState
+from core.job import JobState
 from scheduling.planner import start_of
 from store.definitions import job_state
 

@@ -10,8 +10,8 @@ from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
 from core.boundary import guarded
+from core.clock import utc_text
 from core.errors import UsageError
-from core.models import utc_text
 
 
 @click.command("pause-job")

@@ -15,9 +15,8 @@ from app.app import App, job_of
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
-from core.boundary import guarded
+from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
-from core.models import Failure
 from store.history import History
 from system.stop_signals import stop_on_signals
 

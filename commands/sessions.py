@@ -10,7 +10,7 @@ from app.app import App, job_of
 from commands.names import session_words
 from commands.output import print_json
 from core.errors import JobNotFound, UsageError
-from core.models import Session
+from core.invocation import Session
 
 if TYPE_CHECKING:
     from core.redact import Redactor

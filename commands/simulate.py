@@ -11,9 +11,9 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.when import given_instant
-from core.boundary import guarded
+from core.boundary import Failure, guarded
+from core.clock import utc_text
 from core.errors import JobNotFound, UsageError
-from core.models import Failure, utc_text
 from schedules.calendar import show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state

@@ -9,7 +9,7 @@ import click
 from app.app import App
 from commands.list_jobs import without_secrets
 from commands.view import show, table_option
-from core.models import utc_text
+from core.clock import utc_text
 from reports.health import PING_FACT
 
 RECENT_RUNS = 20

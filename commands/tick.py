@@ -11,8 +11,8 @@ from app import fast_tick
 from app.app import App
 from commands.output import print_json
 from core import crash_points
-from core.boundary import guarded
-from core.models import Failure, utc_text
+from core.boundary import Failure, guarded
+from core.clock import utc_text
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from store.look import SEEN_KEY
 from system.stop_signals import stop_on_signals

@@ -11,9 +11,9 @@ import click
 
 from app.app import App, job_of
 from commands.view import is_screen, show, table_option
-from core.boundary import guarded
+from core.boundary import Failure, guarded
+from core.clock import utc_text
 from core.errors import UsageError
-from core.models import Failure, utc_text
 from reports.overview import glance
 from system.stop_signals import stop_on_signals
 

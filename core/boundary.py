@@ -1,16 +1,29 @@
-"""The boundary behind which one bad job, run or file hurts itself only. A leaf: knows `errors` and `models`."""
+"""The boundary behind which one bad job, run or file hurts itself only: an exception becomes a `Failure`."""
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from core.errors import CronError, InternalError
-from core.models import Failure
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed: a stable code, a sentence, and facts that JSON can carry."""
+
+    code: str
+    message: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """`{"code", "message", "details"}`."""
+        return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 
 class Done(NamedTuple):

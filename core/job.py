@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -190,6 +191,19 @@ class Job:
 
     heartbeat: Heartbeat | None = None
     """Whether the agent is called again within a slot until it says that it can sleep. Null: one call."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A stored job: its definition, its resolved zone, its anchor for `@every`, and its cursor."""
+
+    job: Job
+    timezone: str
+    anchor: datetime
+    next_run_at: datetime | None
+    enabled: bool
+    stored: tuple[str | int | None, ...] = field(default=(), compare=False, repr=False)
+    """What of its row all this was read from: if that is still the same, so is all this."""
 
 
 #: The fields of a job that are objects, and what they are.

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from core.boundary import guarded
-from core.models import Failure
+from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
     from scheduling.reaper import Reaped

@@ -10,9 +10,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from core.boundary import guarded
+from core.boundary import Failure, guarded
+from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
-from core.models import Clock, Failure, from_text, utc_text
 from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing, Waker
 from scheduling.claiming import Waiting
 from scheduling.dispatcher import Dispatcher, Served

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from app import fast_tick
 from app.app import App
 from core.boundary import guarded
+from core.clock import utc_text
 from core.errors import CronError, SettingsError
-from core.models import ProcessId, utc_text
+from core.run import ProcessId
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
 from system.daemon_lock import leave_look
 from system.processes import BackgroundProcess, is_alive

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from core.boundary import guarded
-from core.models import Failure
+from core.boundary import Failure, guarded
 from doctor import (
     condition,
     database,

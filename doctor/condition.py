@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from app import fast_tick
-from core.models import utc_text
+from core.clock import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from reports.health import PING_FACT, Silence, silence

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.boundary import Failure
 from core.errors import CronError
-from core.models import Failure
 
 Severity = Literal["error", "warning", "ok"]
 

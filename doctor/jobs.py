@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.boundary import guarded
+from core.boundary import Failure, guarded
 from core.errors import CronError
-from core.models import AgentOptions, Failure, Invocation, InvocationRequest, Job
+from core.invocation import AgentOptions, Invocation, InvocationRequest
+from core.job import Job
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from invocation import runners

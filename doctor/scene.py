@@ -16,7 +16,7 @@ from doctor.programs import Answer, ask
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from core.models import Clock
+    from core.clock import Clock
     from schedules.calendar import Schedules
     from store.bundle import Store
 

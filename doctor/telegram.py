@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from core import strict_json
-from core.models import from_text
+from core.clock import from_text
 from doctor.findings import Finding, fine, warning
 from doctor.scene import Scene
 

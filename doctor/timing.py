@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.boundary import guarded
-from core.models import Failure, JobState, utc_text
+from core.boundary import Failure, guarded
+from core.clock import utc_text
+from core.job import JobState
 from doctor.findings import Few, Finding, error, fine, of_error, warning
 from doctor.scene import Scene
 from scheduling.planner import Calendar

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from core import strict_json
+from core.boundary import Failure
+from core.clock import Clock
+from core.invocation import SLEEP_MARKER, AttemptOutcome, Context, Session, Usage
 from core.invocation_errors import InvocationTimeout, SessionLost
-from core.models import SLEEP_MARKER, AttemptOutcome, Clock, Context, Failure, Heartbeat, Job, Session, Usage
+from core.job import Heartbeat, Job
 
 SLEEP = "sleep"
 _TIMEOUT = InvocationTimeout.code

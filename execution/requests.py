@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.models import AgentOptions, ClaimedRun, Context, Invocation, InvocationRequest, utc_text
+from core.clock import utc_text
+from core.invocation import AgentOptions, Context, Invocation, InvocationRequest
+from core.run import ClaimedRun
 
 CALLER = "puruto-cron"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.models import Job
+from core.job import Job
 
 #: No wait between attempts is longer. Source: DESIGN "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600

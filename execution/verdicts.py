@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from core.boundary import Failure
+from core.invocation import AttemptOutcome, InvocationRequest
 from core.invocation_errors import InvocationStopped
-from core.models import AttemptOutcome, ClaimedRun, Failure, InvocationRequest, RunStatus
 from core.redact import Redactor
+from core.run import ClaimedRun, RunStatus
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from core.models import JobState, Refusal
+from core.job import JobState
+from core.run import Refusal
 from gates import budget
 
 #: `(job_id, day)` → dollars that the job's runs have cost on that local day.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.models import Job, Refusal
+from core.job import Job
+from core.run import Refusal
 
 CODE = "COST_LIMIT"
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from core.models import ClaimedRun, JobState, Session, Trigger
+from core.invocation import Session
+from core.job import JobState
+from core.run import ClaimedRun, Trigger
 from execution import requests
 from execution.attempt import first_context
 from invocation import runners

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import strict_json
+from core.invocation import InvocationRequest
 from core.invocation_errors import Denied
-from core.models import InvocationRequest
 
 POLICY_FILE = ".puruto-ipc.json"
 _LIMIT = 1024 * 1024

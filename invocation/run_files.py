@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from core import strict_json
+from core.invocation import InvocationRequest
 from core.invocation_errors import IpcError
-from core.models import InvocationRequest
 from core.private_files import make_private
 from invocation.runners.base import Launch
 

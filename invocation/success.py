@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import strict_json
+from core.clock import Clock
+from core.invocation import Invocation
 from core.invocation_errors import IpcError, SuccessCheckFailed
-from core.models import Clock, Invocation, Success
+from core.job import Success
 from invocation.runners.base import Ending, read_head, read_tail, signal_name
 from system import processes
 from system.processes import Child, Stop

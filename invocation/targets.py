@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import strict_json
 from core.invocation_errors import TargetNotFound
-from core.models import NAME_PATTERN
+from core.job import NAME_PATTERN
 
 REGISTRY = "registry.json"
 _REGISTRY_LIMIT = 8 * 1024 * 1024

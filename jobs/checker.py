@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from core.clock import from_text
 from core.errors import ScheduleError, TimezoneError
 from core.job import AGENT_FIELDS, Job
-from core.models import from_text
 from jobs import agent_fields, success_fields
 from jobs.messages import Faults, Problem, escaped, explain, found, inner, nearest, quoted
 from jobs.reading import Doubled

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import JobsFileMissing, JobsFileUnreadable
-from core.models import Job
+from core.job import Job
 
 if TYPE_CHECKING:
     from jobs.sync_cache import CachedJob, SyncCache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
-from core.models import NESTED, UNSUPPORTED, Job
+from core.job import NESTED, UNSUPPORTED, Job
 from jobs.checker import RESERVED_PREFIX, RUNTIME_KEYS
 from jobs.messages import meaning
 

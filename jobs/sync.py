@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
-from core.models import Job, JobState, Missed
+from core.job import Job, JobState
+from core.run import Missed
 from scheduling.planner import Calendar, skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from core.models import from_text, utc_text
+from core.clock import from_text, utc_text
 from store.pauses import how_to_resume
 
 if TYPE_CHECKING:

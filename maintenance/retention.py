@@ -15,8 +15,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.boundary import guarded
-from core.models import Clock, Failure, utc_text
+from core.boundary import Failure, guarded
+from core.clock import Clock, utc_text
 
 #: What one round of a tick deletes at most: a tick must not live long because of it.
 ROUND = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from core.models import from_text
+from core.clock import from_text
 from render.axis import Axis
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from rich.cells import cell_len, chop_cells
 
-from core.models import from_text
+from core.clock import from_text
 from render.axis import Axis
 from render.marks import KINDS, Mark, marks_of, merged
 from render.timeline import notes

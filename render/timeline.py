@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from core.models import from_text
+from core.clock import from_text
 from render.axis import Axis, Tick
 from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
 from render.tables import columns_wanted

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from core.models import from_text
+from core.clock import from_text
 from render.grid import Grid
 from render.tables import STYLES, ViewContext, status_text
 from render.words import duration, local, plain, relative, span

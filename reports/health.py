@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from core.models import ProcessId, from_text, utc_text
+from core.clock import from_text, utc_text
+from core.run import ProcessId
 from scheduling import reaper
 from store.pauses import how_to_resume
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from core.boundary import guarded
-from core.models import Failure, utc_text
+from core.boundary import Failure, guarded
+from core.clock import utc_text
 from reports import health
 from scheduling.planner import Calendar, slots_between
 from store.definitions import job_state

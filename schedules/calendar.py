@@ -6,7 +6,7 @@ import functools
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from core.models import utc_text
+from core.clock import utc_text
 
 if TYPE_CHECKING:
     from scheduling.planner import DueSlots

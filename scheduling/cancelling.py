@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core import crash_points
+from core.clock import Clock, utc_text
 from core.errors import JobNotFound, RunNotFound, RunNotRunning, UnlockRefused
-from core.models import Clock, RunStatus, utc_text
+from core.run import RunStatus
 from scheduling.reaper import End, Health, Reaper
 
 #: How often the end of a cancelled run is looked for.

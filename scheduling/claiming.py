@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.models import Clock, Job, JobState, Refusal
+from core.clock import Clock
+from core.job import Job, JobState
+from core.run import Refusal
 from execution.retries import ceiling_sec
 from execution.verdicts import channels_of
 from scheduling.planner import Calendar, plan

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from core.boundary import Done, failure_of, guarded
+from core.boundary import Done, Failure, failure_of, guarded
+from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
-from core.models import ClaimedRun, Clock, Failure, RunStatus, Verdict
+from core.run import ClaimedRun, RunStatus, Verdict
 from execution.verdicts import channels_of
 from executor import Executor
 from scheduling.claiming import Claiming, Waiting

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from core.models import Job, JobState, Missed, Plan, Trigger, from_text
+from core.clock import from_text
+from core.job import Job, JobState
+from core.run import Missed, Plan, Trigger
 
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.

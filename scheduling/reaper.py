@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from core import crash_points
-from core.boundary import guarded
+from core.boundary import Failure, guarded
+from core.clock import Clock, from_text, utc_text
 from core.errors import LeaseLost
-from core.models import Clock, Failure, ProcessId, RunStatus, Verdict, from_text, utc_text
+from core.run import ProcessId, RunStatus, Verdict
 
 #: Runs whose processes are ended at the same time: each may take its grace.
 ENDED_AT_ONCE = 8

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from core.boundary import Done, attempt
+from core.clock import Clock
 from core.errors import LeaseLost
-from core.models import Clock
 from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
 
 #: How long a write waits at most that nobody waits for: then it is committed alone.

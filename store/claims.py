@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.clock import from_text, utc_text
 from core.errors import JobDisabled, JobLocked, JobNotFound
-from core.models import ClaimedRun, JobState, Missed, Plan, ProcessId, Refusal, Trigger, from_text, utc_text
+from core.job import JobState
+from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
 from store.definitions import STATE_COLUMNS, job_state, text_or_null
 from store.events import Events

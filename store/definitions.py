@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.clock import from_text, utc_text
 from core.errors import DefinitionUnreadable
-from core.models import Job, JobState, Missed, from_text, utc_text
+from core.job import Job, JobState
+from core.run import Missed
 from db import Database, Row
 from store.job_codec import as_dict, job_from_json
 from store.ledger import write_off

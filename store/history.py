@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.models import RunStatus, utc_text
+from core.clock import utc_text
+from core.run import RunStatus
 from db import Database, Row, Value
 
 #: A job that has failed for months must not be read back to its last success each time somebody looks.

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
-from core.models import Job, Missed, Trigger, utc_text
+from core.clock import utc_text
+from core.job import Job
+from core.run import Missed, Trigger
 from db import Database
 
 

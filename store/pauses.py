@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from core.clock import utc_text
 from core.errors import DefinitionUnreadable, ScheduleError
-from core.models import JobState, Missed, RunStatus, Verdict, utc_text
+from core.job import JobState
+from core.run import Missed, RunStatus, Verdict
 from db import Database, Row
 from store.definitions import job_state
 from store.events import Events

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from core.clock import utc_text
 from core.errors import LeaseLost
-from core.models import ClaimedRun, ProcessId, Usage, Verdict, utc_text
+from core.invocation import Usage
+from core.run import ClaimedRun, ProcessId, Verdict
 from db import Database, Row
 from store import spending
 from store.events import Events

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+from core.clock import from_text
 from core.errors import DatabaseError
-from core.models import from_text
 from db import Connection, Database, Row, Translated, Value, bare
 
 #: All that a row must have to say which slot of which job became what.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.models import Session, Usage
+from core.invocation import Session, Usage
 from db import Database, Row
 
 

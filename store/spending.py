@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.models import Usage
+from core.invocation import Usage
 from db import Database
 
 

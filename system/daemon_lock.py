@@ -14,8 +14,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from core.clock import utc_text
 from core.errors import DaemonFileUnusable, DaemonRunning
-from core.models import utc_text
 
 if TYPE_CHECKING:
     from types import TracebackType

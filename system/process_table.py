@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system.awaitables import wait_readable
 
 

@@ -12,7 +12,8 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from core.models import Clock, ProcessId
+from core.clock import Clock
+from core.run import ProcessId
 from system.awaitables import wait
 from system.process_table import Row, Table, boot_id
 

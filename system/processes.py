@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from core import crash_points
+from core.clock import Clock
 from core.invocation_errors import IpcError
-from core.models import Clock, ProcessId
+from core.run import ProcessId
 from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive

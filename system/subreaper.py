@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system.process_table import Row, Table
 
 #: Source: prctl(2).

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from core.models import Clock
+    from core.clock import Clock
 
 #: The longest sleep where only looking at both clocks tells that one was set.
 STEP_SEC = 1.0

@@ -7,22 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from core.boundary import Failure
 from core.errors import LeaseLost
-from core.models import (
-    AttemptOutcome,
-    ClaimedRun,
-    Failure,
-    Invocation,
-    InvocationResult,
-    Job,
-    JobState,
-    ProcessId,
-    Session,
-    Trigger,
-    Usage,
-    Verdict,
-)
+from core.invocation import AttemptOutcome, Invocation, InvocationResult, Session, Usage
+from core.job import Job, JobState
 from core.redact import Redactor
+from core.run import ClaimedRun, ProcessId, Trigger, Verdict
 from executor import Executor, Limits
 from tests.workspace import FakeClock
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.models import AttemptOutcome, Invocation, InvocationRequest, ProcessId
+from core.invocation import AttemptOutcome, Invocation, InvocationRequest
+from core.run import ProcessId
 from invocation.policy import PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets

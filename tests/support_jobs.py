@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import ScheduleError, TimezoneError
-from core.models import Heartbeat, Job, Success
+from core.job import Heartbeat, Job, Success
 from jobs import jobs_file
 
 GOOD: dict[str, Any] = {"job_id": "a", "puruto_target": "puruto-data", "schedule": "0 9 * * 5", "prompt": "Do it"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rich.console import Console, RenderableType
 
-from core.models import utc_text
+from core.clock import utc_text
 from tests.fakes import at
 
 NOW = at("02-25 20:00")

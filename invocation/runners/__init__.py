@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from core.invocation import Invocation
 from core.invocation_errors import RunnerNotFound
-from core.models import Invocation
 from invocation.runners.base import INSTALL_HINT, Host, Runner
 
 #: Names and modules. Each module has its runner as `RUNNER`. Agents come after these two, in the order of the settings.

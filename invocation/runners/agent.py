@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from core import strict_json
+from core.boundary import Failure
+from core.invocation import SLEEP_MARKER, Answer, Invocation, Usage
 from core.invocation_errors import (
     AgentFailed,
     AgentOptionUnsupported,
@@ -20,7 +22,7 @@ from core.invocation_errors import (
     RunnerNotFound,
     SessionLost,
 )
-from core.models import SLEEP_MARKER, UNSUPPORTED, Answer, Failure, Invocation, Usage
+from core.job import UNSUPPORTED
 from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: Of what an agent prints so much is read; its answer is a part of it.

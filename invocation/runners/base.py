@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import strict_json
+from core.invocation import Answer, Invocation
 from core.invocation_errors import IpcError, NonzeroExit
-from core.models import Answer, Invocation
 
 #: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
 RESULT_LIMIT = 64 * 1024

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from core import strict_json
+from core.invocation import Answer, Invocation, Usage
 from core.invocation_errors import (
     AgentFailed,
     AgentLimitReached,
@@ -14,7 +15,6 @@ from core.invocation_errors import (
     PermissionDenied,
     StructuredOutputMissing,
 )
-from core.models import Answer, Invocation, Usage
 from invocation.runners import agent
 from invocation.runners.agent import AgentRunner
 from invocation.runners.base import Ending, Host, nonzero_exit, read_head, read_tail

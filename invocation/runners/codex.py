@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from core import strict_json
+from core.invocation import Answer, Invocation, Usage
 from core.invocation_errors import AgentOutputTruncated, StructuredOutputMissing
-from core.models import Answer, Invocation, Usage
 from invocation.runners import agent
 from invocation.runners.agent import AgentRunner
 from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from core import strict_json
+from core.invocation import Answer, Invocation
 from core.invocation_errors import RunnerNotFound
-from core.models import Answer, Invocation
 from invocation.runners.base import (
     RESULT_LIMIT,
     Ending,

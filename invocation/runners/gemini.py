@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core import strict_json
-from core.models import Answer, Invocation, Usage
+from core.invocation import Answer, Invocation, Usage
 from invocation.runners import agent
 from invocation.runners.agent import AgentRunner
 from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail

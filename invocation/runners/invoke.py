@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core import strict_json
+from core.boundary import Failure
+from core.invocation import Answer, Invocation
 from core.invocation_errors import InvalidResponse, IpcError, RunnerNotFound
-from core.models import Answer, Failure, Invocation
 from invocation.runners.base import (
     RESULT_LIMIT,
     TAIL_LIMIT,

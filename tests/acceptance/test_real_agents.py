@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.models import SLEEP_MARKER
+from core.invocation import SLEEP_MARKER
 from tests.support_agents import agent_job
 from tests.support_provider import Answer, Call, Fail, Garble, Hold, Provider, Say, provider
 from tests.support_provider_forms import INPUT_TOKENS, OUTPUT_TOKENS

@@ -13,7 +13,7 @@ import pytest
 
 from app import fast_tick
 from core import crash_points
-from core.models import utc_text
+from core.clock import utc_text
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import prepare

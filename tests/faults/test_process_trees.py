@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system import processes
 from tests.support_invocation import TELL, told
 from tests.support_machine import answer_of, killed, prepare, target_folder

@@ -14,7 +14,8 @@ from unittest import mock
 import pytest
 
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
-from core.models import ClaimedRun, JobState, Plan, ProcessId, RunStatus, Trigger, Verdict
+from core.job import JobState
+from core.run import ClaimedRun, Plan, ProcessId, RunStatus, Trigger, Verdict
 from db import Database
 from schedules import language
 from scheduling.planner import plan

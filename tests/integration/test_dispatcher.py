@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.errors import LeaseLost, VerdictNotStored
-from core.models import ClaimedRun, Refusal, RunStatus, Verdict
+from core.run import ClaimedRun, Refusal, RunStatus, Verdict
 from db import Database
 from notifier import Delivery
 from schedules import language

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from core.errors import JobsFileBusy
-from core.models import Job
+from core.job import Job
 from jobs.editing import Editor
 from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell

@@ -20,9 +20,10 @@ import db
 from app import fast_tick
 from app.app import App
 from config import settings
+from core.clock import utc_text
 from core.errors import CronError
-from core.models import ProcessId, Verdict, utc_text
-from core.models import RunStatus as Status
+from core.run import ProcessId, Verdict
+from core.run import RunStatus as Status
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create

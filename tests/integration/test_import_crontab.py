@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.boundary import guarded
-from core.models import Failure
+from core.boundary import Failure, guarded
 from install import units
 from tests.support_machine import Machine
 from tests.workspace import FakeClock, Workspace

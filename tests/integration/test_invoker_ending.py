@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from core.errors import LeaseLost
-from core.models import AttemptOutcome, ProcessId
+from core.invocation import AttemptOutcome
+from core.run import ProcessId
 from system import process_tree, processes
 from system.processes import Stop
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of, told, wait_for, when

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.models import AttemptOutcome
+from core.invocation import AttemptOutcome
 from tests.support_invocation import Place, error_of, invoke_file, result_of, script
 
 

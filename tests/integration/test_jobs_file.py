@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import JobsFileInvalid, JobsFileMissing, JobsFileNotJson, JobsFileUnreadable
-from core.models import Job
+from core.job import Job
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule

@@ -19,9 +19,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from core.boundary import Failure
 from core.errors import JobRefused
-from core.models import AttemptOutcome, Failure, Invocation, InvocationResult, Job, ProcessId
+from core.invocation import AttemptOutcome, Invocation, InvocationResult
+from core.job import Job
 from core.redact import Redactor
+from core.run import ProcessId
 from db import Database
 from execution.verdicts import channels_of
 from executor import Executor, Limits

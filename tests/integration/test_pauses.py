@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import JobDisabled, LeaseLost
-from core.models import ProcessId, RunStatus, Verdict
+from core.run import ProcessId, RunStatus, Verdict
 from store.claims import ClaimTerms, Owner
 from system.processes import Stop
 from tests.support_machine import COUNT, FAIL, GATED, Machine, gated_tick, prepare, shell, slots, target_folder, utc

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.invocation_errors import IpcError
-from core.models import ProcessId
+from core.run import ProcessId
 from system import process_table, processes
 from system.awaitables import run_blocking
 from system.process_table import ProcTable, PsutilTable, Table

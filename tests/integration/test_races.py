@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from scheduling.planner import plan
 from store.claims import ClaimOutcome, ClaimTerms, Owner
 from tests.support_machine import (

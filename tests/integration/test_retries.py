@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from store.claims import ClaimTerms, Owner
 from tests.support_machine import (
     COUNT,

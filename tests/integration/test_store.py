@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from core.models import ClaimedRun, ProcessId, RunStatus, Verdict, utc_text
+from core.clock import utc_text
+from core.run import ClaimedRun, ProcessId, RunStatus, Verdict
 from db import Database
 from schedules import language
 from scheduling.planner import plan

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from core.models import AttemptOutcome, Invocation, ProcessId, Success
+from core.invocation import AttemptOutcome, Invocation
+from core.job import Success
+from core.run import ProcessId
 from invocation import success, success_child
 from system.processes import Stop, find_marked, marks
 from tests.support_invocation import Place, error_of, invoke_file, python, result_of

@@ -13,8 +13,10 @@ from unittest import mock
 
 import pytest
 
+from core.clock import utc_text
 from core.errors import DatabaseLocked, RemovalsRefused
-from core.models import Job, ProcessId, Trigger, utc_text
+from core.job import Job
+from core.run import ProcessId, Trigger
 from db import Database
 from jobs.sync import ATTEMPTS, Sync, SyncReport
 from schedules import language

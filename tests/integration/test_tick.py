@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.models import utc_text
+from core.clock import utc_text
 from tests.support_machine import (
     COUNT,
     FAILURE_KEYS,

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from core.models import utc_text
+from core.clock import utc_text
 from reports import overview
 from reports.overview import Window, glance, timeline
 from schedules.calendar import Schedules

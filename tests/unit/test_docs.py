@@ -19,8 +19,10 @@ import commands
 import invoker
 from app import invoke_program
 from config import settings
-from core import errors, invocation_errors, models
-from core.models import Invocation, InvocationRequest
+from core import errors, invocation_errors
+from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
+from core.job import Job
+from core.run import RunStatus, Trigger
 from install import crontab_translation
 from invocation import policy, runners
 from invocation.runners import agent, claude
@@ -101,7 +103,7 @@ def not_codes() -> set[str]:
         "SIGINT",
         "LC_ALL",
         "XDG_CONFIG_HOME",
-        models.SLEEP_MARKER,
+        SLEEP_MARKER,
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
@@ -124,7 +126,7 @@ def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
 def used_codes() -> set[str]:
     found = set()
     for path in program_files():
-        if path.relative_to(ROOT).parts[0] == "people":
+        if path.relative_to(ROOT).parts[0] == "render":
             # The heads of its tables are in capitals.
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -194,7 +196,7 @@ def test_every_option_of_a_command_is_in_the_readme() -> None:
     import importlib
 
     table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("README.md"), "## Commands"))}
-    fields = {field.name for field in dataclasses.fields(models.Job)}
+    fields = {field.name for field in dataclasses.fields(Job)}
     for name, module in commands.COMMANDS.items():
         command = importlib.import_module(f"commands.{module}").command
         for parameter in command.params:
@@ -209,7 +211,7 @@ def test_every_option_of_a_command_is_in_the_readme() -> None:
 @pytest.mark.parametrize("name", [*READMES, "docs/jobs-file.md"])
 def test_every_field_of_a_job_has_a_row(name: str) -> None:
     first = {row[0] for row in rows(read(name))}
-    assert {f"`{field.name}`" for field in dataclasses.fields(models.Job)} <= first
+    assert {f"`{field.name}`" for field in dataclasses.fields(Job)} <= first
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -286,7 +288,7 @@ def test_tables_and_columns_are_those_of_the_schema() -> None:
 def test_statuses_and_triggers_are_all_documented() -> None:
     text = section(read("docs/files.md"), "### runs")
     first = [quoted(row[0])[0] for row in rows(text) if quoted(row[0])]
-    assert first[-len(models.RunStatus) - len(models.Trigger) :] == [*models.RunStatus, *models.Trigger]
+    assert first[-len(RunStatus) - len(Trigger) :] == [*RunStatus, *Trigger]
 
 
 def test_events_in_the_document_are_events() -> None:

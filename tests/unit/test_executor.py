@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
-from core.models import RunStatus, Trigger
+from core.run import RunStatus, Trigger
 from execution.verdicts import channels_of
 from executor import VERDICT_PAUSE_SEC, Limits
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.models import RunStatus
+from core.run import RunStatus
 from execution.retries import LONGEST_BACKOFF_SEC, ceiling_sec
 from executor import Limits
 from tests.fakes import NOON, Bench, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run

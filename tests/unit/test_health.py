@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.models import ProcessId, utc_text
+from core.clock import utc_text
+from core.run import ProcessId
 from reports import health
 from store.events import Waiting
 from store.health import Overdue, Troubled

@@ -13,7 +13,7 @@ import pytest
 
 import invoker
 from core.errors import LeaseLost
-from core.models import Invocation
+from core.invocation import Invocation
 from invoker import child_environment
 from system.awaitables import run_blocking
 from tests.support_invocation import request

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from core.errors import ConfigurationError, CronError
-from core.models import NESTED, Job, Success
+from core.job import NESTED, Job, Success
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD

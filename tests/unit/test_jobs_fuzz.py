@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigurationError, CronError
-from core.models import Job
+from core.job import Job
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, GOOD, check_schedule, parse

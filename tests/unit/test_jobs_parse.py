@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
-from core.models import Job
+from core.job import Job
 from tests.support_jobs import (
     BAD_JOBS,
     BAD_ROOTS,

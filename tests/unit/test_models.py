@@ -12,18 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import models
-from core.models import (
-    NAME_PATTERN,
-    Failure,
-    InvocationRequest,
-    InvocationResult,
-    Job,
-    RunStatus,
-    Trigger,
-    from_text,
-    utc_text,
-)
+from core import boundary, clock, invocation, job, run
+from core.boundary import Failure
+from core.clock import from_text, utc_text
+from core.invocation import InvocationRequest, InvocationResult
+from core.job import NAME_PATTERN, Job
+from core.run import RunStatus, Trigger
 from tests.workspace import PROJECT
 
 
@@ -77,8 +71,13 @@ def test_the_statuses_and_triggers_are_the_ones_that_the_database_allows() -> No
         assert set(re.findall(r"'(\w+)'", found[1])) == {str(value) for value in kind}
 
 
+def _shared() -> dict[str, object]:
+    """What the packages hand each other, by name."""
+    return {name: kind for module in (boundary, clock, invocation, job, run) for name, kind in vars(module).items()}
+
+
 def _dataclasses() -> list[Any]:
-    return [kind for kind in vars(models).values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
+    return [kind for kind in _shared().values() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
 
 
 @pytest.mark.parametrize("kind", _dataclasses(), ids=lambda kind: kind.__name__)
@@ -87,7 +86,7 @@ def test_what_is_handed_around_can_not_be_changed(kind: Any) -> None:
 
 
 def test_the_enums_are_text() -> None:
-    for kind in vars(models).values():
+    for kind in _shared().values():
         if isinstance(kind, type) and issubclass(kind, enum.Enum) and kind is not enum.StrEnum:
             assert issubclass(kind, str)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.models import Missed, Trigger
+from core.run import Missed, Trigger
 from schedules import language
 from scheduling.planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
 from tests.fakes import NOON, at, make_state

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from core.models import JobState, Missed
+from core.job import JobState
+from core.run import Missed
 from schedules import language
 from scheduling.planner import plan, skip_all
 from tests.fakes import at, make_state

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system import processes
 from system.awaitables import run_blocking
 from system.process_table import Row, identify, is_alive

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.errors import LeaseLost
-from core.models import ProcessId, RunStatus, Verdict
+from core.run import ProcessId, RunStatus, Verdict
 from execution.verdicts import channels_of
 from scheduling.reaper import LEASE_SLACK_SEC, Health, Reaped, Reaper, health
 from tests.fakes import RunningRow, at

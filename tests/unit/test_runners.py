@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.invocation import Invocation
 from core.invocation_errors import RunnerNotFound
-from core.models import Invocation
 from invocation import runners
 from invocation.runners.base import Host, Runner, to_text
 from tests.support_invocation import request

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.models import ProcessId
+from core.run import ProcessId
 from system import subreaper
 from system.subreaper import Adoption
 from tests.unit.test_process_tree import ME, FakeTable, our_pid  # noqa: F401 - a fixture

@@ -1,64 +1,13 @@
-"""What the rooms hand each other: frozen dataclasses and closed sets. No room, no library, no clock is known here.
-
-Instants are aware `datetime`s in UTC; `utc_text` gives their one written form.
-"""
+"""One call of a target: what it is asked, what it knows, what came back. Frozen dataclasses."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from core.job import NAME_PATTERN, NESTED, UNSUPPORTED, Heartbeat, Job, RunnerName, Success
-
-__all__ = ["NAME_PATTERN", "NESTED", "UNSUPPORTED", "Heartbeat", "Job", "RunnerName", "Success"]
-
-
-def utc_text(instant: datetime) -> str:
-    """`2026-02-25T20:00:00+00:00`: UTC, whole seconds, one width, so that text order is time order."""
-    return instant.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def from_text(text: str) -> datetime:
-    """The aware UTC instant that `utc_text` wrote. Raises ValueError for any other text, also one without an offset."""
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text!r} has no offset")
-    return instant.astimezone(UTC)
-
-
-class Clock(Protocol):
-    """Where time comes from. One real one is made in `main`; tests bring their own."""
-
-    def now(self) -> datetime:
-        """The wall time, aware, in UTC: it decides what is due."""
-
-    def monotonic(self) -> float:
-        """Seconds from an unknown start, never set back: it measures how long things take."""
-
-
-class RunStatus(enum.StrEnum):
-    """How a slot stands or ended. `RUNNING` is the only one that is not an end."""
-
-    RUNNING = "running"
-    OK = "ok"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-    SKIPPED = "skipped"
-    MISSED = "missed"
-
-
-class Trigger(enum.StrEnum):
-    """Why a run exists."""
-
-    SCHEDULE = "schedule"
-    CATCH_UP = "catch_up"
-    MANUAL = "manual"
-    RETRY = "retry"
-    """It makes up for an interrupted run, because the job says `retry_interrupted`."""
+from core.boundary import Failure
+from core.job import Job, RunnerName, Success
 
 
 @dataclass(frozen=True)
@@ -90,19 +39,6 @@ class InvocationRequest:
             "requested_at": self.requested_at,
             "payload": dict(self.payload),
         }
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why something failed: a stable code, a sentence, and facts that JSON can carry."""
-
-    code: str
-    message: str
-    details: Mapping[str, object] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, object]:
-        """`{"code", "message", "details"}`."""
-        return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 
 @dataclass(frozen=True)
@@ -273,57 +209,6 @@ class AttemptOutcome:
 
 
 @dataclass(frozen=True)
-class ProcessId:
-    """A process that can't be confused with a later one of the same pid: pid, its start time, and the boot."""
-
-    pid: int
-    started: str
-    boot_id: str
-
-
-@dataclass(frozen=True)
-class JobState:
-    """A stored job: its definition, its resolved zone, its anchor for `@every`, and its cursor."""
-
-    job: Job
-    timezone: str
-    anchor: datetime
-    next_run_at: datetime | None
-    enabled: bool
-    stored: tuple[str | int | None, ...] = field(default=(), compare=False, repr=False)
-    """What of its row all this was read from: if that is still the same, so is all this."""
-
-
-@dataclass(frozen=True)
-class ClaimedRun:
-    """A run that is ours as long as the token in the database is `token`."""
-
-    run_id: str
-    job: Job
-    trigger: Trigger
-    token: str
-    started_at: datetime
-    scheduled_for: datetime | None
-    next_run_at: datetime | None
-    """The job's next slot after the claim: no retry starts behind it."""
-    missed: int = 0
-    retry_of: str = ""
-    """The interrupted run that this one makes up for; then `scheduled_for` is that run's slot."""
-    timezone: str = "UTC"
-    """The zone in which the job's days begin."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a gate lets no run start now. `day` is the job's local day (`2026-02-25`) for which that is told once."""
-
-    code: str
-    reason: str
-    day: str
-    details: Mapping[str, object]
-
-
-@dataclass(frozen=True)
 class Session:
     """What a job's last run left for the next: the agent's session, and what was said."""
 
@@ -335,51 +220,3 @@ class Session:
     updated_at: str
     usage: Usage = field(default_factory=Usage)
     """What the whole session has used, from agents that tell only that; only tokens are kept."""
-
-
-@dataclass(frozen=True)
-class Missed:
-    """Slots that will not run. `made_up` when a newer slot of the job runs in their place."""
-
-    count: int
-    first: datetime
-    last: datetime
-    reason: str
-    made_up: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do about a job whose cursor is due: start (or skip) `slot`, write off `missed`, move the cursor."""
-
-    cursor: datetime
-    slot: datetime | None
-    trigger: Trigger
-    missed: Missed | None
-    next_run_at: datetime | None
-    following: datetime | None
-    """The first slot after now: a retry starts before it. With slots still to catch up, `next_run_at` is earlier."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How a run ended, with what it has to tell: `event` None tells nobody."""
-
-    status: RunStatus
-    finished_at: datetime
-    duration_ms: int
-    result: Mapping[str, object] | None = None
-    error: Mapping[str, object] | None = None
-    exit_code: int | None = None
-    event: Mapping[str, object] | None = None
-    output_bytes: int | None = None
-    """The size of the run's output; None when nobody measured it."""
-    retry: bool = False
-    """Whether the run is to be made up for by one more: an interrupted one of a job with `retry_interrupted`."""
-    runner: str = ""
-    session_id: str = ""
-    iterations: int | None = None
-    spent: tuple[str, Usage] | None = None
-    """What agents have used and could not be noted at once, and the job's local day."""
-    session: Session | None = None
-    """What the run leaves for the job's next one; None leaves what there is."""
