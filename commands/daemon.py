@@ -15,7 +15,7 @@ from app.app import App
 from commands.lines import Lines
 from core.clock import utc_text
 from daemon.daemon import Daemon
-from daemon.program import Served
+from daemon.program import Program
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
 from system.systemd import Systemd
@@ -50,11 +50,11 @@ def command(app: App) -> int:
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
-    app.open_store().close()
+    app.open_session().close()
     with OneDaemon(place, since), _signals() as asked:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
-            Served(app),
+            Program(app),
             clock=app.clock,
             stop=stop,
             timer=timer,

@@ -176,8 +176,8 @@ class Machine:
         own = stop or Stop()
         try:
             app = self.app()
-            with app.store() as store:
-                return app.scheduler(store, own).run_now(job_id, force=False)
+            with app.session() as session:
+                return session.scheduler(own).run_now(job_id, force=False)
         finally:
             if stop is None:
                 own.close()

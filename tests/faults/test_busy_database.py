@@ -84,9 +84,9 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
 def test_a_busy_moment_ends_no_healthy_run(machine: Machine, workspace: Workspace, note: str) -> None:
     machine.ready(shell(FAIL if note != "note_child" else COUNT, max_retries=1, retry_backoff_sec=0))
     stop, app = Stop(), machine.app()
-    with app.store() as store:
-        scheduler = app.scheduler(store, stop)
-        setattr(store.runs, note, busy_once(getattr(store.runs, note)))
+    with app.session() as session:
+        scheduler = session.scheduler(stop)
+        setattr(session.store.runs, note, busy_once(getattr(session.store.runs, note)))
         result = scheduler.run_now("job-0", force=False)
     stop.close()
     assert (result["status"], result.get("attempts")) == (("ok", None) if note == "note_child" else ("error", 2))

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app import fast_tick
 from core import crash_points
 from core.clock import utc_text
+from store import last_tick
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import from_root, prepare
@@ -86,7 +86,7 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    fast_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    last_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 

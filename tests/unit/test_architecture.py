@@ -1,4 +1,4 @@
-"""The arrows between the rooms, and the habits that STYLE.md asks for, as they are in this code.
+"""The arrows between the rooms, and the habits of this code.
 
 Imports inside functions count like those at the top: they are arrows too. Imports under TYPE_CHECKING do not count:
 they are gone when the program runs, and exist so that what a constructor is given can be named.

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import commands
-import invoker
 from app import invoke_program
 from config import settings
 from core import errors, invocation_errors
@@ -24,7 +23,7 @@ from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
 from core.job import Job
 from core.run import RunStatus, Trigger
 from install import crontab_translation
-from invocation import policy, runners
+from invocation import child_environment, policy, runners
 from invocation.runners import agent, claude
 from jobs import jobs_file
 from schedules import language
@@ -110,9 +109,9 @@ def not_codes() -> set[str]:
     of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
-    found = {variable.name for variable in settings.VARIABLES} | set(invoker._INHERITED) | others | of_agents
-    ours = {name for name in child_variables() if name.startswith(invoker.OURS)}
-    return found | ours | {name.removeprefix(invoker.OURS) for name in ours}
+    found = {variable.name for variable in settings.VARIABLES} | set(child_environment._INHERITED) | others | of_agents
+    ours = {name for name in child_variables() if name.startswith(child_environment.OURS)}
+    return found | ours | {name.removeprefix(child_environment.OURS) for name in ours}
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
@@ -235,8 +234,8 @@ def child_variables() -> dict[str, str]:
     """What a process of a job finds in its environment when the scheduler has all that it may hand on."""
     request = InvocationRequest("req-1", "corr-1", "puruto-cron", "t", "run", "p", 1, 0, "", {})
     invocation = Invocation(request, attempt=1, run_folder="/r", run_id="j-1", job_id="j")
-    have = dict.fromkeys([*invoker._INHERITED, "SECRET", "LC_ALL", "PURUTO_CRON_RUN_FOLDER"], "x")
-    return invoker.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
+    have = dict.fromkeys([*child_environment._INHERITED, "SECRET", "LC_ALL", "PURUTO_CRON_RUN_FOLDER"], "x")
+    return child_environment.child_environment(have, invocation, Path("/r/attempt-1.request.json"), {})
 
 
 def test_the_environment_of_a_process_is_the_documented_one() -> None:

@@ -14,7 +14,8 @@ import pytest
 import invoker
 from core.errors import LeaseLost
 from core.invocation import Invocation
-from invoker import child_environment
+from invocation import child_environment as child_environment_parts
+from invocation.child_environment import child_environment
 from system.awaitables import run_blocking
 from tests.support_invocation import request
 
@@ -70,9 +71,9 @@ def test_what_systemd_tells_the_daemon_does_not_reach_a_child() -> None:
 @pytest.fixture(autouse=True)
 def _no_account_is_known() -> Iterator[None]:
     """The account is asked for once in a process."""
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
     yield
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
 
 
 def test_what_cron_leaves_out_comes_from_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,4 +201,4 @@ def test_a_lost_lease_ends_the_waiting() -> None:
 
 
 def test_the_real_account_is_readable_here() -> None:
-    assert invoker._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert child_environment_parts._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
