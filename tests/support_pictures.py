@@ -47,7 +47,7 @@ def report(*jobs: dict[str, Any], hours: float = 12, zone: str = "UTC", **fields
     return {**base, "jobs_left_out": 0, **fields}
 
 
-def glance(**fields: Any) -> dict[str, Any]:
+def watch_report(**fields: Any) -> dict[str, Any]:
     """A report of `watch`: the scheduler has just ticked, and there are no runs."""
     base: dict[str, Any] = {
         "scheduler": {"last_tick_at": text(0), "stale": False}, "running": [], "next": [], "recent_runs": [],

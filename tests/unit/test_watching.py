@@ -9,7 +9,7 @@ import pytest
 from render.progress import Step, line
 from render.tables import ViewContext
 from render.watching import frame, progress, share_lines
-from tests.support_pictures import NOW, glance, printed, running, text
+from tests.support_pictures import NOW, printed, running, text, watch_report
 
 CONTEXT = ViewContext(NOW, "Europe/Madrid")
 FULL = {
@@ -26,7 +26,7 @@ FULL = {
 
 
 def test_a_frame() -> None:
-    assert printed(frame(glance(**FULL), CONTEXT)).splitlines() == [
+    assert printed(frame(watch_report(**FULL), CONTEXT)).splitlines() == [
         "puruto-cron  Wed 2026-02-25 21:00 +01:00   last tick now",
         "",
         "RUNNING  ATTEMPT     ELAPSED  USUAL  PROGRESS",
@@ -44,7 +44,7 @@ def test_a_frame() -> None:
 
 
 def test_a_frame_without_runs_and_without_ticks() -> None:
-    report = glance(
+    report = watch_report(
         scheduler={"last_tick_at": None, "stale": True},
         overdue_count=2,
         events={"waiting": [{"channel": "telegram", "count": 3}]},
@@ -70,7 +70,7 @@ def test_a_frame_without_runs_and_without_ticks() -> None:
 
 def test_a_problem_is_shown_above_the_last_data() -> None:
     problem = {"code": "DATABASE_LOCKED", "message": "cron.db is locked", "details": {}}
-    shown = printed(frame(glance(**FULL, problem=problem, read_at=text(-1 / 360)), CONTEXT))
+    shown = printed(frame(watch_report(**FULL, problem=problem, read_at=text(-1 / 360)), CONTEXT))
     assert "! DATABASE_LOCKED, trying again: cron.db is locked\n! The data below was read 10 s ago." in shown
     assert "prices" in shown
 
@@ -93,7 +93,7 @@ def test_progress_never_shows_100_percent(elapsed: float, usual: int | None, sho
 
 def test_a_waiting_run_and_one_without_its_scheduler_show_no_progress() -> None:
     rows = [running("waits", waiting=True, usual_ms=1_000), running("lost", lease_over=True, usual_ms=1_000)]
-    shown = printed(frame(glance(running=rows), CONTEXT))
+    shown = printed(frame(watch_report(running=rows), CONTEXT))
     assert "waiting for its retry" in shown
     assert "its scheduler may be gone" in shown
     assert "longer than usual" not in shown
@@ -106,7 +106,7 @@ def test_texts_of_jobs_cannot_move_the_cursor() -> None:
         "next": [{"job_id": evil, "next_run_at": text(1), "timezone": "UTC"}],
         "recent_runs": [{**FULL["recent_runs"][0], "job_id": evil, "error": evil, "error_code": evil}],
     }
-    shown = printed(frame(glance(**rows, notice=evil), CONTEXT))
+    shown = printed(frame(watch_report(**rows, notice=evil), CONTEXT))
     assert not set(shown) & set("\x1b\x9b\r\u202e")
 
 
@@ -118,14 +118,14 @@ def test_a_frame_fits_into_its_window(height: int, width: int) -> None:
         "next": FULL["next"] * 10,
         "recent_runs": FULL["recent_runs"] * 25,
     }
-    shown = printed(frame(glance(**rows), CONTEXT, height), width).splitlines()
+    shown = printed(frame(watch_report(**rows), CONTEXT, height), width).splitlines()
     assert len(shown) <= height
     for title in ("RUNNING", "NEXT UP", "LAST"):
         assert any(title in row for row in shown)
 
 
 def test_rows_that_do_not_fit_are_counted() -> None:
-    shown = printed(frame(glance(recent_runs=FULL["recent_runs"] * 25), CONTEXT, 14), 100)
+    shown = printed(frame(watch_report(recent_runs=FULL["recent_runs"] * 25), CONTEXT, 14), 100)
     assert "LAST RESULTS (4 of 25)" in shown
 
 
@@ -159,7 +159,7 @@ CROWDED = {
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_only_errors_and_long_names_are_cut(width: int) -> None:
-    shown = printed(frame(glance(**CROWDED), CONTEXT), width).splitlines()
+    shown = printed(frame(watch_report(**CROWDED), CONTEXT), width).splitlines()
     assert max(map(len, shown)) <= width
     for title, words in (
         ("RUNNING", ("1 of 3", "1 min", "2 min", "50 %")),
@@ -205,4 +205,4 @@ def test_the_progress_line(step: dict[str, object], shown: str) -> None:
 
 def test_countdowns_run_between_two_reads() -> None:
     later = ViewContext(NOW + timedelta(seconds=30), "UTC")
-    assert "14 min 30 s" in printed(frame(glance(**FULL), later))
+    assert "14 min 30 s" in printed(frame(watch_report(**FULL), later))
