@@ -9,21 +9,40 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Deeper nesting is refused: later readers recurse too.
 MAX_DEPTH = 64
-#: Longer integers are refused: other readers of the same JSON fail on numbers beyond the range of a double.
+#: Longer numbers are refused: other readers of the same JSON fail on numbers beyond the range of a double.
 MAX_DIGITS = 309
 _EXCERPT = 40
-#: Made once, because `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+#: JSON as it is stored, in readable UTF-8. Made once, because `json.dumps` makes an encoder at each call.
+encode = json.JSONEncoder(ensure_ascii=False).encode
+_ENCODE_STRICTLY = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_BOM = b"\xef\xbb\xbf"
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*|[\[\]{}]', re.DOTALL)
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class BadJson(ValueError):
-    """Text that is not acceptable JSON. `str()` says what is wrong and where, with a short excerpt."""
+    """Text that is not acceptable JSON. `str()` says what is wrong and where, with a short excerpt.
+
+    `reason` says only what is wrong. `kind` is "encoding", "syntax", "number", "depth" or "key". `position` is the
+    index of the wrong character, or of the wrong byte if `kind` is "encoding".
+    """
+
+    def __init__(self, message: str, *, kind: str = "syntax", reason: str = "", position: int = 0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.reason = reason or message
+        self.position = position
+
+
+class _BadToken(ValueError):
+    """A number or constant that Python's parser accepts and we don't. Its arguments: the text, and what is wrong."""
 
 
 def parse(data: bytes, *, unique_keys: bool = False) -> object:
@@ -33,23 +52,38 @@ def parse(data: bytes, *, unique_keys: bool = False) -> object:
     `unique_keys`, an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
     can't be stored as text. Raises BadJson.
     """
+    return _plain(parse_text(decode(data), _unique if unique_keys else None))
+
+
+def decode(data: bytes) -> str:
+    """Decodes UTF-8, without a byte order mark. Raises BadJson."""
+    skip = len(_BOM) if data.startswith(_BOM) else 0
     try:
-        text = data.decode("utf-8-sig")
+        return data[skip:].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadJson(f"not UTF-8 at byte {error.start}") from None
+        offset = error.start + skip
+        raise BadJson(f"not UTF-8 at byte {offset}", kind="encoding", reason="not UTF-8", position=offset) from None
+
+
+def parse_text(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> object:
+    """The value in `text`, with the bounds of `parse` and with strings unchanged. Raises BadJson.
+
+    `pairs` builds each object from its keys and values.
+    """
     try:
         value = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_int=_integer,
-            parse_float=_number,
-            object_pairs_hook=_unique if unique_keys else None,
+            text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number, object_pairs_hook=pairs
         )
     except json.JSONDecodeError as error:
-        raise BadJson(_syntax_error(text, error)) from None
+        raise BadJson(_syntax_error(text, error), reason=error.msg, position=error.pos) from None
+    except _BadToken as error:
+        token, reason = error.args
+        raise BadJson(reason, kind="number", position=_token_position(text, token)) from None
     except RecursionError:
-        raise BadJson(f"nested deeper than {MAX_DEPTH} levels") from None
-    return _checked(value, 0)
+        raise _too_deep(text) from None
+    if _is_deeper(value, MAX_DEPTH):
+        raise _too_deep(text)
+    return value
 
 
 def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[str, object]:
@@ -70,14 +104,16 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 def dump(value: object) -> bytes:
     """One line of JSON in UTF-8, with non-ASCII characters unescaped where possible. Raises ValueError for NaN."""
-    text = _ENCODE(value)
-    # JSON allows these unescaped, but many readers take them for line ends.
-    for char in "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
+    text = escape_line_ends(_ENCODE_STRICTLY(value))
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False).encode("ascii")
+
+
+def escape_line_ends(text: str) -> str:
+    """Escapes U+0085, U+2028 and U+2029, which JSON allows in strings, but many readers take for line ends."""
+    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def kind(value: object) -> str:
@@ -104,39 +140,65 @@ def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise BadJson(f"{name} is not a JSON number")
+    raise _BadToken(name, f"{name} is not a JSON number")
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise BadJson(f"a number of {len(text)} digits; at most {MAX_DIGITS}")
-    return int(text)
+    return int(_bounded(text))
 
 
 def _number(text: str) -> float:
-    number = float(text)
+    number = float(_bounded(text))
     if number in (float("inf"), float("-inf")):
-        raise BadJson(f"the number {text[:_EXCERPT]} is out of range")
+        raise _BadToken(text, f"the number {text[:_EXCERPT]} is out of range")
     return number
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_DIGITS:
+        raise _BadToken(text, f"a number of {len(text)} digits; at most {MAX_DIGITS}")
+    return text
+
+
+def _token_position(text: str, token: str) -> int:
+    """The index of the first occurrence of a token outside strings."""
+    return next((match.start() for match in _TOKEN.finditer(text) if match[0] == token), 0)
+
+
+def _too_deep(text: str) -> BadJson:
+    depth = position = 0
+    for match in _TOKEN.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            position = match.start()
+            break
+    return BadJson(f"nested deeper than {MAX_DEPTH} levels", kind="depth", position=position)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects are nested more than `levels` deep. Without recursion: level by level."""
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(levels):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts for item in part if isinstance(item, list | dict)]
+    return bool(level)
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     members: dict[str, object] = {}
     for key, value in pairs:
         if key in members:
-            raise BadJson(f"the key {excerpt(key)} occurs twice")
+            raise BadJson(f"the key {excerpt(key)} occurs twice", kind="key")
         members[key] = value
     return members
 
 
-def _checked(value: object, depth: int) -> object:
-    """The value with `plain_text` applied to its strings; `depth` is the number of lists and objects around it."""
+def _plain(value: object) -> object:
+    """The value with `plain_text` applied to its strings."""
     if isinstance(value, str):
         return plain_text(value)
-    if not isinstance(value, list | dict):
-        return value
-    if depth >= MAX_DEPTH:
-        raise BadJson(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, list):
-        return [_checked(item, depth + 1) for item in value]
-    return {plain_text(key): _checked(item, depth + 1) for key, item in value.items()}
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {plain_text(key): _plain(item) for key, item in value.items()}
+    return value
