@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from maintenance.pruning import Upkeep
     from maintenance.retention import Pruned
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
 
@@ -63,7 +64,7 @@ class TickReport:
     lease_owner: str
     due_jobs: list[str] = field(default_factory=list)
     results: list[dict[str, object]] = field(default_factory=list)
-    written_off: list[dict[str, object]] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     settled: list[dict[str, object]] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
@@ -296,7 +297,9 @@ class Scheduler:
         """
         if last_seen is None or last_seen <= now:
             return None
-        forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
+        forgotten = guarded(
+            lambda: self._store.definitions.correct_future_rows(now, trusted=last_seen - now > FALSE_FUTURE)
+        )
         if isinstance(forgotten, Failure):
             self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []

@@ -15,7 +15,7 @@ from core.clock import utc_text
 from core.errors import DefinitionUnreadable
 from reports import health
 from schedules.calendar import show_instant
-from store.look import SEEN_KEY
+from store.idle_check import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime

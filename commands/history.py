@@ -15,7 +15,7 @@ from commands.view import show
 from commands.when import given_instant
 from core.errors import JobNotFound, UsageError
 from core.run import RunStatus
-from store.history import FIELDS, History, Wanted
+from store.history import FIELDS, History, RunFilter
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -50,7 +50,7 @@ def command(
     if table and form not in (None, "table"):
         raise UsageError(f"--table and --format {form}: give one of them", hint="See: python3 main.py history --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
+        if job_id is not None and not session.store.definitions.ever_existed(job_id):
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
         edge = None
@@ -59,7 +59,7 @@ def command(
             if row is None:
                 raise UsageError(f"--before {before}: there is no such run", hint="Take next_page of the page before.")
             edge = (str(row["started_at"]), before)
-        wanted = Wanted(job_id or "", status or "", _since(app, since), edge, limit + 1)
+        wanted = RunFilter(job_id or "", status or "", _since(app, since), edge, limit + 1)
         found = History(session.store.db).page(wanted)
         masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in found}}
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found[:limit]]

@@ -9,7 +9,8 @@ from commands.names import job_names
 from commands.view import show, table_option
 from core.clock import from_text
 from schedules.calendar import LocalInstant, show_instant
-from store.history import History
+from store.definitions import JobRow
+from store.history import History, LastRun
 
 
 @click.command("list")
@@ -43,7 +44,7 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
     show(app, "list", report, table=table)
 
 
-def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def without_secrets(app: App, rows: list[JobRow]) -> list[JobRow]:
     """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
     from core.redact import Redactor, secrets_of
 
@@ -55,7 +56,7 @@ def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, o
     return rows
 
 
-def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str, object]:
+def _job(row: JobRow, last_run: LastRun | None) -> dict[str, object]:
     definition = row["definition"]
     known = {name: row[name] for name in ("job_id", "enabled", "puruto_target", "schedule", "prompt")}
     fields = {**known, **(definition if isinstance(definition, dict) else {})}

@@ -38,7 +38,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
       python3 main.py logs --run daily-data-backup-20260225T200000
     """
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
+        if job_id is not None and not session.store.definitions.ever_existed(job_id):
             raise JobNotFound(
                 f"There is no job {job_id}, and there never was",
                 hint="See: python3 main.py list",

@@ -44,7 +44,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     if not first < last <= first + LONGEST:
         raise UsageError("--to must be later than --from, by two years at most", hint="See: main.py simulate --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
+        if job_id is not None and not session.store.definitions.ever_existed(job_id):
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
         rows = [row for row in session.store.definitions.active() if (row["enabled"] or everything)]

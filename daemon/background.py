@@ -13,7 +13,7 @@ from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
     from scheduling.reaper import Reaped
-    from store.runs import Unattended
+    from store.runs import OrphanCandidate
     from system.processes import BackgroundProcess
 
 #: How soon that is tried again which failed: the database was busy, full or gone.
@@ -105,7 +105,7 @@ class Reaping:
 
     def begin(
         self,
-        others: Sequence[tuple[Unattended, bool]],
+        others: Sequence[tuple[OrphanCandidate, bool]],
         reap: Callable[[frozenset[str]], Reaped],
         now: tuple[str, float],
         again_sec: float,

@@ -220,7 +220,7 @@ def waiting_events(store: Store) -> list[WaitingEvents]:
             "failures": waiting.failures,
             "last_error": waiting.last_error or None,
         }
-        for waiting in store.events.waiting_summary()
+        for waiting in store.events.undelivered_summary()
     ]
 
 

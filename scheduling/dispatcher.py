@@ -24,9 +24,10 @@ from store.claims import Claim, ClaimOutcome
 if TYPE_CHECKING:
     from notifier import Notifier
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
-#: How often a place is asked for while all are taken.
+#: Seconds between two tries to get a permit while all are in use.
 PERMIT_POLL_SEC = 1.0
 #: A claim whose plan was overtaken by another process is planned anew this often.
 REPLANS = 3
@@ -41,7 +42,7 @@ class Served:
     """What was done since this was last looked at."""
 
     results: list[dict[str, object]] = field(default_factory=list)
-    written_off: list[dict[str, object]] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)

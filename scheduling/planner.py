@@ -127,13 +127,13 @@ def _in_time(state: JobState, slot: datetime, now: datetime) -> bool:
 
 def _too_late(state: JobState) -> str:
     if state.job.max_lateness_sec is not None:
-        return f"no tick served it in time, and max_lateness_sec is {state.job.max_lateness_sec}"
-    return "no tick served it in time, and catch_up is none"
+        return f"the scheduler was not running then (max_lateness_sec: {state.job.max_lateness_sec})"
+    return "the scheduler was not running then (catch_up: none)"
 
 
 def _given_up(state: JobState) -> str:
     if state.job.catch_up == "all":
-        return f"no tick served it in time, and catch_up_limit is {state.job.catch_up_limit}"
+        return f"the scheduler was not running then (catch_up_limit: {state.job.catch_up_limit})"
     if state.job.catch_up == "none":
-        return "no tick served it in time, and catch_up is none"
-    return "no tick served it in time, and catch_up latest runs only the newest slot"
+        return "the scheduler was not running then (catch_up: none)"
+    return "the scheduler was not running then. Only the latest slot is run later (catch_up: latest)"

@@ -24,7 +24,7 @@ DEFERRED_SEC = 0.005
 class Ledger(Protocol):
     """What is asked of the store: pieces of work in one transaction, each undone alone if it fails."""
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]: ...
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]: ...
 
 
 class _Running:
@@ -115,7 +115,7 @@ class TaskLoop:
         if not self.writes and not late:
             return False
         asked, self._asked, self._deferred_until = self._asked, [], None
-        outcomes = self._ledger.together([one.work for one in asked])
+        outcomes = self._ledger.group_commit([one.work for one in asked])
         # Whoever fails to hear of a write takes nobody else's answer away.
         heard = [outcome_of(partial(self._answer, *pair)) for pair in zip(asked, outcomes, strict=True)]
         for fault in [each.error for each in heard if each.error is not None]:

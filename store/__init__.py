@@ -1,5 +1,5 @@
-"""What is said in SQL, a subject a file; `bundle.Store` holds them together. Beside `db.py` nobody else knows SQL.
+"""All SQL of the program, one subject a file; `bundle.Store` holds them together. Only `db.py` also contains SQL.
 
-It knows `core` and `db`. A new question to the database goes into the file of its subject, a new table into a new
-migration in `sql/`. Nothing is imported here: the fast tick imports `store.look`.
+It imports `core` and `db`. A new query goes into the file of its subject, a new table into a new migration in `sql/`.
+Nothing is imported here, because the fast tick imports `store.idle_check`.
 """

@@ -227,12 +227,12 @@ def test_a_run_that_waits_between_attempts_holds_no_place(bench: Bench) -> None:
     for name in "ab":
         bench.add(name)
     waiting = bench.claimed("a")
-    bench.store.runs.begin_wait(waiting)
+    bench.store.runs.release_permit(waiting)
     running = bench.claim("b", cap=1).run
     assert running is not None
-    assert not bench.store.runs.end_wait(waiting, 2, 1)
+    assert not bench.store.runs.take_permit(waiting, 2, 1)
     bench.end(running)
-    assert bench.store.runs.end_wait(waiting, 2, 1)
+    assert bench.store.runs.take_permit(waiting, 2, 1)
     row = bench.rows()[0]
     assert (row["attempt"], row["waiting"]) == (2, 0)
 
@@ -308,7 +308,7 @@ def test_missed_slots_that_nothing_makes_up_for_are_told(bench: Bench) -> None:
     assert set(payload) == {"job_id", "run_id", "attempts", "error"}
     assert (payload["run_id"], payload["attempts"]) == (row["run_id"], 0)
     assert payload["error"] == json.loads(row["error_json"])
-    assert [channel.channel for channel in bench.store.events.waiting_summary()] == ["local", "telegram"]
+    assert [channel.channel for channel in bench.store.events.undelivered_summary()] == ["local", "telegram"]
 
 
 def test_every_slot_of_a_day_is_accounted_for_by_the_rows(bench: Bench) -> None:
@@ -400,10 +400,10 @@ def _writes(bench: Bench, run: ClaimedRun, run_id: str, token: str) -> list[Call
     runs, mine = bench.store.runs, replace(run, run_id=run_id, token=token)
     verdict = Verdict(RunStatus.OK, NOON, 1, event={"job_id": "report"})
     return [
-        lambda: runs.note_child(mine, ProcessId(2, "x", "y"), "/runs"),
+        lambda: runs.record_child(mine, ProcessId(2, "x", "y"), "/runs"),
         lambda: runs.renew(mine, NOON + timedelta(hours=1)),
-        lambda: runs.begin_wait(mine),
-        lambda: runs.end_wait(mine, 2, 4),
+        lambda: runs.release_permit(mine),
+        lambda: runs.take_permit(mine, 2, 4),
         lambda: runs.finish(run_id, token, verdict, CHANNELS),
     ]
 

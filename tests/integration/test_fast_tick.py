@@ -29,8 +29,8 @@ from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.idle_check import SEEN_KEY
 from store.job_codec import job_json
-from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
 from tests.workspace import PROJECT, FakeClock, Workspace
 
@@ -549,7 +549,7 @@ FORBIDDEN = {
     "uuid", "hashlib", "fcntl", "contextlib", "random", "argparse", "importlib.metadata",
     "models", "settings", "commands", "wiring", "scheduler", "executor", "processes", "notifier",
 }  # fmt: skip
-OURS = {"crash", "idle", "db", "errors", "store", "store.look"}
+OURS = {"crash", "idle", "db", "errors", "store", "store.idle_check"}
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
 
@@ -615,5 +615,5 @@ def test_the_look_raises_nothing_for_any_state_of_the_database(place: Place) -> 
         pass
 
     for error in (Refuses("x"), OSError("x")):
-        with mock.patch("app.fast_tick.nothing_to_do", side_effect=error):
+        with mock.patch("app.fast_tick.is_idle", side_effect=error):
             assert place.look() is None

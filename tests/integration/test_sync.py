@@ -221,7 +221,10 @@ def test_a_changed_schedule_starts_from_now_and_writes_off_what_was_due(bench: B
     assert (run["status"], run["slots"], run["scheduled_for"]) == ("skipped", 3, "2026-02-25T15:00:00+00:00")
     error = json.loads(run["error_json"])
     assert error["code"] == "JOB_CHANGED"
-    assert error["message"] == "3 slots of report did not run: its schedule or zone was changed before it could run"
+    assert (
+        error["message"]
+        == "3 scheduled runs of report were skipped: its schedule or zone was changed before it could run"
+    )
     assert error["details"]["first_slot"] == "2026-02-25T13:00:00+00:00"
 
 
@@ -343,7 +346,7 @@ def test_a_removed_job_is_disabled_and_keeps_its_history(bench: Bench) -> None:
     row = bench.row()
     assert (row["enabled"], row["next_run_at"], row["removed_at"]) == (0, None, "2026-02-25T14:00:00+00:00")
     assert bench.store.definitions.load("report") is None
-    assert bench.store.definitions.knows("report")
+    assert bench.store.definitions.ever_existed("report")
     assert len(bench.runs()) == 2
 
 

@@ -427,32 +427,32 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
 @pytest.mark.parametrize(
     ("fields", "now", "reason"),
     [
-        pytest.param({}, "02-25 12:30", "catch_up latest runs only the newest slot", id="latest"),
-        pytest.param({"catch_up": "none"}, "02-25 12:30", "catch_up is none", id="none"),
+        pytest.param({}, "02-25 12:30", ". Only the latest slot is run later (catch_up: latest)", id="latest"),
+        pytest.param({"catch_up": "none"}, "02-25 12:30", " (catch_up: none)", id="none"),
         pytest.param(
-            {"catch_up": "all", "catch_up_limit": 2}, "02-25 12:30", "catch_up_limit is 2", id="beyond the limit"
+            {"catch_up": "all", "catch_up_limit": 2}, "02-25 12:30", " (catch_up_limit: 2)", id="beyond the limit"
         ),
-        pytest.param({"catch_up": "none"}, "02-25 12:00:10", "catch_up is none", id="none, though the newest runs"),
-        pytest.param({"max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="too old"),
+        pytest.param({"catch_up": "none"}, "02-25 12:00:10", " (catch_up: none)", id="none, though the newest runs"),
+        pytest.param({"max_lateness_sec": 60}, "02-25 12:30", " (max_lateness_sec: 60)", id="too old"),
         pytest.param(
             {"catch_up": "all", "max_lateness_sec": 9000},
             "02-25 12:30",
-            "max_lateness_sec is 9000",
+            " (max_lateness_sec: 9000)",
             id="all, the older ones too old",
         ),
         pytest.param(
-            {"catch_up": "all", "max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="all, too old"
+            {"catch_up": "all", "max_lateness_sec": 60}, "02-25 12:30", " (max_lateness_sec: 60)", id="all, too old"
         ),
         pytest.param(
             {"max_lateness_sec": 86_400},
             "02-25 12:30",
-            "catch_up latest runs only the newest slot",
+            ". Only the latest slot is run later (catch_up: latest)",
             id="young enough, but not the newest",
         ),
         pytest.param(
             {"catch_up": "all", "catch_up_limit": 2, "max_lateness_sec": 86_400},
             "02-25 12:30",
-            "catch_up_limit is 2",
+            " (catch_up_limit: 2)",
             id="young enough, but beyond the limit",
         ),
     ],
@@ -460,7 +460,7 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
 def test_a_missed_row_says_the_true_reason(fields: dict[str, Any], now: str, reason: str) -> None:
     found = plan(make_state(at("02-25 08:00"), schedule="0 * * * *", **fields), at(now), language)
     assert found.missed is not None
-    assert found.missed.reason == f"no tick served it in time, and {reason}"
+    assert found.missed.reason == f"the scheduler was not running then{reason}"
 
 
 # --- slots that a change drops ---

@@ -55,7 +55,7 @@ class FakeLedger:
 
     commits: list[int] = field(default_factory=list)
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:
         self.commits.append(len(works))
         return [outcome_of(work) for work in works]
 
@@ -564,13 +564,13 @@ def test_alone_and_beside_others_a_course_comes_to_the_same_end(scripts: list[li
         for number, scripted in enumerate(beside):
             alone = Scripted(scripted.steps, bench.clock, bench.stop)
             done = outcome_of(lambda alone=alone: run_blocking(alone.task()))  # type: ignore[misc]
-            together = bench.ended[str(number)]
+            group_commit = bench.ended[str(number)]
             if ("lazy", "lost") not in scripted.steps:
-                assert outcome(together) == outcome(done)
+                assert outcome(group_commit) == outcome(done)
                 assert scripted.stored == alone.stored
             else:
                 # It hears of that later, and may meet another fault before; it never comes to a good end.
                 assert isinstance(done.error, Exception)
-                assert isinstance(together.error, Exception)
+                assert isinstance(group_commit.error, Exception)
     finally:
         bench.stop.close()

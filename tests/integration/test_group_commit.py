@@ -14,7 +14,7 @@ from core.boundary import Outcome
 from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, LeaseLost
 from db import Database
 from store.creation import create
-from store.together import together
+from store.group_commit import group_commit
 from tests.support_machine import fill, small_disk
 
 
@@ -77,14 +77,14 @@ def reached() -> Iterator[list[str]]:
 
 
 def test_all_of_it_is_one_commit_and_each_has_its_answer(bench: Bench) -> None:
-    assert together(bench.db, [bench.add(note) for note in "abc"]) == [Outcome(note, None) for note in "abc"]
+    assert group_commit(bench.db, [bench.add(note) for note in "abc"]) == [Outcome(note, None) for note in "abc"]
     assert bench.notes() == ["a", "b", "c"]
     assert (bench.count("BEGIN"), bench.count("COMMIT")) == (1, 1)
 
 
 def test_nothing_and_one_alone_need_no_group(bench: Bench, reached: list[str]) -> None:
-    assert together(bench.db, []) == []
-    assert together(bench.db, [bench.add("a")]) == [Outcome("a", None)]
+    assert group_commit(bench.db, []) == []
+    assert group_commit(bench.db, [bench.add("a")]) == [Outcome("a", None)]
     assert bench.asked[0] == "BEGIN IMMEDIATE"
     assert bench.count("SAVEPOINT") == 0
     assert reached == ["test.before_commit", "test.after_commit"]
@@ -92,7 +92,7 @@ def test_nothing_and_one_alone_need_no_group(bench: Bench, reached: list[str]) -
 
 def test_one_that_fails_is_undone_alone(bench: Bench) -> None:
     lost = LeaseLost("settled")
-    found = together(bench.db, [bench.add("a"), bench.add("b", then=lost), bench.add("c"), bench.add("a")])
+    found = group_commit(bench.db, [bench.add("a"), bench.add("b", then=lost), bench.add("c"), bench.add("a")])
     assert [done.value for done in found[:3]] == ["a", None, "c"]
     assert found[1].error is lost
     assert isinstance(found[3].error, DatabaseError), "SQLite refuses the second a"
@@ -107,7 +107,7 @@ def test_each_sees_what_those_before_it_did(bench: Bench) -> None:
         row = bench.db.row("SELECT count(*) FROM notes")
         return row[0] if row is not None else -1
 
-    found = together(bench.db, [count, bench.add("a"), count, bench.add("b", then=LeaseLost("x")), count])
+    found = group_commit(bench.db, [count, bench.add("a"), count, bench.add("b", then=LeaseLost("x")), count])
     assert [done.value for done in found] == [0, "a", 1, None, 1]
 
 
@@ -123,7 +123,7 @@ def test_one_within_another_is_undone_by_itself_or_with_that(
             if outer is not None:
                 raise outer
 
-    found = together(bench.db, [bench.add("a", name="a"), nested, bench.add("b", name="b")])
+    found = group_commit(bench.db, [bench.add("a", name="a"), nested, bench.add("b", name="b")])
     assert found[1].error is outer
     assert bench.notes() == ["a", *(["inner"] if outer is None else []), "b"]
     if outer is None:
@@ -135,7 +135,7 @@ def test_a_commit_is_reached_by_its_name_only_when_all_of_the_group_is_stored(
 ) -> None:
     stored: list[tuple[str, int]] = []
     monkeypatch.setattr(crash_points, "hook", lambda name: stored.append((name, len(bench.notes()))))
-    together(
+    group_commit(
         bench.db, [bench.add("a", name="a"), bench.add("b", then=LeaseLost("x"), name="b"), bench.add("c", name="c")]
     )
     assert stored == [
@@ -147,7 +147,7 @@ def test_a_commit_is_reached_by_its_name_only_when_all_of_the_group_is_stored(
 
 
 def test_after_a_group_a_transaction_stands_alone_again(bench: Bench) -> None:
-    together(bench.db, [bench.add("a"), bench.add("b", then=LeaseLost("x"))])
+    group_commit(bench.db, [bench.add("a"), bench.add("b", then=LeaseLost("x"))])
     bench.asked.clear()
     bench.add("c")()
     assert (bench.asked[0], bench.asked[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
@@ -164,7 +164,7 @@ def test_a_commit_that_fails_is_made_up_for_one_by_one(bench: Bench, monkeypatch
         commit()
 
     monkeypatch.setattr(bench.db, "commit", refuse_once)
-    found = together(bench.db, [bench.add("a"), bench.add("b", then=LeaseLost("x")), bench.add("c")])
+    found = group_commit(bench.db, [bench.add("a"), bench.add("b", then=LeaseLost("x")), bench.add("c")])
     assert [done.value for done in found] == ["a", None, "c"]
     assert isinstance(found[1].error, LeaseLost)
     assert bench.notes() == ["a", "c"]
@@ -180,7 +180,7 @@ def test_what_only_the_commit_finds_out_costs_the_culprit_alone(bench: Bench) ->
         with bench.db.transaction("test"):
             bench.db.run("INSERT INTO parts VALUES ('nobody')")
 
-    found = together(bench.db, [bench.add("a"), orphan, bench.add("b")])
+    found = group_commit(bench.db, [bench.add("a"), orphan, bench.add("b")])
     assert [done.error is None for done in found] == [True, False, True]
     assert bench.notes() == ["a", "b"]
     assert bench.db.rows("SELECT * FROM parts") == []
@@ -190,16 +190,18 @@ def test_a_locked_database_answers_all_at_once(bench: Bench) -> None:
     bench.db.run("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(bench.db.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        found = together(bench.db, [bench.add(note) for note in "abc"])
+        found = group_commit(bench.db, [bench.add(note) for note in "abc"])
         other.execute("ROLLBACK")
     assert [type(done.error) for done in found] == [DatabaseLocked] * 3
     assert bench.count("BEGIN") == 1, "each alone would wait as long again"
-    assert together(bench.db, [bench.add(note) for note in "abc"])[2].value == "c"
+    assert group_commit(bench.db, [bench.add(note) for note in "abc"])[2].value == "c"
     assert bench.notes() == ["a", "b", "c"]
 
 
 def test_one_that_says_locked_by_itself_speaks_for_nobody_else(bench: Bench) -> None:
-    found = together(bench.db, [bench.add("a"), bench.add("b", then=DatabaseLocked("another file")), bench.add("c")])
+    found = group_commit(
+        bench.db, [bench.add("a"), bench.add("b", then=DatabaseLocked("another file")), bench.add("c")]
+    )
     assert [done.error is None for done in found] == [True, False, True]
     assert bench.notes() == ["a", "c"]
 
@@ -209,9 +211,9 @@ def test_an_interruption_undoes_all_of_it(bench: Bench) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        together(bench.db, [bench.add("a"), interrupted])
+        group_commit(bench.db, [bench.add("a"), interrupted])
     assert bench.notes() == []
-    assert together(bench.db, [bench.add("a"), bench.add("b")])[0].error is None
+    assert group_commit(bench.db, [bench.add("a"), bench.add("b")])[0].error is None
 
 
 # --- a full disk ---
@@ -239,7 +241,7 @@ def test_a_disk_that_is_full_in_the_middle_costs_only_what_has_no_room(full: Ben
         """One statement without a transaction of its own, as the note of a child is."""
         return full.db.run("INSERT INTO notes VALUES ('b')")
 
-    found = together(full.db, [full.add("a"), full.add(LARGE), bare, full.add("c")])
+    found = group_commit(full.db, [full.add("a"), full.add(LARGE), bare, full.add("c")])
     assert [done.value for done in found] == ["a", None, 1, "c"]
     assert isinstance(found[1].error, DatabaseFull)
     assert full.notes() == ["a", "b", "c"]
@@ -248,7 +250,7 @@ def test_a_disk_that_is_full_in_the_middle_costs_only_what_has_no_room(full: Ben
 
 def test_work_that_goes_on_after_the_group_was_lost_is_not_done_twice(full: Bench) -> None:
     """Its second part would be a transaction of its own, and stored before it is tried again."""
-    found = together(full.db, [full.add("a"), full.tried(LARGE, "after"), full.add("b")])
+    found = group_commit(full.db, [full.add("a"), full.tried(LARGE, "after"), full.add("b")])
     assert [done.error for done in found] == [None, None, None]
     assert full.notes() == ["a", "after", "b"]
     assert sum("'after'" in asked for asked in full.asked) == 1
@@ -256,18 +258,18 @@ def test_work_that_goes_on_after_the_group_was_lost_is_not_done_twice(full: Benc
 
 def test_a_disk_without_any_room_answers_each(full: Bench) -> None:
     fill(Path(full.db.path).parent)
-    found = together(full.db, [full.add(LARGE), full.add(LARGE + "2")])
+    found = group_commit(full.db, [full.add(LARGE), full.add(LARGE + "2")])
     assert [type(done.error) for done in found] == [DatabaseFull] * 2
     assert full.notes() == []
     assert not full.db.connection.in_transaction
     (Path(full.db.path).parent / "filler").unlink()
-    assert [done.error for done in together(full.db, [full.add("a"), full.add("b")])] == [None, None]
+    assert [done.error for done in group_commit(full.db, [full.add("a"), full.add("b")])] == [None, None]
 
 
 def test_a_reader_does_not_hold_a_group_up_and_sees_none_of_it(bench: Bench) -> None:
     with closing(Database(bench.db.path)) as reader:
         reader.connection.execute("BEGIN")
         assert reader.rows("SELECT * FROM notes") == []
-        found = together(bench.db, [bench.add("a"), bench.add("b")])
+        found = group_commit(bench.db, [bench.add("a"), bench.add("b")])
         assert [done.error for done in found] == [None, None]
         assert reader.rows("SELECT * FROM notes") == []
