@@ -1,5 +1,5 @@
-"""The file of jobs: reading, checking, editing, and bringing the database in step with it. The only user of pydantic.
+"""The file of jobs: it is read, checked, edited, and synced to the database. The only package that imports pydantic.
 
-It knows `core`, `schedules` and `store`. A new field of a job stands in `core/job.py`; a rule that no bound can express
-goes into `checker.py`.
+It imports `core`, `schedules` and `store`. A new field of a job is declared in `core/job.py`; a rule that no bound
+can express goes into `checker.py`.
 """

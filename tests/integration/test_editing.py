@@ -275,7 +275,7 @@ def test_a_file_that_never_rests_is_told_and_keeps_what_its_other_writer_wrote(r
     def check(data: bytes) -> None:
         path.write_bytes(path.read_bytes() + b" ")
 
-    with pytest.raises(JobsFileBusy, match="again and again"):
+    with pytest.raises(JobsFileBusy, match="keeps changing it"):
         Editor(path, check, lambda: read_file(path)).update("second", {"prompt": "zwei"})
     assert path.read_text().rstrip() == TEXT.rstrip()
     assert not list(path.parent.glob("*.new-*"))

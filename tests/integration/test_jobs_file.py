@@ -61,7 +61,7 @@ def test_a_missing_file_is_told_with_what_to_write(file: Path) -> None:
 
 def test_a_link_to_nothing_is_told(file: Path) -> None:
     file.symlink_to("nothing")
-    with pytest.raises(JobsFileMissing, match="is a link to nothing"):
+    with pytest.raises(JobsFileMissing, match="is a broken link"):
         read(file)
 
 

@@ -195,7 +195,7 @@ def test_another_zone_is_noticed(pair: Pair, variable: str) -> None:
     assert [warning["code"] for warning in told["warnings"]] == (["ZONE_KEPT"] if variable == "TZ" else [])
 
 
-@pytest.mark.parametrize("name", ["_version", "_look"])
+@pytest.mark.parametrize("name", ["_version", "_file_version"])
 def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     of_now = getattr(sync_cache, name)
     monkeypatch.setattr(sync_cache, name, lambda what: f"{of_now(what)} newer")

@@ -441,7 +441,7 @@ def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[
     put(Path(lock_file(db_path)))
     before = sorted(os.listdir(tmp_path))
     assert daemon_state(db_path) == NOBODY
-    with pytest.raises(DaemonFileUnusable, match="no regular file") as caught, DaemonLock(db_path, SINCE):
+    with pytest.raises(DaemonFileUnusable, match="not a regular file") as caught, DaemonLock(db_path, SINCE):
         pytest.fail("it is locked")
     assert caught.value.details == {"path": lock_file(db_path)}
     assert sorted(os.listdir(tmp_path)) == before

@@ -98,9 +98,9 @@ def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json_knows_
     [
         ("", "can't be read"),
         ("{", "can't be read"),
-        ("null", "no object"),
-        ("[]", "no object"),
-        ('"a"', "no object"),
+        ("null", "not an object"),
+        ("[]", "not an object"),
+        ('"a"', "not an object"),
         ("[" * 100_000, "can't be read"),
         ("{}", "job_id"),
         (json.dumps({key: GOOD[key] for key in ("job_id", "prompt", "schedule")}), "puruto_target"),
