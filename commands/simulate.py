@@ -52,7 +52,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     problems: list[dict[str, object]] = []
     for row in rows if job_id is None else [row for row in rows if row["job_id"] == job_id]:
         most = MOST_SLOTS - len(slots)
-        found = guarded(lambda row=row, most=most: _slots_of(app, row, first, last, most))  # type: ignore[misc]
+        found = guarded(_slots_of, app, row, first, last, most)
         if isinstance(found, Failure):
             problems.append({"job_id": row["job_id"], "error": found.as_dict()})
         else:

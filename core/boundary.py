@@ -6,10 +6,11 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from core.errors import CronError, InternalError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -41,9 +42,12 @@ def attempt(work: Callable[[], Any]) -> Done:
         return Done(None, error)
 
 
-def guarded(work: Callable[[], T]) -> T | Failure:
-    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
-    done = attempt(work)
+def guarded(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
+    """What `work` returns, called with what follows it, or why it could not.
+
+    An error of ours is told as it is, any other exception as a fault of ours.
+    """
+    done = attempt(lambda: work(*args, **kwargs))
     return done.value if done.error is None else failure_of(done.error)
 
 

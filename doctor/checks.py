@@ -64,7 +64,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
         if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.session is None):
             left_out.append(check.subject)
             continue
-        outcome = guarded(lambda check=check: _gather(check.look(scene), found))  # type: ignore[misc]
+        outcome = guarded(_gather, check, scene, found)
         if isinstance(outcome, Failure):
             found.append(of_error(check.subject, outcome))
     if left_out:
@@ -73,7 +73,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
     return found
 
 
-def _gather(findings: Iterator[Finding], into: list[Finding]) -> None:
+def _gather(check: Check, scene: Scene, into: list[Finding]) -> None:
     # One by one, so that what was found before a check fails is kept.
-    for finding in findings:
+    for finding in check.look(scene):
         into.append(finding)

@@ -9,6 +9,7 @@ from core.boundary import Failure, guarded
 from core.errors import CronError
 from core.invocation import AgentOptions, Invocation, InvocationRequest
 from core.job import Job
+from db import Row
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from invocation import runners
@@ -30,9 +31,13 @@ def check(scene: Scene) -> Iterator[Finding]:
     jobs = [row for row in scene.need_store.definitions.active() if row["enabled"]]
     host = Host(settings.variables, settings.agents, settings.agent_path)
     starts = Starts(Targets(settings.home, settings.data_path), policy, host)
+
+    def refusal(row: Row) -> CronError | Failure | None:
+        return starts.refusal(job_state(row).job)
+
     for row in jobs:
         job_id = str(row["job_id"])
-        found = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
+        found = guarded(refusal, row)
         if found is None:
             continue
         finding = of_error(f"job {job_id}", found)

@@ -143,7 +143,7 @@ class Reaper:
         orphan_candidates: set[str] = set()
         dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
-            found = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
+            found = guarded(self.health, run)
             state = Health.GIVEN_UP if run.run_id in given_up else found
             if state is Health.ORPHAN_CANDIDATE or isinstance(state, Failure):
                 orphan_candidates.add(run.job_id)
