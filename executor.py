@@ -358,11 +358,12 @@ class Executor:
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
         channels = verdicts.channels_of(run.job.notify_channel)
-        for _ in range(VERDICT_ATTEMPTS):
+        for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
                 refusal = error
+            if attempt < VERDICT_ATTEMPTS:
                 await wait(VERDICT_PAUSE_SEC, alone=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
