@@ -5,7 +5,7 @@ Several of these run at once, in several processes, on one database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -96,8 +96,7 @@ class TickReport:
     @property
     def has_failed(self) -> bool:
         """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
-        failed = any(result["status"] != "ok" for result in self.results)
-        return failed or self.is_sync_broken or bool(self.settled or self.problems)
+        return self.is_sync_broken or any_failed(self.results, self.settled, self.problems)
 
     def as_dict(self) -> dict[str, object]:
         """JSON-serialisable, keys in the contract's order first."""
@@ -118,6 +117,11 @@ class TickReport:
             "events": {"delivered": self.delivered, "waiting": self.waiting},
             "warnings": self.warnings,
         }
+
+
+def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
+    """Whether the dead-man's ping has a failure to report: a run's, an interrupted one, or what is wrong with a job."""
+    return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 #: A clock that goes back further than this was wrong before, and is not wrong now.
@@ -301,7 +305,7 @@ class Scheduler:
             self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
-            found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
+            found = guarded(self._correct_cursor, row, now)
             if isinstance(found, Failure):
                 self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
             elif found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -175,27 +174,3 @@ class Pinging:
         with suppress(RuntimeError):
             self._thread.start()
             self._failed, self._next_at = False, monotonic + PING_SEC
-
-
-class Waker:
-    """A pipe by which another thread wakes the loop."""
-
-    def __init__(self) -> None:
-        self.descriptor, self._write = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._write, False)
-
-    def wake(self) -> None:
-        """From any thread, any number of times."""
-        with suppress(OSError):
-            os.write(self._write, b"!")
-
-    def clear(self) -> None:
-        """Makes it silent."""
-        with suppress(BlockingIOError):
-            os.read(self.descriptor, 4096)
-
-    def close(self) -> None:
-        """Nobody may wake any more."""
-        os.close(self.descriptor)
-        os.close(self._write)

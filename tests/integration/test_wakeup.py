@@ -22,7 +22,7 @@ import pytest
 
 import system.wall_clock_timer
 from core.errors import DaemonFileUnusable, DaemonRunning
-from main import SystemClock
+from core.system_clock import SystemClock
 from scheduling import cancelling
 from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
 from system.systemd import Systemd
