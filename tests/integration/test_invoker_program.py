@@ -165,7 +165,9 @@ def test_a_call_from_within_a_run_is_one_hop_further_and_keeps_the_correlation(p
         (("--target", "puruto-x", "--prompt", "x", "--bogus", "1"), {}, "--bogus"),
         (("--target", "puruto-x", "--prompt", "x", "more"), {}, "more"),
         (("--target", "puruto-x", "--promp", "x"), {}, "--promp"),
+        (("--target", "puruto-x", "--prompt", "x", "--hop", "1001"), {}, "--hop must be a whole number from 0 to 1000"),
         (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_HOP": "many"}, "PURUTO_CRON_HOP"),
+        (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_HOP": "1001"}, "PURUTO_CRON_HOP"),
         (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_KILL_GRACE_SECONDS": "x"}, "KILL_GRACE"),
     ],
 )
