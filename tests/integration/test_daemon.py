@@ -400,7 +400,7 @@ def told(self):
     self._say({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
 daemon.Daemon.begin, daemon.Daemon.run = noted, told
 """
-    with daemon(workspace, script=script) as served:
+    with daemon(workspace, script=script, fresh=True) as served:
         served.make_due()
         wait_for(lambda: len(served.results()) == 2, what="both ends")
         served.signal(signal.SIGTERM)
