@@ -5,7 +5,7 @@ Several of these run at once, in several processes, on one database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +17,7 @@ from core.errors import GateClosed, JobLocked, JobNotFound
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Dispatcher, Reporter, Served
+from scheduling.dispatcher import Dispatcher, Reporter, Served, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
@@ -117,11 +117,6 @@ class TickReport:
             "events": {"delivered": self.delivered, "waiting": self.waiting},
             "warnings": self.warnings,
         }
-
-
-def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
-    """Whether the dead-man's ping has a failure to report: a run's, an interrupted one, or what is wrong with a job."""
-    return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 #: A clock that goes back further than this was wrong before, and is not wrong now.

@@ -14,9 +14,8 @@ from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
 from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing
-from scheduler import any_failed
 from scheduling.claiming import Waiting
-from scheduling.dispatcher import Dispatcher, Served
+from scheduling.dispatcher import Dispatcher, Served, any_failed
 from scheduling.task_loop import TaskLoop
 from system.self_pipe import SelfPipe
 

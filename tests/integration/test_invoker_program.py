@@ -33,8 +33,8 @@ class Program:
         self.target.mkdir()
         for path in SOURCE.glob("*.py"):
             shutil.copy(path, self.root)
-        for name in ("environment", "model", "runners"):
-            shutil.copytree(SOURCE / name, self.root / name)
+        for path in SOURCE.glob("*/__init__.py"):
+            shutil.copytree(path.parent, self.root / path.parent.name, ignore=shutil.ignore_patterns("__pycache__"))
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
