@@ -90,7 +90,7 @@ def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], troub
 def proposed(scene: Scene) -> str:
     """The line that `install-crontab` writes for this copy."""
     folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
-    return units.crontab_line(units.place_of(scene.root, folder))
+    return units.crontab_line(units.copy_in(scene.root, folder))
 
 
 def line_here(scene: Scene) -> Start | None:

@@ -136,7 +136,7 @@ def test_enabled_jobs_run_and_the_answer_says_that_cron_runs_them_too(ready: Wor
 
 
 def test_without_a_file_the_own_crontab_is_read_and_our_ticks_are_left_out(ready: Workspace) -> None:
-    block = units.block(units.Place("/other", "/p", "/l"))
+    block = units.block(units.Copy("/other", "/p", "/l"))
     own = f"* * * * * cd {ready.root} && python3 main.py tick\n"
     use_program(ready, f"@daily a\n{block}{own}* * * * * python3 /x/main.py tick\n")
     answer = ready.json("import-crontab")
@@ -145,7 +145,7 @@ def test_without_a_file_the_own_crontab_is_read_and_our_ticks_are_left_out(ready
 
 
 def test_a_crontab_with_our_block_alone_or_with_nothing_is_no_error(ready: Workspace) -> None:
-    use_program(ready, units.block(units.Place("/other", "/p", "/l")))
+    use_program(ready, units.block(units.Copy("/other", "/p", "/l")))
     assert len(ready.json("import-crontab")["not_imported"]) == 1
     (ready.home / "bin" / "crontab.txt").unlink()
     assert codes(ready.json("import-crontab")) == ["NO_LINES", "NO_TICK"]
@@ -287,7 +287,7 @@ def test_the_exit_code_and_a_shell_that_is_missing_are_told(workspace: Workspace
 
 
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode), st.sampled_from([(), ("--system",)]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_file_holds_it_is_no_fault_of_ours(
     workspace: Workspace, clock: FakeClock, data: bytes, words: tuple[str, ...]
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from core.clock import utc_text
 from reports import overview
-from reports.overview import Window, glance, timeline
+from reports.overview import Window, timeline
 from schedules.calendar import Schedules
 from store.bundle import Store
 from store.creation import create
@@ -238,7 +238,7 @@ def full(tmp_path: Path) -> Iterator[Store]:
 
 
 def _watched(store: Store) -> None:
-    assert len(glance(store, NOW)["running"]) == 20  # type: ignore[arg-type]
+    assert len(overview.overview(store, NOW)["running"]) == 20
 
 
 def _pictured(store: Store) -> None:
@@ -282,7 +282,7 @@ def test_a_picture_asks_no_more_of_a_fleet_than_of_its_rows(full: Store) -> None
     full.db.connection.set_trace_callback(statements.append)
     report = timeline(full, Window(NOW, 12, 10), Schedules())
     full.db.connection.set_trace_callback(None)
-    assert (len(report["jobs"]), report["jobs_left_out"]) == (10, 190)  # type: ignore[arg-type]
+    assert (len(report["jobs"]), report["jobs_left_out"]) == (10, 190)
     assert len(statements) <= 1 + 3 * 10
 
 
