@@ -14,12 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from install import units
-<<<<<<< HEAD
-from install.units import DaemonTerms, Place
-from tests.support_machine import put_crontab_program
-=======
 from install.units import Copy, DaemonTerms
->>>>>>> h-words2
+from tests.support_machine import put_crontab_program
 from tests.workspace import Workspace
 
 COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
