@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """The exit code and output of a program. `code` is None if it did not start or took too long; `reason` says which."""
+    """Exit code and output of a program. `code` is None if it did not start or took too long; `reason` says which."""
 
     code: int | None
     out: str = ""

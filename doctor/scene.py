@@ -26,7 +26,7 @@ Ask = Callable[[Sequence[str], Mapping[str, str], str, float], Answer]
 
 @dataclass
 class Scene:
-    """One run of the checks. `session` is None until the database has passed its check; `settings` if they are wrong."""
+    """One run of the checks. `session` is None until the database passed its check; `settings` if they are wrong."""
 
     app: App
     settings: Settings | None

@@ -101,7 +101,7 @@ def line_here(scene: Scene) -> Start | None:
 
 
 def all_lines(scene: Scene) -> tuple[list[Start], str]:
-    """Every line that starts a copy of this program, this user's first; and why this user's could not be read, or ""."""
+    """Every line that starts a copy of this program, this user's first; and why that could not be read, or ""."""
     environ = cron_environment()
     answer = scene.ask(["crontab", "-l"], scene.app.environ, "/", _SECONDS)
     lines, trouble = [], ""
