@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lock release demo test lint unit faults soak bench bench-check docs clean
+.PHONY: help install lock release demo test lint unit faults soak bench bench-check docs pictures clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
+	@echo "make pictures  draw the pictures of the README anew"
 	@echo "make lock    write requirements.lock anew; UPGRADE=1 takes newer releases"
 	@echo "make release check the version, the changelog and everything else, and set the tag"
 
@@ -77,6 +78,9 @@ bench/.peers/.installed: bench/peers/requirements.txt bench/peers/install.sh
 
 docs: install
 	$(BIN)/python tools/generate_docs.py
+
+pictures: install
+	$(BIN)/python tools/draw_pictures.py
 
 clean:
 	rm -rf $(VENV) bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,6 +28,7 @@ from invocation import runners, success
 from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
+from invocation.supervision import Supervision
 from system import processes
 from system.awaitables import run_blocking
 from system.processes import Child, Stop
@@ -92,8 +93,15 @@ class Invoker:
         began = self._clock.monotonic()
         task = _InvocationTask()
         try:
-            pulse = _Pulse(self._clock, beat, beat_every)
-            answer = await self._attempt(invocation, task, stop, on_start, pulse)
+            supervision = Supervision(
+                self._clock,
+                stop,
+                beat=beat,
+                beat_every_sec=beat_every,
+                grace_sec=self._kill_grace_sec,
+                marks=processes.marks(invocation.run_id, invocation.run_folder),
+            )
+            answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
         response = InvocationResult(
@@ -120,11 +128,10 @@ class Invoker:
         self,
         invocation: Invocation,
         task: _InvocationTask,
-        stop: Stop,
+        supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
-        pulse: _Pulse,
     ) -> Answer:
-        request = invocation.request
+        request, stop = invocation.request, supervision.stop
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         runner = runners.choose(invocation, folder, self._host)
@@ -144,7 +151,7 @@ class Invoker:
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
-        code, ended = await self._follow(child, invocation, task, stop, on_start, pulse)
+        code, ended = await self._follow(child, invocation, task, supervision, on_start)
         if code is None:
             raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
@@ -156,12 +163,9 @@ class Invoker:
         if answer.failure is not None:
             return answer
 
-        async def watch(inspector: Child, seconds: float) -> int | None:
-            return await _watch(inspector, self._clock, seconds, stop, pulse)
-
         async def fits(spec: Success, ending: Ending, result_key: str) -> None:
             seen = success.Seen(invocation, folder, ending, before, result_key)
-            if not await success.check(spec, seen, self._clock, stop, watch):
+            if not await success.check(spec, seen, supervision):
                 raise _stopped(task, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
@@ -183,20 +187,19 @@ class Invoker:
         child: Child,
         invocation: Invocation,
         task: _InvocationTask,
-        stop: Stop,
+        supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
-        pulse: _Pulse,
     ) -> tuple[int | None, processes.Ended]:
         """The exit code, None when the child did not end by itself; and what had to be ended after or instead."""
-        grace = 0.0
+        # After a lost lease at once: what the child does now another run may be doing too.
+        gently = False
         try:
             await on_start(child.identity)
-            code = await _watch(child, self._clock, invocation.request.timeout_sec, stop, pulse)
-            grace = self._kill_grace_sec
+            code = await supervision.watch(child, invocation.request.timeout_sec)
+            gently = True
         finally:
             try:
-                marks = processes.marks(invocation.run_id, invocation.run_folder)
-                ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
+                ended = await supervision.end(child, gently=gently)
                 task.survivors = ended.left
                 task.exit_code = child.exit_code()
             finally:
@@ -214,35 +217,6 @@ class _InvocationTask:
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
-
-
-class _Pulse:
-    """Calls `beat` when it is due."""
-
-    def __init__(self, clock: Clock, beat: Callable[[], None], every: float) -> None:
-        self._clock, self._beat, self._every = clock, beat, every
-        self._due = clock.monotonic() + every
-
-    def __call__(self) -> None:
-        if self._clock.monotonic() >= self._due:
-            self._beat()
-            # From now, not from when it was due: after a long sleep one beat is enough.
-            self._due = self._clock.monotonic() + self._every
-
-    def seconds_left(self) -> float:
-        return max(0.0, self._due - self._clock.monotonic())
-
-
-async def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _Pulse) -> int | None:
-    """The exit code; None when the time is over or a stop was asked for."""
-    deadline = clock.monotonic() + timeout_sec
-    while True:
-        left = deadline - clock.monotonic()
-        code = await child.ended(max(0.0, min(left, pulse.seconds_left())), stop)
-        if code is not None or left <= 0 or stop.is_set():
-            return code
-        pulse()
-        processes.reap_orphans()
 
 
 async def _check_structured(

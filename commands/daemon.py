@@ -94,11 +94,9 @@ def _signals() -> Iterator[int]:
     read, write = os.pipe()
     for descriptor in (read, write):
         os.set_blocking(descriptor, False)
-    # A closed terminal that nohup wants ignored stays ignored.
-    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    names = [name for name in _SIGNALS if not (nohup and name is signal.SIGHUP)]
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    old = {name: signal.signal(name, lambda *_: None) for name in names}
+    # HUP too where it is ignored, as under nohup: here it is no end, but a reload.
+    old = {name: signal.signal(name, lambda *_: None) for name in _SIGNALS}
     try:
         yield read
     finally:

@@ -3,7 +3,7 @@
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
 
-A table stands between `<!-- generated: job fields -->` (or `environment`) and `<!-- end generated -->`.
+What is generated stands between `<!-- generated: NAME -->` and `<!-- end generated -->`; `TABLES` has the names.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 
 from config import settings  # noqa: E402
 from jobs import jobs_file  # noqa: E402  (the folder of main.py is on the path only now)
+from tools.command_docs import command_help, command_table  # noqa: E402
 
 SCHEMA_FILE = "docs/jobs.schema.json"
 EXAMPLE_FILE = ".env.example"
@@ -66,7 +67,12 @@ def schema_text() -> str:
     return json.dumps(jobs_file.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"job fields": jobs_file.fields_table, "environment": environment_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "job fields": jobs_file.fields_table,
+    "environment": environment_table,
+    "commands": command_table,
+    "command help": command_help,
+}
 
 
 def with_tables(text: str) -> str:

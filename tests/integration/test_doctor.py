@@ -215,9 +215,8 @@ def test_a_database_on_a_network_file_system_is_a_warning(tmp_path: Path) -> Non
     assert [(finding.code, finding.severity) for finding in found] == [("NETWORK_FILE_SYSTEM", "warning")]
     assert "nfs4" in found[0].message
     (tmp_path / "link").symlink_to(there)
-    assert len(list(database.owner_and_file_system(str(tmp_path / "link" / "cron.db"), str(info)))) == 1, (
-        "links are followed"
-    )
+    linked = tmp_path / "link" / "cron.db"
+    assert len(list(database.owner_and_file_system(str(linked), str(info)))) == 1, "links are followed"
     assert list(database.owner_and_file_system(str(there / "cron.db"), str(tmp_path / "none"))) == []
 
 

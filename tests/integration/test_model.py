@@ -312,6 +312,6 @@ class Machine(RuleBasedStateMachine):
 
 TestModel = Machine.TestCase
 TestModel.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    max_examples=30, stateful_step_count=30, print_blob=True,
+    suppress_health_check=[HealthCheck.filter_too_much],
 )  # fmt: skip

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-import invoker
 from core.errors import LeaseLost
 from core.invocation import Invocation
 from invocation import child_environment as child_environment_parts
 from invocation.child_environment import child_environment
+from invocation.supervision import Supervision
 from system.awaitables import run_blocking
 from tests.support_invocation import request
 
@@ -156,8 +156,8 @@ def watch(
     clock = FakeClock()
     child: Any = FakeChild(clock, lives)
     no_stop: Any = NoStop()
-    pulse = invoker._Pulse(clock, lambda: beat(clock), every)
-    return run_blocking(invoker._watch(child, clock, timeout, no_stop, pulse)), child
+    supervision = Supervision(clock, no_stop, beat=lambda: beat(clock), beat_every_sec=every, grace_sec=1, marks={})
+    return run_blocking(supervision.watch(child, timeout)), child
 
 
 def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:
