@@ -211,12 +211,13 @@ def test_a_database_on_a_network_file_system_is_a_warning(tmp_path: Path) -> Non
     (there / "cron.db").touch()
     info = tmp_path / "mountinfo"
     info.write_text(f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / {there} rw - nfs4 server:/x rw\n", encoding="utf-8")
-    found = list(database.place(str(there / "cron.db"), str(info)))
+    found = list(database.owner_and_file_system(str(there / "cron.db"), str(info)))
     assert [(finding.code, finding.severity) for finding in found] == [("NETWORK_FILE_SYSTEM", "warning")]
     assert "nfs4" in found[0].message
     (tmp_path / "link").symlink_to(there)
-    assert len(list(database.place(str(tmp_path / "link" / "cron.db"), str(info)))) == 1, "links are followed"
-    assert list(database.place(str(there / "cron.db"), str(tmp_path / "none"))) == []
+    linked = tmp_path / "link" / "cron.db"
+    assert len(list(database.owner_and_file_system(str(linked), str(info)))) == 1, "links are followed"
+    assert list(database.owner_and_file_system(str(there / "cron.db"), str(tmp_path / "none"))) == []
 
 
 def test_a_database_of_another_user_is_a_warning(machine: Machine) -> None:
