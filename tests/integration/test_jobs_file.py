@@ -17,7 +17,7 @@ from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 
-HERE = Path(jobs_file.__file__).resolve().parent
+HERE = Path(jobs_file.__file__).resolve().parents[1]
 
 
 def read(path: Path) -> jobs_file.JobsFile:
