@@ -187,11 +187,12 @@ class ForkServer:
 
     def start(self, request: Mapping[str, object], streams: Sequence[int]) -> tuple[int, socket.socket]:
         """The pid of a new child, and the connection on which its wait status will come."""
+        # First, because the server waits for the whole of a request that has begun.
+        data = json.dumps(request).encode() + b"\n"
         caller = socket.socket(socket.AF_UNIX)
         with self._lock:
             path = self._started()
         caller.connect(path)
-        data = json.dumps(request).encode() + b"\n"
         caller.sendall(data[socket.send_fds(caller, [data], list(streams)) :])
         answer = caller.recv(_NUMBER.size)
         if not answer:

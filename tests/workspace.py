@@ -67,6 +67,9 @@ class FakeClock:
 class Workspace:
     """`root` is the copy of the project; siblings stand beside it."""
 
+    #: Whether the test that runs now may start the program as a process: whether it is marked so.
+    may_start = True
+
     def __init__(self, folder: Path) -> None:
         self.home = folder / "purutos"
         self.root = self.home / "puruto-cron"
@@ -134,6 +137,7 @@ class Workspace:
         The process is a fork of one that has the program loaded; with `fresh`, or where a fork can't do what is asked,
         it is an interpreter of its own.
         """
+        assert Workspace.may_start, "mark this test: pytest.mark.process"
         argv = [str(self.root / "main.py"), *words]
         environ = {**self.environ, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
@@ -141,7 +145,9 @@ class Workspace:
             command = ["-c", _changed(before, argv)] if before else argv
             return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
         session = options.pop("start_new_session", False)
-        request = {"argv": argv, "environ": environ, "before": before, "session": session}
+        # A word that is no UTF-8 arrives as it does in a started interpreter.
+        words = tuple(os.fsdecode(word) for word in argv)
+        request = {"argv": words, "environ": environ, "before": before, "session": session}
         return Forked(FORK_SERVER, request, **options)
 
     def run(
