@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.fork_server import Forked, ForkServer
+from tests.fork_server import Forked, ForkServer, program_modules
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
-FORK_SERVER = ForkServer()
+PROGRAM_SERVER = ForkServer(program_modules())
 #: All that a fork server does for a command. What asks for more is started afresh.
 FORKED_OPTIONS = {"stdin", "stdout", "stderr", "start_new_session"}
 ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
@@ -145,10 +145,7 @@ class Workspace:
             command = ["-c", _changed(before, argv)] if before else argv
             return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
         session = options.pop("start_new_session", False)
-        # A word that is no UTF-8 arrives as it does in a started interpreter.
-        words = tuple(os.fsdecode(word) for word in argv)
-        request = {"argv": words, "environ": environ, "before": before, "session": session}
-        return Forked(FORK_SERVER, request, **options)
+        return Forked(PROGRAM_SERVER, argv, environ, before=before, session=session, **options)
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE, **options: Any
