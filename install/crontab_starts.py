@@ -95,8 +95,9 @@ def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> It
                 interpreter = before[-1] if before and "=" not in before[-1] else ""
                 if "/" in interpreter:
                     interpreter = os.path.join(folder, interpreter)
-                yield Start(source, when, interpreter, os.path.join(folder, word), tuple(expanded[number + 1 :]), environ,
-                           os.path.join(folder, _expanded(log, environ)) if log else "")  # fmt: skip
+                program, arguments = os.path.join(folder, word), tuple(expanded[number + 1 :])
+                log_file = os.path.join(folder, _expanded(log, environ)) if log else ""
+                yield Start(source, when, interpreter, program, arguments, environ, log_file)
                 break
 
 

@@ -82,7 +82,7 @@ def test_a_check_that_fails_is_a_finding_and_stops_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("parts", "left_out"),
-    [({}, ["b", "c"]), ({"settings": object()}, ["c"]), ({"settings": object(), "store": object()}, [])],
+    [({}, ["b", "c"]), ({"settings": object()}, ["c"]), ({"settings": object(), "session": object()}, [])],
 )
 def test_what_can_not_be_looked_at_is_said(parts: dict[str, Any], left_out: list[str]) -> None:
     checks = [Check("a", "nothing", steady), Check("b", "settings", steady), Check("c", "store", steady)]
