@@ -140,6 +140,7 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
     assert len(read(file).jobs) == 10_000
 
 
+@pytest.mark.process
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
         "import sys; from store.job_codec import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
