@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked, JobNotFound
@@ -183,7 +184,7 @@ class Scheduler:
 
     def _run_to_end(self, run: ClaimedRun) -> dict[str, object]:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
-        result = guarded(lambda: self._make_executor().run(run))
+        result = guarded(lambda: self._make_executor().run(run), "The run was given up", job=run.job, run_id=run.run_id)
         if isinstance(result, Failure):
             result = self._reporter.give_up(run, result)
         return self._reporter.report([(run, result)])[0]
@@ -197,12 +198,20 @@ class Scheduler:
         """
         if last_seen is None or last_seen <= now:
             return None
-        forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
+        log.warning(f"The clock went back: {utc_text(last_seen)} was seen already", code="CLOCK_SET_BACK")
+        forgotten = guarded(
+            lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE),
+            "Slots of the wrong future stay accounted for",
+        )
         if isinstance(forgotten, Failure):
             self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
-            found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
+            found = guarded(
+                lambda row=row: self._correct_cursor(row, now),  # type: ignore[misc]
+                "The job's next slot was not corrected",
+                job=str(row["job_id"]),
+            )
             if isinstance(found, Failure):
                 self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
             elif found:

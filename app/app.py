@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app import fast_tick
 from app.session import Rooms, job_of
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from reports import health
@@ -73,6 +74,7 @@ class App(Rooms):
         if not isinstance(report, Failure):
             return report.as_dict()
         error = self.redactor(None)(report.as_dict())
+        log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if known is None or known["error"] != error:
             store.state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
         return {"status": "error", "error": error}
@@ -118,6 +120,8 @@ class App(Rooms):
         from channels import ping
 
         error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
+        if error:
+            log.warning(f"The ping did not arrive: {error}")
         return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
 
     # --- health ---

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from app import fast_tick
 from config.settings import Settings, load
+from core import log
 from core.clock import Clock
 from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
 from core.job import Job, JobState
@@ -377,11 +378,10 @@ class Rooms:
 
 def job_of(store: Store, job_id: str) -> Job | None:
     """The job's present definition; None when it is gone or can't be read."""
-    try:
+    with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=job_id):
         state = store.definitions.load(job_id)
-    except DefinitionUnreadable:
-        return None
-    return None if state is None else state.job
+        return None if state is None else state.job
+    return None
 
 
 def _wants_retry(store: Store, run: RunningRun) -> bool:

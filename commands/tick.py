@@ -10,7 +10,7 @@ import click
 from app import fast_tick
 from app.app import App
 from commands.output import print_json
-from core import crash_points
+from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from reports.health import CLOCK_FACT, PING_FACT, clock_fact
@@ -71,8 +71,8 @@ def _tick(app: App, store: Store, stop: Stop, now: datetime, last_seen: datetime
     crash_points.point("time.left")
     report = scheduler.tick(now)
     ended = [*report.results, *report.settled]
-    pruned = guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))
-    paused = guarded(lambda: upkeep.paused(ended))
+    pruned = guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up")
+    paused = guarded(lambda: upkeep.paused(ended), "Which jobs are paused now was not looked at")
     return {
         **report.as_dict(),
         "pruned": pruned.as_dict() if pruned else None,
@@ -92,15 +92,13 @@ def _ping(app: App, store: Store, report: dict[str, object]) -> None:
     failed = bad or broken or bool(report["settled"]) or bool(report["problems"])
     fact = app.ping(failed=failed)
     # A database that refuses this note has shown itself before.
-    guarded(lambda: store.state.set_fact(PING_FACT, fact))
+    guarded(lambda: store.state.set_fact(PING_FACT, fact), "The ping was not noted")
 
 
 def _touch(app: App, now: datetime) -> None:
-    try:
+    # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
+    with log.tolerated(OSError, "The time of this tick was not left"):
         fast_tick.touch(str(app.settings.db_path), utc_text(now))
-    except OSError:
-        # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
-        return
 
 
 def _is_worth_a_line(report: dict[str, object]) -> bool:

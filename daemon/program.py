@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from app import fast_tick
 from app.app import App
+from app.own_log import own_log
+from core import log
 from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import CronError, SettingsError
@@ -108,7 +109,7 @@ class Served:
         app.calendar.next_fire("0 3 * * 1-5", app.machine_zone, app.clock.now())
 
     def is_alive(self, owner: ProcessId) -> bool:
-        return guarded(lambda: is_alive(owner)) is True
+        return guarded(lambda: is_alive(owner), "Nobody can tell whether a run's scheduler lives") is True
 
     def reap(self, given_up: frozenset[str]) -> Reaped:
         with self._app.store() as store:
@@ -135,7 +136,7 @@ class Served:
     def touch(self, now: datetime) -> None:
         # `status` will call the scheduler stale, which is the truth about a folder that can't be written.
         place = str(self._app.settings.db_path)
-        with suppress(OSError):
+        with log.tolerated(OSError, "The time of this look was not left"):
             fast_tick.touch(place, utc_text(now))
         leave_look(place, now)
 
@@ -158,7 +159,7 @@ class Served:
                     store.state.set_fact(PING_FACT, fact)
 
             # A database that refuses this note has shown itself before.
-            guarded(keep)
+            guarded(keep, "The ping was not noted")
 
         return send
 
@@ -170,4 +171,5 @@ class Served:
                 hint="A daemon serves one database: end it and start it again.",
                 details={"path": str(app.settings.db_path), "served": str(self._app.settings.db_path)},
             )
+        log.reopen(lambda: own_log(app, level="info"))
         return Served(app)

@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 
@@ -201,10 +202,22 @@ class Retention:
         if folder.parent.is_symlink():
             self._pruned.failures.append(f"{folder.parent} is a link, and is not followed")
             return False
-        found = guarded(lambda: delete_tree(folder))
-        if isinstance(found, Failure):
-            self._pruned.failures.append(f"{folder}: {found.message}")
-        return not isinstance(found, Failure)
+        return self._is_deleted(folder, lambda: delete_tree(folder))
+
+    def _is_deleted(self, path: Path, delete: Callable[[], None]) -> bool:
+        def refusal() -> str:
+            try:
+                delete()
+            except OSError as error:
+                return error.strerror or str(error)
+            return ""
+
+        found = guarded(refusal, f"{path} was not deleted")
+        reason = found.message if isinstance(found, Failure) else found
+        if reason:
+            log.warning(f"{path} was not deleted: {reason}")
+            self._pruned.failures.append(f"{path}: {reason}")
+        return not reason
 
     def _drop_event_files(self) -> None:
         """Event files that were put aside more than keep_days ago, by the day in their names."""
@@ -213,10 +226,7 @@ class Retention:
             day = _day(path.name)
             if day is None or (today - day).days <= self._limits.keep_days:
                 continue
-            found = None if self._dry_run else guarded(path.unlink)
-            if isinstance(found, Failure):
-                self._pruned.failures.append(f"{path}: {found.message}")
-            else:
+            if self._dry_run or self._is_deleted(path, path.unlink):
                 self._pruned.event_files.append(path.name)
 
     def _drop_unknown(self) -> None:
