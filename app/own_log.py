@@ -9,7 +9,7 @@ from core.errors import CronError
 from core.log import ERROR, FILE, LEVELS, Log
 
 if TYPE_CHECKING:
-    from app.session import Rooms
+    from app.app import App
     from config.settings import Settings
     from core.job import Job
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MOST_KEPT = 100
 
 
-def own_log(app: Rooms, *, level: str = "warning") -> Log:
+def own_log(app: App, *, level: str = "warning") -> Log:
     """The log of `app`, by its settings; `level` counts when they name none.
 
     More is masked than in results: also what `.env` holds for jobs, and a job's `env`, whatever the names are, as long

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.job import Job
 
-#: No wait between attempts is longer. Source: DESIGN "The life of a slot".
+#: No wait between attempts is longer. Source: docs/design.md "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
 #: What would fail again, or cost again what it has just cost.
 NOT_RETRIED = frozenset(
