@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format"]
+Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format", "level"]
 
 PREFIX = "PURUTO_CRON_"
 
@@ -36,6 +36,7 @@ class Variable(NamedTuple):
             "names": "names of variables, separated by commas",
             "agents": "some of claude, codex and gemini, separated by commas",
             "format": "json or table",
+            "level": "error, warning, info or debug",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
 
@@ -117,5 +118,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "PURUTO_CRON_FORMAT", "format", "format", "json",
         "What commands that have `--table` print by default.",
+    ),
+    Variable(
+        "PURUTO_CRON_LOG", "log_level", "level", "",
+        "What is written into `puruto-cron.log`, beside the database. Unset: `warning`, and `info` of the daemon.",
     ),
 )  # fmt: skip

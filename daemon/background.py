@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from core import log
 from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Syncing:
         try:
             told: dict[str, Any] = json.loads(data)
         except ValueError:
+            log.warning(str(_SAID_NOTHING["message"]), code=str(_SAID_NOTHING["code"]))
             told = {"status": "error", "error": _SAID_NOTHING}
         if "error" in told:
             self._seen, self._again_at = "", now + retry_sec
@@ -172,7 +174,7 @@ class Pinging:
             self._failed = False
             return
         self._thread = threading.Thread(target=work, name="ping", daemon=True)
-        with suppress(RuntimeError):
+        with log.tolerated(RuntimeError, "The ping was not sent"):
             self._thread.start()
             self._failed, self._next_at = False, monotonic + PING_SEC
 
