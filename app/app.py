@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from app import fast_tick
 from app.session import Session
 from config.settings import Settings, load
+from core import log
 from core.clock import Clock, utc_text
 from core.errors import CronError, SettingsError, TimezoneError
 from reports import health
@@ -256,6 +257,8 @@ class App:
         from channels import ping
 
         error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
+        if error:
+            log.warning(f"The ping did not arrive: {error}")
         return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
 
     # --- the tick and the daemon ---
@@ -279,10 +282,8 @@ class App:
 
         Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.
         """
-        try:
+        with log.tolerated(OSError, "The time of this tick was not left"):
             last_tick.touch(str(self.settings.db_path), utc_text(now))
-        except OSError:
-            return
 
     def tick_state(self, now: datetime) -> health.TickState:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""

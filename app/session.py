@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import fast_tick
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable
@@ -61,11 +62,10 @@ class Session:
 
     def job(self, job_id: str) -> Job | None:
         """The job's present definition; None when it is gone or can't be read."""
-        try:
+        with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=job_id):
             state = self.store.definitions.load(job_id)
-        except DefinitionUnreadable:
-            return None
-        return None if state is None else state.job
+            return None if state is None else state.job
+        return None
 
     # --- running ---
 
@@ -278,6 +278,7 @@ class Session:
         if not isinstance(report, Failure):
             return report.as_dict()
         error = self.app.redactor(None)(report.as_dict())
+        log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if last_error is None or last_error["error"] != error:
             state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
         return {"status": "error", "error": error}
@@ -345,7 +346,7 @@ class Session:
         """Sends the dead-man's ping, and keeps how that went. A server that does not answer is no error."""
         fact = self.app.ping(failed=failed)
         # A database that refuses this note has shown itself before.
-        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact))
+        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not noted")
 
     def last_seen(self) -> datetime | None:
         """The latest instant that a tick or a sync has taken for now."""

@@ -10,7 +10,9 @@ import sys
 import click
 
 from app.app import App
+from app.own_log import own_log
 from commands.lines import Lines
+from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
@@ -44,6 +46,7 @@ def command(app: App) -> int:
       {"status": "ready", "pid": 4711, "now": "2026-02-25T20:00:00+00:00", "database": "…/db/cron.db", …}
     """
     settings = app.settings
+    log.reopen(lambda: own_log(app, level="info"))
     place, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
@@ -74,12 +77,14 @@ def command(app: App) -> int:
                     "warnings": list(settings.warnings),
                 }
             )
+            log.info(f"The daemon starts: {place}")
             # What is there now stays: it need not be looked through again and again.
             gc.collect()
             gc.freeze()
             daemon.run()
         finally:
             daemon.close()
+            log.info("The daemon has ended")
             timer.close()
             stop.close()
     return 0

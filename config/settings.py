@@ -59,6 +59,10 @@ class Settings:
     agents: tuple[str, ...]
     agent_path: tuple[str, ...]
     format: str
+    log_level: str
+    """"" when it is left to the command."""
+    private: tuple[str, ...] = ()
+    """Names in `.env` that are no settings: what jobs may be given, secrets above all."""
     warnings: tuple[Problem, ...] = ()
     """`{"code", "source", "line", "message", "hint"}` each, about a line of `.env`; `variable` if it names one."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -131,6 +135,7 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     return Settings(
         root=root,
         env_file=root / ".env" if dotenv.read else None,
+        private=tuple(set(dotenv.values) - {variable.name for variable in VARIABLES}),
         warnings=tuple(dotenv.warnings),
         variables=MappingProxyType(over(dotenv.values, environ)),
         texts=MappingProxyType(texts),

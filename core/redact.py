@@ -48,6 +48,11 @@ def looks_secret(name: str) -> bool:
     return _SECRET_NAME.search(_CAMEL.sub("_", name).upper()) is not None
 
 
+def is_plain(value: str) -> bool:
+    """Whether a value is surely no secret: a path, a number, a short or an ordinary word."""
+    return _NO_SECRET.fullmatch(value) is not None
+
+
 def secrets_of(variables: Mapping[str, str], named: Iterable[str]) -> Iterator[str]:
     """The values to mask: those of the variables that are named, and those of variables that look like secrets.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from core import log
 from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Syncing:
         try:
             told: dict[str, Any] = json.loads(data)
         except ValueError:
+            log.warning(str(_SAID_NOTHING["message"]), code=str(_SAID_NOTHING["code"]))
             told = {"status": "error", "error": _SAID_NOTHING}
         if "error" in told:
             self._seen, self._again_at = "", now + retry_sec
@@ -171,6 +172,6 @@ class Pinging:
             self._failed = False
             return
         self._thread = threading.Thread(target=work, name="ping", daemon=True)
-        with suppress(RuntimeError):
+        with log.tolerated(RuntimeError, "The ping was not sent"):
             self._thread.start()
             self._failed, self._next_at = False, monotonic + PING_SEC

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from core import log
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
@@ -294,10 +295,9 @@ def _readable(row: Row | None) -> JobState | None:
     """The stored job; None when there is none, or none that can be read: then the file's takes its place."""
     if row is None:
         return None
-    try:
+    with log.tolerated(DefinitionUnreadable, "The stored job is replaced", job=str(row["job_id"])):
         return job_state(row)
-    except DefinitionUnreadable:
-        return None
+    return None
 
 
 class _OvertakenError(Exception):
