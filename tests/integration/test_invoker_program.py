@@ -219,6 +219,25 @@ sleep()
     assert not any(processes.is_alive(member) for member in members)
 
 
+def test_a_terminal_that_is_closed_ends_nothing_that_nohup_protects(program: Program) -> None:
+    invoke_file(program.target, "tell('root')\nsleep()\n")
+    command = [sys.executable, str(program.root / "invoker.py"), "--target", "puruto-x", "--prompt", "x"]
+    with subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command],
+        cwd="/",
+        env=program.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        told(program.target, "root")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate()
+    # Signals that wait together are handled by their numbers: HUP, had it been heard, would be the reason.
+    assert process.returncode == 128 + signal.SIGTERM
+    assert json.loads(out)["response"]["error"]["details"]["reason"] == "SIGTERM"
+
+
 MEASURED = """
 import resource, runpy, sys
 sys.argv[0] = {program!r}

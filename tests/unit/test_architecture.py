@@ -231,6 +231,43 @@ def test_nothing_goes_through_a_shell() -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("call", "places"),
+    [
+        # `main.py` and a child that is about to be started only set aside what Python or a caller has set.
+        ("signal.signal", {"system/stop_signals.py", "system/processes.py", "main.py"}),
+        ("os.pipe", {"system/self_pipe.py"}),
+        # The codec of jobs writes one form for one job, with its keys in order.
+        ("json.JSONEncoder", {"core/strict_json.py", "store/job_codec.py"}),
+    ],
+)
+def test_what_has_a_place_of_its_own_is_done_there_alone(call: str, places: set[str]) -> None:
+    assert {source.name for source in SOURCES for _, name in _calls(source) if name == call} == places
+
+
+def test_no_lambda_binds_a_variable_of_its_loop_by_a_default() -> None:
+    """`functools.partial` says the same, and mypy can check it."""
+    bound = [
+        (source.name, node.lineno)
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Lambda)
+        for name, value in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False)
+        if isinstance(value, ast.Name) and value.id == name.arg
+    ]
+    assert bound == []
+
+
+def test_numbers_of_json_are_bounded_by_one_reader() -> None:
+    bounded = [
+        source.name
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.keyword) and node.arg in ("parse_int", "parse_float", "parse_constant")
+    ]
+    assert set(bounded) == {"core/strict_json.py"}
+
+
 def _handlers() -> Iterator[tuple[str, ast.ExceptHandler, set[str]]]:
     for source in SOURCES:
         for node in ast.walk(source.tree):
