@@ -11,7 +11,7 @@ from doctor.scene import Scene
 
 SUBJECT = "settings"
 #: What stands in for a wrong value. There is nothing for a path: another database than the meant one says nothing.
-_STAND_INS = {"text": "UTC", "url": "http://localhost/", "names": "nothing", "folders": "/"}
+_STAND_INS = {"text": "UTC", "level": "warning", "url": "http://localhost/", "names": "nothing", "folders": "/"}
 
 
 def faults(wrong: SettingsError) -> list[Finding]:
