@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from core import crash_points, log
 from core.clock import utc_text
 from core.errors import CronError
 from core.private_files import make_private
+from core.strict_json import encode, escape_line_ends
 
 LOCAL = "local"
 TELEGRAM = "telegram"
-#: Made once: `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 #: Events appended with one write and marked in one transaction.
 BATCH = 200
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
@@ -137,11 +135,7 @@ class Notifier:
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    text = _ENCODE({"ts": event.ts, **event.payload})
-    # JSON allows these as they are, but many readers take them for the end of a line.
-    for char in "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text + "\n"
+    return escape_line_ends(encode({"ts": event.ts, **event.payload})) + "\n"
 
 
 class AppendOnly:
