@@ -551,15 +551,9 @@ FORBIDDEN = {
     "core.log_file", "executor", "notifier", "scheduler", "system",
 }  # fmt: skip
 OURS = {
-    "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "db", "store", "store.last_tick", "store.look",
-}  # fmt: skip
-<<<<<<< HEAD
-OURS = {
     "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",
     "db", "store", "store.last_tick", "store.look",
 }  # fmt: skip
-=======
->>>>>>> h-diag
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
 
