@@ -30,14 +30,7 @@ class Program:
     def __init__(self, home: Path) -> None:
         self.root, self.target = home / "puruto-cron", home / "puruto-x"
         self.target.mkdir()
-<<<<<<< HEAD
-        for path in SOURCE.glob("*.py"):
-            shutil.copy(path, self.root)
-        for path in SOURCE.glob("*/__init__.py"):
-            shutil.copytree(path.parent, self.root / path.parent.name, ignore=shutil.ignore_patterns("__pycache__"))
-=======
         link_program(self.root)
->>>>>>> h-tests
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
