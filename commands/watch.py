@@ -18,7 +18,7 @@ from reports.overview import overview
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from render.tables import ViewContext
+    from render.console import ViewContext
 
 #: A reader that finds the database locked for longer says so, and looks again.
 TIMEOUT_SEC = 1.0
@@ -84,7 +84,7 @@ class _Watcher:
 
     def context(self) -> ViewContext:
         """Who looks, now."""
-        from render.tables import ViewContext
+        from render.console import ViewContext
 
         return ViewContext(self._app.clock.now(), self._app.default_zone)
 

@@ -1,11 +1,18 @@
-"""Reads `.env` with python-dotenv's parser, and reports every fault with its line."""
+"""Reads `.env`: splits it into assignments, parses each with python-dotenv, and reports faults with their lines.
+
+python-dotenv's documented function returns values only: it gives no lines, logs its faults, and replaces `${…}` only from
+the environment of this process. So this module finds the beginning and end of each assignment, and replaces `${…}`;
+python-dotenv decides what names, quotes, escapes and comments mean.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +21,16 @@ from config.variables import PREFIX, VARIABLES
 
 #: Variables of ours that are no settings: the scheduler sets them for a run.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
+#: An assignment, or another line, to its end. A quoted name or value may contain line ends.
+_ASSIGNMENT = re.compile(
+    r"""[^\S\n]*(?:export[^\S\n]+)?(?:'[^']+'|[^=\#\s]+)"""
+    r"""(?:[^\S\n]*=[^\S\n]*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")?)?[^\n]*\n?""",
+    re.DOTALL,
+)
+_LINE = re.compile(r"[^\n]*\n?")
+_EMPTY = re.compile(r"\s*(?:(?:export[^\S\n]+)?#.*)?", re.DOTALL)
+#: Source: the README of python-dotenv, "File format" and "Variable expansion".
+_REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
 _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
 
 
@@ -94,25 +111,35 @@ def _assignments(text: str, problems: list[Problem]) -> Iterator[tuple[int, str,
 
     A line that can't be parsed is added to `problems` without its text, which may be part of a secret.
     """
-    import io
-
-    from dotenv.parser import parse_stream
-
-    line = 1
-    for binding in parse_stream(io.StringIO(text)):
-        source = binding.original.string
-        # dotenv counts the blank lines before an assignment as part of it.
-        start = line + source[: len(source) - len(source.lstrip())].count("\n")
+    offset, line = 0, 1
+    while offset < len(text):
+        # One of them always matches, as a line may be empty.
+        source = (_ASSIGNMENT.match(text, offset) or _LINE.match(text, offset) or [""])[0]
+        start, offset = line, offset + len(source)
         line += source.count("\n")
-        if binding.error:
+        if _EMPTY.fullmatch(source):
+            continue
+        values = _dotenv_values()(stream=io.StringIO(source), interpolate=False)
+        if not values:
             hint = "write NAME=value; a value that begins with a quote must end with it"
             problems.append(problem_of("DOTENV_SYNTAX", start, f".env line {start} can't be parsed", hint))
-        elif binding.key is not None:
-            yield start, binding.key, binding.value, _SINGLE_QUOTED.match(source) is not None
+        for name, value in values.items():
+            yield start, name, value, _SINGLE_QUOTED.match(source) is not None
+
+
+@functools.cache
+def _dotenv_values() -> Callable[..., dict[str, str | None]]:
+    import logging
+
+    from dotenv import dotenv_values
+
+    # python-dotenv logs what it can't parse, with a line number relative to the assignment.
+    logger = logging.getLogger("dotenv")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return dotenv_values
 
 
 def _expanded(value: str, variables: Mapping[str, str]) -> str:
-    """`value` with `${NAME}` and `${NAME:-default}` replaced, as python-dotenv does."""
-    from dotenv.variables import parse_variables
-
-    return "".join(atom.resolve(variables) for atom in parse_variables(value))
+    """`value` with `${NAME}` and `${NAME:-default}` replaced, as python-dotenv documents it."""
+    return _REFERENCE.sub(lambda match: variables.get(match["name"], match["default"] or ""), value)

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from config.envfile import Dotenv, read, with_environment
 from config.problems import InvalidValue, Problem, printable, problem_of
-from config.values import PARSERS
+from config.values import PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
 from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
+from core.invocation import MOST_HOPS
 from core.redact import looks_secret
 
 #: Paths that no setting changes. Source: docs/contract.md "Files at the top level".
@@ -58,6 +59,10 @@ class Settings:
     agents: tuple[str, ...]
     agent_path: tuple[str, ...]
     format: str
+    log_level: str
+    """"" if the command decides."""
+    private: tuple[str, ...] = ()
+    """Names in `.env` that are not settings: variables for jobs, mostly secrets."""
     warnings: tuple[Problem, ...] = ()
     """Warnings about lines of `.env`."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -130,11 +135,30 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     return Settings(
         root=root,
         env_file=root / ".env" if dotenv.read else None,
+        private=tuple(set(dotenv.values) - {variable.name for variable in VARIABLES}),
         warnings=tuple(dotenv.warnings),
         variables=MappingProxyType(with_environment(dotenv.values, environ)),
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
+
+
+#: The number of invocations that led to a run, set in its environment. It is not a setting, and `.env` can't set it.
+_HOP = Variable("PURUTO_CRON_HOP", "hop", "integer", "0", "", 0, MOST_HOPS)
+
+
+def next_hop(environ: Mapping[str, str]) -> int:
+    """One more than the hop of the run in which this process runs; 0 outside a run. Raises `SettingsError`.
+
+    It is for manual invocations only. A run of a slot has hop 0, whatever the environment says.
+    """
+    text = environ.get(_HOP.name, "").strip()
+    if not text:
+        return 0
+    try:
+        return integer(_HOP, text) + 1
+    except InvalidValue as error:
+        raise _error([_problem(_HOP, _RawValue(text, "environment", text), error)]) from None
 
 
 class _RawValue(NamedTuple):

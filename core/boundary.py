@@ -6,9 +6,13 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from core import log
 from core.errors import CronError, InternalError
+
+if TYPE_CHECKING:
+    from core.job import Job
 
 T = TypeVar("T")
 
@@ -41,18 +45,39 @@ def outcome_of(work: Callable[[], Any]) -> Outcome:
         return Outcome(None, error)
 
 
-def guarded(work: Callable[[], T]) -> T | Failure:
-    """Calls `work` and returns its value, or a `Failure` if it raised an exception."""
+def guarded(work: Callable[[], T], note: str = "", *, job: Job | str = "", run_id: str = "") -> T | Failure:
+    """Calls `work` and returns its value, or a `Failure` if it raised an exception.
+
+    For callers that continue after a failure: with `note`, which says what was not done, it is logged as a warning.
+    """
     outcome = outcome_of(work)
-    return outcome.value if outcome.error is None else failure_of(outcome.error)
+    return outcome.value if outcome.error is None else failure_of(outcome.error, note, job=job, run_id=run_id)
 
 
-def failure_of(error: Exception) -> Failure:
-    """An exception as a `Failure`. One that is no `CronError` gets INTERNAL_ERROR, with its type and origin."""
+def failure_of(error: Exception, note: str = "", *, job: Job | str = "", run_id: str = "") -> Failure:
+    """An exception as a `Failure`; it is also logged.
+
+    One that is no `CronError` gets INTERNAL_ERROR, with its type and origin. A bug is logged with its traceback; the
+    reference of that log entry is in the details.
+    """
+    message, details = _described(error)
+    code = error.code if isinstance(error, CronError) else InternalError.code
+    line = f"{note}: {message}" if note else message
+    if code == InternalError.code:
+        details |= log.fault(line, error, job=job, run_id=run_id, code=code)
+        if "reference" in details:
+            hint = (
+                f"{details.get('hint', 'Please report it.')} Its traceback: {details['reference']} in {details['log']}"
+            )
+            details["hint"] = hint
+    else:
+        log.write(log.WARNING if note else log.DEBUG, line, job=job, run_id=run_id, code=code)
+    return Failure(code, message, details)
+
+
+def _described(error: Exception) -> tuple[str, dict[str, object]]:
     if isinstance(error, CronError):
-        details = {**error.details, "hint": error.hint} if error.hint else error.details
-        return Failure(error.code, error.message, details)
+        return error.message, {**error.details, **({"hint": error.hint} if error.hint else {})}
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
-    message = f"A bug in puruto-cron: {error}"[:2000]
-    return Failure(InternalError.code, message, {"type": type(error).__name__, "where": where})
+    return f"A bug in puruto-cron: {error}"[:2000], {"type": type(error).__name__, "where": where}

@@ -65,7 +65,7 @@ class Success:
     """File that must be new or changed after the run: an absolute path, or one relative to the target's folder."""
 
     json_schema: dict[str, Any] | None = None
-    """JSON Schema for the result of an `invoke`, or for the stdout of a `command`, which must be one JSON value."""
+    """JSON Schema that the result of an `invoke` must fit; for a `command`, all of its stdout, as one JSON value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +78,10 @@ class Heartbeat:
     """Whether the agent is called again within a slot."""
 
     context_mode: ContextMode = "ephemeral_with_summary"
-    """What a call gets from the one before it in the same slot. For the first call, `session_mode` decides."""
+    """What a call knows of the previous one in the same slot; for the first one `session_mode` decides."""
 
     max_iterations: Annotated[int, Ge(1), Le(1_000)] = 10
-    """Most calls in one slot. Together they may take `timeout_sec` at most."""
+    """How many calls there may be in one slot. All of them together take `timeout_sec` at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Job:
     """The sibling repository to run in: a name, never a path."""
 
     schedule: Annotated[str, MinLen(1), MaxLen(256)]
-    """When: five cron fields, `@daily` and its kin, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
+    """When: five cron fields, `@daily` and the like, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
 
     prompt: Annotated[str, MinLen(1), MaxLen(100_000), Matches(r"\S", "text that is not blank")]
     """What the target is asked to do."""
@@ -106,28 +106,28 @@ class Job:
     """A disabled job is kept, but never becomes due."""
 
     paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
-    """No slot before this instant runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
+    """No slot before this time runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
 
     notify_channel: Literal["telegram", "none"] = "telegram"
-    """Where events are sent, in addition to `notifications/events.jsonl`."""
+    """Where events go in addition to `notifications/events.jsonl`."""
 
     timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
     """Seconds that one attempt may take; then its whole process tree is killed."""
 
     max_retries: Annotated[int, Ge(0), Le(100)] = 0
-    """Further attempts after a failed one."""
+    """Retries after a failed attempt."""
 
     retry_backoff_sec: Annotated[int, Ge(0), Le(3_600)] = 30
-    """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
+    """Seconds before the first retry. Doubled for each later one; at most an hour, never past the next slot."""
 
     timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
-    """IANA zone of the schedule. Null: `PURUTO_CRON_TIMEZONE`, else the machine's zone at the job's first sync."""
+    """IANA zone of the schedule. Null: `PURUTO_CRON_TIMEZONE`, or the machine's zone when the job was new."""
 
     catch_up: Literal["latest", "none", "all"] = "latest"
-    """Which missed slots are run later: only the `latest`, `none`, or `all` of them, one after another."""
+    """What to do with slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
 
     catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
-    """With `catch_up` `all`: at most so many of the newest missed slots are run later; older ones are not."""
+    """With `catch_up` `all`: run at most this many of the newest slots. Older ones are missed."""
 
     retry_interrupted: bool = False
     """Whether a run whose scheduler died is retried, once. Only for work that may be done twice."""
@@ -142,7 +142,7 @@ class Job:
     """Program and arguments, run in the target's folder without a shell."""
 
     env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
-    """Environment variables for the process. Put secrets into `.env`, and name them in `allow_env`."""
+    """Plain variables for the process. Put secrets into `.env` and name them in `allow_env`."""
 
     allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
     """Names of variables, from the environment or `.env`, that the process gets."""
@@ -151,10 +151,10 @@ class Job:
     """Whether an `invoke` that answers ok with an empty result is a success."""
 
     success: Success | None = None
-    """The checks of a success. Null: exit code 0, and a valid answer from an `invoke`."""
+    """What a run must achieve to count as a success. Null: exit code 0, and for an `invoke` a valid answer."""
 
     pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
-    """Failed runs in a row after which the job is paused, with an event. Null: never."""
+    """After this many failed runs in a row the job is paused, and that is reported. Null: never."""
 
     model: Annotated[str, MinLen(1), MaxLen(128)] | None = None
     """The agent's model, by the agent's own names for it."""
@@ -163,31 +163,31 @@ class Job:
     """Tools that `claude` may use without permission, like `Read` or `Bash(git *)`."""
 
     permission_mode: Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"] | None = None
-    """What the agent may do without permission, as nobody is there to ask. Null: the agent's own default."""
+    """What an agent may do without asking, because nobody is there to answer. Null: what its own `default` allows."""
 
     fail_on_permission_denial: bool = False
-    """Whether the run fails if `claude` was refused a tool, even if it finished without it."""
+    """Whether the run fails when `claude` was refused a tool, even if it continued without it."""
 
     max_budget_usd: Dollars | None = None
-    """US dollars that one call of `claude` may cost before it stops."""
+    """Dollars that one call of `claude` may cost. It then stops by itself."""
 
     max_cost_usd_per_day: Dollars | None = None
-    """US dollars that the job may cost per day, in its zone; then its slots are skipped until the next day."""
+    """Dollars that the runs of a day may cost, in the job's zone. Then slots are skipped until the next day."""
 
     max_turns: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Turns that `claude` may take before it stops."""
+    """Turns that `claude` may take. It then stops by itself."""
 
     append_system_prompt: Annotated[str, MinLen(1), MaxLen(32_768)] | None = None
-    """Text that is appended to `claude`'s system prompt."""
+    """Text that is added after the system prompt of `claude`."""
 
     json_schema: dict[str, Any] | None = None
     """JSON Schema for the answer of `claude` or `codex`, which becomes `structured_output` in the result."""
 
     agent_args: Annotated[list[Argument], MaxLen(64)] = field(default_factory=list)
-    """Further arguments for the agent's program, passed on unchanged."""
+    """More arguments for the agent's program, passed on unchanged."""
 
     session_mode: ContextMode = "fully_ephemeral"
-    """What a run gets from the job's last run: nothing, its whole session, or a summary of it."""
+    """What a run knows of the job's previous one: nothing, everything (one session for ever), or a summary."""
 
     heartbeat: Heartbeat | None = None
     """Repeated calls of the agent within a slot, until it says that it can sleep. Null: one call."""

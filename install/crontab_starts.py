@@ -91,13 +91,13 @@ def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> It
             continue
         for number, word in enumerate(expanded):
             if os.path.basename(word) in (_PROGRAM, _COMMAND):
+                arguments = tuple(expanded[number + 1 :])
                 before = [part for part in expanded[:number] if not part.startswith("-")]
                 interpreter = before[-1] if before and "=" not in before[-1] else ""
                 if "/" in interpreter:
                     interpreter = os.path.join(folder, interpreter)
-                program, arguments = os.path.join(folder, word), tuple(expanded[number + 1 :])
-                log_file = os.path.join(folder, _expanded(log, environ)) if log else ""
-                yield Start(source, when, interpreter, program, arguments, environ, log_file)
+                yield Start(source, when, interpreter, os.path.join(folder, word), arguments, environ,
+                           os.path.join(folder, _expanded(log, environ)) if log else "")  # fmt: skip
                 break
 
 

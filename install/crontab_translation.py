@@ -106,7 +106,7 @@ def translated(entry: Entry, terms: Terms) -> Translated | Refused:
 
 
 def arguments(entry: Entry, shell: str, *, in_home: bool) -> list[str]:
-    """The `command` of the job. The crontab's shell runs the line; a first shell does `cd` and sets stdin."""
+    """The `command` of the job: the crontab's shell runs the line; if needed a first shell does `cd` and sets stdin."""
     if not in_home and entry.stdin is None:
         return [shell, "-c", entry.command]
     # The here-document adds the final newline itself.

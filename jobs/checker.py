@@ -224,7 +224,7 @@ class _Checker:
             self.faults.add(code, path + subpath, message, hint, job_id)
 
     def _schedule_faults(self, schedule: str, timezone: str | None) -> list[tuple[str, ScheduleError]]:
-        """(field, error) of each fault of a schedule and its zone. With a wrong zone, the schedule is checked without."""
+        """(field, error) of each fault of a schedule and its zone. A wrong zone is not used for the schedule."""
         key = (schedule, timezone)
         if key not in self._schedules:
             faults: list[tuple[str, ScheduleError]] = []

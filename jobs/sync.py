@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
+from core import log
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
 from schedules.calendar import Calendar, LocalInstant
+from schedules.zones import is_zone
 from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
@@ -151,8 +153,10 @@ class Sync:
 
         `remember` returns further rows of `state`, given the stored definitions by job_id of the jobs that were not
         cached. A job keeps its cursor unless its schedule or zone has changed or it was enabled; due slots that a
-        change drops are written off as skipped. Raises `RemovalsRefused` if more than half of the jobs would be removed, and
-        `DatabaseLocked` if other processes keep changing the jobs.
+        change drops are written off as skipped.
+
+        Raises `RemovalsRefused` if more than half of the jobs would be removed, and `DatabaseLocked` if other processes
+        keep changing the jobs.
         """
         for _ in range(ATTEMPTS):
             rows = {row["job_id"]: row for row in self._store.definitions.active()}
@@ -219,7 +223,7 @@ class Sync:
         if self._set_zone is not None:
             return _zone_of(self._set_zone, "setting")
         # A stored zone that this machine no longer knows can't be kept.
-        kept = row is not None and row["timezone_source"] == "machine" and _is_known(row["timezone"])
+        kept = row is not None and row["timezone_source"] == "machine" and is_zone(row["timezone"])
         return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
@@ -323,22 +327,10 @@ def _readable(row: Row | None) -> JobState | None:
     """The stored job; None if there is none or it can't be read, so that the job in the file replaces it."""
     if row is None:
         return None
-    try:
+    with log.tolerated(DefinitionUnreadable, "The stored job is replaced", job=str(row["job_id"])):
         return job_state(row)
-    except DefinitionUnreadable:
-        return None
+    return None
 
 
 class _OvertakenError(Exception):
     """Rolls back a sync because a cursor has moved since it was read."""
-
-
-@functools.cache
-def _is_known(zone: str) -> bool:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True

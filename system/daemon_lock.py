@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict
 
+from core import log
 from core.clock import utc_text
 from core.errors import DaemonFileUnusable, DaemonRunning
 
@@ -108,7 +109,7 @@ class DaemonLock:
         for old in (path, fresh):
             with suppress(OSError):
                 os.unlink(old)
-        with suppress(OSError):
+        with log.tolerated(OSError, "The daemon's pid and host were not written"):
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(json.dumps(identity).encode())
             os.replace(fresh, path)
@@ -117,7 +118,7 @@ class DaemonLock:
 
 def record_poll(db_path: str, now: datetime) -> None:
     """Records when the daemon last polled. The time of the last tick does not show that: cron's ticks write it too."""
-    with suppress(OSError):
+    with log.tolerated(OSError, "The time of the daemon's poll was not recorded", level=log.DEBUG):
         os.utime(identity_file(db_path), (now.timestamp(), now.timestamp()))
 
 

@@ -1,7 +1,7 @@
 """The system's table of processes, and signals that reach exactly the process that is meant.
 
 A pid is used again after its process has died, so everything here pairs it with the start time.
-Linux is read from /proc, other systems through psutil.
+Linux is read from /proc, other systems through psutil. macOS is untried.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import EndedTree, ProcessTree
+from system.self_pipe import SelfPipe
 from system.subreaper import SUBREAPER
 
 __all__ = ["Child", "EndedTree", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
@@ -41,25 +42,15 @@ class Stop:
     def __init__(self, parent: Stop | None = None) -> None:
         self._parent = parent
         self._reason: str | None = None
-        self._read = self._write = -1
-        if parent is None:
-            # A signal handler can't open the pipe. One with a parent is set by its own thread, and opens it on demand.
-            self._open()
-
-    def _open(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
+        # A signal handler can't open the pipe. One with a parent is set by its own thread, and opens it on demand.
+        self._pipe = SelfPipe() if parent is None else None
 
     def set(self, reason: str) -> None:
         """Requests the stop; the first reason is kept. Safe in a signal handler."""
         if self._reason is None:
             self._reason = reason
-            self._make_readable()
-
-    def _make_readable(self) -> None:
-        if self._write >= 0:
-            with suppress(OSError):
-                os.write(self._write, b"x")
+            if self._pipe is not None:
+                self._pipe.wake()
 
     def is_set(self) -> bool:
         """Whether the stop is requested."""
@@ -82,18 +73,17 @@ class Stop:
 
     def descriptors(self) -> list[int]:
         """The descriptors to poll for reading. Never read from them."""
-        if self._read < 0:
-            self._open()
+        if self._pipe is None:
+            self._pipe = SelfPipe()
             if self._reason is not None:
-                self._make_readable()
-        return [self._read, *(self._parent.descriptors() if self._parent is not None else [])]
+                self._pipe.wake()
+        return [self._pipe.descriptor, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
         """Closes the descriptors. No wait may use it afterwards."""
-        read, write, self._read, self._write = self._read, self._write, -1, -1
-        for descriptor in (read, write):
-            if descriptor >= 0:
-                os.close(descriptor)
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.close()
 
 
 class Child:

@@ -291,6 +291,7 @@ def test_a_database_that_refuses_cleaning_fails_no_tick(
     assert report["pruned"]["code"] == "INTERNAL_ERROR"
 
 
+@pytest.mark.process
 def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspace) -> None:
     """A tick deletes a bounded number of rows; the command all of them, in batches."""
     prepare(workspace, shell(COUNT))

@@ -152,6 +152,7 @@ def test_of_an_invoke_its_answer_is_searched_as_it_was_printed(place: Place) -> 
     assert result_of(place.run(success=spec)) == {"summary": "año"}
 
 
+@pytest.mark.process
 def test_of_a_long_output_the_whole_lines_at_both_ends_are_searched(place: Place) -> None:
     line = "x" * 99
     script = f"print('first'); [print('{line}') for _ in range(30000)]; print('middle'); "
@@ -162,6 +163,7 @@ def test_of_a_long_output_the_whole_lines_at_both_ends_are_searched(place: Place
     assert (entry["found"], entry["stdout_bytes"]) == ("last", 6_000_018)
 
 
+@pytest.mark.process
 def test_an_expression_without_end_counts_as_missed_after_a_while(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,12 +173,13 @@ def test_an_expression_without_end_counts_as_missed_after_a_while(
         {
             "check": "stdout_not_matches",
             "expected": ENDLESS,
-            "found": "not decided: it took more than 1 s of computing",
+            "found": "not decided: it took more than 1 s of processor time",
         }
     ]
     assert_only_the_three_files_are_left(place)
 
 
+@pytest.mark.process
 def test_a_schema_without_end_counts_as_missed_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "CPU_SEC", 1)
     answering(place, f"{{'text': '{ENDLESS_TEXT}'}}")
@@ -279,12 +282,12 @@ def test_a_new_file_in_a_new_folder_is_a_success_and_may_lie_outside_the_target(
 @pytest.mark.parametrize(
     ("script", "found"),
     [
-        ("pass", "as before the attempt: 3 bytes, same time of change"),
-        ("open('out').read()", "as before the attempt: 3 bytes, same time of change"),
-        ("os.remove('out')", "can't be seen: No such file or directory"),
-        ("os.remove('out'); os.mkdir('out')", "no regular file"),
-        ("os.remove('out'); os.mkfifo('out')", "no regular file"),
-        ("os.remove('out'); os.symlink('out', 'out')", "can't be seen: Too many levels of symbolic links"),
+        ("pass", "unchanged by the attempt: 3 bytes, same time of change"),
+        ("open('out').read()", "unchanged by the attempt: 3 bytes, same time of change"),
+        ("os.remove('out')", "it can't be accessed: No such file or directory"),
+        ("os.remove('out'); os.mkdir('out')", "not a regular file"),
+        ("os.remove('out'); os.mkfifo('out')", "not a regular file"),
+        ("os.remove('out'); os.symlink('out', 'out')", "it can't be accessed: Too many levels of symbolic links"),
     ],
 )
 def test_a_file_that_did_not_change_is_missed(place: Place, script: str, found: str) -> None:
@@ -313,11 +316,13 @@ def test_what_the_last_attempt_left_is_not_what_this_one_did(place: Place) -> No
 ROWS = {"type": "object", "required": ["rows"], "properties": {"rows": {"type": "integer", "minimum": 1}}}
 
 
+@pytest.mark.process
 def test_stdout_that_fits_the_schema_is_a_success(place: Place) -> None:
     result_of(place.run(python("print('\\ufeff{\"rows\": 2}\\n')"), success=Success(json_schema=ROWS)))
     assert_only_the_three_files_are_left(place)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("printed", "path", "expected", "found"),
     [
@@ -338,7 +343,7 @@ def test_what_does_not_fit_is_told_with_its_place(
 def test_stdout_that_is_not_one_json_value_is_missed(place: Place, printed: str) -> None:
     (entry,) = missed(place.run(python(f"print({printed!r})"), success=Success(json_schema=ROWS)))
     assert entry["expected"] == "one JSON value"
-    assert entry["found"].startswith("no JSON: ")
+    assert entry["found"].startswith("not JSON: ")
 
 
 def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
@@ -346,10 +351,11 @@ def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
     (entry,) = missed(place.run(python(script), success=Success(json_schema={})))
     assert (
         entry["found"]
-        == f"{success_child.LONGEST_JSON + 3} bytes; at most {success_child.LONGEST_JSON} are read as JSON"
+        == f"{success_child.LONGEST_JSON + 3} bytes; at most {success_child.LONGEST_JSON} are parsed as JSON"
     )
 
 
+@pytest.mark.process
 def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
     spec = Success(json_schema={"items": {"type": "integer"}})
     found = missed(place.run(python("import json; print(json.dumps(['x' * 5000] * 100))"), success=spec))
@@ -357,6 +363,7 @@ def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
     assert all(len(entry["found"]) <= 200 for entry in found)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("rows", "good"), [("1", True), ("0", False), ("'1'", False)])
 def test_of_an_invoke_the_result_is_held_against_the_schema(place: Place, rows: str, good: bool) -> None:
     answering(place, f"{{'rows': {rows}}}")
@@ -366,17 +373,20 @@ def test_of_an_invoke_the_result_is_held_against_the_schema(place: Place, rows: 
         assert missed(outcome)[0]["path"] == "$.rows"
 
 
+@pytest.mark.process
 def test_a_result_that_is_too_large_to_be_kept_is_checked_all_the_same(place: Place) -> None:
     answering(place, "{'rows': 0, 'text': 'x' * 200000}")
     assert missed(place.run(success=Success(json_schema=ROWS)))[0]["path"] == "$.rows"
 
 
+@pytest.mark.process
 def test_an_empty_result_is_an_empty_object(place: Place) -> None:
     answering(place, "None")
     spec = Success(json_schema={"type": "object", "maxProperties": 0})
     assert result_of(place.run(success=spec, allow_empty_result=True)) == {}
 
 
+@pytest.mark.process
 def test_an_older_draft_that_the_schema_names_is_followed(place: Place) -> None:
     draft = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True}
     assert missed(place.run(python("print(1)"), success=Success(json_schema=draft)))
@@ -389,24 +399,27 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
+@pytest.mark.process
 def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     for number, target in enumerate([f"http://127.0.0.1:{port}/x.json", f"file://{__file__}", "#/$defs/none"]):
         outcome = place.run(python("print(1)"), success=Success(json_schema={"$ref": target}), attempt=number + 1)
         (entry,) = missed(outcome)
-        assert entry["found"].startswith("nothing is fetched: ")
+        assert entry["found"].startswith("remote references are not fetched: ")
     with pytest.raises(BlockingIOError):
         listener.accept()
 
 
+@pytest.mark.process
 def test_a_schema_that_leads_back_to_itself_is_told(place: Place) -> None:
     (entry,) = missed(place.run(python("print(1)"), success=Success(json_schema={"$ref": "#"})))
-    assert entry["found"] == "it leads back to itself for ever"
+    assert entry["found"] == "it refers to itself without end"
 
 
 # --- all together, and what goes wrong with the check itself ---
 
 
+@pytest.mark.process
 def test_every_check_that_is_missed_is_told_at_once(place: Place) -> None:
     spec = Success(
         exit_codes=[0, 3], stdout_matches="x", stdout_not_matches="y", file_changed="out", json_schema={"type": "null"}
@@ -442,7 +455,7 @@ def test_jobs_without_such_checks_start_no_process_for_them(place: Place, monkey
     assert result_of(place.run(python("open('out', 'w').close()"), success=spec))["exit_code"] == 0
 
 
-def test_the_limits_hold_in_the_inspector_itself(place: Place) -> None:
+def test_the_limits_hold_in_the_checking_process_itself(place: Place) -> None:
     script = f"sys.path.insert(0, {str(Path(success_child.__file__).parent)!r}); import success_child, resource as r; "
     script += "success_child._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
     assert (

@@ -278,7 +278,7 @@ def test_the_table_tells_type_default_and_meaning() -> None:
         (found,) = [row for row in rows if row.startswith(f"| `{name}` |")]
         return found
 
-    assert "| whole number, 1 to 604,800 | `120` | Seconds one attempt may take before" in row("timeout_sec")
+    assert "| whole number, 1 to 604,800 | `120` | Seconds that one attempt may take; then" in row("timeout_sec")
     assert '| `telegram` or `none` | `"telegram"` |' in row("notify_channel")
     assert "| text, at most 128 characters: letters, digits, dots" in row("job_id")
     assert "| required |" in row("prompt")
