@@ -1,7 +1,7 @@
 """Reads `.env`: splits it into assignments, parses each with python-dotenv, and reports faults with their lines.
 
-python-dotenv's documented function returns values only: it gives no lines, logs its faults, and replaces `${…}` only from
-the environment of this process. So this module finds the beginning and end of each assignment, and replaces `${…}`;
+python-dotenv's documented function returns values only: it gives no lines, logs its faults, and replaces `${…}` from
+this process's environment only. So this module finds the beginning and end of each assignment, and replaces `${…}`;
 python-dotenv decides what names, quotes, escapes and comments mean.
 """
 

@@ -148,7 +148,7 @@ def play(scene):
 
 @pytest.fixture
 def length() -> Iterator[str]:
-    """Seconds that no other `sleep` of this machine is asked for; what of it is left is killed, by its pid."""
+    """A number of seconds that no other `sleep` on this machine has; what is left of it is killed by pid."""
     length = f"100.{os.getpid()}{os.urandom(3).hex().translate({ord(c): str(n) for n, c in enumerate('abcdef')})}"
     yield length
     for entry in Path("/proc").iterdir():
@@ -158,7 +158,7 @@ def length() -> Iterator[str]:
 
 
 def run_blocking(folder: Path, length: str, script: str) -> dict[str, Any]:
-    """What a scheduler of that script has printed."""
+    """The output of a scheduler process with that script."""
     numbers = MACHINE[platform.machine()]
     done = subprocess.run(
         [sys.executable, "-c", DRIVER + script, length, *map(str, numbers)],
@@ -270,7 +270,7 @@ os.kill(pid, signal.SIGSTOP)""",
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_nobody_is_alone_while_anything_lives_that_came_from_the_child(tmp_path: Path, length: str, name: str) -> None:
+def test_it_is_false_while_any_descendant_of_the_child_is_alive(tmp_path: Path, length: str, name: str) -> None:
     told = play(tmp_path, length, SCENES[name])
     if told["code"] == 77:
         pytest.skip("only root makes a namespace here")
@@ -284,13 +284,13 @@ def test_nobody_is_alone_while_anything_lives_that_came_from_the_child(tmp_path:
 @pytest.mark.parametrize(
     "scene", ["", "os.waitpid(child(lambda: None), 0)", "pid = spawn(); ready(1); os.kill(pid, 9); os.waitpid(pid, 0)"]
 )
-def test_a_child_of_which_nothing_is_left_is_known_as_alone(tmp_path: Path, length: str, scene: str) -> None:
+def test_it_is_true_when_nothing_of_the_child_is_left(tmp_path: Path, length: str, scene: str) -> None:
     told = play(tmp_path, length, scene)
     assert (told["code"], told["lived"], told["alone"]) == (0, 0, True), told
 
 
-def test_a_chain_of_forks_is_never_lost_sight_of(tmp_path: Path, length: str) -> None:
-    """Each process forks the next one, leaves its session and ends, while somebody looks and reaps all the time."""
+def test_a_chain_of_forks_is_never_missed(tmp_path: Path, length: str) -> None:
+    """Each process forks the next one, leaves its session and ends, while a loop searches and reaps."""
     scene = """
 def hop(left):
     while left:
@@ -324,7 +324,7 @@ print(json.dumps({{"looks": looks, "early": early, "children": len(mine)}}))
     assert (told["early"], told["children"]) == (False, 1), told
 
 
-def test_what_was_there_before_and_what_is_no_runs_is_not_taken_for_a_runs(tmp_path: Path, length: str) -> None:
+def test_earlier_children_and_other_children_are_not_taken_for_a_runs(tmp_path: Path, length: str) -> None:
     told = run_blocking(
         tmp_path,
         length,
@@ -351,8 +351,8 @@ print(json.dumps({{"alone": alone, "kept": kept, "found": len(ended.alive), "liv
     assert told == {"alone": True, "kept": 2, "found": 0, "lives": True}
 
 
-def test_one_runs_orphan_keeps_no_other_from_ending_and_all_from_being_alone(tmp_path: Path, length: str) -> None:
-    """While a run lives that may have left it, an orphan stays; whoever ends meanwhile has to look closely."""
+def test_one_runs_orphan_lets_others_end_and_is_seen_by_all(tmp_path: Path, length: str) -> None:
+    """An orphan stays while a run that may have left it is running; runs that end meanwhile must search."""
     leaves = WORDS + SCENES["a double fork that left its session"] + "\nwait_for(lambda: os.path.exists('go'))"
     told = run_blocking(
         tmp_path,

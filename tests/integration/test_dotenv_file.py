@@ -134,7 +134,7 @@ def test_windows_files_with_a_mark_are_read(tmp_path: Path) -> None:
     assert (found.db_path, found.max_running) == (tmp_path / "x.db", 9)
 
 
-def test_a_bad_value_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_bad_value_is_reported_with_its_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, "# mine\n\nA='x\ny'\n\n\nPURUTO_CRON_MAX_RUNNING=many\n")
     assert (problem["variable"], problem["line"], problem["source"]) == ("PURUTO_CRON_MAX_RUNNING", 7, ".env line 7")
     assert problem["text"] == "many"
@@ -168,7 +168,7 @@ def test_lines_that_can_not_be_parsed_are_reported(tmp_path: Path, text: str, li
     assert [(problem["code"], problem["line"]) for problem in found] == [("DOTENV_SYNTAX", line) for line in lines]
 
 
-def test_a_broken_line_and_bad_values_are_told_together(tmp_path: Path) -> None:
+def test_a_broken_line_and_bad_values_are_reported_together(tmp_path: Path) -> None:
     found = problems_of(tmp_path, "A B\nPURUTO_CRON_MAX_RUNNING=0\n", PURUTO_CRON_AUTO_SYNC="x")
     assert [problem["code"] for problem in found] == ["DOTENV_SYNTAX", "OUT_OF_RANGE", "NOT_A_SWITCH"]
 
@@ -190,7 +190,7 @@ def test_nothing_of_a_broken_secret_is_shown(tmp_path: Path) -> None:
         (b"A=1\nB=2\nC=\0\n", "line 3 contains a NUL byte"),
     ],
 )
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
     error = error_of(tmp_path, data)
     assert said in error.message
     assert str(tmp_path / ".env") in error.message
@@ -222,7 +222,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
         settings.load({}, tmp_path)
 
 
-def test_a_failing_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("A=1\n")
 
     def failing(*_: object, **__: object) -> None:

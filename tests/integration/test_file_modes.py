@@ -32,7 +32,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(*places: Path) -> dict[str, int]:
-    """The modes of all files and folders at and below these places, by path."""
+    """The modes of all files and folders at and below these paths, by path."""
     found: dict[str, int] = {}
     for place in places:
         for path in [place, *place.rglob("*")]:
@@ -41,7 +41,7 @@ def modes(*places: Path) -> dict[str, int]:
 
 
 def wrong(found: Mapping[str, int]) -> dict[str, str]:
-    """Those that are not for their owner alone."""
+    """The paths that others may use."""
     return {path: oct(mode) for path, mode in found.items() if mode != (0o700 if os.path.isdir(path) else 0o600)}
 
 

@@ -1,4 +1,4 @@
-"""Reading and noting: the ledger for people, stored events, small facts; and the plans by which SQLite finds them."""
+"""The store: the ledger for people, events, facts; and SQLite's query plans."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_what_runs_now_is_shown_without_its_token(store: Store) -> None:
     assert not store.runs.is_running("c")
 
 
-def test_a_running_row_tells_the_settler_all_it_needs(store: Store) -> None:
+def test_a_running_row_has_all_that_the_reaper_needs(store: Store) -> None:
     _add(store, "a", notify_channel="none")
     run = _run(store, "a", 0, RunStatus.RUNNING)
     store.runs.record_child(run, ProcessId(77, "then", "boot"), "/runs/a/x")
@@ -260,7 +260,7 @@ def _plans(store: Store, statements: list[str]) -> list[tuple[str, str]]:
 
 
 def _long(plans: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The passes over whole tables, or over indexes of whole tables."""
+    """The scans of whole tables, or of indexes of whole tables."""
     return [
         (sql, detail)
         for sql, detail in plans
@@ -330,7 +330,7 @@ def _what_runs_now(store: Store) -> None:
 
 
 @pytest.mark.parametrize("asked", [_what_a_tick_does, _what_people_ask, _what_runs_now])
-def test_nothing_that_is_asked_often_reads_a_whole_table(full: Store, asked: Any) -> None:
+def test_no_frequent_query_reads_a_whole_table(full: Store, asked: Any) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
     asked(full)
@@ -340,12 +340,12 @@ def test_nothing_that_is_asked_often_reads_a_whole_table(full: Store, asked: Any
     assert _long(plans) == []
 
 
-def test_the_test_above_would_see_a_pass_over_a_table(full: Store) -> None:
+def test_the_test_above_would_notice_a_scan_of_a_table(full: Store) -> None:
     for sql in ("SELECT * FROM jobs WHERE prompt = 'x'", "SELECT * FROM runs ORDER BY started_at, run_id"):
         assert _long(_plans(full, [sql])) != []
 
 
-def test_the_look_asks_only_indexes_that_hold_what_it_looks_for(full: Store) -> None:
+def test_the_query_of_the_idle_tick_uses_only_partial_indexes(full: Store) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
     is_idle(full.db, "seen", utc_text(NOON), utc_text(NOON), 1000.0)

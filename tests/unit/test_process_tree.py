@@ -1,4 +1,4 @@
-"""Who counts as one of a run's processes, on a table that tests make up."""
+"""Which processes belong to a run, on a made-up process table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def our_pid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """Moves on by a tenth of a second each time it is asked."""
+    """Advances by a tenth of a second with each call."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -161,7 +161,7 @@ def test_the_mark_is_found_as_first_and_as_last_variable() -> None:
 def test_the_session_of_the_root_and_all_descendants_belong_to_it() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
-    table.add(301, ppid=1, session=300)  # its parent is gone, it stayed in the session
+    table.add(301, ppid=1, session=300)  # its parent has died, it stayed in the session
     table.add(302, ppid=300, session=302)  # setsid
     table.add(303, ppid=302, session=302)
     table.add(304, ppid=1, session=302)  # orphaned in the session that 302 made
@@ -178,7 +178,7 @@ def test_the_root_that_is_dead_and_not_yet_waited_for_still_leads_to_its_session
     assert table.hit == {301}
 
 
-def test_a_root_whose_pid_was_given_to_another_process_leads_nowhere() -> None:
+def test_a_root_whose_pid_was_used_again_is_ignored() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.add(300, ppid=1, started="999")
@@ -187,7 +187,7 @@ def test_a_root_whose_pid_was_given_to_another_process_leads_nowhere() -> None:
     assert table.sent == []
 
 
-def test_a_root_of_another_boot_leads_nowhere() -> None:
+def test_a_root_of_another_boot_is_ignored() -> None:
     table = FakeTable()
     table.add(300, ppid=1)
     assert sweep(table, ProcessId(300, "100", "another boot")).alive == ()
@@ -211,7 +211,7 @@ def test_a_pid_that_is_used_again_while_we_wait_is_left_alone() -> None:
     assert {301, 302} <= set(table.rows)
 
 
-def test_a_stranger_that_took_the_roots_pid_loses_nobody_of_its_session() -> None:
+def test_a_stranger_with_the_roots_pid_does_not_hide_the_rest_of_its_session() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
 
@@ -254,14 +254,14 @@ def test_a_run_of_another_installation_with_the_same_name_is_left_alone() -> Non
     assert {400, 401} <= set(table.rows)
 
 
-def test_kernel_threads_are_not_even_looked_into() -> None:
+def test_kernel_threads_are_not_examined() -> None:
     table = FakeTable()
     table.rows[2] = Row(2, "0", 0, 0, "S", 1, "kthreadd")
     table.environs[2] = MARKED
     assert sweep(table).alive == ()
 
 
-def test_whoever_ignores_term_is_killed_after_the_grace() -> None:
+def test_a_process_that_ignores_term_is_killed_after_the_grace_period() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
     table.deadly = {signal.SIGKILL}
@@ -270,21 +270,21 @@ def test_whoever_ignores_term_is_killed_after_the_grace() -> None:
     assert signals == [signal.SIGTERM, signal.SIGKILL]
 
 
-def test_without_a_grace_nobody_is_asked() -> None:
+def test_without_a_grace_period_no_term_is_sent() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
     sweep(table, grace=0)
     assert table.sent == [(300, "100", signal.SIGKILL)]
 
 
-def test_a_stopped_process_is_asked_and_then_continued_so_that_it_can_obey() -> None:
+def test_a_stopped_process_gets_term_and_is_then_continued() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED, state="T")
     sweep(table)
     assert [number for _, _, number in table.sent] == [signal.SIGTERM, signal.SIGCONT]
 
 
-def test_a_process_born_during_the_grace_is_ended_too() -> None:
+def test_a_process_started_during_the_grace_period_is_ended_too() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.deadly = {signal.SIGKILL}
@@ -302,7 +302,7 @@ def test_a_process_born_during_the_grace_is_ended_too() -> None:
 
 
 def test_a_child_of_a_run_inside_the_run_is_followed_after_its_parent_died() -> None:
-    """It carries the inner run's mark and has its own session: only its descent tells that it is ours."""
+    """It has the inner run's marks and a session of its own: only its ancestors show that it is ours."""
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.add(301, ppid=300, session=301, environ=MARKED.replace(b"daily", b"inner"))

@@ -240,12 +240,12 @@ def test_a_bad_schedule_is_refused_naming_the_field_and_the_text(
 
 
 @pytest.mark.parametrize("value", [None, b"0 0 * * *", 5, 5.5, True, ["0 0 * * *"], {"cron": "0 0 * * *"}])
-def test_a_schedule_that_is_no_text_is_refused_with_its_type(value: object) -> None:
+def test_a_schedule_that_is_not_text_is_refused_with_its_type(value: object) -> None:
     with pytest.raises(ScheduleError, match=f"schedule: must be text, not {type(value).__name__}"):
         check(value, "UTC")
 
 
-def test_every_entrance_refuses_a_bad_schedule() -> None:
+def test_every_function_refuses_a_bad_schedule() -> None:
     bad = "5-5 * * * *"
     entrances: list[Callable[[], object]] = [
         lambda: next_fire(bad, "UTC", NOON),
@@ -295,7 +295,7 @@ BAD_ZONES = [
 
 
 @pytest.mark.parametrize(("zone", "part"), BAD_ZONES, ids=[ascii(row[0][:40]) for row in BAD_ZONES])
-def test_a_bad_zone_is_refused_with_a_better_one_where_there_is_one(zone: str, part: str) -> None:
+def test_a_bad_zone_is_refused_with_a_suggestion_where_there_is_one(zone: str, part: str) -> None:
     entrances: list[Callable[[], object]] = [lambda: check_timezone(zone), lambda: check("0 0 * * *", zone)]
     for enter in entrances:
         with pytest.raises(TimezoneError) as caught:
@@ -307,7 +307,7 @@ def test_a_bad_zone_is_refused_with_a_better_one_where_there_is_one(zone: str, p
 
 
 @pytest.mark.parametrize("value", [None, b"UTC", 1, ["UTC"]])
-def test_a_zone_that_is_no_text_is_refused_with_its_type(value: object) -> None:
+def test_a_zone_that_is_not_text_is_refused_with_its_type(value: object) -> None:
     with pytest.raises(TimezoneError, match=f"timezone: must be text, not {type(value).__name__}"):
         check_timezone(value)
 

@@ -336,7 +336,7 @@ def test_a_lazy_write_holds_nobody_up_and_goes_with_the_next_commit(bench: Bench
     assert (bench.ledger.commits, bench.log) == ([2], ["went on", "lazy", "eager"])
 
 
-def test_a_lazy_write_that_no_other_follows_is_committed_alone_in_time(bench: Bench) -> None:
+def test_a_deferred_write_that_no_other_follows_is_committed_alone_in_time(bench: Bench) -> None:
     async def deferred() -> None:
         await write(bench.say("first"), deferred=True)
         bench.clock.advance(seconds=DEFERRED_SEC / 2)
@@ -366,7 +366,7 @@ def test_a_lazy_write_of_a_course_that_is_over_is_committed_and_told_to_nobody(b
     assert bench.ended == {"lazy": Outcome(None, None)}
 
 
-def test_a_write_that_fails_is_told_to_its_course_alone(bench: Bench) -> None:
+def test_a_write_that_fails_is_raised_only_in_its_own_task(bench: Bench) -> None:
     async def writer(work: Callable[[], Any]) -> str:
         try:
             return str(await write(work))
@@ -554,7 +554,7 @@ def outcome(done: Outcome) -> object:
 
 
 @given(st.lists(STEPS, min_size=1, max_size=4))
-def test_alone_and_beside_others_a_course_comes_to_the_same_end(scripts: list[list[tuple[str, Any]]]) -> None:
+def test_a_task_ends_the_same_way_alone_and_among_others(scripts: list[list[tuple[str, Any]]]) -> None:
     bench = Bench()
     try:
         beside = [Scripted(steps, bench.clock, bench.stop) for steps in scripts]
