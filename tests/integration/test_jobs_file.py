@@ -85,13 +85,13 @@ def test_a_file_in_place_of_its_folder_is_refused(file: Path) -> None:
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(file: Path) -> None:
     os.mkfifo(file)
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
 def test_a_device_is_refused(file: Path) -> None:
     file.symlink_to("/dev/zero")
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
