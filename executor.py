@@ -235,8 +235,11 @@ class Executor:
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
-        with _tolerated(run, "The run's process was not noted"):
-            await write(lambda: self._ledger.note_child(run, child, folder), deferred=True)
+        def note() -> None:
+            with _tolerated(run, "The run's process was not noted"):
+                self._ledger.note_child(run, child, folder)
+
+        await write(note, deferred=True)
         crash_points.point("child.noted")
 
     def _beat_every(self) -> float:

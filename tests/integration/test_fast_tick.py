@@ -547,7 +547,8 @@ FORBIDDEN = {
     "dataclasses", "json", "re", "typing", "pathlib", "subprocess", "threading", "zoneinfo", "logging", "enum",
     "inspect", "select", "selectors", "signal", "socket", "asyncio", "concurrent", "queue", "tempfile", "shutil",
     "uuid", "hashlib", "fcntl", "contextlib", "random", "argparse", "importlib.metadata",
-    "models", "settings", "commands", "wiring", "scheduler", "executor", "processes", "notifier",
+    "app.app", "app.own_log", "app.session", "commands", "config", "core.boundary", "core.job", "core.log",
+    "core.log_file", "executor", "notifier", "scheduler", "system",
 }  # fmt: skip
 OURS = {
     "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,9 @@ import pytest
 
 from system import processes
 from tests.support_invocation import invoke_file, told
+from tests.workspace import link_program
 
-SOURCE = Path(__file__).parents[2]
+pytestmark = pytest.mark.process
 ECHO = """
 import json
 asked = json.load(sys.stdin)
@@ -29,12 +29,8 @@ class Program:
 
     def __init__(self, home: Path) -> None:
         self.root, self.target = home / "puruto-cron", home / "puruto-x"
-        self.root.mkdir()
         self.target.mkdir()
-        for path in SOURCE.glob("*.py"):
-            shutil.copy(path, self.root)
-        for path in SOURCE.glob("*/__init__.py"):
-            shutil.copytree(path.parent, self.root / path.parent.name, ignore=shutil.ignore_patterns("__pycache__"))
+        link_program(self.root)
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -265,7 +261,6 @@ def peak_kib(program: Program, code: int) -> int:
     return int(done.stderr)
 
 
-@pytest.mark.slow
 def test_a_gigabyte_of_output_costs_no_memory_of_ours(program: Program) -> None:
     before = peak_kib(program, 0)
     script = program.target / "invoke"

@@ -267,6 +267,7 @@ told = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts, told), st.lists(st.text(alphabet="s3cr3t-", min_size=6, max_size=9), max_size=3))
 def test_no_secret_survives_in_any_object(value: dict[str, object], secrets: list[str]) -> None:
     text = json.dumps(Redactor(secrets)(value))
