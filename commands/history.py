@@ -13,7 +13,7 @@ from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
-from core.errors import JobNotFound, UsageError
+from core.errors import UsageError
 from core.run import RunStatus
 from store.history import FIELDS, History, Wanted
 
@@ -50,9 +50,7 @@ def command(
     if table and form not in (None, "table"):
         raise UsageError(f"--table and --format {form}: give one of them", hint="See: python3 main.py history --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
+        session.store.definitions.require_known(job_id)
         edge = None
         if before is not None:
             row = session.store.runs.find(before)
