@@ -28,17 +28,18 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 @click.command("daemon")
 @click.pass_obj
 def command(app: App) -> int:
-    """Serve jobs on the instant, as one process that stays: instead of ticks from cron, or beside them.
+    """Run jobs at the exact time, as one process that keeps running: instead of ticks from cron, or in addition.
 
-    It sleeps until the next instant that matters, at most PURUTO_CRON_POLL_SECONDS. Commands that change jobs or cancel
-    runs wake it at once; an edited .jobs.json or .env is heeded at the next look. A second daemon is refused
-    (DAEMON_RUNNING).
+    It sleeps until the next job is due, at most PURUTO_CRON_POLL_SECONDS. Commands that change jobs or cancel runs wake
+    it at once; it sees an edited .jobs.json or .env when it next wakes. Only one daemon can run: a second one is
+    refused (DAEMON_RUNNING).
 
-    TERM and Ctrl-C: nothing more is started, runs may go on for PURUTO_CRON_STOP_SECONDS and are ended then, at once
-    when asked again. HUP: a look at both at once. Under systemd it says when it is ready and alive.
+    TERM and Ctrl-C stop it: it starts no more jobs, and ends running ones after PURUTO_CRON_STOP_SECONDS, or at once
+    when asked again. HUP makes it read .jobs.json and .env at once. Under systemd it reports that it is ready and
+    alive.
 
-    Prints one line when it is ready, and one when runs have ended or something is wrong; lines as tick prints them.
-    Exit code 0 when it was asked to end and has.
+    Prints one line when it is ready, and one when runs have ended or something is wrong, in the form of tick. Exit
+    code 0 after it was asked to stop.
 
     \b
     Example:
@@ -46,37 +47,37 @@ def command(app: App) -> int:
       {"status": "ready", "pid": 4711, "now": "2026-02-25T20:00:00+00:00", "database": "…/db/cron.db", …}
     """
     settings = app.settings
-    place, since = str(settings.db_path), app.clock.now()
+    db_path, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
-    # Before anything is made beside it: a wrong DB_PATH leaves no trace.
+    # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with OneDaemon(place, since), _signals() as asked:
+    with OneDaemon(db_path, since), _signals() as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
             clock=app.clock,
             stop=stop,
             timer=timer,
-            wakeup=lambda: Wakeup(place),
+            wakeup=lambda: Wakeup(db_path),
             systemd=systemd,
             say=say,
         )
         try:
-            daemon.listen(asked, lambda: _heard(asked, daemon))
+            daemon.listen(signals, lambda: _on_signals(signals, daemon))
             daemon.begin()
             say(
                 {
                     "status": "ready",
                     "pid": os.getpid(),
                     "now": utc_text(app.clock.now()),
-                    "database": place,
+                    "database": db_path,
                     "poll_sec": settings.poll_sec,
                     "max_running": settings.max_running,
                     "warnings": list(settings.warnings),
                 }
             )
-            # What is there now stays: it need not be looked through again and again.
+            # The objects that exist now stay for ever: the garbage collector need not examine them again.
             gc.collect()
             gc.freeze()
             daemon.run()
@@ -89,13 +90,13 @@ def command(app: App) -> int:
 
 @contextmanager
 def _signals() -> Iterator[int]:
-    """A descriptor from which each signal can be read as a byte."""
+    """Yields a descriptor from which each signal can be read as one byte."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     read, write = os.pipe()
     for descriptor in (read, write):
         os.set_blocking(descriptor, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # HUP too where it is ignored, as under nohup: here it is no end, but a reload.
+    # HUP too, even if it was ignored, as under nohup: here it means to reload and not to end.
     old = {name: signal.signal(name, lambda *_: None) for name in _SIGNALS}
     try:
         yield read
@@ -107,9 +108,9 @@ def _signals() -> Iterator[int]:
         os.close(write)
 
 
-def _heard(asked: int, daemon: Daemon) -> None:
+def _on_signals(signals: int, daemon: Daemon) -> None:
     with suppress(BlockingIOError):
-        for number in os.read(asked, 64):
+        for number in os.read(signals, 64):
             if number == signal.SIGHUP:
                 daemon.reload()
             elif number in _SIGNALS:
