@@ -10,12 +10,11 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from core import crash_points
+from core import crash_points, log
 from core.clock import utc_text
 from core.errors import CronError
 from core.private_files import make_private
@@ -100,9 +99,11 @@ class Notifier:
         except OSError as error:
             is_link = error.errno == errno.ELOOP and os.path.islink(path)
             reason = f"{path}: {'it is a link, and is not followed' if is_link else error.strerror or error}"
+            log.warning(f"Events for {channel} wait: {reason}", code="EVENTS_WAITING")
             self._note_failure(channel, outbox, reason)
             return Delivery(channel, 0, reason)
         except CronError as error:
+            log.warning(f"Events for {channel} wait: {error.message}", code=error.code)
             return Delivery(channel, 0, error.message)
 
     def _append_all(self, channel: str, path: str, outbox: Outbox) -> int:
@@ -126,12 +127,10 @@ class Notifier:
         return 0
 
     def _note_failure(self, channel: str, outbox: Outbox, reason: str) -> None:
-        try:
+        # The same full disk may refuse the note; the event itself is stored and stays first in line.
+        with log.tolerated(CronError, f"Why events for {channel} wait was not noted"):
             for event in outbox.waiting(channel, 1):
                 outbox.failed(channel, event, reason)
-        except CronError:
-            # The same full disk may refuse the note; the event itself is stored and stays first in line.
-            return
 
 
 def line(event: Event) -> str:
@@ -180,7 +179,7 @@ class AppendOnly:
         while os.path.lexists(aside):
             number += 1
             aside = f"{stem}-{day}-{number}{ending}"
-        with suppress(OSError):
+        with log.tolerated(OSError, f"{self._path} was not put aside"):
             os.rename(self._path, aside)
 
     def _lock(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypedDict
 
 import click
@@ -54,7 +55,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     problems: list[dict[str, object]] = []
     for row in rows if job_id is None else [row for row in rows if row["job_id"] == job_id]:
         most = MOST_SLOTS - len(slots)
-        job_slots = guarded(lambda row=row, most=most: _slots_of(app, row, first, last, most))  # type: ignore[misc]
+        job_slots = guarded(partial(_slots_of, app, row, first, last, most))
         if isinstance(job_slots, Failure):
             problems.append({"job_id": row["job_id"], "error": job_slots.as_dict()})
         else:

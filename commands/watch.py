@@ -18,7 +18,7 @@ from reports.overview import overview
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from render.tables import ViewContext
+    from render.console import ViewContext
 
 #: If the database is locked for longer than this, the view says so and reads again later.
 TIMEOUT_SEC = 1.0
@@ -84,7 +84,7 @@ class _Watcher:
 
     def context(self) -> ViewContext:
         """The current instant, and the zone of the times that are shown."""
-        from render.tables import ViewContext
+        from render.console import ViewContext
 
         return ViewContext(self._app.clock.now(), self._app.default_zone)
 

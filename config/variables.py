@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format"]
+Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format", "level"]
 
 PREFIX = "PURUTO_CRON_"
 
@@ -36,6 +36,7 @@ class Variable(NamedTuple):
             "names": "names of variables, separated by commas",
             "agents": "some of claude, codex and gemini, separated by commas",
             "format": "json or table",
+            "level": "error, warning, info or debug",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
 
@@ -44,11 +45,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DB_PATH", "db_path", "path", "db/cron.db", "The SQLite file."),
     Variable(
         "PURUTO_CRON_POLL_SECONDS", "poll_sec", "integer", "30",
-        "Longest sleep of `daemon`. What wakes it, like a due job or a sync, does not wait for that.", 1, 3_600,
+        "Longest sleep of `daemon`. A due job, a sync and the like wake it earlier.", 1, 3_600,
     ),
     Variable(
         "PURUTO_CRON_LEASE_SECONDS", "lease_sec", "integer", "120",
-        "Seconds that the lease of a run lasts. It is renewed while the run lives.", 5, 86_400,
+        "How long the lease of a run lasts, in seconds. It is renewed while the run is alive.", 5, 86_400,
     ),
     Variable("PURUTO_DATA_PATH", "data_path", "path", "../puruto-data", "Its `registry.json` may name targets."),
     Variable("PURUTO_TELEGRAM_PATH", "telegram_path", "path", "../puruto-telegram", "The sibling that mirrors events."),
@@ -59,15 +60,15 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("PURUTO_HOME", "home", "path", "..", "The folder that holds the sibling repositories."),
     Variable(
         "PURUTO_CRON_TIMEZONE", "timezone", "text", "",
-        "IANA zone, like Europe/Madrid, of schedules whose job has no `timezone`. Unset: the machine's zone.",
+        "IANA zone, like Europe/Madrid, for jobs without a `timezone`. Unset: the machine's zone.",
     ),
     Variable(
         "PURUTO_CRON_MAX_RUNNING", "max_running", "integer", "4",
-        "Runs at the same time, over all processes. Jobs beyond it stay due.", 1, 1_000,
+        "How many runs there may be at the same time, in all processes together. Other jobs stay due.", 1, 1_000,
     ),
     Variable(
         "PURUTO_CRON_AUTO_SYNC", "auto_sync", "switch", "1",
-        "Whether a tick first syncs a `.jobs.json` that has changed.",
+        "Whether a tick first loads a `.jobs.json` that has changed.",
     ),
     Variable(
         "PURUTO_CRON_KILL_GRACE_SECONDS", "kill_grace_sec", "integer", "5",
@@ -75,36 +76,36 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "PURUTO_CRON_STOP_SECONDS", "stop_sec", "integer", "30",
-        "Seconds that runs may go on when `daemon` is told to end; those left are ended then.", 0, 86_400,
+        "Seconds that runs may continue when `daemon` is asked to stop. Those that are left are then ended.", 0, 86_400,
     ),
     Variable(
         "PURUTO_CRON_STALE_SECONDS", "stale_after_sec", "integer", "300",
-        "Seconds without a tick after which the scheduler is called stale.", 60, 31_536_000,
+        "If no tick came for this many seconds, `status` reports STALE.", 60, 31_536_000,
     ),
     Variable(
         "PURUTO_CRON_KEEP_RUNS", "keep_runs", "integer", "1000",
-        "Ended runs kept of each job, with their output and events; older ones are deleted.", 1, 10_000_000,
+        "Ended runs to keep for each job, with their output and events. Older ones are deleted.", 1, 10_000_000,
     ),
     Variable(
         "PURUTO_CRON_KEEP_DAYS", "keep_days", "integer", "90",
-        "Days that ended runs, their output, and event files that were put aside are kept.", 1, 36_500,
+        "Days to keep ended runs, their output, and event files that were put aside.", 1, 36_500,
     ),
     Variable(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "keep_output_mb", "integer", "1024",
-        "Megabytes of captured output kept in `runs/`; beyond them the oldest output is deleted.", 1, 1_000_000_000,
+        "Megabytes of output to keep in `runs/`. If there is more, the oldest output is deleted.", 1, 1_000_000_000,
     ),
     Variable(
         "PURUTO_CRON_EVENTS_MB", "events_mb", "integer", "16",
-        "Megabytes that `notifications/events.jsonl` may reach before it is put aside under a dated name.",
+        "Size of `notifications/events.jsonl`, in megabytes, at which it is put aside under a dated name.",
         1, 1_000_000,
     ),
     Variable(
         "PURUTO_CRON_PING_URL", "ping_url", "url", "",
-        "Address that is asked after each tick, with `/fail` behind it when a job failed: for a dead-man's alarm.",
+        "Address to ping after each tick, with `/fail` added when a job failed: for a dead-man's alarm.",
     ),
     Variable(
         "PURUTO_CRON_REDACT", "redact", "names", "",
-        "Variables whose values are masked in results, errors, events and logs, besides those that look like secrets.",
+        "More variables whose values are masked in results, errors, events and logs, besides what looks like a secret.",
     ),
     Variable(
         "PURUTO_CRON_AGENTS", "agents", "agents", "claude,codex,gemini",
@@ -112,10 +113,14 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "PURUTO_CRON_AGENT_PATH", "agent_path", "folders", "",
-        "Folders in which the agents' programs are looked for before PATH.",
+        "Folders that are searched for the agents' programs before PATH.",
     ),
     Variable(
         "PURUTO_CRON_FORMAT", "format", "format", "json",
-        "What commands with `--table` print unless they are told otherwise.",
+        "What commands that have `--table` print by default.",
+    ),
+    Variable(
+        "PURUTO_CRON_LOG", "log_level", "level", "",
+        "What is written into `puruto-cron.log`, beside the database. Unset: `warning`, and `info` of the daemon.",
     ),
 )  # fmt: skip

@@ -57,7 +57,7 @@ def _limit(cpu_sec: int) -> None:
         try:
             resource.setrlimit(kind, bounds)
         except (ValueError, OSError):
-            # macOS does not support a limit of memory.
+            # macOS (untried) documents no limit of memory.
             continue
 
 

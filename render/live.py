@@ -10,7 +10,7 @@ from typing import Any
 from rich.live import Live
 
 from core.errors import OutputUnwritable
-from render.tables import ViewContext, console
+from render.console import ViewContext, console
 from render.watching import frame
 
 Report = Mapping[str, Any]

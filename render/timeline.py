@@ -13,8 +13,8 @@ from rich.text import Text
 
 from core.clock import from_text
 from render.axis import Axis, Tick
+from render.console import columns_setting
 from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
-from render.tables import columns_setting
 from render.words import local, plain
 
 Report = Mapping[str, Any]

@@ -9,8 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from core.clock import from_text
+from render.console import STYLES, ViewContext, status_text
 from render.grid import Grid
-from render.tables import STYLES, ViewContext, status_text
 from render.words import duration, local, plain, relative, span
 
 Report = Mapping[str, Any]

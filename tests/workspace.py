@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.fork_server import Forked, ForkServer
+from tests.fork_server import Forked, ForkServer, program_modules
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
-FORK_SERVER = ForkServer()
+PROGRAM_SERVER = ForkServer(program_modules())
 #: All that a fork server does for a command. What asks for more is started afresh.
 FORKED_OPTIONS = {"stdin", "stdout", "stderr", "start_new_session"}
 ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
@@ -67,12 +67,14 @@ class FakeClock:
 class Workspace:
     """`root` is the copy of the project; siblings stand beside it."""
 
+    #: Whether the test that runs now may start the program as a process: whether it is marked so.
+    may_start = True
+
     def __init__(self, folder: Path) -> None:
         self.home = folder / "purutos"
         self.root = self.home / "puruto-cron"
         self.home.mkdir(parents=True)
-        # Links: to copy each file for each test takes longer than most tests. Nothing writes into these files.
-        shutil.copytree(_program(), self.root, copy_function=os.link)
+        link_program(self.root)
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(folder),
@@ -80,6 +82,8 @@ class Workspace:
             "LANG": "C.UTF-8",
             "PYTHONWARNINGS": "error",
             "PURUTO_CRON_KILL_GRACE_SECONDS": "1",
+            # Set when coverage is measured, so that it is in what the tests start too.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
 
     # --- files ---
@@ -134,6 +138,7 @@ class Workspace:
         The process is a fork of one that has the program loaded; with `fresh`, or where a fork can't do what is asked,
         it is an interpreter of its own.
         """
+        assert Workspace.may_start, "mark this test: pytest.mark.process"
         argv = [str(self.root / "main.py"), *words]
         environ = {**self.environ, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
@@ -141,8 +146,7 @@ class Workspace:
             command = ["-c", _changed(before, argv)] if before else argv
             return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
         session = options.pop("start_new_session", False)
-        request = {"argv": argv, "environ": environ, "before": before, "session": session}
-        return Forked(FORK_SERVER, request, **options)
+        return Forked(PROGRAM_SERVER, argv, environ, before=before, session=session, **options)
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE, **options: Any
@@ -197,8 +201,10 @@ def _jobs_text(jobs: Sequence[Mapping[str, object]]) -> str:
 @functools.cache
 def _program() -> Path:
     """One copy of the program, for all workspaces of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="puruto-cron-program-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    parent = Path(tempfile.mkdtemp(prefix="puruto-cron-program-"))
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = parent / "puruto-cron"
+    folder.mkdir()
     for source in PROJECT.glob("*.py"):
         shutil.copy2(source, folder)
     # Compiled files come along with their times, so that the copy need not be compiled again.
@@ -206,6 +212,11 @@ def _program() -> Path:
         if (PROJECT / name).is_dir():
             shutil.copytree(PROJECT / name, folder / name)
     return folder
+
+
+def link_program(root: Path) -> None:
+    """Makes a folder with the program's files, as links, which cost less than copies. Nothing may write into them."""
+    shutil.copytree(_program(), root, copy_function=os.link)
 
 
 def _changed(before: str, argv: list[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import db
 from core.invocation_errors import IpcError
 from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
@@ -104,6 +105,7 @@ def test_on_a_sound_machine_everything_is_fine_and_nothing_is_changed(machine: M
     assert state_of(machine.workspace) == before
 
 
+@pytest.mark.process
 def test_people_read_lines_without_colour_when_it_is_no_terminal(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     done = workspace.run("doctor")
@@ -114,6 +116,7 @@ def test_people_read_lines_without_colour_when_it_is_no_terminal(workspace: Work
     assert text.splitlines()[-1].startswith("errors: 2, warnings: ")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_on_a_terminal_the_severity_has_a_colour(
     workspace: Workspace, variables: dict[str, str], coloured: bool
@@ -140,6 +143,7 @@ def iter_pty(descriptor: int) -> Iterator[bytes]:
             yield data
 
 
+@pytest.mark.process
 def test_it_never_waits_for_runs(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     with ended(workspace.start("run-now", "job-0")) as process:
@@ -508,6 +512,7 @@ def test_a_program_that_hangs_or_is_missing_gives_no_answer(tmp_path: Path) -> N
 # --- under cron ---
 
 
+@pytest.mark.process
 def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> None:
     """A program that only this shell's PATH has, and a database that only a variable of this shell names."""
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
@@ -533,6 +538,7 @@ def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> No
     assert "OTHER_PATHS_UNDER_CRON" in [f["code"] for f in report["findings"] if f.get("only_under_cron")]
 
 
+@pytest.mark.process
 def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
     folder = workspace.home / "bin"
@@ -547,6 +553,7 @@ def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
     assert "as cron" in [finding["subject"] for finding in report["findings"]]
 
 
+@pytest.mark.process
 def test_an_interpreter_without_the_libraries_is_found_under_cron(workspace: Workspace, tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
@@ -660,7 +667,8 @@ def test_overdue_jobs_are_found_by_their_index(machine: Machine) -> None:
             assert not any("TEMP B-TREE" in step for step in steps), "the index gives the order too"
 
 
-def test_status_and_doctor_only_read(machine: Machine) -> None:
+def test_status_and_doctor_only_read(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 30)
     with closing(sqlite3.connect(machine.workspace.database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert machine.run("status")[0] == 0
@@ -706,6 +714,7 @@ def test_folders_into_which_others_can_look_are_warnings_that_init_db_cures(mach
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["a b", "100%", "it's", "año"])
 def test_the_proposed_line_works_in_a_folder_of_any_name(machine: Machine, tmp_path: Path, name: str) -> None:
     root = tmp_path / name / "puruto-cron"

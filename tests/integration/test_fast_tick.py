@@ -547,9 +547,13 @@ FORBIDDEN = {
     "dataclasses", "json", "re", "typing", "pathlib", "subprocess", "threading", "zoneinfo", "logging", "enum",
     "inspect", "select", "selectors", "signal", "socket", "asyncio", "concurrent", "queue", "tempfile", "shutil",
     "uuid", "hashlib", "fcntl", "contextlib", "random", "argparse", "importlib.metadata",
-    "models", "settings", "commands", "wiring", "scheduler", "executor", "processes", "notifier",
+    "app.app", "app.own_log", "app.session", "commands", "config", "core.boundary", "core.job", "core.log",
+    "core.log_file", "executor", "notifier", "scheduler", "system",
 }  # fmt: skip
-OURS = {"crash", "idle", "db", "errors", "store", "store.look"}
+OURS = {
+    "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",
+    "db", "store", "store.last_tick", "store.look",
+}  # fmt: skip
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
 
@@ -570,6 +574,7 @@ def ready(workspace: Workspace) -> Workspace:
     return workspace
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("env", ["", "# nothing\n", "DB_PATH=db/cron.db\n", "shipped"])
 def test_an_idle_tick_imports_sqlite3_and_a_handful_of_ours(ready: Workspace, env: str) -> None:
     if env:
@@ -587,12 +592,14 @@ def test_an_idle_tick_imports_sqlite3_and_a_handful_of_ours(ready: Workspace, en
     assert quiet - bare - SMALL == OURS
 
 
+@pytest.mark.process
 def test_the_test_above_would_see_a_whole_tick(ready: Workspace) -> None:
     ready.environ["PURUTO_CRON_MAX_RUNNING"] = "3"
     found, _ = _imported([str(ready.root / "main.py"), "tick"], ready)
     assert {"click", "json", "dataclasses"} <= found
 
 
+@pytest.mark.process
 def test_an_idle_tick_prints_what_a_whole_tick_with_nothing_to_do_prints(ready: Workspace) -> None:
     idle_answer = ready.json("tick")
     whole_answer = ready.json("tick", env={"PURUTO_CRON_MAX_RUNNING": "3"})
@@ -603,6 +610,7 @@ def test_an_idle_tick_prints_what_a_whole_tick_with_nothing_to_do_prints(ready: 
     assert idle_answer == whole_answer
 
 
+@pytest.mark.process
 def test_a_tick_over_a_damaged_database_prints_an_error_and_no_traceback(ready: Workspace) -> None:
     ready.database.write_bytes(b"no database at all " * 400)
     answer = ready.json("tick", code=1)

@@ -16,6 +16,8 @@ from install import units
 from tests.support_machine import Machine
 from tests.workspace import FakeClock, Workspace
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """#!/bin/sh
 file=$(dirname "$0")/crontab.txt
 [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }

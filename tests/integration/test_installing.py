@@ -29,6 +29,7 @@ def crontab(workspace: Workspace) -> Path:
     return put_crontab_program(workspace)
 
 
+@pytest.mark.process
 def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, crontab: Path) -> None:
     crontab.write_text(OTHERS)
     first = workspace.json("install-crontab")
@@ -46,6 +47,7 @@ def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, cro
     assert workspace.json("uninstall-crontab")["changed"] is False
 
 
+@pytest.mark.process
 def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path) -> None:
     line = workspace.json("install-crontab")["lines"][0]
     command = line.removeprefix("* * * * * ").replace("\\%", "%").replace(" --quiet", "")
@@ -54,12 +56,14 @@ def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path
     assert crontab.exists()
 
 
+@pytest.mark.process
 def test_print_changes_nothing(workspace: Workspace, crontab: Path) -> None:
     shown = workspace.json("install-crontab", "--print")
     assert (shown["installed"], "tick --quiet" in shown["crontab"]) == (False, True)
     assert not crontab.exists()
 
 
+@pytest.mark.process
 def test_without_a_program_crontab_the_line_is_still_shown_how_to_get(workspace: Workspace) -> None:
     workspace.environ["PATH"] = "/nonexistent"
     refused = workspace.json("install-crontab", code=1)["error"]
@@ -75,6 +79,7 @@ def sibling(workspace: Workspace) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
     workspace: Workspace, crontab: Path, sibling: Path
 ) -> None:
@@ -116,6 +121,7 @@ def test_the_block_of_another_copy_is_left_alone() -> None:
     assert units.without_block(both, COPY.root) == other
 
 
+@pytest.mark.process
 def test_lines_behind_a_block_that_lost_its_end_stay_however_often_it_is_installed(
     workspace: Workspace, crontab: Path
 ) -> None:
@@ -166,6 +172,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.process
 def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None:
     workspace.json("init-db")
     answer = workspace.json("install-systemd")
@@ -191,6 +198,7 @@ def test_the_daemons_service_may_take_its_time_to_end_and_to_sleep() -> None:
     assert "TimeoutStopSec=87030\n" in slow
 
 
+@pytest.mark.process
 def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -240,6 +248,7 @@ def test_the_first_line_of_a_unit_names_one_copy() -> None:
     assert "# puruto-cron: /home/me/ñ" in marks
 
 
+@pytest.mark.process
 def test_units_of_others_stay(workspace: Workspace, tmp_path: Path) -> None:
     workspace.json("init-db")
     folder = tmp_path / "units"

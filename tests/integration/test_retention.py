@@ -240,7 +240,7 @@ def test_links_are_not_followed(machine: Machine, workspace: Workspace, clock: F
     assert (code, done["runs"]) == (0, 2)
     assert (treasure / "gold").read_text() == "mine"
     assert len(list((tmp_path / "moved").iterdir())) == 3
-    assert any("is a link" in failure for failure in done["failures"])
+    assert any("is a symbolic link" in failure for failure in done["failures"])
     assert len(workspace.runs("job-1")) == 3, "a row stays as long as its output does"
 
 
@@ -291,6 +291,7 @@ def test_a_database_that_refuses_cleaning_fails_no_tick(
     assert report["pruned"]["code"] == "INTERNAL_ERROR"
 
 
+@pytest.mark.process
 def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspace) -> None:
     """A tick deletes a bounded number of rows; the command all of them, in batches."""
     prepare(workspace, shell(COUNT))

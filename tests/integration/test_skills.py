@@ -123,6 +123,7 @@ def typed(workspace: Workspace, line: str) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.process
 @each_skill
 def test_every_command_that_a_skill_quotes_runs_and_one_of_them_tells_that_no_tick_is_running(
     ready: Workspace, name: str
@@ -139,6 +140,7 @@ def test_every_command_that_a_skill_quotes_runs_and_one_of_them_tells_that_no_ti
     assert any(told), lines
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "keys"),
     [

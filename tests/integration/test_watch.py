@@ -29,6 +29,8 @@ from tests.support_machine import (
 from tests.support_terminal import on_terminal
 from tests.workspace import Workspace, ended, wait_for
 
+pytestmark = pytest.mark.process
+
 FAST = ("watch", "--interval", "0.2")
 HIDDEN, SHOWN, SCREEN, BACK = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h", "\x1b[?1049l"
 ERASED = "\r\x1b[2K"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from render.console import ViewContext, columns_setting, console
 from render.grid import fit_widths
-from render.tables import VIEWS, ViewContext, columns_setting, console
+from render.tables import VIEWS
 from tests.support_pictures import NOW, printed, text
 
 CONTEXT = ViewContext(NOW, "Europe/Madrid")

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from render.console import ViewContext
 from render.progress import Step, line
-from render.tables import ViewContext
 from render.watching import frame, progress, share_lines
 from tests.support_pictures import NOW, printed, running, text, watch_report
 
