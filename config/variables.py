@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
+
+from core.kinds import AGENTS
 
 Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format"]
 
 PREFIX = "PURUTO_CRON_"
+
+
+def in_words(names: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class Variable(NamedTuple):
@@ -34,7 +43,7 @@ class Variable(NamedTuple):
             "text": "one line of text",
             "url": "an http:// or https:// address",
             "names": "names of variables, separated by commas",
-            "agents": "some of claude, codex and gemini, separated by commas",
+            "agents": f"some of {in_words(AGENTS)}, separated by commas",
             "format": "json or table",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
@@ -107,7 +116,7 @@ VARIABLES: tuple[Variable, ...] = (
         "Variables whose values are masked in results, errors, events and logs, besides those that look like secrets.",
     ),
     Variable(
-        "PURUTO_CRON_AGENTS", "agents", "agents", "claude,codex,gemini",
+        "PURUTO_CRON_AGENTS", "agents", "agents", ",".join(AGENTS),
         "Agents to try for a target that has neither a command nor an `invoke`, in this order.",
     ),
     Variable(

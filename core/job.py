@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+
+from core.kinds import RUNNERS
 
 #: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: DESIGN "A target".
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -29,6 +32,16 @@ class Matches:
         return schema
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """A string constraint: one of the names, or of the kinds that are there when the checks are made."""
+
+    names: Collection[str]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: Any) -> Any:
+        return {"type": "literal", "expected": list(self.names)}
+
+
 Name = Annotated[
     str,
     MinLen(1),
@@ -41,7 +54,7 @@ Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
 Dollars = Annotated[float, Gt(0), Le(100_000)]
 #: What a call of an agent knows of the one before it.
 ContextMode = Literal["fully_ephemeral", "shared_persistent", "ephemeral_with_summary"]
-RunnerName = Literal["command", "invoke", "claude", "codex", "gemini"]
+RunnerName = Annotated[str, OneOf(RUNNERS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,27 +235,6 @@ AGENT_FIELDS = (
     "json_schema",
     "agent_args",
 )
-#: Fields for which an agent has no option. Source: the `--help` of each; codex and gemini tell no dollars either.
-UNSUPPORTED: dict[str, tuple[str, ...]] = {
-    "claude": (),
-    "codex": (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-    ),
-    "gemini": (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-        "json_schema",
-    ),
-}
 #: Arguments by which an agent would answer in another form, to nobody, as another session than the job's, or otherwise
 #: than the fields of the job say.
 RESERVED_ARGUMENTS = (

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from app import fast_tick
@@ -101,7 +100,7 @@ class Served:
         from invocation import runners
 
         for name in _COMMON:
-            import_module(runners.RUNNERS[name])
+            runners.named(name)
         # Each brings what it stands on; the answers are of no interest.
         app = self._app
         _ = gates, app.invoker, app.retention(store)

@@ -22,10 +22,12 @@ from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
 from core.job import Job
+from core.kinds import RUNNERS
 from core.run import RunStatus, Trigger
 from install import crontab_translation
-from invocation import policy, runners
-from invocation.runners import agent, claude
+from invocation import policy
+from invocation.runners.agents import base as agent
+from invocation.runners.agents import claude
 from jobs import jobs_file
 from schedules import language
 
@@ -254,7 +256,7 @@ def test_the_request_in_the_document_has_the_keys_of_a_request() -> None:
 
 def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> None:
     text = read("docs/targets.md")
-    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(runners.RUNNERS)
+    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(RUNNERS)
     keys = rows(section(text, "## Policy and hops"))
     assert [quoted(row[0])[0] for row in keys] == list(policy._KEYS)
     defaults = dataclasses.asdict(policy.Policy())
