@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from channels import channels_of
 from core import crash_points
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
@@ -357,7 +358,7 @@ class Executor:
 
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
-        channels = verdicts.channels_of(run.job.notify_channel)
+        channels = channels_of(run.job.notify_channel)
         for _ in range(VERDICT_ATTEMPTS):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))

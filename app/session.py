@@ -105,26 +105,16 @@ class Rooms:
 
     @cached_property
     def notifier(self) -> Notifier:
-        """Delivers to events.jsonl and to the sibling."""
+        """Delivers to all channels."""
+        from channels.base import Surroundings
         from notifier import Notifier
 
-        return Notifier(
-            local_file=str(self.settings.local_events),
-            telegram_repo=str(self.settings.telegram_path),
-            telegram_file=str(self.settings.telegram_outbox),
-            rotate_at=self.settings.events_mb * 1_000_000,
-            now=self.clock.now,
-            # An event that nobody sets: a plain pause.
-            pause=threading.Event().wait,
-        )
+        # An event that nobody sets: a plain pause.
+        return Notifier.of(Surroundings(self.settings, self.clock.now, threading.Event().wait))
 
     def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
-        """The contract's `notification_paths`: the second is empty when nothing is mirrored."""
-        mirrored = notify_channel == "telegram" and self.notifier.telegram_exists()
-        return {
-            "local_events": self.settings.display("local_events"),
-            "telegram_outbox": self.settings.display("telegram_outbox") if mirrored else "",
-        }
+        """The contract's `notification_paths`: a path is empty where the job's events do not go."""
+        return self.notifier.paths_of(notify_channel)
 
     def editor(self) -> Editor:
         """Edits .jobs.json in place; what a sync would refuse is refused."""
@@ -220,7 +210,7 @@ class Rooms:
 
     def reaper(self, store: Store) -> Reaper:
         """Settles what dead schedulers left."""
-        from execution.verdicts import channels_of
+        from channels import channels_of
         from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 

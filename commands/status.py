@@ -41,11 +41,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
             "status": "ok",
             "jobs": without_secrets(app, store.definitions.table()),
             "recent_runs": store.runs.recent(limit),
-            "notification_targets": {
-                "local_events": settings.display("local_events"),
-                "telegram_outbox": settings.display("telegram_outbox"),
-                "telegram_repo_exists": app.notifier.telegram_exists(),
-            },
+            "notification_targets": app.notifier.targets(),
             "scheduler": app.scheduler_health(store, now),
             "running": store.runs.running_now(),
             "events": {"waiting": app.waiting_events(store)},

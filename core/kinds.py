@@ -62,6 +62,11 @@ AGENTS = Kinds("invocation.runners.agents")
 #: All ways to run a target. Those that look at the job or the target come before the agents.
 RUNNERS = Kinds("invocation.runners", "invocation.runners.agents")
 #: Where events go.
-CHANNELS = Kinds("channels", besides=("append_only", "ping"))
+CHANNELS = Kinds("channels", besides=("jsonl", "ping"))
 #: What may keep a run from starting.
 GATES = Kinds("gates")
+
+
+def choices_of_notify_channel() -> tuple[str, ...]:
+    """The channels that a job can select, and `none`."""
+    return (*(name for name in CHANNELS if not CHANNELS[name].always), "none")

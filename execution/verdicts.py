@@ -67,11 +67,6 @@ def _with_facts(error: dict[str, object], outcome: AttemptOutcome) -> dict[str, 
     return {**error, "details": {**(details if isinstance(details, dict) else {}), **outcome.facts}}
 
 
-def channels_of(notify_channel: str) -> tuple[str, ...]:
-    """The channels that a job's events go to: the local file always."""
-    return ("local",) if notify_channel == "none" else ("local", notify_channel)
-
-
 def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
     """The error of a run that failed.
 

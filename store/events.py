@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from db import Database, Row
 
-LOCAL = "local"
-TELEGRAM = "telegram"
 #: Made once: `json.dumps` makes an encoder at each call.
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
