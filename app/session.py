@@ -332,8 +332,9 @@ class Rooms:
     def gate(self, store: Store, state: JobState, now: datetime) -> Refusal | None:
         """Why no run of the job may start now; None when nothing speaks against it."""
         import gates
+        from gates.base import Facts
 
-        return gates.verdict(state, now, store.spending.spent, self.day_of)
+        return gates.verdict(state, now, Facts(store.spending.spent, self.day_of))
 
     def day_of(self, timezone: str, instant: datetime) -> str:
         """The local day of an instant, like `2026-02-25`."""

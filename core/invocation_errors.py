@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 from core.errors import CronError
 
 
@@ -9,12 +12,15 @@ class InvocationError(CronError):
     """An attempt failed. The invoker turns it into the error of an InvocationResult with this class's code."""
 
     code = "IPC_ERROR"
+    #: Whether the attempt may be made again. Not where it would fail again, or cost again what it has just cost.
+    retried = True
 
 
 class TargetNotFound(InvocationError):
     """No folder belongs to the target's name; details carry `looked_at`."""
 
     code = "TARGET_NOT_FOUND"
+    retried = False
 
 
 class RunnerNotFound(InvocationError):
@@ -27,6 +33,7 @@ class Denied(InvocationError):
     """The policy, .puruto-ipc.json, forbids this invocation, or could not be read."""
 
     code = "DENIED"
+    retried = False
 
 
 class InvocationTimeout(InvocationError):
@@ -75,12 +82,14 @@ class AgentRefused(AgentFailed):
     """The agent's provider does not know who asks: a key or a login is missing, wrong or over."""
 
     code = "AGENT_REFUSED"
+    retried = False
 
 
 class AgentLimitReached(AgentFailed):
     """The agent ended itself at a limit that the job gave it: turns or dollars."""
 
     code = "AGENT_LIMIT_REACHED"
+    retried = False
 
 
 class AgentOutputTruncated(AgentFailed):
@@ -93,6 +102,7 @@ class AgentOptionUnsupported(AgentFailed):
     """The job has a field that its agent has no option for."""
 
     code = "AGENT_OPTION_UNSUPPORTED"
+    retried = False
 
 
 class PermissionDenied(AgentFailed):
@@ -123,3 +133,15 @@ class IpcError(InvocationError):
     """The process could not be started or its output could not be read."""
 
     code = "IPC_ERROR"
+
+
+@functools.cache
+def is_retried(code: str) -> bool:
+    """Whether an attempt that failed with this code may be made again."""
+    return all(kind.retried for kind in _all_kinds(InvocationError) if kind.code == code)
+
+
+def _all_kinds(kind: type[InvocationError]) -> Iterator[type[InvocationError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _all_kinds(below)

@@ -7,10 +7,6 @@ from core.kinds import AGENTS
 
 #: No wait between attempts is longer. Source: DESIGN "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
-#: What would fail again, or cost again what it has just cost.
-NOT_RETRIED = frozenset(
-    {"TARGET_NOT_FOUND", "DENIED", "AGENT_LIMIT_REACHED", "AGENT_OPTION_UNSUPPORTED", "AGENT_REFUSED"}
-)
 #: A provider that is overloaded is worth so many retries even in a job that has none.
 OVERLOAD_RETRIES = 2
 
