@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test lint unit faults soak bench bench-check docs clean
+.PHONY: help install lock release demo test lint unit faults soak bench bench-check docs pictures clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
@@ -15,16 +16,31 @@ help:
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
+	@echo "make pictures  draw the pictures of the README anew"
+	@echo "make lock    write requirements.lock anew; UPGRADE=1 takes newer releases"
+	@echo "make release check the version, the changelog and everything else, and set the tag"
 
-# The stamp is newer than pyproject.toml exactly when the environment is up to date.
-$(VENV)/.installed: pyproject.toml
+# The stamp is newer than these files exactly when the environment is up to date.
+$(VENV)/.installed: pyproject.toml requirements.lock core/version.py
 	@$(PYTHON) -c 'import sys; sys.exit("puruto-cron needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@mkdir -p $(VENV)/share/man/man1 && ln -sf ../../../../docs/man/puruto-cron.1 $(VENV)/share/man/man1/
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 install: $(VENV)/.installed
+
+# One file for every Python and system that we support. Pins that still fit stay, unless UPGRADE=1.
+lock: install
+	@$(PIP) --no-build-isolation --editable '.[lock]'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --custom-compile-command 'make lock' $(if $(filter-out 0,$(UPGRADE)),--upgrade) \
+		--output-file requirements.lock pyproject.toml
+
+# What has to pass before the tag is set.
+RELEASE_CHECK ?= $(MAKE) test
+release: install
+	$(BIN)/python tools/release.py --check '$(RELEASE_CHECK)'
 
 demo: install
 	@$(BIN)/python examples/demo.py
@@ -62,6 +78,9 @@ bench/.peers/.installed: bench/peers/requirements.txt bench/peers/install.sh
 
 docs: install
 	$(BIN)/python tools/generate_docs.py
+
+pictures: install
+	$(BIN)/python tools/draw_pictures.py
 
 clean:
 	rm -rf $(VENV) bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

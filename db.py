@@ -40,7 +40,6 @@ SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store", "
 SQLITE_VERSION = sqlite3.sqlite_version_info
 Connection = sqlite3.Connection
 Row = sqlite3.Row
-complete_statement = sqlite3.complete_statement
 Value = str | int | float | bytes | None
 
 
@@ -308,8 +307,6 @@ class Database:
             target.close()
 
     def _migrate_from(self, version: int) -> None:
-        from store.migrations import migrate
-
         migrate(self, version, SCHEMA_VERSION, SQL_FOLDER)
 
 
@@ -398,3 +395,62 @@ def _refuse_other_kinds(path: str) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise DatabaseUnreadable(f"{path} is {kind}", hint="DB_PATH must name a file.", details={"path": path})
+
+
+# --- migrations: a file a version in store/sql/, all in one transaction, after a copy of the old database ---
+
+
+def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
+    """`(version, text)` of each migration with `after` < version <= `upto`, ascending, without a gap."""
+    found = {int(name[:4]): name for name in os.listdir(folder) if name[:4].isdecimal() and name.endswith(".sql")}
+    wanted = range(after + 1, upto + 1)
+    if missing := [version for version in wanted if version not in found]:
+        raise DatabaseError(f"{folder} lacks the migration {missing[0]:04d}", hint="Restore the folder store/sql/.")
+    return [(version, _read(os.path.join(folder, found[version]))) for version in wanted]
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def apply_migrations(connection: Connection, after: int, upto: int, folder: str) -> None:
+    """Runs the migrations inside the caller's transaction and sets `user_version`. Raises SQLite's own errors."""
+    for _version, text in scripts(folder, after, upto):
+        for statement in statements(text):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {upto:d}")
+
+
+def statements(text: str) -> list[str]:
+    """The single statements of a script: `executescript` would commit our transaction before it starts."""
+    found: list[str] = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    if any(not line.lstrip().startswith("--") for line in pending.splitlines() if line.strip()):
+        raise DatabaseError(
+            f"A migration ends without a semicolon: {pending.strip()[:80]}", hint="Restore the folder store/sql/."
+        )
+    return found
+
+
+def migrate(db: Database, version: int, upto: int, folder: str) -> None:
+    """Brings an existing database from `version` to `upto`; a copy stays at `<path>.v<version>.bak`.
+
+    Raises `DatabaseError`s, and then the old schema and its rows are as they were.
+    """
+    with db.transaction("migration"):
+        row = db.row("PRAGMA user_version")
+        current = int(row[0]) if row is not None else version
+        if current >= upto:
+            # Another process has migrated while this one waited for the lock.
+            return
+        crash_points.point("migration.before_backup")
+        db.back_up(f"{db.path}.v{current}.bak")
+        crash_points.point("migration.after_backup")
+        with db.translated():
+            apply_migrations(db.connection, current, upto, folder)

@@ -1,12 +1,10 @@
 """One attempt: InvocationRequest → child process → InvocationResult. A program as well: see `invoker_program`.
 
-Whatever happens in an attempt, nothing that it started is alive when it is over. Source: DESIGN promise 3.
+Whatever happens in an attempt, nothing that it started is alive when it is over. Source: docs/design.md "Promises", 3.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 import select
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,16 +25,14 @@ from core.invocation_errors import (
 from core.job import Success
 from core.run import ProcessId
 from invocation import runners, success
+from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
+from invocation.supervision import Supervision
 from system import processes
 from system.awaitables import run_blocking
 from system.processes import Child, Stop
 
-_INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-#: Names that start so are ours: no job can set them.
-OURS = "PURUTO_CRON_"
 _NAMED_PROCESSES = 20
 #: A slot that is further ahead is none that was prepared: the clock was set back meanwhile.
 LONGEST_HOLD_SEC = 0.1
@@ -97,8 +93,15 @@ class Invoker:
         began = self._clock.monotonic()
         task = _InvocationTask()
         try:
-            pulse = _Pulse(self._clock, beat, beat_every)
-            answer = await self._attempt(invocation, task, stop, on_start, pulse)
+            supervision = Supervision(
+                self._clock,
+                stop,
+                beat=beat,
+                beat_every_sec=beat_every,
+                grace_sec=self._kill_grace_sec,
+                marks=processes.marks(invocation.run_id, invocation.run_folder),
+            )
+            answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
         response = InvocationResult(
@@ -125,11 +128,10 @@ class Invoker:
         self,
         invocation: Invocation,
         task: _InvocationTask,
-        stop: Stop,
+        supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
-        pulse: _Pulse,
     ) -> Answer:
-        request = invocation.request
+        request, stop = invocation.request, supervision.stop
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         runner = runners.choose(invocation, folder, self._host)
@@ -149,7 +151,7 @@ class Invoker:
             stdout_path=files.stdout,
             stderr_path=files.stderr,
         )
-        code, ended = await self._follow(child, invocation, task, stop, on_start, pulse)
+        code, ended = await self._follow(child, invocation, task, supervision, on_start)
         if code is None:
             raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
         ending = Ending(code, files.stdout, files.stderr)
@@ -161,12 +163,9 @@ class Invoker:
         if answer.failure is not None:
             return answer
 
-        async def watch(inspector: Child, seconds: float) -> int | None:
-            return await _watch(inspector, self._clock, seconds, stop, pulse)
-
         async def fits(spec: Success, ending: Ending, result_key: str) -> None:
             seen = success.Seen(invocation, folder, ending, before, result_key)
-            if not await success.check(spec, seen, self._clock, stop, watch):
+            if not await success.check(spec, seen, supervision):
                 raise _stopped(task, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
@@ -188,74 +187,24 @@ class Invoker:
         child: Child,
         invocation: Invocation,
         task: _InvocationTask,
-        stop: Stop,
+        supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
-        pulse: _Pulse,
     ) -> tuple[int | None, processes.Ended]:
         """The exit code, None when the child did not end by itself; and what had to be ended after or instead."""
-        grace = 0.0
+        # After a lost lease at once: what the child does now another run may be doing too.
+        gently = False
         try:
             await on_start(child.identity)
-            code = await _watch(child, self._clock, invocation.request.timeout_sec, stop, pulse)
-            grace = self._kill_grace_sec
+            code = await supervision.watch(child, invocation.request.timeout_sec)
+            gently = True
         finally:
             try:
-                marks = processes.marks(invocation.run_id, invocation.run_folder)
-                ended = await processes.end_tree(child, marks, grace, self._clock, pulse)
+                ended = await supervision.end(child, gently=gently)
                 task.survivors = ended.left
                 task.exit_code = child.exit_code()
             finally:
                 child.close()
         return code, ended
-
-
-def child_environment(
-    variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
-) -> dict[str, str]:
-    """All that a child sees. Source: DESIGN "A target".
-
-    Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
-    as they are set, ours.
-    """
-    found = {name: variables[name] for name in _INHERITED if name in variables}
-    for name, value in _account().items():
-        # Empty counts as missing: a HOME of "" sends programs to the current folder.
-        found[name] = found.get(name) or value
-    found.update(invocation.env)
-    found.update(runner_env)
-    found.update({name: variables[name] for name in invocation.allow_env if name in variables})
-    found = {name: value for name, value in found.items() if not name.startswith(OURS)}
-    request = invocation.request
-    found.update(processes.marks(invocation.run_id, invocation.run_folder))
-    if around := processes.lineage(variables):
-        found[processes.RUN_FOLDERS] = around
-    found[OURS + "SLOT"] = invocation.scheduled_for
-    found[OURS + "ATTEMPT"] = str(invocation.attempt)
-    found[OURS + "REQUEST_ID"] = request.request_id
-    found[OURS + "CORRELATION_ID"] = request.correlation_id
-    found[OURS + "HOP"] = str(request.hop)
-    found[OURS + "REQUEST_FILE"] = str(request_file)
-    if invocation.job_id:
-        found[OURS + "JOB_ID"] = invocation.job_id
-    return found
-
-
-@functools.cache
-def _account() -> dict[str, str]:
-    """What a login would have set: cron leaves some of it out."""
-    import pwd
-
-    try:
-        account = pwd.getpwuid(os.getuid())
-    except KeyError:
-        return {"HOME": "/", "SHELL": "/bin/sh", "PATH": _DEFAULT_PATH}
-    return {
-        "HOME": account.pw_dir or "/",
-        "USER": account.pw_name,
-        "LOGNAME": account.pw_name,
-        "SHELL": account.pw_shell or "/bin/sh",
-        "PATH": _DEFAULT_PATH,
-    }
 
 
 @dataclass
@@ -268,35 +217,6 @@ class _InvocationTask:
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
-
-
-class _Pulse:
-    """Calls `beat` when it is due."""
-
-    def __init__(self, clock: Clock, beat: Callable[[], None], every: float) -> None:
-        self._clock, self._beat, self._every = clock, beat, every
-        self._due = clock.monotonic() + every
-
-    def __call__(self) -> None:
-        if self._clock.monotonic() >= self._due:
-            self._beat()
-            # From now, not from when it was due: after a long sleep one beat is enough.
-            self._due = self._clock.monotonic() + self._every
-
-    def seconds_left(self) -> float:
-        return max(0.0, self._due - self._clock.monotonic())
-
-
-async def _watch(child: Child, clock: Clock, timeout_sec: float, stop: Stop, pulse: _Pulse) -> int | None:
-    """The exit code; None when the time is over or a stop was asked for."""
-    deadline = clock.monotonic() + timeout_sec
-    while True:
-        left = deadline - clock.monotonic()
-        code = await child.ended(max(0.0, min(left, pulse.seconds_left())), stop)
-        if code is not None or left <= 0 or stop.is_set():
-            return code
-        pulse()
-        processes.reap_orphans()
 
 
 async def _check_structured(

@@ -5,18 +5,20 @@ Several of these run at once, in several processes, on one database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from core import crash_points
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked, JobNotFound
 from executor import Executor
+from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
 from scheduling.dispatcher import Dispatcher, Reporter, Served
-from scheduling.planner import Calendar, corrected_cursor
+from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
 from store.definitions import job_state
@@ -24,8 +26,33 @@ from store.definitions import job_state
 if TYPE_CHECKING:
     from core.run import ClaimedRun, ProcessId
     from db import Row
+    from maintenance.pruning import Upkeep
+    from maintenance.retention import Pruned
     from store.bundle import Store
     from system.processes import Stop
+
+
+class Program(Protocol):
+    """What a tick asks of the session that it runs in."""
+
+    @property
+    def warnings(self) -> Sequence[Mapping[str, object]]:
+        """What is odd about the settings."""
+
+    def last_seen(self) -> datetime | None:
+        """The latest instant that a tick or a sync has taken for now."""
+
+    def sync_for_tick(self, now: datetime) -> dict[str, object] | None:
+        """Syncs an edited .jobs.json; None when there was nothing to sync. Never raises for a broken file."""
+
+    def leave_tick_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick."""
+
+    def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
+        """Keeps for `status` that the clock was set back."""
+
+    def waiting_events(self) -> list[dict[str, object]]:
+        """Per channel how many events have not arrived."""
 
 
 @dataclass
@@ -42,6 +69,35 @@ class TickReport:
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
     delivered: int = 0
+    pruned: Pruned | None = None
+    clock_anomaly: dict[str, object] | None = None
+    sync: dict[str, object] | None = None
+    waiting: list[dict[str, object]] = field(default_factory=list)
+    warnings: list[Mapping[str, object]] = field(default_factory=list)
+
+    @property
+    def is_sync_broken(self) -> bool:
+        """Whether .jobs.json was edited into something that can't be synced."""
+        return self.sync is not None and self.sync["status"] == "error"
+
+    @property
+    def is_worth_a_line(self) -> bool:
+        """Whether something was due, was done or is wrong."""
+        return bool(
+            self.due_jobs
+            or self.results
+            or self.settled
+            or self.problems
+            or self.clock_anomaly
+            or self.waiting
+            or self.is_sync_broken
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
+        failed = any(result["status"] != "ok" for result in self.results)
+        return failed or self.is_sync_broken or bool(self.settled or self.problems)
 
     def as_dict(self) -> dict[str, object]:
         """JSON-serialisable, keys in the contract's order first."""
@@ -56,6 +112,11 @@ class TickReport:
             "left_due": self.left_due,
             "taken_elsewhere": self.taken_elsewhere,
             "problems": self.problems,
+            "pruned": self.pruned.as_dict() if self.pruned else None,
+            "clock_anomaly": self.clock_anomaly,
+            "sync": self.sync,
+            "events": {"delivered": self.delivered, "waiting": self.waiting},
+            "warnings": self.warnings,
         }
 
 
@@ -74,6 +135,8 @@ class Scheduler:
         reap: Callable[[], Reaped],
         claiming: Claiming,
         reporter: Reporter,
+        program: Program,
+        upkeep: Upkeep,
         calendar: Calendar,
         clock: Clock,
         stop: Stop,
@@ -83,6 +146,8 @@ class Scheduler:
         self._reap = reap
         self._claiming = claiming
         self._reporter = reporter
+        self._program = program
+        self._upkeep = upkeep
         self._calendar = calendar
         self._clock = clock
         self._stop = stop
@@ -90,14 +155,30 @@ class Scheduler:
 
     # --- one tick ---
 
-    def tick(self, now: datetime) -> TickReport:
-        """Settles dead runs, serves the slots due at `now`, oldest first, and ends when none is left to start."""
+    def tick(self) -> TickReport:
+        """Syncs the file of jobs, looks at the clock, serves what is due, and cleans up after it."""
+        # What was seen first, then our own time: else a tick at the same moment would look like a clock set back.
+        last_seen = self._program.last_seen()
+        now = self._clock.now()
+        sync = self._program.sync_for_tick(now)
+        anomaly = self.check_clock(now, last_seen)
+        self._program.leave_tick_time(now)
+        crash_points.point("time.left")
+        report = self.serve(now)
+        report.sync, report.clock_anomaly = sync, anomaly
+        report.pruned, paused = self.clean_up([*report.results, *report.settled])
+        report.waiting = self._program.waiting_events()
+        report.warnings = [*self._program.warnings, *paused]
+        return report
+
+    def serve(self, now: datetime) -> TickReport:
+        """Ends dead runs, serves the slots due at `now`, oldest first, and returns when none is left to start."""
         report = TickReport(now, self._claiming.owner.name, problems=self._problems)
-        settled = self._reap()
-        report.settled = list(settled.ended)
+        reaped = self._reap()
+        report.settled = list(reaped.ended)
         report.delivered = self._reporter.deliver()
         dispatcher = self.dispatcher(TaskLoop(self._store, self._clock, self._stop), lambda: now)
-        dispatcher.orphan_candidates = settled.orphan_candidates
+        dispatcher.orphan_candidates = reaped.orphan_candidates
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
         dispatcher.enqueue(Waiting(*row) for row in due)
@@ -108,6 +189,12 @@ class Scheduler:
         report.left_due, report.taken_elsewhere = [*served.left_due, *dispatcher.queue], served.taken_elsewhere
         report.problems += served.problems
         return report
+
+    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, list[dict[str, object]]]:
+        """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
+        pruned = guarded(lambda: self._upkeep.prune(str(row["job_id"]) for row in ended))
+        paused = guarded(lambda: self._upkeep.paused(ended))
+        return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
@@ -190,10 +277,22 @@ class Scheduler:
 
     # --- the clock ---
 
+    def check_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
+        """Notes a clock that jumped ahead; of one that was set back corrects the cursors, and returns the anomaly."""
+        anomaly = self.correct_clock(now, last_seen)
+        if anomaly is not None:
+            self._program.note_clock_anomaly(anomaly, now)
+        self._upkeep.note_jump(last_seen, now)
+        return anomaly
+
+    def leave_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick."""
+        self._program.leave_tick_time(now)
+
     def correct_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
         """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_seen`.
 
-        Returns the anomaly to report, or None. Source: DESIGN "Time".
+        Returns the anomaly to report, or None. Source: docs/design.md "Time".
         """
         if last_seen is None or last_seen <= now:
             return None

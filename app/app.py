@@ -1,138 +1,108 @@
-"""What the commands ask of the program beside its rooms: syncing, health, and where everything lies."""
+"""The program of one command: what is made from its settings, each part when it is asked for, so that none is in vain.
+
+What needs the database is a method of the `Session` that `App.session` opens.
+"""
 
 from __future__ import annotations
 
-import gc
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import fast_tick
-from app.session import Rooms, job_of
-from core.boundary import Failure, guarded
-from core.clock import utc_text
+from app.session import Session
+from config.settings import Settings, load
+from core.clock import Clock, utc_text
+from core.errors import CronError, SettingsError, TimezoneError
 from reports import health
-from store.look import SEEN_KEY
+from schedules.calendar import Schedules
+from store import last_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from invocation.dry_run import DryRun
-    from jobs.sync import SyncReport
-    from maintenance.pruning import Upkeep
-    from store.bundle import Store
+    from core.invocation import Session as AgentSession
+    from core.job import Job, JobState
+    from core.redact import Redactor
+    from executor import Limits
+    from invocation.policy import PolicyFile
+    from invocation.runners.base import Host
+    from invocation.targets import Targets
+    from invoker import Invoker
+    from jobs.editing import Editor
+    from notifier import Notifier
+    from store.claims import Owner
 
-__all__ = ["App", "job_of"]
-
-SYNC_ERROR = "sync_error"
-SYNCED_FILE = "synced_file"
-LAST_SYNC = "last_sync_at"
-CHECKED_ENTRIES = "checked_entries"
+__all__ = ["App", "Session"]
 
 
-class App(Rooms):
-    """One command's way to everything."""
+class App:
+    """One command's way to everything. `settings` is checked on first use and raises `SettingsError`."""
 
-    # --- syncing ---
+    def __init__(self, clock: Clock, environ: Mapping[str, str], root: str) -> None:
+        """`root` is the folder that holds main.py, links resolved."""
+        self.clock = clock
+        self.environ = environ
+        self.root = root
 
-    def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> SyncReport:
-        """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
-        from jobs.jobs_file import read_changes, sync_cache_of
-        from schedules.language import check
+    def reloaded(self) -> App:
+        """The same program by the settings of now."""
+        return App(self.clock, self.environ, self.root)
 
-        # Taken before the file is read: a later edit then shows as a change.
-        seen = self._synced_file()
-        # The next tick is a whole one: it sees to a clock that was set back since.
-        facts = {SYNCED_FILE: seen, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
-        with _no_collection():
-            known = sync_cache_of(self.default_zone, store.state.get(CHECKED_ENTRIES))
-            file = read_changes(
-                self.settings.jobs_file, lambda schedule, zone: check(schedule, zone or self.default_zone), known
-            )
+    @contextmanager
+    def session(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Iterator[Session]:
+        """A session for the length of a `with`."""
+        session = self.open_session(read_only=read_only, busy_timeout_sec=busy_timeout_sec)
+        try:
+            yield session
+        finally:
+            session.close()
 
-            def remember(definitions: Mapping[str, str]) -> dict[str, str]:
-                entries = known.text(definitions)
-                return {} if entries is None else {CHECKED_ENTRIES: entries}
+    def open_session(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Session:
+        """A session with a connection of its own; the caller closes it. Raises `DatabaseError`s.
 
-            report = self.sync(store).apply(file, now, allow_removals=allow_removals, facts=facts, remember=remember)
-        if report.added or report.changed or report.removed:
-            self.notify()
-        return report
-
-    def sync_if_changed(self, store: Store, now: datetime) -> dict[str, object] | None:
-        """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""
-        if not self.settings.auto_sync:
-            return None
-        known = store.state.get_fact(SYNC_ERROR)
-        if store.state.get(SYNCED_FILE) == self._synced_file():
-            if known is not None:
-                # The file that was synced last is back in its place.
-                store.state.set_fact(SYNC_ERROR, None)
-            return None
-        report = guarded(lambda: self.sync_jobs(store, now))
-        if not isinstance(report, Failure):
-            return report.as_dict()
-        error = self.redactor(None)(report.as_dict())
-        if known is None or known["error"] != error:
-            store.state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
-        return {"status": "error", "error": error}
-
-    def sync_state(self, store: Store) -> dict[str, object]:
-        """Whether the stored jobs are those of the file, for `status`."""
-        return {
-            "last_sync_at": store.state.get(LAST_SYNC) or None,
-            "in_step": store.state.get(SYNCED_FILE) == self._synced_file(),
-            "auto_sync": self.settings.auto_sync,
-            "error": store.state.get_fact(SYNC_ERROR),
-        }
-
-    def _synced_file(self) -> str:
-        return f"{fast_tick.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
-
-    def end_pause(self, store: Store, job_id: str, now: datetime) -> bool:
-        """Lets a job go on that was paused because it failed too often; False when it was not."""
+        `busy_timeout_sec` is how long it waits while others write.
+        """
+        from db import BUSY_TIMEOUT_MS, Database
         from scheduling.planner import Slots
+        from store.bundle import Store
 
-        state = store.definitions.load(job_id)
-        if state is None or not state.job.enabled:
-            return False
-        ended = store.definitions.end_pause(job_id, Slots(self.calendar).following(state, now))
-        if ended:
-            self.notify()
-        return ended
+        timeout = BUSY_TIMEOUT_MS / 1000 if busy_timeout_sec is None else busy_timeout_sec
+        database = Database(str(self.settings.db_path), read_only=read_only, busy_timeout_sec=timeout)
+        return Session(self, Store(database, Slots(self.calendar)))
 
-    def upkeep(self, store: Store) -> Upkeep:
-        """Cleans behind the runs."""
-        from maintenance.pruning import Upkeep
+    # --- settings ---
 
-        return Upkeep(store, lambda: self.retention(store), self.clock.now)
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment and .env, checked; also the zone."""
+        settings = load(self.environ, Path(self.root))
+        if settings.timezone is not None:
+            from schedules.language import check_timezone
 
-    def dry_run(self) -> DryRun:
-        """Tells what a run would be."""
-        from invocation.dry_run import DryRun
+            try:
+                check_timezone(settings.timezone)
+            except TimezoneError as error:
+                raise SettingsError(
+                    f"PURUTO_CRON_TIMEZONE: {error.message}", hint=error.hint, details=error.details
+                ) from error
+        return settings
 
-        return DryRun(self.targets(), self.policy(), self.host(), str(self.settings.runs_folder))
+    @cached_property
+    def default_zone(self) -> str:
+        """The zone of a new job that names none."""
+        return self.settings.timezone or self.machine_zone
 
-    def ping(self, *, failed: bool) -> dict[str, object]:
-        """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""
-        from channels import ping
+    @cached_property
+    def machine_zone(self) -> str:
+        """The machine's zone, as this process sees it."""
+        from schedules.language import machine_timezone
 
-        error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
-        return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
-
-    # --- health ---
-
-    def waiting_events(self, store: Store) -> list[dict[str, object]]:
-        """Per channel how many events have not arrived, since when, and why."""
-        return health.waiting_events(store)
-
-    def scheduler_health(self, store: Store, now: datetime) -> dict[str, object]:
-        """All that `status` says under `scheduler`."""
-        from system.processes import is_alive
-
-        moment = health.Now(now, self.clock.monotonic(), is_alive)
-        found = health.condition(store, self._last_tick(), moment, self.settings.lease_sec)
-        return {**self.tick_state(now), **found, "daemon": self.daemon_state(), "paths": self.paths()}
+        return machine_timezone(self.environ.get("TZ", ""))
 
     def paths(self) -> dict[str, str]:
         """Where everything lies, absolute, so that nobody looks at another copy than the program does."""
@@ -148,9 +118,172 @@ class App(Rooms):
             "registry": str(settings.data_path / "registry.json"),
         }
 
+    # --- jobs and schedules ---
+
+    @cached_property
+    def calendar(self) -> Schedules:
+        """Schedules as instants."""
+        return Schedules()
+
+    def check_schedule(self, schedule: str, zone: str | None) -> None:
+        """Raises `ScheduleError` or `TimezoneError` for what no job may have."""
+        from schedules.language import check
+
+        check(schedule, zone or self.default_zone)
+
+    def day_of(self, timezone: str, instant: datetime) -> str:
+        """The local day of an instant, like `2026-02-25`."""
+        from schedules.language import local_day
+
+        return local_day(timezone, instant)
+
+    def editor(self) -> Editor:
+        """Edits .jobs.json in place; what a sync would refuse is refused."""
+        from jobs.editing import Editor
+        from jobs.jobs_file import parse_jobs, read_file
+
+        path = self.settings.jobs_file
+        return Editor(path, lambda data: parse_jobs(data, str(path), self.check_schedule), lambda: read_file(path))
+
+    def waits(self, job: Job) -> Callable[[int], int]:
+        """Seconds that a job waits after its n-th failed attempt."""
+        from execution.retries import backoff_sec
+
+        return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
+
+    # --- running ---
+
+    @cached_property
+    def invoker(self) -> Invoker:
+        """Starts targets under the policy."""
+        from invoker import Invoker
+
+        return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
+
+    def dry_run(self, state: JobState, remembered: AgentSession | None, now: datetime) -> Mapping[str, object]:
+        """What the first call of a run would be, secrets and all. Raises `InvocationError` where it could not start."""
+        from execution.requests import first_call
+        from invocation.dry_run import DryRun
+
+        call = first_call(state, remembered, now, str(self.settings.runs_folder))
+        return DryRun(self.targets(), self.policy(), self.host()).of(call)
+
+    def targets(self) -> Targets:
+        """Names of targets → folders."""
+        from invocation.targets import Targets
+
+        return Targets(self.settings.home, self.settings.data_path)
+
+    def policy(self) -> PolicyFile:
+        """Who may ask whom for what."""
+        from invocation.policy import POLICY_FILE, PolicyFile
+
+        return PolicyFile(self.settings.root / POLICY_FILE)
+
+    def host(self) -> Host:
+        """What runners may know of this machine."""
+        from invocation.runners.base import Host
+
+        return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The settings that a run lives under."""
+        from executor import Limits
+
+        hop = self.environ.get("PURUTO_CRON_HOP", "")
+        return Limits(
+            lease_sec=self.settings.lease_sec,
+            max_running=self.settings.max_running,
+            # A run that is started from within a run is one hop further from the person who asked for it.
+            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
+        )
+
+    @cached_property
+    def owner(self) -> Owner:
+        """This process, as the owner of claims."""
+        from store.claims import Owner
+        from system.processes import identify
+
+        me = identify(os.getpid())
+        if me is None:
+            raise CronError("This process can't see itself in the process table", hint="Is /proc mounted?")
+        return Owner(f"{os.uname().nodename}:{os.getpid()}", me)
+
+    @property
+    def pause(self) -> Callable[[float], object]:
+        """Waits some seconds: on an event that nobody sets."""
+        return threading.Event().wait
+
+    # --- secrets ---
+
+    def redactor(self, job: Job | None) -> Redactor:
+        """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
+        from core.redact import NO_SECRETS, Redactor, secrets_of
+
+        settings, own = self.settings, dict(job.env) if job else {}
+        if not own and not (job and job.allow_env):
+            return self._plain_redactor
+        named = [*settings.redact, fast_tick.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
+        return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
+
+    @cached_property
+    def _plain_redactor(self) -> Redactor:
+        from core.redact import Redactor, secrets_of
+
+        named = [*self.settings.redact, fast_tick.PING_VARIABLE]
+        return Redactor(secrets_of(self.settings.variables, named))
+
+    # --- reporting ---
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """Delivers to all channels."""
+        from channels.base import Surroundings
+        from notifier import Notifier
+
+        return Notifier.of(Surroundings(self.settings, self.clock.now, self.pause))
+
+    def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
+        """The contract's `notification_paths`: a path is empty where the job's events do not go."""
+        return self.notifier.paths_of(notify_channel)
+
+    def ping(self, *, failed: bool) -> dict[str, object]:
+        """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""
+        from channels import ping
+
+        error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
+        return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
+
+    # --- the tick and the daemon ---
+
+    def wake_daemon(self) -> bool:
+        """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
+        from system import wakeup
+
+        return wakeup.notify(str(self.settings.db_path))
+
+    def jobs_file_version(self) -> str:
+        """Which version of .jobs.json stands there, and under which zone; it changes with every edit."""
+        return f"{fast_tick.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
+
+    def last_tick(self) -> datetime | None:
+        """When the last tick ran."""
+        return health.instant(last_tick.read(str(self.settings.db_path)))
+
+    def leave_tick_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick.
+
+        Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.
+        """
+        try:
+            last_tick.touch(str(self.settings.db_path), utc_text(now))
+        except OSError:
+            return
+
     def tick_state(self, now: datetime) -> dict[str, object]:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
-        return health.tick_state(self._last_tick(), now, self.settings.stale_after_sec)
+        return health.tick_state(self.last_tick(), now, self.settings.stale_after_sec)
 
     def daemon_state(self) -> dict[str, object]:
         """Whether a daemon serves this database, and which: `running`, `pid`, `host`, `since`."""
@@ -164,45 +297,6 @@ class App(Rooms):
 
         return last_look(str(self.settings.db_path))
 
-    def _last_tick(self) -> datetime | None:
-        return health.instant(fast_tick.last_tick_text(str(self.settings.db_path)))
-
-    def last_seen(self, store: Store) -> datetime | None:
-        """The latest instant that a tick or a sync has taken for now."""
-        known = (fast_tick.last_tick_text(str(self.settings.db_path)), store.state.get(LAST_SYNC))
-        return max((found for text in known if (found := health.instant(text)) is not None), default=None)
-
     def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
-        """One warning when no tick has been seen lately: then nothing fires, however good the jobs are."""
-        state = self.tick_state(now)
-        daemon, looked = self.daemon_state(), self.last_look()
-        fault = health.silence(state, daemon, looked, now)
-        if fault is None:
-            return []
-        last = state["last_tick_at"] if fault is health.Silence.TICK or looked is None else utc_text(looked)
-        since = f"since {last}" if last else "so far"
-        if fault is health.Silence.DAEMON:
-            message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
-            return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
-        return [
-            {
-                "code": fault.value,
-                "message": f"No tick has run {since}: no job will start by itself. "
-                "Start them: python3 main.py install-crontab, or install-systemd.",
-            }
-        ]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Python's search for cycles waits: a sync makes millions of objects that live until its end, and no cycles.
-
-    With 100,000 jobs a third of the time went into looking through them again and again.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+        """One warning when no tick has been seen lately: then nothing starts, however good the jobs are."""
+        return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_look(), now)

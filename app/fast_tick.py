@@ -11,6 +11,7 @@ import stat
 
 from core.errors import CronError
 from db import SCHEMA_VERSION, Database
+from store import last_tick
 from store.look import nothing_to_do
 
 TYPE_CHECKING = False
@@ -69,12 +70,12 @@ def nothing_due(
     db_path = _db_path(root, environ)
     text = now.replace(microsecond=0).isoformat()
     host = os.uname().nodename
-    if db_path is None or not _PLAIN.issuperset(host) or last_tick_text(db_path) > text:
+    if db_path is None or not _PLAIN.issuperset(host) or last_tick.read(db_path) > text:
         return None
     try:
         if not _nothing_to_do(db_path, fingerprint(root, environ), text, now, monotonic):
             return None
-        touch(db_path, text)
+        last_tick.touch(db_path, text)
     except (CronError, OSError):
         return None
     return "" if options else _IDLE % (text, host, os.getpid())
@@ -114,33 +115,6 @@ def identity(path: str) -> str:
     except OSError:
         return "none"
     return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
-
-
-def last_tick_file(db_path: str) -> str:
-    """Where ticks leave their time: beside the database, so that an idle one need not write into it."""
-    return f"{db_path}.last_tick"
-
-
-def last_tick_text(db_path: str) -> str:
-    """When the last tick ran, as UTC text, or "" when none did."""
-    try:
-        # Bytes, because opening with any encoding but UTF-8 imports a codec.
-        with open(last_tick_file(db_path), "rb") as file:
-            return file.read(64).decode("ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def touch(db_path: str, text: str) -> None:
-    """Leaves `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
-    fd = os.open(last_tick_file(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        # One write of one width over the old text: a reader never sees half of it.
-        width = os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
-        if os.fstat(fd).st_size != width:
-            os.ftruncate(fd, width)
-    finally:
-        os.close(fd)
 
 
 def _db_path(root: str, environ: Mapping[str, str]) -> str | None:

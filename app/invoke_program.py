@@ -19,10 +19,11 @@ from core import strict_json
 from core.clock import utc_text
 from core.errors import CronError, UsageError
 from core.invocation import Invocation, InvocationRequest
+from invocation.child_environment import OURS
 from invocation.policy import POLICY_FILE, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
-from invoker import OURS, Invoker
+from invoker import Invoker
 from system.processes import Stop
 
 _LONGEST_TIMEOUT = 604_800

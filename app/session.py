@@ -1,238 +1,185 @@
-"""Makes the rooms of one command from its settings, each when it is asked for, so that none is imported in vain."""
+"""An `App` with an open store: whatever one command, one tick or one daemon does with the database."""
 
 from __future__ import annotations
 
+import gc
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import fast_tick
-from config.settings import Settings, load
-from core.clock import Clock
-from core.errors import CronError, DefinitionUnreadable, SettingsError, TimezoneError
-from core.job import Job, JobState
-from core.run import Refusal
-from schedules.calendar import Schedules, show_instant
+from core.boundary import Failure, guarded
+from core.clock import utc_text
+from core.errors import DefinitionUnreadable
+from reports import health
+from schedules.calendar import show_instant
+from store.look import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.redact import Redactor
-    from executor import Executor, Invoke, Limits
-    from invocation.policy import PolicyFile
-    from invocation.runners.base import Host
-    from invocation.targets import Targets
-    from invoker import Invoker
-    from jobs.editing import Editor
-    from jobs.sync import Sync
+    from app.app import App
+    from core.job import Job, JobState
+    from core.run import Refusal
+    from executor import Executor, Invoke
+    from jobs.sync import Sync, SyncReport
+    from maintenance.pruning import Upkeep
     from maintenance.retention import Retention
-    from notifier import Notifier
     from scheduler import Scheduler
     from scheduling.cancelling import Control
     from scheduling.claiming import Claiming
     from scheduling.dispatcher import Reporter
     from scheduling.reaper import Reaper
     from store.bundle import Store
-    from store.claims import Owner
     from store.runs import RunningRun
     from system.processes import Stop
 
     Around = Callable[[Invoke], Invoke]
 
+SYNC_ERROR = "sync_error"
+SYNCED_FILE = "synced_file"
+LAST_SYNC = "last_sync_at"
+CHECKED_ENTRIES = "checked_entries"
 
-class Rooms:
-    """The rooms of one command. `settings` is checked on first use and raises `SettingsError`."""
 
-    def __init__(self, clock: Clock, environ: Mapping[str, str], root: str) -> None:
-        self.clock = clock
-        self.environ = environ
-        self.root = root
+class Session:
+    """Belongs to one thread, as its store does."""
 
-    @cached_property
-    def settings(self) -> Settings:
-        """The environment and .env, checked; also the zone."""
-        settings = load(self.environ, Path(self.root))
-        if settings.timezone is not None:
-            from schedules.language import check_timezone
+    def __init__(self, app: App, store: Store) -> None:
+        self.app = app
+        self.store = store
 
-            try:
-                check_timezone(settings.timezone)
-            except TimezoneError as error:
-                raise SettingsError(
-                    f"PURUTO_CRON_TIMEZONE: {error.message}", hint=error.hint, details=error.details
-                ) from error
-        return settings
+    def under(self, app: App) -> Session:
+        """The same store under other settings."""
+        return Session(app, self.store)
 
-    @cached_property
-    def default_zone(self) -> str:
-        """The zone of a new job that names none."""
-        return self.settings.timezone or self.machine_zone
+    def close(self) -> None:
+        """Ends the connection."""
+        self.store.close()
 
-    @cached_property
-    def machine_zone(self) -> str:
-        """The machine's zone, as this process sees it."""
-        from schedules.language import machine_timezone
-
-        return machine_timezone(self.environ.get("TZ", ""))
-
-    @cached_property
-    def calendar(self) -> Schedules:
-        """`schedules` as the planner knows it."""
-        return Schedules()
-
-    def open_store(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Store:
-        """A connection of its own; the caller closes it. `patience_sec` is how long it waits while others write."""
-        from db import BUSY_TIMEOUT_MS, Database
-        from scheduling.planner import Slots
-        from store.bundle import Store
-
-        busy_timeout = BUSY_TIMEOUT_MS / 1000 if busy_timeout_sec is None else busy_timeout_sec
-        database = Database(str(self.settings.db_path), read_only=read_only, busy_timeout_sec=busy_timeout)
-        return Store(database, Slots(self.calendar))
-
-    @contextmanager
-    def store(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Iterator[Store]:
-        """A store for the length of a `with`."""
-        store = self.open_store(read_only=read_only, busy_timeout_sec=busy_timeout_sec)
+    def job(self, job_id: str) -> Job | None:
+        """The job's present definition; None when it is gone or can't be read."""
         try:
-            yield store
-        finally:
-            store.close()
-
-    @cached_property
-    def notifier(self) -> Notifier:
-        """Delivers to all channels."""
-        from channels.base import Surroundings
-        from notifier import Notifier
-
-        # An event that nobody sets: a plain pause.
-        return Notifier.of(Surroundings(self.settings, self.clock.now, threading.Event().wait))
-
-    def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
-        """The contract's `notification_paths`: a path is empty where the job's events do not go."""
-        return self.notifier.paths_of(notify_channel)
-
-    def editor(self) -> Editor:
-        """Edits .jobs.json in place; what a sync would refuse is refused."""
-        from jobs.editing import Editor
-        from jobs.jobs_file import parse_jobs, read_file
-        from schedules.language import check
-
-        path = self.settings.jobs_file
-
-        def known(data: bytes) -> object:
-            return parse_jobs(data, str(path), lambda schedule, zone: check(schedule, zone or self.default_zone))
-
-        return Editor(path, known, lambda: read_file(path))
+            state = self.store.definitions.load(job_id)
+        except DefinitionUnreadable:
+            return None
+        return None if state is None else state.job
 
     # --- running ---
 
-    @cached_property
-    def invoker(self) -> Invoker:
-        """Starts targets under the policy."""
-        from invoker import Invoker
+    def scheduler(self, stop: Stop, around: Around | None = None) -> Scheduler:
+        """Serves due slots in the calling thread. `around` may put something around the calls that runs make."""
+        from scheduler import Scheduler
 
-        return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
+        return Scheduler(
+            store=self.store,
+            make_executor=lambda: self.executor(stop.for_run(), around),
+            reap=lambda: self.reaper().reap(),
+            claiming=self.claiming(),
+            reporter=self.reporter(),
+            program=self,
+            upkeep=self.upkeep(),
+            calendar=self.app.calendar,
+            clock=self.app.clock,
+            stop=stop,
+        )
 
-    def targets(self) -> Targets:
-        """Names of targets → folders."""
-        from invocation.targets import Targets
-
-        return Targets(self.settings.home, self.settings.data_path)
-
-    def policy(self) -> PolicyFile:
-        """Who may ask whom for what."""
-        from invocation.policy import POLICY_FILE, PolicyFile
-
-        return PolicyFile(self.settings.root / POLICY_FILE)
-
-    def host(self) -> Host:
-        """What runners may know of this machine."""
-        from invocation.runners.base import Host
-
-        return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
-
-    def make_executor(self, store: Store, stop: Stop, around: Around | None = None) -> Executor:
-        """An executor over a store, with a stop of the run's own, which it closes.
-
-        `around` may put something around the calls that it makes.
-        """
+    def executor(self, stop: Stop, around: Around | None = None) -> Executor:
+        """Sees one run to its end, with a stop of the run's own, which it closes."""
         from executor import Executor
         from maintenance.retention import size_of
 
+        app, call = self.app, self.app.invoker.call
         return Executor(
-            ledger=store.runs,
-            invoke=around(self.invoker.call) if around else self.invoker.call,
-            clock=self.clock,
+            ledger=self.store.runs,
+            invoke=around(call) if around else call,
+            clock=app.clock,
             stop=stop,
-            pause=threading.Event().wait,
-            limits=self._limits,
-            runs_folder=str(self.settings.runs_folder),
+            pause=app.pause,
+            limits=app.limits,
+            runs_folder=str(app.settings.runs_folder),
             measure=size_of,
             new_id=lambda: os.urandom(16).hex(),
-            redactor=lambda run: self.redactor(run.job),
-            memory=store.sessions,
-            day_of=self.day_of,
+            redactor=lambda run: app.redactor(run.job),
+            memory=self.store.sessions,
+            day_of=app.day_of,
         )
 
-    @cached_property
-    def _limits(self) -> Limits:
-        from executor import Limits
+    def claiming(self) -> Claiming:
+        """Prepares claims."""
+        from scheduling.claiming import Claiming, Terms
 
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
-        return Limits(
-            lease_sec=self.settings.lease_sec,
-            max_running=self.settings.max_running,
-            # A run that is started from within a run is one hop further from the person who asked for it.
-            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
+        app, settings = self.app, self.app.settings
+        return Claiming(
+            store=self.store,
+            calendar=app.calendar,
+            clock=app.clock,
+            owner=app.owner,
+            terms=Terms(settings.lease_sec, settings.max_running, settings.kill_grace_sec),
+            gate=self.gate,
         )
 
-    def redactor(self, job: Job | None) -> Redactor:
-        """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
-        from core.redact import NO_SECRETS, Redactor, secrets_of
+    def gate(self, state: JobState, now: datetime) -> Refusal | None:
+        """Why no run of the job may start now; None when nothing speaks against it."""
+        import gates
+        from gates.base import Facts
 
-        settings, own = self.settings, dict(job.env) if job else {}
-        if not own and not (job and job.allow_env):
-            return self._plain_redactor
-        named = [*settings.redact, fast_tick.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
-        return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
+        return gates.verdict(state, now, Facts(self.store.spending.spent, self.app.day_of))
 
-    @cached_property
-    def _plain_redactor(self) -> Redactor:
-        from core.redact import Redactor, secrets_of
+    def reporter(self) -> Reporter:
+        """Brings what has happened to those who are to know."""
+        from scheduling.dispatcher import Reporter
 
-        named = [*self.settings.redact, fast_tick.PING_VARIABLE]
-        return Redactor(secrets_of(self.settings.variables, named))
+        return Reporter(
+            store=self.store,
+            notifier=self.app.notifier,
+            clock=self.app.clock,
+            paths_of=self.app.notification_paths,
+            mask=self.app.redactor(None),
+        )
 
-    def reaper(self, store: Store) -> Reaper:
-        """Settles what dead schedulers left."""
+    def reaper(self) -> Reaper:
+        """Ends what dead schedulers left."""
         from channels import channels_of
         from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 
+        def end_leftovers(run: RunningRun) -> int:
+            found = marks(run.run_id, self._run_folder(run))
+            return len(sweep(found, self.app.settings.kill_grace_sec, self.app.clock, root=run.child).pids)
+
         return Reaper(
-            ledger=store.runs,
-            clock=self.clock,
+            ledger=self.store.runs,
+            clock=self.app.clock,
             is_alive=is_alive,
-            end_leftovers=lambda run: len(
-                sweep(
-                    marks(run.run_id, self._run_folder(run)), self.settings.kill_grace_sec, self.clock, root=run.child
-                ).pids
-            ),
-            last_output=lambda run: self._last_output(store, run),
-            wants_retry=lambda run: _wants_retry(store, run),
+            end_leftovers=end_leftovers,
+            last_output=self._last_output,
+            wants_retry=self._wants_retry,
             channels_of=channels_of,
-            lease_sec=self.settings.lease_sec,
+            lease_sec=self.app.settings.lease_sec,
+        )
+
+    def control(self) -> Control:
+        """Cancels runs and frees jobs from outside."""
+        from scheduling.cancelling import Control
+
+        return Control(
+            ledger=self.store.runs,
+            jobs=self.store.definitions,
+            reaper=self.reaper(),
+            clock=self.app.clock,
+            pause=self.app.pause,
+            me=self.app.owner.name,
+            kill_grace_sec=self.app.settings.kill_grace_sec,
+            notify=self.app.wake_daemon,
         )
 
     def _run_folder(self, run: RunningRun) -> str:
-        return run.output_dir or str(self.settings.runs_folder / run.job_id / run.run_id)
+        return run.output_dir or str(self.app.settings.runs_folder / run.job_id / run.run_id)
 
-    def _last_output(self, store: Store, run: RunningRun) -> dict[str, object]:
+    def _last_output(self, run: RunningRun) -> dict[str, object]:
         """The end of what an interrupted run's last attempt printed, as far as there is anything."""
         from invocation.runners.base import read_tail
 
@@ -242,146 +189,178 @@ class Rooms:
         while (folder / f"{call.partition('.')[0]}.call-{number}.stdout").exists():
             call, number = f"{call.partition('.')[0]}.call-{number}", number + 1
         tails = {name: read_tail(folder / f"{call}.{name}") for name in ("stdout", "stderr")}
-        return self.redactor(job_of(store, run.job_id))({name: tail for name, tail in tails.items() if tail})
+        return self.app.redactor(self.job(run.job_id))({name: tail for name, tail in tails.items() if tail})
 
-    def control(self, store: Store) -> Control:
-        """Cancels and frees from outside."""
-        from scheduling.cancelling import Control
+    def _wants_retry(self, run: RunningRun) -> bool:
+        """Once: the retry of an interrupted run is not retried itself. It may be what brings the machine down.
 
-        return Control(
-            ledger=store.runs,
-            jobs=store.definitions,
-            reaper=self.reaper(store),
-            clock=self.clock,
-            pause=threading.Event().wait,
-            me=self._owner().name,
-            kill_grace_sec=self.settings.kill_grace_sec,
-            notify=self.notify,
-        )
+        Nor is a run whose failure pauses its job.
+        """
+        job = self.job(run.job_id)
+        if job is None or not job.retry_interrupted or run.retry_of:
+            return False
+        limit = job.pause_after_failures
+        return limit is None or self.store.definitions.failures(run.job_id) + 1 < limit
 
-    def notify(self) -> bool:
-        """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
-        from system import wakeup
+    # --- maintenance ---
 
-        return wakeup.notify(str(self.settings.db_path))
-
-    def retention(self, store: Store, *, dry_run: bool = False) -> Retention:
+    def retention(self, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
         from maintenance.retention import Limits, Retention
 
-        settings = self.settings
+        settings = self.app.settings
         return Retention(
-            rows=store.retention,
+            rows=self.store.retention,
             runs_folder=settings.runs_folder,
             events_folder=settings.local_events.parent,
             limits=Limits(settings.keep_runs, settings.keep_days, settings.keep_output_mb),
-            clock=self.clock,
+            clock=self.app.clock,
             dry_run=dry_run,
         )
 
-    def waits(self, job: Job) -> Callable[[int], int]:
-        """Seconds that a job waits after its n-th failed attempt."""
-        from execution.retries import backoff_sec
+    def upkeep(self) -> Upkeep:
+        """Cleans up after runs."""
+        from maintenance.pruning import Upkeep
 
-        return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
+        return Upkeep(self.store, self.retention, self.app.clock.now)
 
-    def scheduler(self, store: Store, stop: Stop, around: Around | None = None) -> Scheduler:
-        """Serves due slots in the calling thread, from its store."""
-        from scheduler import Scheduler
+    # --- syncing ---
 
-        return Scheduler(
-            store=store,
-            make_executor=lambda: self.make_executor(store, stop.for_run(), around),
-            reap=lambda: self.reaper(store).reap(),
-            claiming=self.claiming(store),
-            reporter=self.reporter(store),
-            calendar=self.calendar,
-            clock=self.clock,
-            stop=stop,
-        )
+    def sync_jobs(self, now: datetime, *, allow_removals: bool = False) -> SyncReport:
+        """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
+        from jobs.jobs_file import read_changes, sync_cache_of
 
-    def claiming(self, store: Store) -> Claiming:
-        """Prepares claims."""
-        from scheduling.claiming import Claiming, Terms
+        app = self.app
+        # Taken before the file is read: a later edit then shows as a change.
+        version = app.jobs_file_version()
+        # The next tick is a whole one: it sees to a clock that was set back since.
+        facts = {SYNCED_FILE: version, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
+        with _no_collection():
+            cache = sync_cache_of(app.default_zone, self.store.state.get(CHECKED_ENTRIES))
+            file = read_changes(app.settings.jobs_file, app.check_schedule, cache)
 
-        return Claiming(
-            store=store,
-            calendar=self.calendar,
-            clock=self.clock,
-            owner=self._owner(),
-            terms=Terms(
-                lease_sec=self.settings.lease_sec,
-                max_running=self.settings.max_running,
-                kill_grace_sec=self.settings.kill_grace_sec,
-            ),
-            gate=lambda state, now: self.gate(store, state, now),
-        )
+            def remember(definitions: Mapping[str, str]) -> dict[str, str]:
+                entries = cache.text(definitions)
+                return {} if entries is None else {CHECKED_ENTRIES: entries}
 
-    def reporter(self, store: Store) -> Reporter:
-        """Brings what has happened to who is told."""
-        from scheduling.dispatcher import Reporter
+            report = self._sync().apply(file, now, allow_removals=allow_removals, facts=facts, remember=remember)
+        if report.added or report.changed or report.removed:
+            app.wake_daemon()
+        return report
 
-        return Reporter(
-            store=store,
-            notifier=self.notifier,
-            clock=self.clock,
-            paths_of=self.notification_paths,
-            mask=self.redactor(None),
-        )
-
-    def gate(self, store: Store, state: JobState, now: datetime) -> Refusal | None:
-        """Why no run of the job may start now; None when nothing speaks against it."""
-        import gates
-        from gates.base import Facts
-
-        return gates.verdict(state, now, Facts(store.spending.spent, self.day_of))
-
-    def day_of(self, timezone: str, instant: datetime) -> str:
-        """The local day of an instant, like `2026-02-25`."""
-        from schedules.language import local_day
-
-        return local_day(timezone, instant)
-
-    def _owner(self) -> Owner:
-        from store.claims import Owner
-        from system.processes import identify
-
-        me = identify(os.getpid())
-        if me is None:
-            raise CronError("This process can't see itself in the process table", hint="Is /proc mounted?")
-        return Owner(f"{os.uname().nodename}:{os.getpid()}", me)
-
-    def sync(self, store: Store) -> Sync:
-        """Brings the stored jobs in step with .jobs.json."""
+    def _sync(self) -> Sync:
         from jobs.sync import Sync
         from store.job_codec import job_json
 
         return Sync(
-            store=store,
-            calendar=self.calendar,
-            set_zone=self.settings.timezone,
-            machine_zone=self.machine_zone,
+            store=self.store,
+            calendar=self.app.calendar,
+            set_zone=self.app.settings.timezone,
+            machine_zone=self.app.machine_zone,
             definition_of=job_json,
             show=show_instant,
         )
 
+    def sync_if_changed(self, now: datetime) -> dict[str, object] | None:
+        """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""
+        if not self.app.settings.auto_sync:
+            return None
+        state = self.store.state
+        last_error = state.get_fact(SYNC_ERROR)
+        if state.get(SYNCED_FILE) == self.app.jobs_file_version():
+            if last_error is not None:
+                # The file that was synced last is back in its place.
+                state.set_fact(SYNC_ERROR, None)
+            return None
+        report = guarded(lambda: self.sync_jobs(now))
+        if not isinstance(report, Failure):
+            return report.as_dict()
+        error = self.app.redactor(None)(report.as_dict())
+        if last_error is None or last_error["error"] != error:
+            state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
+        return {"status": "error", "error": error}
 
-def job_of(store: Store, job_id: str) -> Job | None:
-    """The job's present definition; None when it is gone or can't be read."""
-    try:
-        state = store.definitions.load(job_id)
-    except DefinitionUnreadable:
-        return None
-    return None if state is None else state.job
+    def sync_for_tick(self, now: datetime) -> dict[str, object] | None:
+        """The same, and what the next fast tick compares with: it passes by while nothing but this was seen."""
+        version = fast_tick.fingerprint(self.app.root, self.app.environ)
+        sync = self.sync_if_changed(now)
+        broken = sync is not None and sync["status"] == "error"
+        # A broken file is reported at every tick.
+        self.store.state.set(SEEN_KEY, "" if broken else version)
+        return sync
+
+    def sync_state(self) -> dict[str, object]:
+        """Whether the stored jobs are those of the file, for `status`."""
+        state = self.store.state
+        return {
+            "last_sync_at": state.get(LAST_SYNC) or None,
+            "in_step": state.get(SYNCED_FILE) == self.app.jobs_file_version(),
+            "auto_sync": self.app.settings.auto_sync,
+            "error": state.get_fact(SYNC_ERROR),
+        }
+
+    def end_pause(self, job_id: str, now: datetime) -> bool:
+        """Ends the pause of a job that failed too often; False when it was not paused so."""
+        from scheduling.planner import Slots
+
+        state = self.store.definitions.load(job_id)
+        if state is None or not state.job.enabled:
+            return False
+        ended = self.store.definitions.end_pause(job_id, Slots(self.app.calendar).following(state, now))
+        if ended:
+            self.app.wake_daemon()
+        return ended
+
+    # --- health ---
+
+    def waiting_events(self) -> list[dict[str, object]]:
+        """Per channel how many events have not arrived, since when, and why."""
+        return health.waiting_events(self.store)
+
+    def scheduler_health(self, now: datetime) -> dict[str, object]:
+        """All that `status` says under `scheduler`."""
+        from system.processes import is_alive
+
+        app = self.app
+        moment = health.Now(now, app.clock.monotonic(), is_alive)
+        condition = health.condition(self.store, app.last_tick(), moment, app.settings.lease_sec)
+        return {**app.tick_state(now), **condition, "daemon": app.daemon_state(), "paths": app.paths()}
+
+    @property
+    def warnings(self) -> tuple[dict[str, object], ...]:
+        """What is odd about the settings, and hurts nothing."""
+        return self.app.settings.warnings
+
+    def leave_tick_time(self, now: datetime) -> None:
+        """Leaves `now` as the time of the last tick."""
+        self.app.leave_tick_time(now)
+
+    def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
+        """Keeps for `status` and `doctor` that the clock was set back."""
+        self.store.state.set_fact(health.CLOCK_FACT, health.clock_fact(anomaly, now))
+
+    def ping(self, *, failed: bool) -> None:
+        """Sends the dead-man's ping, and keeps how that went. A server that does not answer is no error."""
+        fact = self.app.ping(failed=failed)
+        # A database that refuses this note has shown itself before.
+        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact))
+
+    def last_seen(self) -> datetime | None:
+        """The latest instant that a tick or a sync has taken for now."""
+        instants = (self.app.last_tick(), health.instant(self.store.state.get(LAST_SYNC)))
+        return max((instant for instant in instants if instant is not None), default=None)
 
 
-def _wants_retry(store: Store, run: RunningRun) -> bool:
-    """Once: a run that makes up for another is not made up for itself. It may be what brings the machine down.
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Python's search for cycles waits: a sync makes millions of objects that live until its end, and no cycles.
 
-    Nor is a run whose failure pauses its job.
+    With 100,000 jobs a third of the time went into looking through them again and again.
     """
-    job = job_of(store, run.job_id)
-    if job is None or not job.retry_interrupted or run.retry_of:
-        return False
-    limit = job.pause_after_failures
-    return limit is None or store.definitions.failures(run.job_id) + 1 < limit
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -30,14 +30,16 @@ def main(root: str) -> None:
     me = identify(os.getpid())
     assert me is not None
     owner = Owner(f"bench:{os.getpid()}", me)
-    with app.store() as store:
+    with app.session() as session:
         # Imports what the first claim would, and reads what is due once.
-        store.definitions.due(app.clock.now())
+        session.store.definitions.due(app.clock.now())
         app.calendar.next_fire("@hourly", "UTC", app.clock.now())
         print("ready", flush=True)
         sys.stdin.readline()
         now = app.clock.now()
-        claimed = sum(_claim(app, store, owner, job_id, now) for _, job_id in store.definitions.due(now))
+        claimed = sum(
+            _claim(app, session.store, owner, job_id, now) for _, job_id in session.store.definitions.due(now)
+        )
         print(json.dumps({"claimed": claimed, "ended": time.perf_counter()}), flush=True)
 
 

@@ -46,12 +46,12 @@ def main(root: str, minutes: int) -> None:
     stop = Stop()
     for _ in range(minutes):
         clock.advance(timedelta(minutes=1))
-        # Rooms of its own, as each tick has, over one connection, as the ticks of a daemon have.
+        # A program of its own, as each tick has, over one connection, as the ticks of a daemon have.
         app = App(clock, os.environ, root)
-        with app.store() as store:
-            scheduler = app.scheduler(store, stop, _null)
+        with app.session() as session:
+            scheduler = session.scheduler(stop, _null)
             wall, cpu = time.perf_counter(), time.process_time()
-            report = scheduler.tick(clock.now())
+            report = scheduler.serve(clock.now())
             told = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         good = sum(result["status"] == "ok" for result in report.results)
         if good != len(report.due_jobs):

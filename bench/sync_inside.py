@@ -19,10 +19,10 @@ def main(root: str, count: int) -> None:
 
     app = App(SystemClock(), os.environ, root)
     seconds = []
-    with app.store() as store:
+    with app.session() as session:
         for _ in range(count):
             start = time.perf_counter()
-            app.sync_jobs(store, app.clock.now())
+            session.sync_jobs(app.clock.now())
             seconds.append(time.perf_counter() - start)
     print(json.dumps(seconds))
 

@@ -14,12 +14,11 @@ from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
 from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.version import VERSION
 
 if TYPE_CHECKING:
     from app.app import App
     from core.clock import Clock
-
-VERSION = "0.1.0"
 
 #: Commands by what one wants, in the order of `--help`, each with its module. A new command is one file and one line.
 GROUPS = {

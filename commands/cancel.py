@@ -24,7 +24,7 @@ def command(app: App, run_id: str) -> None:
     Example:
       python3 main.py cancel daily-data-backup-20260225T200000
     """
-    with app.store() as store:
-        report = app.control(store).cancel(run_id)
-        app.notifier.deliver(store.events)
+    with app.session() as session:
+        report = session.control().cancel(run_id)
+        app.notifier.deliver(session.store.events)
     print_json(report)

@@ -15,7 +15,7 @@ from app.app import App
 from commands.lines import Lines
 from core.clock import utc_text
 from daemon.daemon import Daemon
-from daemon.program import Served
+from daemon.program import Program
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
 from system.systemd import Systemd
@@ -50,11 +50,11 @@ def command(app: App) -> int:
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
-    app.open_store().close()
+    app.open_session().close()
     with OneDaemon(place, since), _signals() as asked:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
-            Served(app),
+            Program(app),
             clock=app.clock,
             stop=stop,
             timer=timer,
@@ -94,11 +94,9 @@ def _signals() -> Iterator[int]:
     read, write = os.pipe()
     for descriptor in (read, write):
         os.set_blocking(descriptor, False)
-    # A closed terminal that nohup wants ignored stays ignored.
-    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    names = [name for name in _SIGNALS if not (nohup and name is signal.SIGHUP)]
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    old = {name: signal.signal(name, lambda *_: None) for name in names}
+    # HUP too where it is ignored, as under nohup: here it is no end, but a reload.
+    old = {name: signal.signal(name, lambda *_: None) for name in _SIGNALS}
     try:
         yield read
     finally:

@@ -68,8 +68,8 @@ def _examined(app: App, *, as_cron: bool, repair: bool) -> list[Finding]:
     try:
         found += examine(scene)
     finally:
-        if scene.store is not None:
-            scene.store.close()
+        if scene.session is not None:
+            scene.session.close()
     return found + (under_cron(scene, found, _paths(app)) if as_cron else [])
 
 

@@ -26,15 +26,15 @@ def command(app: App, job_id: str) -> None:
       python3 main.py dry-run daily-data-backup
     """
     now = app.clock.now()
-    with app.store(read_only=True) as store:
-        state = store.definitions.load(job_id)
+    with app.session(read_only=True) as session:
+        state = session.store.definitions.load(job_id)
         if state is None:
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}", hint=hint, details={"job_id": job_id})
-        remembered = store.sessions.find(job_id)
-        gate = app.gate(store, state, now)
-        running = store.runs.is_running(job_id)
-    start = guarded(lambda: app.dry_run().of(state, remembered, now))
+        remembered = session.store.sessions.find(job_id)
+        gate = session.gate(state, now)
+        running = session.store.runs.is_running(job_id)
+    start = guarded(lambda: app.dry_run(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
     print_json(

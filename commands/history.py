@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
@@ -49,19 +49,19 @@ def command(
     """
     if table and form not in (None, "table"):
         raise UsageError(f"--table and --format {form}: give one of them", hint="See: python3 main.py history --help")
-    with app.store(read_only=True) as store:
-        if job_id is not None and not store.definitions.knows(job_id):
+    with app.session(read_only=True) as session:
+        if job_id is not None and not session.store.definitions.knows(job_id):
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
         edge = None
         if before is not None:
-            row = store.runs.find(before)
+            row = session.store.runs.find(before)
             if row is None:
                 raise UsageError(f"--before {before}: there is no such run", hint="Take next_page of the page before.")
             edge = (str(row["started_at"]), before)
         wanted = Wanted(job_id or "", status or "", _since(app, since), edge, limit + 1)
-        found = History(store.db).page(wanted)
-        masks = {name: app.redactor(job_of(store, name)) for name in {str(row["job_id"]) for row in found}}
+        found = History(session.store.db).page(wanted)
+        masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in found}}
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found[:limit]]
     form = "table" if table else form or app.settings.format
     if form == "csv":

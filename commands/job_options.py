@@ -159,8 +159,8 @@ def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
     now = app.clock.now()
 
     def sync() -> dict[str, Any]:
-        with app.store() as store:
-            report = app.sync_jobs(store, now, allow_removals=allow_removals)
+        with app.session() as session:
+            report = session.sync_jobs(now, allow_removals=allow_removals)
         return {"synced": True, "next": report.next, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
 
     report = guarded(sync)

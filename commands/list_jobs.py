@@ -29,13 +29,13 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
       python3 main.py list --limit 50 --after daily-data-backup
     """
     now = app.clock.now()
-    with app.store(read_only=True) as store:
+    with app.session(read_only=True) as session:
         if limit is None and after is None:
-            rows = store.definitions.table()
+            rows = session.store.definitions.table()
         else:
-            rows = store.definitions.page(after or "", -1 if limit is None else limit + 1)
+            rows = session.store.definitions.page(after or "", -1 if limit is None else limit + 1)
         shown = without_secrets(app, rows[:limit])
-        last = History(store.db).last_runs(str(row["job_id"]) for row in shown)
+        last = History(session.store.db).last_runs(str(row["job_id"]) for row in shown)
     jobs = [_job(row, last.get(str(row["job_id"]))) for row in shown]
     report: dict[str, object] = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
     if limit is not None or after is not None:

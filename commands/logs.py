@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.names import job_names, run_names
 from commands.view import show, table_option
 from core.errors import JobNotFound, RunNotFound
@@ -37,21 +37,21 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
       python3 main.py logs --job daily-data-backup --limit 5
       python3 main.py logs --run daily-data-backup-20260225T200000
     """
-    with app.store(read_only=True) as store:
-        if job_id is not None and not store.definitions.knows(job_id):
+    with app.session(read_only=True) as session:
+        if job_id is not None and not session.store.definitions.knows(job_id):
             raise JobNotFound(
                 f"There is no job {job_id}, and there never was",
                 hint="See: python3 main.py list",
                 details={"job_id": job_id},
             )
-        run = store.runs.find(run_id) if run_id is not None else None
+        run = session.store.runs.find(run_id) if run_id is not None else None
         if run_id is not None and run is None:
             raise RunNotFound(
                 f"There is no run {run_id}", hint="See: python3 main.py status", details={"run_id": run_id}
             )
-        events = store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
+        events = session.store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
         whose = {event.job_id for event in events} | ({str(run["job_id"])} if run is not None else set())
-        masks = {job: app.redactor(job_of(store, job)) for job in whose}
+        masks = {job: app.redactor(session.job(job)) for job in whose}
     shown = [masked({"ts": event.ts, **event.payload}, masks[event.job_id]) for event in events]
     report: dict[str, object] = {"status": "ok", "events": shown}
     if run is not None:

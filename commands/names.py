@@ -41,8 +41,8 @@ def _read(ctx: click.Context, read: Callable[[Names], list[str]]) -> list[str]:
         return []
 
     def names() -> list[str]:
-        with app.store(read_only=True) as store:
-            return read(Names(store.db))
+        with app.session(read_only=True) as session:
+            return read(Names(session.store.db))
 
     found = guarded(names)
     return [] if isinstance(found, Failure) else found

@@ -73,8 +73,8 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
 def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, object]:
     from schedules.language import describe
 
-    with app.store(read_only=True) as store:
-        state = store.definitions.load(job_id)
+    with app.session(read_only=True) as session:
+        state = session.store.definitions.load(job_id)
     if state is None:
         raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
     notes = [] if state.enabled else ["The job is disabled or paused: these would be its instants."]
@@ -92,8 +92,8 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, o
 
 
 def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
-    with app.store(read_only=True) as store:
-        rows = [row for row in store.definitions.active() if row["enabled"]]
+    with app.session(read_only=True) as session:
+        rows = [row for row in session.store.definitions.active() if row["enabled"]]
     found: list[dict[str, str]] = []
     problems: list[dict[str, object]] = []
     paused: list[str] = []

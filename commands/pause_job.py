@@ -52,8 +52,8 @@ def _zone(app: App, job_id: str) -> str:
     """The job's own zone, as far as it is known."""
 
     def stored() -> str | None:
-        with app.store(read_only=True) as store:
-            state = store.definitions.load(job_id)
+        with app.session(read_only=True) as session:
+            state = session.store.definitions.load(job_id)
             return None if state is None else state.timezone
 
     found = guarded(stored)

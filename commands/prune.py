@@ -25,7 +25,7 @@ def command(app: App, dry_run: bool) -> None:
     Example:
       python3 main.py prune --dry-run
     """
-    with app.store(read_only=dry_run) as store:
-        pruned = app.retention(store, dry_run=dry_run).everything()
+    with app.session(read_only=dry_run) as session:
+        pruned = session.retention(dry_run=dry_run).everything()
     limits = {name: getattr(app.settings, name) for name in ("keep_runs", "keep_days", "keep_output_mb")}
     print_json({"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits})

@@ -26,8 +26,8 @@ def command(app: App, job_id: str) -> None:
     edit = app.editor().update(job_id, {"enabled": True}, frozenset({"paused_until"}))
 
     def end_pause() -> bool:
-        with app.store() as store:
-            return app.end_pause(store, job_id, app.clock.now())
+        with app.session() as session:
+            return session.end_pause(job_id, app.clock.now())
 
     # Before the sync, which would else speak of the pause; what the database has against it, the sync says.
     was_paused = guarded(end_pause) is True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
@@ -21,8 +21,8 @@ from store.history import History
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
+    from app.session import Session
     from render.progress import ProgressLine
-    from store.bundle import Store
     from system.processes import Stop
 
 
@@ -50,12 +50,12 @@ def command(app: App, job_id: str, force: bool) -> int:
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
     on_terminal = sys.stdout.isatty()
-    with app.store() as store, stop_on_signals() as stop:
-        sync = app.sync_if_changed(store, app.clock.now())
+    with app.session() as session, stop_on_signals() as stop:
+        sync = session.sync_if_changed(app.clock.now())
         broken = sync if sync is not None and sync["status"] == "error" else None
         try:
-            with _progress(app, store, job_id, stop) as line:
-                scheduler = app.scheduler(store, stop, line.around if line is not None else None)
+            with _progress(app, session, job_id, stop) as line:
+                scheduler = session.scheduler(stop, line.around if line is not None else None)
                 result = scheduler.run_now(job_id, force=force)
         except JobNotFound as error:
             # A job that is new in a broken file is known to nobody: what is wrong with the file is the answer.
@@ -81,20 +81,20 @@ def _is_hung_up(error: OutputUnwritable) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
 
 
-def _progress(app: App, store: Store, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
+def _progress(app: App, session: Session, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
     """The line on stderr; nothing where no person would see it."""
     if not is_screen(sys.stderr):
         return nullcontext()
-    found = guarded(lambda: _line(app, store, job_id, stop))
+    found = guarded(lambda: _line(app, session, job_id, stop))
     return nullcontext() if isinstance(found, Failure) or found is None else found
 
 
-def _line(app: App, store: Store, job_id: str, stop: Stop) -> ProgressLine | None:
+def _line(app: App, session: Session, job_id: str, stop: Stop) -> ProgressLine | None:
     from render.progress import ProgressLine, Step
 
-    job = job_of(store, job_id)
+    job = session.job(job_id)
     if job is None:
         return None
-    step = Step(job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(store.db).usual_ms(job_id))
+    step = Step(job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(session.store.db).usual_ms(job_id))
     fd = sys.stderr.fileno()
     return ProgressLine(fd, step, app.clock.monotonic, app.waits(job), lambda: stop.reason, os.environ)

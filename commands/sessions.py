@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.names import session_words
 from commands.output import print_json
 from core.errors import JobNotFound, UsageError
@@ -36,38 +36,38 @@ def command(app: App, words: tuple[str, ...]) -> None:
       python3 main.py sessions reset daily-report
     """
     if len(words) == 2 and words[0] == "reset":
-        with app.store() as store:
-            if not store.definitions.knows(words[1]):
+        with app.session() as session:
+            if not session.store.definitions.knows(words[1]):
                 raise _unknown(words[1])
-            print_json({"status": "ok", "job_id": words[1], "was_kept": store.sessions.reset(words[1])})
+            print_json({"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])})
         return
     if len(words) > 1:
         raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
-    with app.store(read_only=True) as store:
-        if words and not store.definitions.knows(words[0]):
+    with app.session(read_only=True) as session:
+        if words and not session.store.definitions.knows(words[0]):
             if words[0] == "reset":
                 raise UsageError("sessions reset needs a JOB_ID", hint="Write: python3 main.py sessions reset JOB_ID")
             raise _unknown(words[0])
-        jobs = {str(row["job_id"]): row["definition"] for row in store.definitions.table()}
-        found = [session for session in store.sessions.all() if not words or session.job_id == words[0]]
-        masks = {session.job_id: app.redactor(job_of(store, session.job_id)) for session in found}
-    shown = [_shown(session, jobs.get(session.job_id), masks[session.job_id], whole=bool(words)) for session in found]
+        jobs = {str(row["job_id"]): row["definition"] for row in session.store.definitions.table()}
+        found = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
+        masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in found}
+    shown = [_shown(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in found]
     print_json({"status": "ok", "sessions": shown})
 
 
-def _shown(session: Session, definition: object, mask: Redactor, *, whole: bool) -> dict[str, object]:
+def _shown(kept: Session, definition: object, mask: Redactor, *, whole: bool) -> dict[str, object]:
     # Masked before it is cut: half a secret is harder to tell.
-    told = mask.text(session.summary)
+    told = mask.text(kept.summary)
     summary = told if whole or len(told) <= _SHOWN else told[:_SHOWN] + "…"
     return {
-        "job_id": session.job_id,
+        "job_id": kept.job_id,
         "session_mode": definition.get("session_mode") if isinstance(definition, dict) else None,
-        "runner": session.runner,
+        "runner": kept.runner,
         # The agent is given it back, so it is stored as it is; an agent may make it of a variable of its own.
-        "session_id": mask.text(session.session_id) or None,
+        "session_id": mask.text(kept.session_id) or None,
         "summary": summary,
-        "run_id": session.run_id,
-        "updated_at": session.updated_at,
+        "run_id": kept.run_id,
+        "updated_at": kept.updated_at,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.logs import captured, masked
 from commands.names import run_names
 from commands.output import print_json
@@ -26,13 +26,13 @@ def command(app: App, run_id: str) -> None:
     Example:
       python3 main.py show daily-data-backup-20260225T200000
     """
-    with app.store(read_only=True) as store:
-        run = store.runs.find(run_id)
+    with app.session(read_only=True) as session:
+        run = session.store.runs.find(run_id)
         if run is None:
             hint = "See: python3 main.py history"
             raise RunNotFound(f"There is no run {run_id}", hint=hint, details={"run_id": run_id})
-        mask = app.redactor(job_of(store, str(run["job_id"])))
-        events = [{"ts": event.ts, **event.payload} for event in store.events.recent(100, run_id=run_id)]
+        mask = app.redactor(session.job(str(run["job_id"])))
+        events = [{"ts": event.ts, **event.payload} for event in session.store.events.recent(100, run_id=run_id)]
     folder = app.settings.runs_folder / str(run["job_id"]) / run_id
     print_json(
         {

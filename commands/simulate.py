@@ -43,11 +43,11 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     first, last = given_instant("--from", start, zone), given_instant("--to", end, zone)
     if not first < last <= first + LONGEST:
         raise UsageError("--to must be later than --from, by two years at most", hint="See: main.py simulate --help")
-    with app.store(read_only=True) as store:
-        if job_id is not None and not store.definitions.knows(job_id):
+    with app.session(read_only=True) as session:
+        if job_id is not None and not session.store.definitions.knows(job_id):
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
-        rows = [row for row in store.definitions.active() if (row["enabled"] or everything)]
+        rows = [row for row in session.store.definitions.active() if (row["enabled"] or everything)]
     slots: list[tuple[str, str, dict[str, object]]] = []
     problems: list[dict[str, object]] = []
     for row in rows if job_id is None else [row for row in rows if row["job_id"] == job_id]:

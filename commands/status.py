@@ -36,18 +36,18 @@ def command(app: App, limit: int, table: bool | None) -> None:
     """
     now = app.clock.now()
     settings = app.settings
-    with app.store(read_only=True) as store:
+    with app.session(read_only=True) as session:
         report: dict[str, object] = {
             "status": "ok",
-            "jobs": without_secrets(app, store.definitions.table()),
-            "recent_runs": store.runs.recent(limit),
+            "jobs": without_secrets(app, session.store.definitions.table()),
+            "recent_runs": session.store.runs.recent(limit),
             "notification_targets": app.notifier.targets(),
-            "scheduler": app.scheduler_health(store, now),
-            "running": store.runs.running_now(),
-            "events": {"waiting": app.waiting_events(store)},
-            "spending": store.spending.since(utc_text(now - SPENDING_SHOWN)[:10]),
-            "sync": app.sync_state(store),
-            "ping": store.state.get_fact(PING_FACT) if settings.ping_url else None,
+            "scheduler": session.scheduler_health(now),
+            "running": session.store.runs.running_now(),
+            "events": {"waiting": session.waiting_events()},
+            "spending": session.store.spending.since(utc_text(now - SPENDING_SHOWN)[:10]),
+            "sync": session.sync_state(),
+            "ping": session.store.state.get_fact(PING_FACT) if settings.ping_url else None,
         }
     report["paths"] = app.paths()
     report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]

@@ -32,12 +32,12 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
       {"status": "ok", "synced_jobs": 2, "added": ["backup"], "changed": [], "removed": [], "unchanged": ["report"], …}
     """
     now = app.clock.now()
-    with app.store() as store:
+    with app.session() as session:
         if if_changed:
-            found = app.sync_if_changed(store, now)
+            found = session.sync_if_changed(now)
             print_json({"status": found["status"] if found else "ok", "sync": found})
             return 1 if found is not None and found["status"] == "error" else 0
-        report = app.sync_jobs(store, now, allow_removals=allow_removals)
+        report = session.sync_jobs(now, allow_removals=allow_removals)
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
     print_json({**report.as_dict(), "scheduler": app.tick_state(now)})
     return 0

@@ -41,11 +41,11 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     """
     if svg_file == "-" and table:
         raise UsageError("--svg - and --table both want stdout", hint="Name a file, or leave one of them out.")
-    with app.store(read_only=True) as store:
-        if job_id is not None and not store.definitions.knows(job_id):
+    with app.session(read_only=True) as session:
+        if job_id is not None and not session.store.definitions.knows(job_id):
             hint = "See the names: python3 main.py list"
             raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
-        found = timeline(store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
+        found = timeline(session.store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
     report = {"status": "ok", "timezone": app.default_zone, **found, "warnings": app.no_tick_warning(app.clock.now())}
     if svg_file is None:
         show(app, "timeline", report, table=table)

@@ -26,7 +26,7 @@ def command(app: App, job_id: str, yes: bool) -> None:
     Example:
       python3 main.py unlock daily-data-backup
     """
-    with app.store() as store:
-        report = app.control(store).unlock(job_id, yes=yes)
-        app.notifier.deliver(store.events)
+    with app.session() as session:
+        report = session.control().unlock(job_id, yes=yes)
+        app.notifier.deliver(session.store.events)
     print_json(report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.app import App, job_of
+from app.app import App
 from commands.view import is_screen, show, table_option
 from core.boundary import Failure, guarded
 from core.clock import utc_text
@@ -62,9 +62,9 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
 
 def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
     now = app.clock.now()
-    with app.store(read_only=True, busy_timeout_sec=busy_timeout_sec) as store:
-        found: dict[str, Any] = glance(store, now)
-        masks = {str(row["job_id"]): app.redactor(job_of(store, str(row["job_id"]))) for row in found["recent_runs"]}
+    with app.session(read_only=True, busy_timeout_sec=busy_timeout_sec) as session:
+        found: dict[str, Any] = glance(session.store, now)
+        masks = {str(row["job_id"]): app.redactor(session.job(str(row["job_id"]))) for row in found["recent_runs"]}
     found["recent_runs"] = [
         {**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found["recent_runs"]
     ]

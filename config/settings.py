@@ -1,7 +1,7 @@
 """The environment and `.env` → one frozen `Settings`. `VARIABLES` is the one list of what can be set.
 
 The environment wins over `.env`, which wins over the default; an empty value counts as unset. Paths are resolved
-against the folder that holds main.py, never against the current directory. Source: CONTRACT "Environment".
+against the folder that holds main.py, never against the current directory. Source: docs/contract.md "Environment".
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from core.job import Job, Success
 
 @dataclass(frozen=True)
 class InvocationRequest:
-    """What a target is asked. Source: CONTRACT "Invocation"."""
+    """What a target is asked. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str
@@ -43,7 +43,7 @@ class InvocationRequest:
 
 @dataclass(frozen=True)
 class InvocationResult:
-    """What came back: `result` and `error` exclude each other. Source: CONTRACT "Invocation"."""
+    """What came back: `result` and `error` exclude each other. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str

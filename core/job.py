@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from core.kinds import RUNNERS, choices_of_notify_channel
 
-#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: DESIGN "A target".
+#: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: docs/design.md "A target".
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 

@@ -46,7 +46,7 @@ class Daemon:
         systemd: Systemd,
         say: Callable[[Mapping[str, object]], None],
     ) -> None:
-        """`bell` hangs a new one."""
+        """`wakeup` makes a new one."""
         self._program = program
         self._clock = clock
         self._stop = stop
@@ -62,7 +62,7 @@ class Daemon:
         self._in_trouble = False
         self._others: list[tuple[Unattended, bool]] = []
         self._ended: list[dict[str, object]] = []
-        self._settings = program.settings_seen()
+        self._settings = program.env_file_version()
         self._heard: tuple[int, Callable[[], None]] | None = None
         self._waker = Waker()
         self._syncing = Syncing()
@@ -73,8 +73,9 @@ class Daemon:
         self._listen()
 
     def _open(self) -> None:
-        self._store = self._program.open()
-        self._scheduler = self._program.scheduler(self._store, self._stop)
+        self._session = self._program.open()
+        self._store = self._session.store
+        self._scheduler = self._session.scheduler(self._stop)
         self._loop = TaskLoop(self._store, self._clock, self._stop)
         self._dispatcher: Dispatcher = self._scheduler.dispatcher(self._loop, self._due_before)
 
@@ -102,7 +103,7 @@ class Daemon:
         self._syncing.end()
         self._reaping.join()
         self._wakeup.close()
-        self._store.close()
+        self._session.close()
         self._waker.close()
 
     # --- asked from outside ---
@@ -126,7 +127,7 @@ class Daemon:
         """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
         if self._leaving:
             return
-        self._settings = self._program.settings_seen()
+        self._settings = self._program.env_file_version()
         self._systemd.reloading(self._clock.monotonic())
         found = guarded(self._reloaded)
         if isinstance(found, Failure):
@@ -138,16 +139,15 @@ class Daemon:
         self._look_now()
 
     def _reloaded(self) -> None:
-        program = self._program.reload()
-        scheduler = program.scheduler(self._store, self._stop)
-        self._program, self._scheduler = program, scheduler
-        scheduler.renew(self._dispatcher)
+        self._program, self._session = self._program.reloaded(self._session)
+        self._scheduler = self._session.scheduler(self._stop)
+        self._scheduler.renew(self._dispatcher)
 
     # --- the loop ---
 
     def begin(self) -> None:
         """Syncs, and looks for the first time."""
-        guarded(lambda: self._program.warm_up(self._store))
+        guarded(lambda: self._program.warm_up(self._session))
         found = guarded(self._begin_sync)
         if isinstance(found, Failure):
             self._note_trouble(found)
@@ -191,8 +191,8 @@ class Daemon:
         self._look_at = self._clock.monotonic() + self._longest()
         self._waker.clear()
         self._wakeup.clear()
-        was_set = self._timer.clear()
-        found = guarded(lambda: self._look_round(was_set=was_set))
+        self._timer.clear()
+        found = guarded(self._look_round)
         # Before anything is called good, and before the next wait.
         self._report()
         if isinstance(found, Failure):
@@ -206,17 +206,18 @@ class Daemon:
         self._in_trouble = False
         self._systemd.alive()
 
-    def _look_round(self, *, was_set: bool) -> None:
+    def _look_round(self) -> None:
         now = self._clock.now()
         self._store.db.require_in_place()
-        self._see_to_the_clock(now, was_set=was_set)
+        self._check_clock(now)
         self._take_reaped()
         self._take_sync()
         self._enqueue_due(now)
         self._dispatcher.run_once(0)
         self._set_timer(now)
-        self._program.touch(now)
-        if self._program.settings_seen() != self._settings:
+        self._scheduler.leave_time(now)
+        self._program.leave_look_time(now)
+        if self._program.env_file_version() != self._settings:
             self.reload()
         self._begin_sync()
         monotonic = self._clock.monotonic()
@@ -234,16 +235,12 @@ class Daemon:
         self._dispatcher.enqueue(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
         self._dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
 
-    def _see_to_the_clock(self, now: datetime, *, was_set: bool) -> None:
-        """Of the first look the time that was left before; later its own."""
-        last = self._last
-        if last is None or was_set or now < last:
-            last = last if last is not None else self._program.last_seen(self._store)
-            anomaly = self._scheduler.correct_clock(now, last)
-            if anomaly is not None:
-                self._say({"status": "ok", "now": utc_text(now), "clock_anomaly": anomaly})
-                self._program.note_anomaly(self._store, anomaly, now)
-        self._program.upkeep(self._store).note_jump(last, now)
+    def _check_clock(self, now: datetime) -> None:
+        """Compares with the time of the look before; at the first look with the last tick or sync."""
+        last = self._last if self._last is not None else self._session.last_seen()
+        anomaly = self._scheduler.check_clock(now, last)
+        if anomaly is not None:
+            self._say({"status": "ok", "now": utc_text(now), "clock_anomaly": anomaly})
         # Whole seconds, as they are left beside the database: a clock that is slewed back a little is not wrong.
         self._last = now.replace(microsecond=0)
 
@@ -282,7 +279,7 @@ class Daemon:
 
     def _open_anew(self) -> None:
         """Another file has taken the database's place, or will."""
-        old = self._store
+        old = self._session
         self._open()
         self._syncing.forget()
         self._reaping.forget()
@@ -304,7 +301,7 @@ class Daemon:
 
     def _begin_sync(self) -> None:
         monotonic = self._clock.monotonic()
-        if not self._syncing.begin(self._program.file_seen(), self._program.begin_sync, monotonic):
+        if not self._syncing.begin(self._program.jobs_file_version(), self._program.begin_sync, monotonic):
             return
         if self._syncing.descriptor is not None:
             self._loop.listen(self._syncing.descriptor, self._look_now)
@@ -341,9 +338,7 @@ class Daemon:
             return
         self._dispatcher.served, self._ended = Served(), []
         ended = [*served.results, *settled]
-        upkeep = self._program.upkeep(self._store)
-        guarded(lambda: upkeep.prune(str(row["job_id"]) for row in ended))
-        paused = guarded(lambda: upkeep.paused(ended))
+        _pruned, paused = self._scheduler.clean_up(ended)
         self._say(
             {
                 "status": "ok",
@@ -354,7 +349,7 @@ class Daemon:
                 "left_due": served.left_due,
                 "taken_elsewhere": served.taken_elsewhere,
                 "problems": problems,
-                "warnings": [] if isinstance(paused, Failure) else paused,
+                "warnings": paused,
             }
         )
         if settled or problems or any(row["status"] != "ok" for row in served.results):

@@ -61,7 +61,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
     found: list[Finding] = []
     left_out: list[str] = []
     for check in checks:
-        if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.store is None):
+        if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.session is None):
             left_out.append(check.subject)
             continue
         outcome = guarded(lambda check=check: _gather(check.look(scene), found))  # type: ignore[misc]

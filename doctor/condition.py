@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from app import fast_tick
 from core.clock import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from reports.health import PING_FACT, Silence, silence
+from store.last_tick import file_of as last_tick_file
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -40,7 +40,7 @@ def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
 
 def check_tick(scene: Scene) -> Iterator[Finding]:
     """The last tick's age: it stands beside the database, whatever is wrong with that."""
-    path = fast_tick.last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
+    path = last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
     if os.path.exists(path) and not os.access(path, os.R_OK):
         text = f"This user can't read {path}, where each tick leaves its time"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
@@ -58,7 +58,7 @@ def check_daemon(scene: Scene) -> Iterator[Finding]:
 
 def check(scene: Scene) -> Iterator[Finding]:
     """What else `status` says under `scheduler`, each as a finding."""
-    state = scene.app.scheduler_health(scene.need_store, scene.now)
+    state = scene.need_session.scheduler_health(scene.now)
     yield from late(state)
     yield from waiting(_list(state["waiting_events"]))
     yield from strange(_list(state["anomalies"]))

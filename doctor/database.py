@@ -17,7 +17,7 @@ REPAIR = "Run: python3 main.py doctor --repair"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """All about the file; opens `scene.store` when it is sound and of this version. It changes nothing."""
+    """All about the file; opens `scene.session` when it is sound and of this version. It changes nothing."""
     path = str(scene.need_settings.db_path)
     yield from place(path, scene.mountinfo)
     try:
@@ -43,21 +43,21 @@ def check(scene: Scene) -> Iterator[Finding]:
     with suppress(DatabaseError):
         # What else forbids to write is told by other checks.
         yield from locked(scene, path)
-    scene.store = scene.app.open_store(read_only=True)
+    scene.session = scene.app.open_session(read_only=True)
     yield fine(SUBJECT, f"{path} is whole, schema {version}")
 
 
 def locked(scene: Scene, path: str) -> Iterator[Finding]:
     """Somebody keeps others from writing: no tick and no run can go on. A write lock is taken, and nothing written."""
-    store = scene.app.open_store()
+    session = scene.app.open_session()
     try:
-        store.db.run("BEGIN IMMEDIATE")
-        store.db.run("ROLLBACK")
+        session.store.db.run("BEGIN IMMEDIATE")
+        session.store.db.run("ROLLBACK")
     except DatabaseLocked:
         text = f"Another program holds {path} for longer than anything here waits: nothing can start or end"
         yield error("DATABASE_LOCKED", SUBJECT, text, f"See who it is: fuser {path}")
     finally:
-        store.close()
+        session.close()
 
 
 def look(path: str) -> tuple[int, str, list[str]]:

@@ -12,10 +12,10 @@ from core.job import Job
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from invocation import runners
+from invocation.child_environment import child_environment
 from invocation.policy import POLICY_FILE, Policy, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
-from invoker import child_environment
 from store.definitions import job_state
 from system.start_errors import foresee
 

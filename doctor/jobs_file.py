@@ -39,7 +39,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 def check_step(scene: Scene) -> Iterator[Finding]:
     """The stored jobs are those of the file."""
-    state = scene.app.sync_state(scene.need_store)
+    state = scene.need_session.sync_state()
     known = state["error"]
     if isinstance(known, dict) and isinstance(known.get("error"), dict):
         told = known["error"]

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from app import fast_tick
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
+from store.last_tick import file_of as last_tick_file
 
 SUBJECT = "places"
 #: Below the first, runs will soon fail; below the second, they do.
@@ -22,7 +22,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     """What the program writes can be written, and there is room for it."""
     settings = scene.need_settings
     folders = [settings.db_path.parent, settings.runs_folder, settings.local_events.parent]
-    files = [settings.db_path, Path(fast_tick.last_tick_file(str(settings.db_path))), settings.local_events]
+    files = [settings.db_path, Path(last_tick_file(str(settings.db_path))), settings.local_events]
     if settings.telegram_path.is_dir():
         folders.append(settings.telegram_outbox.parent)
         files.append(settings.telegram_outbox)

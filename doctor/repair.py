@@ -153,6 +153,7 @@ def _copy(source: int, to: str) -> None:
 
 def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
     """A new database at `fresh`, all of it in that one file: how many jobs, rows of runs and events it has."""
+    from app.session import Session
     from store.bundle import Store
     from store.creation import create
     from store.salvage import salvage_events, salvage_runs
@@ -160,7 +161,7 @@ def _make(scene: Scene, fresh: str, quarantine: str) -> tuple[int, int, int]:
     db, _ = create(fresh)
     store = Store(db)
     try:
-        scene.app.sync_jobs(store, scene.now, allow_removals=True)
+        Session(scene.app, store).sync_jobs(scene.now, allow_removals=True)
         runs = salvage_runs(quarantine, db)
         events = salvage_events(quarantine, db)
         jobs = len(store.definitions.active())

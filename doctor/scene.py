@@ -9,56 +9,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from core.errors import InternalError
 from doctor.programs import Answer, ask
 
 if TYPE_CHECKING:
+    from app.app import App
+    from app.session import Session
     from config.settings import Settings
-    from core.clock import Clock
-    from schedules.calendar import Schedules
     from store.bundle import Store
 
 #: `(argv, environment, folder, timeout in seconds)` → what the program answered.
 Ask = Callable[[Sequence[str], Mapping[str, str], str, float], Answer]
 
 
-class Program(Protocol):
-    """What is asked of the whole program (`wiring.App`)."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def environ(self) -> Mapping[str, str]: ...
-    @property
-    def root(self) -> str: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def default_zone(self) -> str: ...
-    @property
-    def machine_zone(self) -> str: ...
-    @property
-    def calendar(self) -> Schedules: ...
-    def open_store(self, *, read_only: bool = False) -> Store: ...
-    def paths(self) -> dict[str, str]: ...
-    def tick_state(self, now: datetime) -> dict[str, object]: ...
-    def daemon_state(self) -> dict[str, object]: ...
-
-    def last_look(self) -> datetime | None: ...
-    def scheduler_health(self, store: Store, now: datetime) -> dict[str, object]: ...
-    def sync_state(self, store: Store) -> dict[str, object]: ...
-    def sync_jobs(self, store: Store, now: datetime, *, allow_removals: bool = False) -> object: ...
-
-
 @dataclass
 class Scene:
-    """One examination. `store` is None until the database was found sound; `settings` None if they are wrong."""
+    """One examination. `session` is None until the database was found sound; `settings` None if they are wrong."""
 
-    app: Program
+    app: App
     settings: Settings | None
-    store: Store | None = None
+    session: Session | None = None
     ask: Ask = ask
     etc: str = "/etc"
     mountinfo: str = "/proc/self/mountinfo"
@@ -83,11 +55,16 @@ class Scene:
         return self.settings
 
     @property
-    def need_store(self) -> Store:
-        """The store, for checks that are made only when there is one."""
-        if self.store is None:
+    def need_session(self) -> Session:
+        """The session, for checks that are made only when there is one."""
+        if self.session is None:
             raise InternalError("A check was made without the store that it needs")
-        return self.store
+        return self.session
+
+    @property
+    def need_store(self) -> Store:
+        """The store of the session."""
+        return self.need_session.store
 
     @cached_property
     def ticks_lately(self) -> bool:

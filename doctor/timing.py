@@ -12,7 +12,7 @@ from core.clock import utc_text
 from core.job import JobState
 from doctor.findings import Few, Finding, error, fine, of_error, warning
 from doctor.scene import Scene
-from scheduling.planner import Calendar
+from schedules.calendar import Calendar
 from store.definitions import job_state
 
 SUBJECT = "schedules"

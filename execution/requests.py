@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import utc_text
-from core.invocation import AgentOptions, Context, Invocation, InvocationRequest
-from core.run import ClaimedRun
+from core.invocation import AgentOptions, Context, Invocation, InvocationRequest, Session
+from core.job import JobState
+from core.run import ClaimedRun, Trigger
+from execution.attempt import first_context
 
 CALLER = "puruto-cron"
+#: Stands for the name that a run is given when it starts.
+RUN_ID = "RUN_ID"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,21 @@ def invocation(
         success=job.success,
         agent=AgentOptions.of(job),
         context=context,
+    )
+
+
+def first_call(state: JobState, remembered: Session | None, now: datetime, runs_folder: str) -> Invocation:
+    """The first call of a run that nobody has claimed: what a dry run shows. `RUN_ID` stands for the run's name."""
+    job = state.job
+    run = ClaimedRun(RUN_ID, job, Trigger.MANUAL, "", now, None, None, timezone=state.timezone)
+    return invocation(
+        run,
+        Ids("req-…", "corr-…", 1, 1),
+        first_context(job, remembered),
+        timeout_sec=job.timeout_sec,
+        runs_folder=runs_folder,
+        hop=0,
+        now=now,
     )
 
 

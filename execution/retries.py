@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.job import Job
 from core.kinds import AGENTS
 
-#: No wait between attempts is longer. Source: DESIGN "The life of a slot".
+#: No wait between attempts is longer. Source: docs/design.md "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
 #: A provider that is overloaded is worth so many retries even in a job that has none.
 OVERLOAD_RETRIES = 2

@@ -19,7 +19,7 @@ _UNSET: tuple[object, ...] = (None, False, "", [], {})
 class Facts:
     """What a gate may ask about, which costs nothing as long as none does.
 
-    `spent`: job_id and local day → dollars that the job's runs have cost. `day_of`: timezone and instant → the local day,
+    `spent`: job_id and local day → dollars that the job's runs have cost. `day_of`: timezone and instant → local day,
     like `2026-02-25`.
     """
 

@@ -1,4 +1,4 @@
-"""Who may ask whom for what: the optional `.puruto-ipc.json`. Source: CONTRACT "Invocation".
+"""Who may ask whom for what: the optional `.puruto-ipc.json`. Source: docs/contract.md "Invocation".
 
 A file that can't be understood denies everything: it was written to forbid something.
 """

@@ -7,19 +7,18 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import strict_json
-from core.clock import Clock
 from core.invocation import Invocation
 from core.invocation_errors import IpcError, SuccessCheckFailed
 from core.job import Success
 from invocation.runners.base import Ending, read_head, read_tail, signal_name
+from invocation.supervision import Supervision
 from system import processes
-from system.processes import Child, Stop
 
 #: What the inspector may take: seconds of computing, and seconds altogether on a machine that is busy elsewhere.
 CPU_SEC = 10
@@ -29,8 +28,6 @@ _INSPECTED = ("stdout_matches", "stdout_not_matches", "json_schema")
 _ANSWER_LIMIT = 1024 * 1024
 
 Missed = dict[str, object]
-#: Waits so many seconds at most for the exit code of a child.
-Watch = Callable[[Child, float], Awaitable[int | None]]
 #: Which version of a file stands at a path: device, inode, size, time of change. None when there is no regular file.
 FileState = tuple[int, int, int, int] | None
 
@@ -59,16 +56,15 @@ def snapshot(spec: Success | None, folder: Path) -> FileState:
         return None
 
 
-async def check(spec: Success, seen: Seen, clock: Clock, stop: Stop, watch: Watch) -> bool:
-    """Raises SuccessCheckFailed, with every check that was missed; False if `stop` came before all was decided.
+async def check(spec: Success, seen: Seen, supervision: Supervision) -> bool:
+    """Raises SuccessCheckFailed, with every check that was missed; False if a stop came before all was decided.
 
-    `watch` waits for the exit code of a child, so many seconds at most, and returns None if it does not come. Raises
-    IpcError when the inspector can't be started.
+    Raises IpcError when the inspector can't be started.
     """
     missed = [*_exit_code(spec, seen.ending.exit_code), *_file(spec, seen)]
     asked = {name: wanted for name in _INSPECTED if (wanted := getattr(spec, name)) is not None}
     if asked:
-        inspected = await _Inspection(seen, asked).run(clock, stop, watch)
+        inspected = await _Inspection(seen, asked).run(supervision)
         if inspected is None:
             return False
         missed += inspected
@@ -132,28 +128,27 @@ class _Inspection:
             "checks": checks,
             "cpu_sec": CPU_SEC,
             # The same libraries as ours, without the time that finding them takes.
-            "path": [str(_PROGRAM.parent), *map(os.path.abspath, sys.path)],
+            "path": [str(_PROGRAM.parents[1]), *map(os.path.abspath, sys.path)],
         }
 
-    async def run(self, clock: Clock, stop: Stop, watch: Watch) -> list[Missed] | None:
-        """What was missed; what the inspector could not decide is missed too. None when `stop` came first."""
-        marks = processes.marks(self._invocation.run_id, self._invocation.run_folder)
+    async def run(self, supervision: Supervision) -> list[Missed] | None:
+        """What was missed; what the inspector could not decide is missed too. None when a stop came first."""
         try:
             self._ask()
             child = processes.start(
                 (sys.executable, "-I", "-S", str(_PROGRAM)),
                 cwd=self._question.parent,
-                env=marks,
+                env=supervision.marks,
                 stdin_path=self._question,
                 stdout_path=self._answer,
                 stderr_path=self._errors,
             )
             try:
-                code = await watch(child, WALL_SEC)
+                code = await supervision.watch(child, WALL_SEC)
             finally:
-                await processes.end_tree(child, marks, 0, clock)
+                await supervision.end(child, gently=False)
                 child.close()
-            return None if code is None and stop.is_set() else self._read(code)
+            return None if code is None and supervision.stop.is_set() else self._read(code)
         finally:
             for path in (self._question, self._answer, self._errors):
                 with suppress(OSError):

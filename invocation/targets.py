@@ -1,4 +1,4 @@
-"""Names of targets → folders. Source: DESIGN "A target", CONTRACT "Invocation"."""
+"""Names of targets → folders. Source: docs/design.md "A target", docs/contract.md "Invocation"."""
 
 from __future__ import annotations
 

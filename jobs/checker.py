@@ -18,7 +18,7 @@ from jobs.sync_cache import CachedJob, SyncCache
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
 
-#: Columns of the jobs table that may stand in a file. Source: CONTRACT ".jobs.json".
+#: Columns of the jobs table that may stand in a file. Source: docs/contract.md ".jobs.json".
 RUNTIME_KEYS = ("next_run_at", "last_run_at", "lease_owner", "lease_expires_at")
 
 #: Variables that the scheduler itself gives to a process.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
-from scheduling.planner import Calendar, skip_all, start_of
+from schedules.calendar import Calendar
+from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
 
@@ -92,7 +93,7 @@ class Sync:
 
     A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
     once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
-    Source: CRON.md "The language".
+    Source: docs/schedules.md "Zones".
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """How the scheduler is: when it last ticked, what is late, what looks wrong. Reading only; waits for nothing.
 
-Source: PAINS 4, 11 and 17.
+Source: docs/promises.md, rows 4, 11 and 17.
 """
 
 from __future__ import annotations
@@ -96,6 +96,27 @@ def silence(
     if age is None or not isinstance(stale_after_sec, int):
         return Silence.DAEMON if ticks["stale"] else None
     return Silence.DAEMON if abs(age) > stale_after_sec else None
+
+
+def silence_warning(
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+) -> list[dict[str, object]]:
+    """One warning, `code` and `message`, when no job starts by itself; none when all is well."""
+    fault = silence(ticks, daemon, last_look, now)
+    if fault is None:
+        return []
+    last = ticks["last_tick_at"] if fault is Silence.TICK or last_look is None else utc_text(last_look)
+    since = f"since {last}" if last else "so far"
+    if fault is Silence.DAEMON:
+        message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
+        return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
+    return [
+        {
+            "code": fault.value,
+            "message": f"No tick has run {since}: no job will start by itself. "
+            "Start them: python3 main.py install-crontab, or install-systemd.",
+        }
+    ]
 
 
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:

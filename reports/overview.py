@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from reports import health
-from scheduling.planner import Calendar, slots_between
+from schedules.calendar import Calendar
+from scheduling.planner import slots_between
 from store.definitions import job_state
 from store.history import History, Wanted
 from store.views import Span, Views

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import functools
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from core.clock import utc_text
 
-if TYPE_CHECKING:
-    from scheduling.planner import DueSlots
-
-
 #: Many jobs have the same schedule, and are asked about in the same second.
 _REMEMBERED = 1024
+
+
+class DueSlots(Protocol):
+    """The slots in a span: how many, the first, and the newest of them in ascending order."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def first(self) -> datetime | None: ...
+
+    @property
+    def last(self) -> tuple[datetime, ...]: ...
+
+
+class Calendar(Protocol):
+    """What the planner asks of `schedules`. Instants are UTC."""
+
+    def next_fire(
+        self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
+    ) -> datetime | None:
+        """The first slot later than `after`, or None."""
+
+    def due_slots(
+        self,
+        schedule: str,
+        timezone: str,
+        after: datetime,
+        until: datetime,
+        *,
+        anchor: datetime | None = None,
+        keep: int = 1,
+    ) -> DueSlots:
+        """All slots s with after < s <= until; `last` holds the `keep` newest."""
 
 
 class Schedules:

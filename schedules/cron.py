@@ -1,7 +1,7 @@
 """Five fields in a zone → instants, by the rule of Debian's cron(8). The only file that imports croniter.
 
 croniter is asked about naive wall time only; what becomes of a wall time that daylight saving skips or repeats is
-decided here. Source of the rule: CRON.md.
+decided here. Source of the rule: docs/schedules.md "Daylight saving".
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Cron:
     def _instants(self, wall: datetime) -> tuple[datetime, ...]:
         """When a job that names this wall time runs: once; twice or never if it is wild or the clock was changed.
 
-        Source: cron(8) of Debian, restated in CRON.md, "Daylight saving".
+        Source: cron(8) of Debian, restated in docs/schedules.md "Daylight saving".
         """
         first, second = readings(wall, self.zone)
         if first == second:

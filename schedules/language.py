@@ -1,6 +1,6 @@
 """The text of a `schedule` → instants. Pure: no clock, no database. Its parts are in timetable/.
 
-Source of the rules: CRON.md. Instants are aware UTC, whole seconds.
+Source of the rules: docs/schedules.md. Instants are aware UTC, whole seconds.
 """
 
 from __future__ import annotations

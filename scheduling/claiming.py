@@ -12,7 +12,8 @@ from core.clock import Clock
 from core.job import Job, JobState
 from core.run import Refusal
 from execution.retries import ceiling_sec
-from scheduling.planner import Calendar, plan
+from schedules.calendar import Calendar
+from scheduling.planner import plan
 from store.claims import Claim, ClaimTerms, Owner
 
 if TYPE_CHECKING:

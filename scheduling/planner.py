@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from core.clock import from_text
 from core.job import Job, JobState
 from core.run import Missed, Plan, Trigger
+from schedules.calendar import Calendar
 
 #: A slot served later than this is a catch-up. Ticks come once a minute, so a punctual one sees a slot within 60 s;
 #: the rest is for a slow start.
@@ -18,46 +18,12 @@ _FIRST_STEP, _LONGEST_STEP = timedelta(days=2), timedelta(days=32)
 _ALL = 10_000_000
 
 
-class DueSlots(Protocol):
-    """The slots in a span: how many, the first, and the newest of them in ascending order."""
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def first(self) -> datetime | None: ...
-
-    @property
-    def last(self) -> tuple[datetime, ...]: ...
-
-
-class Calendar(Protocol):
-    """What the planner asks of `schedules`. Instants are UTC."""
-
-    def next_fire(
-        self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
-    ) -> datetime | None:
-        """The first slot later than `after`, or None."""
-
-    def due_slots(
-        self,
-        schedule: str,
-        timezone: str,
-        after: datetime,
-        until: datetime,
-        *,
-        anchor: datetime | None = None,
-        keep: int = 1,
-    ) -> DueSlots:
-        """All slots s with after < s <= until; `last` holds the `keep` newest."""
-
-
 def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datetime | None = None) -> Plan:
     """Decides about the slots from the cursor up to `now`, by the job's `catch_up` and `max_lateness_sec`.
 
     `served_at` is the instant that lateness is measured at, when a tick that began at `now` had to wait for a place.
     The cursor itself counts as a slot: it is what the ledger promised. Raises `ScheduleError`.
-    Source: DESIGN "The life of a slot"; PAINS 16.
+    Source: docs/design.md "The life of a slot"; docs/promises.md, row 16.
     """
     job, cursor = state.job, state.next_run_at
     if cursor is None or cursor > now:
@@ -142,7 +108,7 @@ def start_of(job: Job, now: datetime) -> datetime:
 def corrected_cursor(state: JobState, now: datetime, calendar: Calendar) -> datetime | None:
     """Where the cursor belongs when it lies further ahead than the next instant from now, else the cursor.
 
-    So a clock that was once wrong in the future does not silence a job. Source: DESIGN "Time".
+    So a clock that was once wrong in the future does not silence a job. Source: docs/design.md "Time".
     """
     after = start_of(state.job, now)
     expected = calendar.next_fire(state.job.schedule, state.timezone, after, anchor=state.anchor)

@@ -94,7 +94,9 @@ class Reaped:
 
 
 def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, owner_alive: bool) -> Health:
-    """Whether a running row is to be settled. Source: DESIGN "The life of a slot", PAINS 11 and 12.
+    """Whether a running row is to be settled.
+
+    Source: docs/design.md "The life of a slot"; docs/promises.md, rows 11 and 12.
 
     `monotonic` is the machine's, in seconds; only a living owner, so one of this boot, is measured by it. A lease that
     is over says nothing of a living owner: the machine slept, or its clock jumped, and it is about to renew.

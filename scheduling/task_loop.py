@@ -1,6 +1,6 @@
 """Courses of work that go on side by side in one thread: one waits while another is gone on with.
 
-What they write is committed together, with one wait for the disk. Source: STYLE "Speed"; docs/scale.md.
+What they write is committed together, with one wait for the disk. Source: docs/decisions/0003-group-commit.md.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ import os
 import db
 from core.errors import DatabaseMissing, DatabaseReadOnly
 from core.private_files import locked, make_private
-from db import Connection, Database, Translated, cannot_open, connect, schema_version
-from store.migrations import apply
+from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, schema_version
 
 
 def create(path: str) -> tuple[Database, bool]:
@@ -47,7 +46,7 @@ def _make_schema(connection: Connection, path: str) -> bool:
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             connection.execute("ROLLBACK")
             return False
-        apply(connection, 0, db.SCHEMA_VERSION, db.SQL_FOLDER)
+        apply_migrations(connection, 0, db.SCHEMA_VERSION, db.SQL_FOLDER)
         connection.execute(f"PRAGMA application_id = {db.APPLICATION_ID}")
         connection.execute("COMMIT")
         return True

@@ -14,7 +14,10 @@ from db import Database
 
 
 def free_run_id(db: Database, job_id: str, now: datetime) -> str:
-    """`daily-summary-20260225T200000`, with `-2`, `-3`, … when that second is taken. Source: CONTRACT "Commands"."""
+    """`daily-summary-20260225T200000`, with `-2`, `-3`, … when that second is taken.
+
+    Source: docs/contract.md "Commands".
+    """
     base = f"{job_id}-{now:%Y%m%dT%H%M%S}"
     candidate, number = base, 1
     while db.row("SELECT 1 FROM runs WHERE run_id = ?", (candidate,)) is not None:

@@ -22,8 +22,8 @@ from system.subreaper import OURS
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
-#: The environment variables that mark the processes of a run. Source: DESIGN "The life of a slot". The id alone is not
-#: enough: two installations with a job of the same name start runs of the same name in the same second.
+#: The environment variables that mark the processes of a run. The id alone is not enough: two installations with a job
+#: of the same name start runs of the same name in the same second. Source: docs/decisions/0005-process-marks.md.
 RUN_ID = "PURUTO_CRON_RUN_ID"
 RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
 #: Of a run that was started within another: the folders of those around it, a line each.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import support_faults
 from tests.workspace import FakeClock, Workspace
@@ -13,6 +15,23 @@ from tests.workspace import FakeClock, Workspace
 def pytest_report_header() -> str:
     """The seed stands at the head of every report, also of a good one."""
     return support_faults.HEADER
+
+
+# No example has a deadline: on a slow machine each would miss it.
+settings.register_profile("puruto-cron", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("puruto-cron")
+
+
+def pytest_configure() -> None:
+    """What the tests start has the default signals, whatever the tests themselves have: nohup ignores HUP, `&` INT.
+
+    What is caught here is no longer ignored in what is started, and still ends nothing here.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from typing import Any
 
 from system.wakeup import notify
 from tests.support_ledger import marked_processes
-from tests.support_machine import from_root
 from tests.workspace import Workspace, wait_for
 
 #: So seldom that nothing but a wake-up or an alarm explains what happens in a test.
@@ -85,11 +84,7 @@ def daemon(
     out, err = workspace.home / "daemon.out", workspace.home / "daemon.err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         workspace.environ.update(env)
-        process = (
-            from_root(workspace, script, "daemon", stdout=stdout, stderr=stderr)
-            if script
-            else workspace.start("daemon", **{"stdout": stdout, "stderr": stderr, **options})
-        )
+        process = workspace.start("daemon", before=script, **{"stdout": stdout, "stderr": stderr, **options})
     found = RunningDaemon(workspace, process, out)
     try:
         if ready:

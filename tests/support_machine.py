@@ -124,18 +124,24 @@ def killed(*pids: int) -> Iterator[None]:
                     os.kill(pid, 9)
 
 
-def from_root(workspace: Workspace, script: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Starts `main.py` with these words, after a script that changes something inside it."""
-    main = str(workspace.root / "main.py")
-    find = f"import runpy, sys; sys.path.insert(0, {str(workspace.root)!r}); sys.argv = {[main, *words]!r}"
-    code = "\n".join([find, script, f"runpy.run_path({main!r}, run_name='__main__')"])
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=workspace.environ,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
+_CRONTAB = """#!/bin/sh
+file=$(dirname "$0")/crontab.txt
+case "$1" in
+-l) [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$file" ;;
+-) cat > "$file" ;;
+esac
+"""
+
+
+def put_crontab_program(workspace: Workspace) -> Path:
+    """A program `crontab` at the head of the PATH, whatever the machine has. Returns its file, not there yet."""
+    folder = workspace.home / "bin"
+    folder.mkdir()
+    program = folder / "crontab"
+    program.write_text(_CRONTAB)
+    program.chmod(0o755)
+    workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
+    return folder / "crontab.txt"
 
 
 class Machine:
@@ -176,8 +182,8 @@ class Machine:
         own = stop or Stop()
         try:
             app = self.app()
-            with app.store() as store:
-                return app.scheduler(store, own).run_now(job_id, force=False)
+            with app.session() as session:
+                return session.scheduler(own).run_now(job_id, force=False)
         finally:
             if stop is None:
                 own.close()

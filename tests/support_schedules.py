@@ -1,7 +1,7 @@
 """An oracle for schedules: cron's own loop, walked minute by minute. It shares nothing with schedules.py or croniter.
 
-Source of the rule: cron(8) of Debian as CRON.md states it. A program that wakes once a minute compares the wall clock
-with the wall minute it has served last:
+Source of the rule: cron(8) of Debian as docs/schedules.md states it. A program that wakes once a minute compares the
+wall clock with the wall minute it has served last:
 
 - one minute on: serve everything;
 - further on, by a gap of at most three hours: serve wild jobs for the minute shown, fixed jobs for all minutes passed;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -16,18 +18,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.fork_server import Forked, ForkServer
+
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
+FORK_SERVER = ForkServer()
+#: All that a fork server does for a command. What asks for more is started afresh.
+FORKED_OPTIONS = {"stdin", "stdout", "stderr", "start_new_session"}
+ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
+#: The longest that a test waits for anything. It ends what hangs; no test is slow enough to come near it.
+PATIENCE = 120.0
 
+#: The first line of a program for the interpreter of these tests, which starts fastest so.
+PYTHON = f"#!{sys.executable} -IS\n"
 #: A target that writes one line for each start, so that starts are counted by what the target itself did.
-COUNTING_INVOKE = """#!/usr/bin/env python3
-import json, os, sys
+COUNTING_INVOKE = (
+    PYTHON
+    + """import json, os, sys
 request = json.load(sys.stdin)
 with open("starts.log", "a") as log:
     log.write(os.environ["PURUTO_CRON_RUN_ID"] + " " + os.environ["PURUTO_CRON_SLOT"] + "\\n")
 print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"],
                   "status": "ok", "duration_ms": 1, "result": {"summary": "done"}}))
 """
+)
 
 
 class FakeClock:
@@ -56,14 +70,9 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "purutos"
         self.root = self.home / "puruto-cron"
-        self.root.mkdir(parents=True)
-        for source in PROJECT.glob("*.py"):
-            shutil.copy2(source, self.root)
-        for name in FOLDERS:
-            shutil.copytree(PROJECT / name, self.root / name)
-        # Compiled files come along with their times, so that each copy need not compile the program again.
-        if (PROJECT / "__pycache__").is_dir():
-            shutil.copytree(PROJECT / "__pycache__", self.root / "__pycache__")
+        self.home.mkdir(parents=True)
+        # Links: to copy each file for each test takes longer than most tests. Nothing writes into these files.
+        shutil.copytree(_program(), self.root, copy_function=os.link)
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(folder),
@@ -117,14 +126,26 @@ class Workspace:
 
     # --- processes ---
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        """Starts `main.py` with these words and does not wait."""
-        command = [sys.executable, str(self.root / "main.py"), *words]
+    def start(
+        self, *words: str, env: Mapping[str, str] | None = None, before: str = "", fresh: bool = False, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Starts `main.py` with these words, after a script `before` in the same process, and does not wait.
+
+        The process is a fork of one that has the program loaded; with `fresh`, or where a fork can't do what is asked,
+        it is an interpreter of its own.
+        """
+        argv = [str(self.root / "main.py"), *words]
+        environ = {**self.environ, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        return subprocess.Popen(command, env={**self.environ, **(env or {})}, cwd="/", **options)
+        if fresh or ALWAYS_FRESH or not options.keys() <= FORKED_OPTIONS or _asks_the_interpreter(environ):
+            command = ["-c", _changed(before, argv)] if before else argv
+            return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
+        session = options.pop("start_new_session", False)
+        request = {"argv": argv, "environ": environ, "before": before, "session": session}
+        return Forked(FORK_SERVER, request, **options)
 
     def run(
-        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 120, **options: Any
+        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE, **options: Any
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs `main.py` with these words to its end."""
         with self.start(*words, env=env, **options) as process:
@@ -173,7 +194,37 @@ def _jobs_text(jobs: Sequence[Mapping[str, object]]) -> str:
     return json.dumps({"jobs": [{"job_id": f"job-{n}", **base, **job} for n, job in enumerate(jobs)]})
 
 
-def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = 30) -> Any:
+@functools.cache
+def _program() -> Path:
+    """One copy of the program, for all workspaces of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="puruto-cron-program-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for source in PROJECT.glob("*.py"):
+        shutil.copy2(source, folder)
+    # Compiled files come along with their times, so that the copy need not be compiled again.
+    for name in (*FOLDERS, "__pycache__"):
+        if (PROJECT / name).is_dir():
+            shutil.copytree(PROJECT / name, folder / name)
+    return folder
+
+
+def _changed(before: str, argv: list[str]) -> str:
+    """A script that runs `before`, and then `main.py` as if it had been started itself."""
+    lines = [
+        f"import runpy, sys; sys.path.insert(0, {os.path.dirname(argv[0])!r}); sys.argv = {argv!r}",
+        before,
+        f"runpy.run_path({argv[0]!r}, run_name='__main__')",
+    ]
+    return "\n".join(lines)
+
+
+def _asks_the_interpreter(environ: Mapping[str, str]) -> bool:
+    """Whether the environment holds what Python reads at its start, other than the defaults of a workspace."""
+    usual = {"LANG": "C.UTF-8", "PYTHONWARNINGS": "error"}
+    return any(name.startswith(("PYTHON", "LC_", "LANG")) and usual.get(name) != environ[name] for name in environ)
+
+
+def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = PATIENCE) -> Any:
     """Waits until a condition is true, and fails with what was waited for."""
     end = time.monotonic() + seconds
     while True:

@@ -1,9 +1,9 @@
-"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, the man page, and tables in the documents.
+"""Writes what is generated: the JSON Schema of .jobs.json, .env.example, and tables in the documents.
 
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
 
-A table stands between `<!-- generated: job fields -->` (or `environment`) and `<!-- end generated -->`.
+What is generated stands between `<!-- generated: NAME -->` and `<!-- end generated -->`; `TABLES` has the names.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ if str(ROOT) not in sys.path:
 
 from config import settings  # noqa: E402
 from jobs import jobs_file  # noqa: E402  (the folder of main.py is on the path only now)
-from tools.man_page import man_page  # noqa: E402
+from tools.command_docs import command_help, command_table  # noqa: E402
 
 SCHEMA_FILE = "docs/jobs.schema.json"
 EXAMPLE_FILE = ".env.example"
-MAN_FILE = "docs/man/puruto-cron.1"
 
 _OPENING = re.compile(r"<!-- generated: (.*?) -->")
 _BLOCK = re.compile(r"(<!-- generated: (.*?) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 
 _EXAMPLE_HEAD = """\
 # Settings of puruto-cron, each with its default. Copy this file to .env and remove the # before what you change;
-# copied as it is, it changes nothing. Made from settings.py by tools/generate_docs.py.
+# copied as it is, it changes nothing. Made from config/variables.py by tools/generate_docs.py.
 #
 # - The environment wins over this file. An empty value counts as unset.
 # - Paths start at the folder that holds main.py; ~ is your home folder.
@@ -68,7 +67,12 @@ def schema_text() -> str:
     return json.dumps(jobs_file.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-TABLES: dict[str, Callable[[], str]] = {"job fields": jobs_file.fields_table, "environment": environment_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "job fields": jobs_file.fields_table,
+    "environment": environment_table,
+    "commands": command_table,
+    "command help": command_help,
+}
 
 
 def with_tables(text: str) -> str:
@@ -88,7 +92,7 @@ def _filled(block: re.Match[str]) -> str:
 
 def wanted(root: Path) -> dict[Path, str]:
     """Each generated file under `root`, and what it should say. Raises `BrokenMarkers` with the file's name."""
-    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example(), root / MAN_FILE: man_page()}
+    files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example()}
     for path in sorted([*root.glob("README*.md"), *root.glob("docs/**/*.md")]):
         try:
             files[path] = with_tables(path.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from core import strict_json
 from core.invocation import Answer, Invocation
 from core.invocation_errors import IpcError, NonzeroExit
 
-#: Of an answer at most so many bytes go into a result. Source: DESIGN "A target".
+#: Of an answer at most so many bytes go into a result. Source: docs/design.md "A target".
 RESULT_LIMIT = 64 * 1024
 TAIL_LIMIT = 4 * 1024
 

@@ -1,4 +1,4 @@
-"""Schedules and zones that are wrong, in the jobs file and on the command line. Source: CRON.md."""
+"""Schedules and zones that are wrong, in the jobs file and on the command line. Source: docs/schedules.md."""
 
 from __future__ import annotations
 

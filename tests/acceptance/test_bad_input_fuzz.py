@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.bad_input_cases_stage import GOOD_JOBS, Stage, copy_of, jobs_bytes, make_template
 
 _FUZZ = settings(
     max_examples=300,
-    deadline=None,
     derandomize=False,
     print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-    # A sync goes to a disk; what is too slow is for the benches to say.
-    suppress_health_check=[HealthCheck.too_slow],
 )
 
 _RICH_JOB: dict[str, Any] = {

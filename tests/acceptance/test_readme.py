@@ -106,7 +106,7 @@ def first_job(demo: str, clone: Path) -> list[str]:
     """The README's own section, done up to its crontab line; what each block printed."""
     assert demo
     said = []
-    for block in blocks("Put your own jobs on it"):
+    for block in blocks("A first job"):
         if block.startswith("~/purutos/") or "crontab" in block:
             continue
         if block.startswith("{"):
@@ -130,10 +130,13 @@ def test_the_readme_leads_from_an_empty_folder_to_a_job_that_ran(first_job: list
     assert json.loads(console)["jobs"][0]["job_id"] == "hello"
 
 
-@pytest.mark.parametrize("line", [line for block in blocks("A job's fields") for line in block.splitlines()])
-def test_each_command_beside_the_fields_works(first_job: list[str], clone: Path, line: str) -> None:
+def test_each_command_of_the_page_on_schedules_works(first_job: list[str], clone: Path) -> None:
     assert first_job
-    assert json.loads(shell(clone, line))["status"] == "ok"
+    page = (PROJECT / "docs" / "schedules.md").read_text(encoding="utf-8")
+    lines = [line for block in blocks_in(page) for line in block.splitlines()]
+    assert len(lines) > 8
+    answers = [json.loads(line) for line in shell(clone, "\n".join(lines)).splitlines()]
+    assert [answer["status"] for answer in answers] == ["ok"] * len(lines)
 
 
 def test_the_guide_to_a_first_job_is_done_word_for_word(first_job: list[str], clone: Path) -> None:
@@ -176,7 +179,7 @@ def agent_job(first_job: list[str], clone: Path) -> Iterator[list[dict[str, Any]
             "PURUTO_CRON_AGENT_PATH": str(PROGRAMS),
         }
         (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
-        prepare, commands = blocks("Claude, each Friday at nine")
+        prepare, commands = blocks("An agent job: Claude, every Friday at nine")
         shell(clone, prepare)
         said = [json.loads(shell(clone, line)) for line in commands.splitlines()]
         (asked,) = server.asked
@@ -203,7 +206,7 @@ def test_the_readme_leads_to_a_claude_job_on_friday_at_nine(agent_job: list[dict
 def told(first_job: list[str], clone: Path, telegram: BotApi) -> dict[str, Any]:
     """The README's section, but for its crontab line; what the drain printed."""
     assert first_job
-    install, use = blocks("Told on Telegram")
+    install, use = blocks("Notifications on Telegram")
     shell(clone, install)
     env = clone.parent / "puruto-telegram" / ".env"
     text = env.read_text(encoding="utf-8").replace("BOT_TOKEN=\n", f"BOT_TOKEN={TOKEN}\n")
@@ -266,8 +269,8 @@ def test_debians_cron_runs_a_due_job_in_the_next_minute_and_has_it_told(
     if reason := reason_without_cron():
         assert not os.environ.get("CI"), f"CI must run this test, but it {reason}"
         pytest.skip(reason)
-    (install,) = [block for block in blocks("Put your own jobs on it") if "crontab" in block]
-    drained = blocks("Told on Telegram")[-1].splitlines()[-1]
+    (install,) = [block for block in blocks("A first job") if "crontab" in block]
+    drained = blocks("Notifications on Telegram")[-1].splitlines()[-1]
     messages = len(telegram.texts)
     events = clone / "notifications/events.jsonl"
     before = len(events.read_text().splitlines())

@@ -21,7 +21,6 @@ from tests.support_machine import (
     GATED,
     Machine,
     answer_of,
-    from_root,
     gated_pid,
     killed,
     prepare,
@@ -49,7 +48,7 @@ def write_lock(workspace: Workspace) -> Iterator[None]:
 def test_a_tick_that_cannot_write_says_so_and_loses_nothing(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()
-    with write_lock(workspace), ended(from_root(workspace, IMPATIENT, "tick")) as tick:
+    with write_lock(workspace), ended(workspace.start("tick", before=IMPATIENT)) as tick:
         report = answer_of(tick)
         assert tick.returncode == 1
     assert report["error"]["code"] == "DATABASE_LOCKED"
@@ -60,7 +59,7 @@ def test_a_tick_that_cannot_write_says_so_and_loses_nothing(workspace: Workspace
 def test_a_verdict_waits_for_the_lock(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
-    with ended(from_root(workspace, IMPATIENT, "tick")) as process:
+    with ended(workspace.start("tick", before=IMPATIENT)) as process:
         run = wait_for_run(workspace)
         pid = gated_pid(workspace, run["run_id"])
         with killed(pid):
@@ -84,9 +83,9 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
 def test_a_busy_moment_ends_no_healthy_run(machine: Machine, workspace: Workspace, note: str) -> None:
     machine.ready(shell(FAIL if note != "note_child" else COUNT, max_retries=1, retry_backoff_sec=0))
     stop, app = Stop(), machine.app()
-    with app.store() as store:
-        scheduler = app.scheduler(store, stop)
-        setattr(store.runs, note, busy_once(getattr(store.runs, note)))
+    with app.session() as session:
+        scheduler = session.scheduler(stop)
+        setattr(session.store.runs, note, busy_once(getattr(session.store.runs, note)))
         result = scheduler.run_now("job-0", force=False)
     stop.close()
     assert (result["status"], result.get("attempts")) == (("ok", None) if note == "note_child" else ("error", 2))
@@ -125,7 +124,7 @@ def settled(workspace: Workspace) -> bool:
 def test_a_busy_database_during_the_delivery_holds_up_no_tick(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()
-    with ExitStack() as events, ended(from_root(workspace, IMPATIENT, "tick")) as tick:
+    with ExitStack() as events, ended(workspace.start("tick", before=IMPATIENT)) as tick:
         events.enter_context(file_lock(workspace.events_file))
         wait_for(lambda: settled(workspace), what="the verdict")
         with write_lock(workspace):
@@ -155,7 +154,7 @@ def test_a_machine_out_of_threads_runs_what_is_due_all_the_same(workspace: Works
         'def start(self): raise RuntimeError("can\'t start new thread")\n'
         "threading.Thread.start = start"
     )
-    with ended(from_root(workspace, refuse, "tick")) as tick:
+    with ended(workspace.start("tick", before=refuse)) as tick:
         report = answer_of(tick)
     assert report["status"] == "ok"
     assert [result["status"] for result in report["results"]] == ["ok", "ok"]

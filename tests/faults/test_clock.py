@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from app import fast_tick
+from store import last_tick
 from tests.support_machine import COUNT, Machine, shell, utc
 from tests.workspace import FakeClock, Workspace
 
@@ -158,7 +159,7 @@ def test_two_ticks_at_once_are_no_clock_that_was_set_back(
         """Another tick leaves its time just after this one has looked at the clock."""
 
         def now(self) -> datetime:
-            fast_tick.touch(str(workspace.database), "2026-02-25T20:00:01+00:00")
+            last_tick.touch(str(workspace.database), "2026-02-25T20:00:01+00:00")
             return clock.wall + timedelta(seconds=0.9)
 
     machine.clock = Overtaken()

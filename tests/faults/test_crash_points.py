@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app import fast_tick
 from core import crash_points
 from core.clock import utc_text
+from store import last_tick
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
-from tests.support_machine import from_root, prepare
+from tests.support_machine import prepare
 from tests.workspace import PROJECT, Workspace, ended, wait_for
 
 HOOK = """
@@ -86,7 +86,7 @@ def an_old_database(workspace: Workspace) -> tuple[str, ...]:
 
 def a_clock_that_was_ahead(workspace: Workspace) -> tuple[str, ...]:
     one_due(workspace)
-    fast_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
+    last_tick.touch(str(workspace.database), utc_text(datetime.now(UTC) + timedelta(hours=1)))
     return ("tick",)
 
 
@@ -146,7 +146,7 @@ SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
 
 def kill_at(workspace: Workspace, point: str, words: tuple[str, ...], *, count: int = 1) -> None:
     """Starts a command that is killed when it reaches a point for the n-th time; fails if it never does."""
-    process = from_root(workspace, HOOK.format(point=point, count=count), *words)
+    process = workspace.start(*words, before=HOOK.format(point=point, count=count))
     with ended(process):
         out, err = process.communicate(timeout=60)
     assert process.returncode == -9, f"{point} was not reached: {out!r} {err!r}"
@@ -219,7 +219,7 @@ def test_two_verdicts_and_a_claim_of_one_commit_are_stored_together_or_not_at_al
     prepare(workspace, *[job(LEDGER_TARGET + "echo fine")] * 3)
     workspace.make_due()
     workspace.environ["PURUTO_CRON_MAX_RUNNING"] = "2"
-    process = from_root(workspace, SHARED.format(point=point, stored=stored), "tick")
+    process = workspace.start("tick", before=SHARED.format(point=point, stored=stored))
     with ended(process):
         out, err = process.communicate(timeout=60)
     assert process.returncode == -9, f"the commit was not shared: {out!r} {err!r}"
@@ -245,7 +245,7 @@ def test_what_a_killed_run_has_used_counts_once_or_not_at_all(workspace: Workspa
 @pytest.mark.parametrize("point", ["append.half", "append.after", "delivered.after_commit", "verdict.after_commit"])
 def test_a_crash_at_a_later_time(workspace: Workspace, point: str, count: int) -> None:
     words = one_due(workspace)
-    process = from_root(workspace, HOOK.format(point=point, count=count), *words)
+    process = workspace.start(*words, before=HOOK.format(point=point, count=count))
     with ended(process):
         process.communicate(timeout=60)
     settle_all(workspace)

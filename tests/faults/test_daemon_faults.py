@@ -14,7 +14,7 @@ import pytest
 
 from commands.lines import Lines
 from daemon.daemon import Daemon
-from daemon.program import Served
+from daemon.program import Program
 from system.processes import Stop
 from system.systemd import Systemd
 from system.wakeup import Wakeup, notify
@@ -247,7 +247,7 @@ class Loop:
         app = machine.app()
         place = str(app.settings.db_path)
         self.daemon = Daemon(
-            Served(app),
+            Program(app),
             clock=machine.clock,
             stop=self.stop,
             timer=SteppingTimer(machine.clock),

@@ -13,7 +13,7 @@ import pytest
 from core.run import ProcessId
 from system import processes
 from tests.support_invocation import TELL, told
-from tests.support_machine import answer_of, from_root, killed, prepare, target_folder
+from tests.support_machine import answer_of, killed, prepare, target_folder
 from tests.workspace import Workspace, ended, is_running, wait_for
 
 ZOO = """
@@ -127,7 +127,7 @@ import atexit, pathlib, sys
 peak = lambda: pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 atexit.register(lambda: sys.stderr.write(peak()))
 """
-    with ended(from_root(workspace, measure, "run-now", "job-0")) as process:
+    with ended(workspace.start("run-now", "job-0", before=measure, fresh=True)) as process:
         out, err = process.communicate(timeout=120)
     assert json.loads(out)["status"] == "ok"
     (file,) = (workspace.root / "runs" / "job-0").glob("*/attempt-1.stdout")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,6 @@ from tests.support_machine import (
     wait_for_run,
 )
 from tests.workspace import Workspace, ended, is_running, wait_for
-
-
-@pytest.fixture(autouse=True)
-def not_ignored() -> Iterator[None]:
-    """Tests that were started by nohup ignore HUP, and so would all that they start."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
 
 COMMANDS = [("tick",), ("run-now", "job-0")]
 
@@ -130,7 +120,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_no_run_behind(
 ) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()
-    with ended(workspace.start("tick")) as process:
+    with ended(workspace.start("tick", fresh=True)) as process:
         maps = Path(f"/proc/{process.pid}/maps")
         # Where the library is built in, the signal comes after the end, which is a moment like any other.
         wait_for(lambda: process.poll() is not None or library in maps.read_text(), what=library)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support_agents import AGENT, agent_job, calls, install
 from tests.support_machine import python
-from tests.workspace import Workspace
+from tests.workspace import PYTHON, Workspace
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
@@ -417,13 +417,15 @@ def test_a_run_that_fails_leaves_the_memory_as_it_is(workspace: Workspace) -> No
 
 
 def test_an_invoke_is_told_in_its_request_and_may_name_a_session(workspace: Workspace) -> None:
-    invoke = """#!/usr/bin/env python3
-import json, sys
+    invoke = (
+        PYTHON
+        + """import json, sys
 request = json.load(sys.stdin)
 open("payloads.jsonl", "a").write(json.dumps(request["payload"]) + "\\n")
 print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"], "status": "ok",
                   "duration_ms": 1, "result": {"summary": "did it", "session_id": "mine-1"}}))
 """
+    )
     target = workspace.add_target(AGENT, invoke=invoke)
 
     def payloads() -> list[dict[str, Any]]:
@@ -457,13 +459,15 @@ def test_sessions_of_a_job_that_does_not_exist(workspace: Workspace, words: tupl
 
 
 def test_a_session_that_is_a_secret_is_given_back_and_shown_to_nobody(workspace: Workspace) -> None:
-    invoke = """#!/usr/bin/env python3
-import json, os, sys
+    invoke = (
+        PYTHON
+        + """import json, os, sys
 request = json.load(sys.stdin)
 open("sessions.jsonl", "a").write(json.dumps(request["payload"].get("session_id")) + "\\n")
 print(json.dumps({"request_id": request["request_id"], "correlation_id": request["correlation_id"], "status": "ok",
                   "duration_ms": 1, "result": {"summary": "did it", "session_id": os.environ["THREAD"]}}))
 """
+    )
     target = workspace.add_target(AGENT, invoke=invoke)
     workspace.environ["THREAD"] = "open-sesame-123"
     run(workspace, "x", session_mode="shared_persistent", allow_env=["THREAD"])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from commands import COMMANDS, VERSION, cli
+from commands import COMMANDS, cli
+from core.version import VERSION
 from db import SCHEMA_VERSION
 from tests.support_machine import COUNT, Machine, answer_of, prepare, shell
 from tests.workspace import FakeClock, Workspace, ended

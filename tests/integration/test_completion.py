@@ -1,8 +1,7 @@
-"""What a shell is told when a key is pressed, asked of the shells themselves where they are; and the man page."""
+"""What a shell is told when a key is pressed, asked of the shells themselves where they are."""
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import subprocess
 import sys
@@ -10,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import commands
 from store.names import MOST, Names
-from tests.workspace import PROJECT, Workspace
-from tools.man_page import man_page
+from tests.workspace import Workspace
 
 JOBS = ({"job_id": "backup", "command": ["true"]}, {"job_id": "backup-2", "command": ["true"]}, {"job_id": "mail"})
 
@@ -127,26 +124,3 @@ def test_names_are_found_through_an_index(installed: Workspace) -> None:
         assert all("SCAN" not in plan for plan in plans)
     finally:
         database.close()
-
-
-# --- the man page ---
-
-
-def test_every_command_and_option_stands_in_the_man_page() -> None:
-    text = man_page().replace("\\-", "-")
-    for name, module in commands.COMMANDS.items():
-        section = text.split(f".SS {name} ", 1)[1].split("\n.S", 1)[0]
-        for parameter in importlib.import_module(f"commands.{module}").command.params:
-            option = parameter.opts[0]
-            assert not option.startswith("--") or option in section, f"{name} {option}"
-
-
-def test_groff_takes_the_man_page_without_a_warning() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
-    page = PROJECT / "docs" / "man" / "puruto-cron.1"
-    done = subprocess.run(
-        ["groff", "-man", "-Tutf8", "-ww", page], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "python3 main.py register-job" in done.stdout

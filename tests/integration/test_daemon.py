@@ -344,6 +344,15 @@ def test_hup_reads_the_file_of_jobs_anew(workspace: Workspace) -> None:
         served.wait_for_line(lambda line: (line.get("sync") or {}).get("changed") == ["job-0"], "a sync")
 
 
+def test_hup_is_a_reload_also_where_nohup_has_it_ignored(workspace: Workspace) -> None:
+    prepare(workspace, shell(COUNT))
+    with daemon(workspace, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as served:
+        served.signal(signal.SIGHUP)
+        served.wait_for_line(lambda line: line["status"] == "reloaded", "a reload")
+        served.signal(signal.SIGTERM)
+        assert served.wait() == 0
+
+
 def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> None:
     prepare(workspace, shell(COUNT))
     address = f"\0puruto-cron-{os.getpid()}-{tmp_path.name}"
@@ -391,7 +400,7 @@ def told(self):
     self._say({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
 daemon.Daemon.begin, daemon.Daemon.run = noted, told
 """
-    with daemon(workspace, script=script) as served:
+    with daemon(workspace, script=script, fresh=True) as served:
         served.make_due()
         wait_for(lambda: len(served.results()) == 2, what="both ends")
         served.signal(signal.SIGTERM)

@@ -648,13 +648,13 @@ def test_overdue_jobs_are_found_by_their_index(machine: Machine) -> None:
     assert "jobs_due" in plan[0][3]
     app = machine.app()
     seen: list[str] = []
-    with app.store(read_only=True) as store:
-        store.db.connection.set_trace_callback(seen.append)
-        store.health.overdue("2026-02-25T20:00:00+00:00", 100)
-        store.db.connection.set_trace_callback(None)
+    with app.session(read_only=True) as session:
+        session.store.db.connection.set_trace_callback(seen.append)
+        session.store.health.overdue("2026-02-25T20:00:00+00:00", 100)
+        session.store.db.connection.set_trace_callback(None)
         assert len(seen) == 2
         for statement in seen:
-            steps = [row[3] for row in store.db.connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            steps = [row[3] for row in session.store.db.connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
             assert "jobs_due" in steps[0], steps
             assert not any("TEMP B-TREE" in step for step in steps), "the index gives the order too"
 

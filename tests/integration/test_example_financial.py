@@ -763,7 +763,6 @@ some_rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rows=some_rows)
 def test_totals_add_up_and_every_anomaly_is_a_movement_of_the_week(rows: list[tuple[Any, ...]]) -> None:
     text = HEADER + "".join(
@@ -788,7 +787,7 @@ def test_totals_add_up_and_every_anomaly_is_a_movement_of_the_week(rows: list[tu
     json.dumps(result, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(tail=st.binary(max_size=300), delimiter=st.sampled_from([",", ";", "\t"]))
 def test_no_bytes_whatever_break_the_reading(tail: bytes, delimiter: str) -> None:
     raw = HEADER.replace(",", delimiter).encode() + tail
@@ -798,14 +797,13 @@ def test_no_bytes_whatever_break_the_reading(tail: bytes, delimiter: str) -> Non
     json.dumps(result, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(raw=st.binary(max_size=200))
 def test_bytes_without_a_header_are_refused_and_nothing_else(raw: bytes) -> None:
     with pytest.raises(movements.FileInvalid):
         movements.read_movements(raw)
 
 
-@settings(deadline=None)
 @given(
     amount=st.decimals(min_value=-(10**12), max_value=10**12, places=2),
     comma=st.booleans(),

@@ -24,6 +24,7 @@ from core.clock import utc_text
 from core.errors import CronError
 from core.run import ProcessId, Verdict
 from core.run import RunStatus as Status
+from store import last_tick
 from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
@@ -73,7 +74,7 @@ class Place:
 
     @property
     def last_tick(self) -> Path:
-        return Path(fast_tick.last_tick_file(str(self.database)))
+        return Path(last_tick.file_of(str(self.database)))
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_an_idle_tick_says_that_nothing_was_due_and_leaves_its_time(place: Place
 
 def test_a_quiet_idle_tick_says_nothing_and_leaves_its_time(place: Place) -> None:
     assert place.look("--quiet") == ""
-    assert fast_tick.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
+    assert last_tick.read(str(place.database)) == "2026-02-25T12:00:00+00:00"
 
 
 def test_each_idle_tick_leaves_its_time(place: Place) -> None:
@@ -316,7 +317,7 @@ def _database_without_tables(place: Place) -> None:
 
 
 def _clock_set_back(place: Place) -> None:
-    fast_tick.touch(str(place.database), utc_text(NOON + timedelta(seconds=1)))
+    last_tick.touch(str(place.database), utc_text(NOON + timedelta(seconds=1)))
 
 
 def _last_tick_is_a_link(place: Place) -> None:
@@ -473,13 +474,13 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
 def test_rubbish_in_the_file_of_the_last_tick_is_gone_after_the_next_one(place: Place) -> None:
     place.last_tick.write_text("0000 rubbish that is longer than the text of an instant")
     assert place.look() is not None
-    assert fast_tick.last_tick_text(str(place.database)) == "2026-02-25T12:00:00+00:00"
+    assert last_tick.read(str(place.database)) == "2026-02-25T12:00:00+00:00"
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"\n"])
 def test_a_file_of_the_last_tick_that_says_nothing_counts_as_none(place: Place, content: bytes) -> None:
     place.last_tick.write_bytes(content)
-    assert fast_tick.last_tick_text(str(place.database)) == ""
+    assert last_tick.read(str(place.database)) == ""
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def test_the_exit_code_and_a_shell_that_is_missing_are_told(workspace: Workspace
 
 
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode), st.sampled_from([(), ("--system",)]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_file_holds_it_is_no_fault_of_ours(
     workspace: Workspace, clock: FakeClock, data: bytes, words: tuple[str, ...]
 ) -> None:

@@ -15,29 +15,18 @@ from hypothesis import strategies as st
 
 from install import units
 from install.units import DaemonTerms, Place
+from tests.support_machine import put_crontab_program
 from tests.workspace import Workspace
 
 PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
-CRONTAB = """#!/bin/sh
-file=$(dirname "$0")/crontab.txt
-case "$1" in
--l) [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }; cat "$file" ;;
--) cat > "$file" ;;
-esac
-"""
 
 
 @pytest.fixture
 def crontab(workspace: Workspace) -> Path:
     """A program `crontab` on the PATH, and its file."""
-    folder = workspace.home / "bin"
-    folder.mkdir()
-    (folder / "crontab").write_text(CRONTAB)
-    (folder / "crontab").chmod(0o755)
-    workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
     workspace.json("init-db")
-    return folder / "crontab.txt"
+    return put_crontab_program(workspace)
 
 
 def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, crontab: Path) -> None:

@@ -15,9 +15,8 @@ import pytest
 
 import db
 from core.errors import CronError, DatabaseError, DatabaseReadOnly
-from db import Database
+from db import Database, migrate, scripts, statements
 from store.creation import create
-from store.migrations import migrate, scripts, statements
 from tests.support_app import as_nobody, public_folder, python
 from tests.workspace import PROJECT, Workspace
 

@@ -139,8 +139,8 @@ def test_a_verdict_that_is_not_ours_counts_nothing(machine: Machine, workspace: 
     machine.ready(shell(FAIL, **PAUSING))
     tick_hours(machine, 2)
     run_id = workspace.runs()[0]["run_id"]
-    with machine.app().store() as store, pytest.raises(LeaseLost):
-        store.runs.finish(run_id, "not-ours", Verdict(RunStatus.ERROR, machine.clock.now(), 0), ())
+    with machine.app().session() as session, pytest.raises(LeaseLost):
+        session.store.runs.finish(run_id, "not-ours", Verdict(RunStatus.ERROR, machine.clock.now(), 0), ())
     assert (failures(workspace), job(workspace)["paused_at"]) == (2, None)
 
 
@@ -148,15 +148,15 @@ def test_a_run_whose_job_was_damaged_or_removed_meanwhile_gets_its_verdict_all_t
     machine: Machine, workspace: Workspace
 ) -> None:
     machine.ready(shell(FAIL, **HOURLY, pause_after_failures=1), shell(FAIL, **HOURLY, pause_after_failures=1))
-    with machine.app().store() as store:
+    with machine.app().session() as session:
         now = machine.clock.now()
         terms = ClaimTerms(now, now + timedelta(seconds=60), 9e9)
         owner = Owner("host:1", ProcessId(1, "then", "boot"))
-        claimed = [store.claims.claim_manual(f"job-{n}", owner, terms, force=False) for n in (0, 1)]
+        claimed = [session.store.claims.claim_manual(f"job-{n}", owner, terms, force=False) for n in (0, 1)]
         workspace.sql("UPDATE jobs SET definition_json = 'x' WHERE job_id = 'job-0'")
         workspace.sql("UPDATE jobs SET removed_at = ?, enabled = 0 WHERE job_id = 'job-1'", (now.isoformat(),))
         for run in claimed:
-            store.runs.finish(run.run_id, run.token, Verdict(RunStatus.ERROR, now, 0), ())
+            session.store.runs.finish(run.run_id, run.token, Verdict(RunStatus.ERROR, now, 0), ())
     rows = workspace.sql("SELECT consecutive_failures, paused_at FROM jobs ORDER BY job_id")
     assert [tuple(row.values()) for row in rows] == [(1, None), (1, None)]
 

@@ -161,7 +161,8 @@ def test_a_plan_that_another_process_overtook_starts_nothing_and_moves_nothing(
     machine.ready(shell(COUNT, schedule="0 * * * *"))
     clock.advance(hours=1)
     app = machine.app()
-    with app.store() as store:
+    with app.session() as session:
+        store = session.store
         stale = store.definitions.load("job-0")
         assert stale is not None
         decided = plan(stale, clock.wall, app.calendar)
@@ -186,7 +187,8 @@ def test_a_slot_is_planned_anew_when_its_jobs_run_began_or_ended_meanwhile(
     app = machine.app()
     terms = ClaimTerms(clock.wall, clock.wall + timedelta(minutes=2), 90_000.0)
     owner = Owner("test:1", ProcessId(1, "", ""))
-    with app.store() as store:
+    with app.session() as session:
+        store = session.store
         if not seen:
             store.claims.claim_manual("job-0", owner, terms, force=False)
         state = store.definitions.load("job-0")

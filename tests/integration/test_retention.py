@@ -310,14 +310,14 @@ def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspac
 def test_the_questions_of_a_tick_use_indexes(machine: Machine) -> None:
     machine.ready(shell(COUNT))
     asked: list[str] = []
-    with machine.app().store() as store:
-        store.db.connection.set_trace_callback(asked.append)
-        store.retention.beyond_count("job-0", 10, 10, "2026")
-        store.retention.older_than("2020", 10)
-        store.retention.with_output(10)
-        store.db.connection.set_trace_callback(None)
+    with machine.app().session() as session:
+        session.store.db.connection.set_trace_callback(asked.append)
+        session.store.retention.beyond_count("job-0", 10, 10, "2026")
+        session.store.retention.older_than("2020", 10)
+        session.store.retention.with_output(10)
+        session.store.db.connection.set_trace_callback(None)
         for sql in asked:
-            plan = " ".join(row["detail"] for row in store.db.rows(f"EXPLAIN QUERY PLAN {sql}"))
+            plan = " ".join(row["detail"] for row in session.store.db.rows(f"EXPLAIN QUERY PLAN {sql}"))
             assert "SCAN runs" not in plan.replace("SCAN runs USING INDEX runs_with_output", ""), plan
             assert "SCAN r " not in plan, plan
             assert "TEMP B-TREE" not in plan, plan

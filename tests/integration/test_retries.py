@@ -179,9 +179,9 @@ def test_a_run_that_comes_back_from_its_wait_waits_for_a_place(
     machine.environ["PURUTO_CRON_MAX_RUNNING"] = "1"
     stop = Blocked(clock)
     app = machine.app()
-    with app.store() as store:
-        run = store.claims.claim_manual("job-0", *_terms(machine), force=False)
-        result = app.make_executor(store, stop).run(run)
+    with app.session() as session:
+        run = session.store.claims.claim_manual("job-0", *_terms(machine), force=False)
+        result = session.executor(stop).run(run)
     stop.close()
     assert result["attempt"] == 3
     second = asked_at(machine, result, 3)[1]

@@ -14,6 +14,7 @@ import pytest
 from skills_ref import read_properties, validate
 
 import commands
+from tests.support_machine import put_crontab_program
 from tests.workspace import PROJECT, Workspace
 
 FOLDER = PROJECT / ".claude" / "skills"
@@ -98,7 +99,8 @@ def test_every_word_in_capitals_and_every_command_that_a_skill_names_exists(name
 
 @pytest.fixture
 def ready(workspace: Workspace) -> Workspace:
-    """Jobs, and one run."""
+    """Jobs, one run, and a crontab with no line in it."""
+    put_crontab_program(workspace)
     workspace.add_target()
     workspace.ready(*JOBS)
     workspace.json("run-now", "daily")

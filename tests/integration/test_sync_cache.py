@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.app import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, App
+from app.app import App
+from app.session import CHECKED_ENTRIES, LAST_SYNC, SYNCED_FILE, Session
 from core.errors import CronError
 from jobs import checker, sync_cache
 from store.bundle import Store
@@ -48,7 +49,7 @@ class Side:
             self.store.state.set(CHECKED_ENTRIES, "")
         app = App(self.clock, self.environ, str(self.root))
         try:
-            return app.sync_jobs(self.store, self.clock.now()).as_dict()
+            return Session(app, self.store).sync_jobs(self.clock.now()).as_dict()
         except CronError as error:
             return json.loads(json.dumps(error.as_dict()).replace(str(path), "FILE"))
 
@@ -235,7 +236,7 @@ _ENTRY = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(files=st.lists(st.lists(_ENTRY, max_size=5), min_size=2, max_size=4))
 def test_with_and_without_a_memory_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, files: list[Jobs]) -> None:
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.app import App
+from app.session import Session
 from commands import cli
 from core.errors import CronError
 from store.bundle import Store
@@ -19,7 +20,7 @@ from tests.workspace import FakeClock
 
 
 class Place:
-    """A folder with a database and perhaps a .jobs.json, and the rooms over it."""
+    """A folder with a database and perhaps a .jobs.json, and the program over it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,11 +45,11 @@ class Place:
     def tick(self) -> dict[str, object] | None:
         """What a tick says about the file."""
         self.clock.advance(minutes=1)
-        return self.app.sync_if_changed(self.store, self.clock.now())
+        return Session(self.app, self.store).sync_if_changed(self.clock.now())
 
     @property
     def status(self) -> dict[str, Any]:
-        return self.app.sync_state(self.store)
+        return Session(self.app, self.store).sync_state()
 
     @property
     def jobs(self) -> list[str]:
@@ -178,7 +179,7 @@ def test_auto_sync_can_be_turned_off(place: Place) -> None:
     assert place.jobs == []
     assert place.status["in_step"] is False
     assert place.status["auto_sync"] is False
-    place.app.sync_jobs(place.store, place.clock.now())
+    Session(place.app, place.store).sync_jobs(place.clock.now())
     assert place.jobs == ["a"]
     assert place.status["in_step"] is True
 
@@ -199,7 +200,7 @@ def test_a_job_that_was_synced_under_a_wrong_clock_is_not_silent_until_then(
 ) -> None:
     place.clock.wall = NOON.replace(year=2031)
     place.write("a")
-    place.app.sync_jobs(place.store, place.clock.now())
+    Session(place.app, place.store).sync_jobs(place.clock.now())
     place.clock.wall = NOON
     assert cli.main(args=["tick"], standalone_mode=False, obj=place.app) == 0
     assert json.loads(capfdbinary.readouterr().out)["clock_anomaly"] is not None
@@ -229,7 +230,7 @@ def test_a_sync_by_hand_raises_what_is_wrong_and_changes_nothing(place: Place) -
     before = place.status
     place.write("a", "b", schedule="bad")
     with pytest.raises(CronError) as caught:
-        place.app.sync_jobs(place.store, place.clock.now())
+        Session(place.app, place.store).sync_jobs(place.clock.now())
     assert caught.value.exit_code == 2
     assert place.jobs == ["a"]
     assert place.status == {**before, "in_step": False}

@@ -38,9 +38,9 @@ def when() -> Iterator[Callable[[str, Callable[[], object]], None]]:
 def other_tick(workspace: Workspace, clock: FakeClock) -> dict[str, object]:
     """What a tick of another process does, from a thread of this one: only the main thread may ask for signals."""
     app, stop = Machine(workspace, clock).app(), Stop()
-    with app.store() as store:
-        app.sync_if_changed(store, clock.now())
-        report = app.scheduler(store, stop).tick(clock.now()).as_dict()
+    with app.session() as session:
+        session.sync_if_changed(clock.now())
+        report = session.scheduler(stop).serve(clock.now()).as_dict()
     stop.close()
     return report
 

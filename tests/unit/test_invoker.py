@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-import invoker
 from core.errors import LeaseLost
 from core.invocation import Invocation
-from invoker import child_environment
+from invocation import child_environment as child_environment_parts
+from invocation.child_environment import child_environment
+from invocation.supervision import Supervision
 from system.awaitables import run_blocking
 from tests.support_invocation import request
 
@@ -70,9 +71,9 @@ def test_what_systemd_tells_the_daemon_does_not_reach_a_child() -> None:
 @pytest.fixture(autouse=True)
 def _no_account_is_known() -> Iterator[None]:
     """The account is asked for once in a process."""
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
     yield
-    invoker._account.cache_clear()
+    child_environment_parts._account.cache_clear()
 
 
 def test_what_cron_leaves_out_comes_from_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +156,8 @@ def watch(
     clock = FakeClock()
     child: Any = FakeChild(clock, lives)
     no_stop: Any = NoStop()
-    pulse = invoker._Pulse(clock, lambda: beat(clock), every)
-    return run_blocking(invoker._watch(child, clock, timeout, no_stop, pulse)), child
+    supervision = Supervision(clock, no_stop, beat=lambda: beat(clock), beat_every_sec=every, grace_sec=1, marks={})
+    return run_blocking(supervision.watch(child, timeout)), child
 
 
 def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:
@@ -200,4 +201,4 @@ def test_a_lost_lease_ends_the_waiting() -> None:
 
 
 def test_the_real_account_is_readable_here() -> None:
-    assert invoker._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert child_environment_parts._account()["HOME"] == pwd.getpwuid(os.getuid()).pw_dir

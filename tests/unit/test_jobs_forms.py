@@ -241,13 +241,13 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ENTRIES)
 def test_schema_and_check_agree_on_any_job(entry: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid({"jobs": [entry]}) == accepted({"jobs": [entry]})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*FULL]))

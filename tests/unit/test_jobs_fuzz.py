@@ -97,7 +97,7 @@ def read_or_refused(data: bytes) -> jobs_file.JobsFile | None:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated_bytes())
 @example(b"")
 @example(VALID[:-1])
@@ -105,13 +105,13 @@ def test_a_file_with_damaged_bytes_is_read_or_refused(data: bytes) -> None:
     read_or_refused(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert read_or_refused(data) is None or json.loads(data.decode("utf-8-sig"))["jobs"] == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated_structures())
 def test_a_file_of_another_shape_is_read_or_refused(root: Any) -> None:
     found = read_or_refused(json.dumps(root).encode())
@@ -119,7 +119,7 @@ def test_a_file_of_another_shape_is_read_or_refused(root: Any) -> None:
         assert len(found.jobs) == len(root["jobs"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated_structures())
 def test_what_is_read_comes_back_whole_from_its_stored_form(root: Any) -> None:
     found = read_or_refused(json.dumps(root).encode())
@@ -128,7 +128,7 @@ def test_what_is_read_comes_back_whole_from_its_stored_form(root: Any) -> None:
         assert parse({"jobs": [json.loads(job_codec.job_json(job))]}).jobs == (job,)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES | mutated_structures().map(lambda root: root.get("jobs")), st.booleans())
 def test_any_stored_text_gives_a_job_or_one_of_our_errors(value: Any, cut: bool) -> None:
     entry = value[0] if isinstance(value, list) and value else value

@@ -59,7 +59,7 @@ ticks = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 900)), min_size=
 
 few_ticks = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 900)), min_size=1, max_size=4).map(sorted)
 
-examples = settings(max_examples=60, deadline=None)
+examples = settings(max_examples=60)
 
 
 @dataclass

@@ -52,7 +52,7 @@ anchors = st.none() | st.datetimes(datetime(2020, 1, 1), datetime(2027, 1, 1)).m
 intervals = st.integers(1, 366 * 86_400).map(lambda seconds: f"@every {seconds}s")
 grids = st.tuples(intervals, anchors)
 any_schedule = st.one_of(st.tuples(expressions, st.none()), grids)
-properties = settings(max_examples=100, deadline=None, derandomize=True)
+properties = settings(max_examples=100, derandomize=True)
 
 
 # --- all schedules ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.language import due_slots, next_fire
@@ -176,7 +176,7 @@ def test_a_whole_year_of_slots_is_that_of_cron_itself(zone: str, year: int, expr
         assert stepped(expression, zone, start, end) == expected
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, derandomize=True)
 @given(expression=expressions, change=st.sampled_from(CHANGES), late=st.integers(0, 59 * 60))
 def test_any_expression_has_the_slots_of_cron_itself(expression: str, change: tuple[str, str], late: int) -> None:
     zone, day = change

@@ -29,7 +29,7 @@ MONTHS = [
     "December",
 ]
 NUMBERS = [str(number) for number in range(60)]
-properties = settings(max_examples=50, deadline=None, derandomize=True)
+properties = settings(max_examples=50, derandomize=True)
 
 
 def listed(words: str, before: str, names: list[str]) -> set[int]:

@@ -15,7 +15,7 @@ from data_archive import REGISTRY, SHARED, shown
 
 #: datetime.UTC is younger than the oldest Python that runs this.
 UTC = timezone(timedelta(0))
-#: Source: DESIGN "A target".
+#: Source: docs/design.md "A target".
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_REGISTRY_BYTES = 8 * 1024 * 1024
 MAX_LISTED = 500
@@ -38,7 +38,7 @@ class Registry:
 
 
 def read_registry(folder: Path) -> Registry:
-    """The registry of `folder`; raises RegistryInvalid unless it has the contract's form (CONTRACT "Invocation")."""
+    """The registry of `folder`. Raises RegistryInvalid unless it has the form of docs/contract.md "Invocation"."""
     document = _load(folder / REGISTRY)
     if not isinstance(document, dict):
         raise RegistryInvalid(["the root must be an object"])

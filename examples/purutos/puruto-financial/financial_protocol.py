@@ -1,7 +1,7 @@
 """An invocation as a target sees it: one InvocationRequest on stdin, one InvocationResult on stdout.
 
-Source: CONTRACT "Invocation". The example siblings carry this file each under a name of its own, because siblings are
-separate repositories; a test keeps the copies equal.
+Source: docs/contract.md "Invocation" in puruto-cron. The example siblings carry this file each under a name of its own,
+because siblings are separate repositories; a test keeps the copies equal.
 """
 
 from __future__ import annotations

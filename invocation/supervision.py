@@ -1,0 +1,58 @@
+"""What the processes of one call live under: who may stop them, the heartbeat, the time, the grace and the marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from core.clock import Clock
+from system import processes
+from system.processes import Child, Ended, Stop
+
+
+class Supervision:
+    """Watches and ends the processes of one call. `stop` is asked by the caller; `marks` are in their environment.
+
+    `beat` is called every `beat_every_sec` seconds while something is watched or ended. What it raises goes through.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        stop: Stop,
+        *,
+        beat: Callable[[], None],
+        beat_every_sec: float,
+        grace_sec: float,
+        marks: Mapping[str, str],
+    ) -> None:
+        self.clock = clock
+        self.stop = stop
+        self.marks = dict(marks)
+        self._grace_sec = grace_sec
+        self._beat, self._every = beat, beat_every_sec
+        self._due = clock.monotonic() + beat_every_sec
+
+    async def watch(self, child: Child, timeout_sec: float) -> int | None:
+        """The exit code; None when the time is over or a stop was asked for."""
+        deadline = self.clock.monotonic() + timeout_sec
+        while True:
+            left = deadline - self.clock.monotonic()
+            code = await child.ended(max(0.0, min(left, self._beat_in())), self.stop)
+            if code is not None or left <= 0 or self.stop.is_set():
+                return code
+            self.beat()
+            processes.reap_orphans()
+
+    async def end(self, child: Child, *, gently: bool) -> Ended:
+        """Ends all that lives of the call: `gently` with TERM and the grace, else at once."""
+        return await processes.end_tree(child, self.marks, self._grace_sec if gently else 0, self.clock, self.beat)
+
+    def beat(self) -> None:
+        """Calls `beat` if it is due."""
+        if self.clock.monotonic() >= self._due:
+            self._beat()
+            # From now, not from when it was due: after a long sleep one beat is enough.
+            self._due = self.clock.monotonic() + self._every
+
+    def _beat_in(self) -> float:
+        return max(0.0, self._due - self.clock.monotonic())
