@@ -51,7 +51,7 @@ class Program(Protocol):
     def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
         """Keeps for `status` that the clock was set back."""
 
-    def waiting_events(self) -> list[dict[str, object]]:
+    def waiting_events(self) -> Sequence[Mapping[str, object]]:
         """Per channel how many events have not arrived."""
 
 
@@ -72,7 +72,7 @@ class TickReport:
     pruned: Pruned | None = None
     clock_anomaly: dict[str, object] | None = None
     sync: dict[str, object] | None = None
-    waiting: list[dict[str, object]] = field(default_factory=list)
+    waiting: Sequence[Mapping[str, object]] = ()
     warnings: list[Mapping[str, object]] = field(default_factory=list)
 
     @property
@@ -190,7 +190,7 @@ class Scheduler:
         report.problems += served.problems
         return report
 
-    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, list[dict[str, object]]]:
+    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, Sequence[Mapping[str, object]]]:
         """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
         pruned = guarded(lambda: self._upkeep.prune(str(row["job_id"]) for row in ended))
         paused = guarded(lambda: self._upkeep.paused(ended))

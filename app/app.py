@@ -248,7 +248,7 @@ class App:
         """The contract's `notification_paths`: a path is empty where the job's events do not go."""
         return self.notifier.paths_of(notify_channel)
 
-    def ping(self, *, failed: bool) -> dict[str, object]:
+    def ping(self, *, failed: bool) -> health.PingResult:
         """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""
         from channels import ping
 
@@ -281,7 +281,7 @@ class App:
         except OSError:
             return
 
-    def tick_state(self, now: datetime) -> dict[str, object]:
+    def tick_state(self, now: datetime) -> health.TickState:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
         return health.tick_state(self.last_tick(), now, self.settings.stale_after_sec)
 
@@ -297,6 +297,6 @@ class App:
 
         return last_look(str(self.settings.db_path))
 
-    def no_tick_warning(self, now: datetime) -> list[dict[str, object]]:
+    def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """One warning when no tick has been seen lately: then nothing starts, however good the jobs are."""
         return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_look(), now)

@@ -313,11 +313,11 @@ class Session:
 
     # --- health ---
 
-    def waiting_events(self) -> list[dict[str, object]]:
+    def waiting_events(self) -> list[health.WaitingEvents]:
         """Per channel how many events have not arrived, since when, and why."""
         return health.waiting_events(self.store)
 
-    def scheduler_health(self, now: datetime) -> dict[str, object]:
+    def scheduler_health(self, now: datetime) -> health.SchedulerHealth:
         """All that `status` says under `scheduler`."""
         from system.processes import is_alive
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +15,8 @@ from contextlib import contextmanager, suppress
 from channels.base import Channel, Event, Send
 from core import crash_points
 from core.private_files import make_private
+from core.strict_json import encode, escape_line_ends
 
-#: Made once: `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
 LOCK_PAUSES_SEC = (0.002, 0.005, 0.01, 0.02, *([0.05] * 80))
 
@@ -56,11 +54,7 @@ class FileChannel(Channel):
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    text = _ENCODE({"ts": event.ts, **event.payload})
-    # JSON allows these as they are, but many readers take them for the end of a line.
-    for char in "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text + "\n"
+    return escape_line_ends(encode({"ts": event.ts, **event.payload})) + "\n"
 
 
 class AppendOnly:

@@ -22,6 +22,9 @@ from system.systemd import Systemd
 from system.wakeup import Wakeup
 from system.wall_clock_timer import make_timer
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 40)
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from install.crontab_plan import Plan
     from install.crontab_translation import Refused, Terms
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 60)
+
 MAX_BYTES = 1024 * 1024
 #: Of a line so much is shown; cron itself takes no longer command. Source: cron's MAX_COMMAND.
 _LONGEST_SHOWN = 1000
@@ -86,7 +89,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
         **done,
         "warnings": [*_warnings(text, made, enable=enable), *done["warnings"]],
     }
-    if made.refused and not made.new and not made.there and {why.code for _, why in made.refused} != {"OWN_TICK"}:
+    if made.refused and not made.new and not made.existing and {why.code for _, why in made.refused} != {"OWN_TICK"}:
         hint = "details.not_imported says why, line by line. Nothing was changed."
         raise NothingImported("No line of the crontab could be taken over", hint=hint, details=mask(report))
     print_json({"status": "ok", **mask(report)})
@@ -218,7 +221,7 @@ def _lists(made: Plan, instants: Mapping[str, object]) -> dict[str, list[dict[st
         variables.append({**_place(variable), **named})
     return {
         "imported": imported,
-        "already_there": [{**_place(line), "job_id": job_id} for line, job_id in made.there],
+        "already_there": [{**_place(line), "job_id": job_id} for line, job_id in made.existing],
         "not_imported": [
             {**_place(line), "code": why.code, "reason": why.reason, "hint": why.hint} for line, why in made.refused
         ],
@@ -243,7 +246,7 @@ def _warnings(text: str, made: Plan, *, enable: bool) -> list[dict[str, object]]
     elif names:
         message = "The jobs are disabled, so that nothing runs twice. Take a line out of the crontab, then: resume-job"
         found.append(("DISABLED", f"{message} {names[0]}"))
-    if not (names or made.there or made.refused):
+    if not (names or made.existing or made.refused):
         found.append(("NO_LINES", "The crontab has no line that runs anything"))
     if "\r\n" in text:
         found.append(("CRLF", "Lines end with CR LF; the CR is left out here, while cron makes it part of the command"))

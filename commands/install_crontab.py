@@ -14,6 +14,9 @@ from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing, and seeing to it", 10)
+
 
 @click.command("install-crontab")
 @click.option("--print", "only_print", is_flag=True, help="Show the crontab as it would be, and change nothing.")
@@ -35,14 +38,14 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
       python3 main.py install-crontab
     """
     before = read_crontab(app.environ)
-    place = place_of(app)
-    if telegram or (telegram is None and units.drains(before, place)):
-        place = replace(place, telegram=sibling(app))
-    after = units.with_block(before, place)
+    copy = this_copy(app)
+    if telegram or (telegram is None and units.drains(before, copy)):
+        copy = replace(copy, telegram=sibling(app))
+    after = units.with_block(before, copy)
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    print_json({**report, "lines": units.lines_of(place), "crontab": after, "warnings": stray_marks(after, place.root)})
+    print_json({**report, "lines": units.lines_of(copy), "crontab": after, "warnings": stray_marks(after, copy.root)})
 
 
 def stray_marks(text: str, root: str) -> list[dict[str, str]]:
@@ -54,9 +57,9 @@ def stray_marks(text: str, root: str) -> list[dict[str, str]]:
     return [{"code": "BLOCK_BROKEN", "message": f"{message}: nothing of it was touched. See to it with crontab -e."}]
 
 
-def place_of(app: App) -> units.Place:
+def this_copy(app: App) -> units.Copy:
     """This copy, as a crontab must name it."""
-    return units.place_of(Path(app.root), app.settings.db_path.parent)
+    return units.copy_in(Path(app.root), app.settings.db_path.parent)
 
 
 def sibling(app: App) -> str:

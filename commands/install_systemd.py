@@ -11,10 +11,13 @@ from pathlib import Path
 import click
 
 from app.app import App
-from commands.install_crontab import place_of, sibling
+from commands.install_crontab import sibling, this_copy
 from commands.output import print_json
 from core.errors import UnitsUnwritable
 from install import units
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing, and seeing to it", 30)
 
 
 @click.command("install-systemd")
@@ -39,10 +42,10 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
     """
     config = app.environ.get("XDG_CONFIG_HOME") or os.path.join(app.environ.get("HOME") or "~", ".config")
     target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
-    place = place_of(app)
+    copy = this_copy(app)
     settings = app.settings
     terms = units.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
-    with_telegram = replace(place, telegram=sibling(app)) if telegram else place
+    with_telegram = replace(copy, telegram=sibling(app)) if telegram else copy
     texts = units.units(with_telegram, terms if daemon else None)
     if not only_print:
         try:
@@ -57,7 +60,7 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
             "units": {str(target / name): text for name, text in texts.items()},
             "then": [
                 "systemctl --user daemon-reload",
-                *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, place) else []),
+                *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, copy) else []),
                 f"systemctl --user enable --now {_enabled(texts)}",
                 "loginctl enable-linger",
             ],
@@ -74,13 +77,13 @@ def _enabled(texts: Mapping[str, str]) -> str:
     return " ".join(name for name, text in texts.items() if "[Install]" in text)
 
 
-def _ticks(folder: Path, place: units.Place) -> bool:
+def _ticks(folder: Path, copy: units.Copy) -> bool:
     """Whether this copy's timer is there, which the daemon makes needless."""
     try:
         there = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
     except OSError:
         return False
-    return not units.is_foreign(there, units.units(place)[units.TIMER])
+    return not units.is_foreign(there, units.units(copy)[units.TIMER])
 
 
 def _write(target: Path, texts: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from core.errors import CronError, OutputUnwritable
+from core.strict_json import escape_line_ends
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -26,10 +27,7 @@ def json_text(value: Mapping[str, object], indent: int | None = None) -> str:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    # JSON allows these as they are, but many readers take them for the end of a line.
-    for char in "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
+    return escape_line_ends(text)
 
 
 def _finite(value: object) -> object:

@@ -7,10 +7,13 @@ from datetime import timedelta
 import click
 
 from app.app import App
-from commands.list_jobs import without_secrets
+from commands.list import without_secrets
 from commands.view import show, table_option
 from core.clock import utc_text
 from reports.health import PING_FACT
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20
 SPENDING_SHOWN = timedelta(days=7)

@@ -36,7 +36,7 @@ def wants_table(app: App, table: bool | None) -> bool:
 def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
     """Prints a report in the form that is wanted."""
     if wants_table(app, table):
-        from render.tables import ViewContext
+        from render.console import ViewContext
         from render.tables import show as show_table
 
         show_table(view, report, ViewContext(app.clock.now(), app.default_zone))

@@ -14,11 +14,14 @@ from commands.view import is_screen, show, table_option
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import UsageError
-from reports.overview import glance
+from reports.overview import overview
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from render.tables import ViewContext
+    from render.console import ViewContext
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 20)
 
 #: A reader that finds the database locked for longer says so, and looks again.
 TIMEOUT_SEC = 1.0
@@ -63,7 +66,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
 def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
     now = app.clock.now()
     with app.session(read_only=True, busy_timeout_sec=busy_timeout_sec) as session:
-        found: dict[str, Any] = glance(session.store, now)
+        found: Any = overview(session.store, now)
         masks = {str(row["job_id"]): app.redactor(session.job(str(row["job_id"]))) for row in found["recent_runs"]}
     found["recent_runs"] = [
         {**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found["recent_runs"]
@@ -84,7 +87,7 @@ class _Watcher:
 
     def context(self) -> ViewContext:
         """Who looks, now."""
-        from render.tables import ViewContext
+        from render.console import ViewContext
 
         return ViewContext(self._app.clock.now(), self._app.default_zone)
 

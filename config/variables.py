@@ -64,11 +64,11 @@ class Values:
     db_path: Path = setting("DB_PATH", "path", "db/cron.db", "The SQLite file.")
     poll_sec: int = setting(
         "PURUTO_CRON_POLL_SECONDS", "integer", "30",
-        "Longest sleep of `daemon`. What wakes it, like a due job or a sync, does not wait for that.", 1, 3_600,
+        "Longest sleep of `daemon`. A due job, a sync and the like wake it earlier.", 1, 3_600,
     )
     lease_sec: int = setting(
         "PURUTO_CRON_LEASE_SECONDS", "integer", "120",
-        "Seconds that the lease of a run lasts. It is renewed while the run lives.", 5, 86_400,
+        "How long the lease of a run lasts, in seconds. It is renewed while the run is alive.", 5, 86_400,
     )
     data_path: Path = setting("PURUTO_DATA_PATH", "path", "../puruto-data", "Its `registry.json` may name targets.")
     telegram_path: Path = setting(
@@ -83,16 +83,16 @@ class Values:
     home: Path = setting("PURUTO_HOME", "path", "..", "The folder that holds the sibling repositories.")
     timezone: str | None = setting(
         "PURUTO_CRON_TIMEZONE", "text", "",
-        "IANA zone, like Europe/Madrid, of schedules whose job has no `timezone`. Unset: the machine's zone.",
+        "IANA zone, like Europe/Madrid, for jobs without a `timezone`. Unset: the machine's zone.",
     )
     """As written; whether it is a zone is for `schedules` to say."""
     max_running: int = setting(
         "PURUTO_CRON_MAX_RUNNING", "integer", "4",
-        "Runs at the same time, over all processes. Jobs beyond it stay due.", 1, 1_000,
+        "How many runs there may be at the same time, in all processes together. Other jobs stay due.", 1, 1_000,
     )
     auto_sync: bool = setting(
         "PURUTO_CRON_AUTO_SYNC", "switch", "1",
-        "Whether a tick first syncs a `.jobs.json` that has changed.",
+        "Whether a tick first loads a `.jobs.json` that has changed.",
     )
     kill_grace_sec: int = setting(
         "PURUTO_CRON_KILL_GRACE_SECONDS", "integer", "5",
@@ -100,37 +100,38 @@ class Values:
     )
     stop_sec: int = setting(
         "PURUTO_CRON_STOP_SECONDS", "integer", "30",
-        "Seconds that runs may go on when `daemon` is told to end; those left are ended then.", 0, 86_400,
+        "Seconds that runs may continue when `daemon` is asked to stop. Those that are left are then ended.",
+        0, 86_400,
     )
     stale_after_sec: int = setting(
         "PURUTO_CRON_STALE_SECONDS", "integer", "300",
-        "Seconds without a tick after which the scheduler is called stale.", 60, 31_536_000,
+        "If no tick came for this many seconds, `status` reports STALE.", 60, 31_536_000,
     )
     keep_runs: int = setting(
         "PURUTO_CRON_KEEP_RUNS", "integer", "1000",
-        "Ended runs kept of each job, with their output and events; older ones are deleted.", 1, 10_000_000,
+        "Ended runs to keep for each job, with their output and events. Older ones are deleted.", 1, 10_000_000,
     )
     keep_days: int = setting(
         "PURUTO_CRON_KEEP_DAYS", "integer", "90",
-        "Days that ended runs, their output, and event files that were put aside are kept.", 1, 36_500,
+        "Days to keep ended runs, their output, and event files that were put aside.", 1, 36_500,
     )
     keep_output_mb: int = setting(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "integer", "1024",
-        "Megabytes of captured output kept in `runs/`; beyond them the oldest output is deleted.", 1, 1_000_000_000,
+        "Megabytes of output to keep in `runs/`. If there is more, the oldest output is deleted.", 1, 1_000_000_000,
     )
     events_mb: int = setting(
         "PURUTO_CRON_EVENTS_MB", "integer", "16",
-        "Megabytes that `notifications/events.jsonl` may reach before it is put aside under a dated name.",
+        "Size of `notifications/events.jsonl`, in megabytes, at which it is put aside under a dated name.",
         1, 1_000_000,
     )
     ping_url: str | None = setting(
         "PURUTO_CRON_PING_URL", "url", "",
-        "Address that is asked after each tick, with `/fail` behind it when a job failed: for a dead-man's alarm.",
+        "Address to ping after each tick, with `/fail` added when a job failed: for a dead-man's alarm.",
     )
     """May hold a secret."""
     redact: tuple[str, ...] = setting(
         "PURUTO_CRON_REDACT", "names", "",
-        "Variables whose values are masked in results, errors, events and logs, besides those that look like secrets.",
+        "More variables whose values are masked in results, errors, events and logs, besides what looks like a secret.",
     )
     agents: tuple[str, ...] = setting(
         "PURUTO_CRON_AGENTS", "agents", ",".join(AGENTS),
@@ -138,11 +139,11 @@ class Values:
     )
     agent_path: tuple[str, ...] = setting(
         "PURUTO_CRON_AGENT_PATH", "folders", "",
-        "Folders in which the agents' programs are looked for before PATH.",
+        "Folders that are searched for the agents' programs before PATH.",
     )
     format: str = setting(
         "PURUTO_CRON_FORMAT", "format", "json",
-        "What commands with `--table` print unless they are told otherwise.",
+        "What commands that have `--table` print by default.",
     )
     # fmt: on
 

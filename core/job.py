@@ -67,7 +67,7 @@ class Success:
     exit_codes: Annotated[list[Annotated[int, Ge(0), Le(255)]], MinLen(1), MaxLen(256)] = field(
         default_factory=lambda: [0]
     )
-    """The exit codes of a success. An `invoke` must give a valid answer besides."""
+    """The exit codes of a success. An `invoke` must also give a valid answer."""
 
     stdout_matches: Pattern | None = None
     """Regular expression (Python's, `^` and `$` at each line) that must be found in stdout."""
@@ -79,7 +79,7 @@ class Success:
     """File that must be new or changed after the run: a path, absolute or from the target's folder."""
 
     json_schema: dict[str, Any] | None = None
-    """JSON Schema that the result of an `invoke` must fit; of a `command`, all of its stdout, as one JSON value."""
+    """JSON Schema that the result of an `invoke` must fit; for a `command`, all of its stdout, as one JSON value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +92,10 @@ class Heartbeat:
     """Whether the agent is called again within a slot."""
 
     context_mode: ContextMode = "ephemeral_with_summary"
-    """What a call knows of the one before it in the same slot; the first goes by the job's `session_mode`."""
+    """What a call knows of the previous one in the same slot; for the first one `session_mode` decides."""
 
     max_iterations: Annotated[int, Ge(1), Le(1_000)] = 10
-    """Calls in one slot, at most. All of them together take `timeout_sec` at most."""
+    """How many calls there may be in one slot. All of them together take `timeout_sec` at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class Job:
     """The sibling repository to run in: a name, never a path."""
 
     schedule: Annotated[str, MinLen(1), MaxLen(256)]
-    """When: five cron fields, `@daily` and its kin, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
+    """When: five cron fields, `@daily` and the like, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
 
     prompt: Annotated[str, MinLen(1), MaxLen(100_000), Matches(r"\S", "text that is not blank")]
     """What the target is asked to do."""
@@ -120,28 +120,28 @@ class Job:
     """A disabled job is kept and never becomes due."""
 
     paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
-    """No slot before this instant runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
+    """No slot before this time runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
 
     notify_channel: NotifyChannel = "telegram"
-    """Where events go besides `notifications/events.jsonl`."""
+    """Where events go in addition to `notifications/events.jsonl`."""
 
     timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
     """Seconds one attempt may take before its whole process tree is ended."""
 
     max_retries: Annotated[int, Ge(0), Le(100)] = 0
-    """Further attempts after a failed one."""
+    """Retries after a failed attempt."""
 
     retry_backoff_sec: Annotated[int, Ge(0), Le(3_600)] = 30
-    """Seconds before the first retry; doubled for each later one, at most an hour, never past the next slot."""
+    """Seconds before the first retry. Doubled for each later one; at most an hour, never past the next slot."""
 
     timezone: Annotated[str, MinLen(1), MaxLen(64)] | None = None
-    """IANA zone of the schedule; else `PURUTO_CRON_TIMEZONE`, else the machine's when the job is new, then kept."""
+    """IANA zone of the schedule. Null: `PURUTO_CRON_TIMEZONE`, or the machine's zone when the job was new."""
 
     catch_up: Literal["latest", "none", "all"] = "latest"
-    """Slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
+    """What to do with slots that no tick saw in time: run only the `latest`, `none`, or `all` one after another."""
 
     catch_up_limit: Annotated[int, Ge(1), Le(1_000)] = 10
-    """With `catch_up` `all`: at most this many of the newest slots are run, older ones are missed."""
+    """With `catch_up` `all`: run at most this many of the newest slots. Older ones are missed."""
 
     retry_interrupted: bool = False
     """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
@@ -156,7 +156,7 @@ class Job:
     """Argument list to run in the target's folder, without a shell."""
 
     env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
-    """Plain variables for the process. Secrets belong into `.env`, named by `allow_env`."""
+    """Plain variables for the process. Put secrets into `.env` and name them in `allow_env`."""
 
     allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
     """Names of variables of the environment or `.env` that the process may see."""
@@ -165,10 +165,10 @@ class Job:
     """Whether an `invoke` that answers ok with an empty result counts as a success."""
 
     success: Success | None = None
-    """What a run must have done to count as a success. Null: exit code 0, and of an `invoke` a valid answer."""
+    """What a run must achieve to count as a success. Null: exit code 0, and for an `invoke` a valid answer."""
 
     pause_after_failures: Annotated[int, Ge(1), Le(1_000)] | None = None
-    """After so many runs that failed one after another the job is paused, and that is told. Null: never."""
+    """After this many failed runs in a row the job is paused, and that is reported. Null: never."""
 
     model: Annotated[str, MinLen(1), MaxLen(128)] | None = None
     """The agent's model, by the agent's own names for it."""
@@ -177,31 +177,31 @@ class Job:
     """Tools that `claude` may use without asking, like `Read` or `Bash(git *)`."""
 
     permission_mode: Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"] | None = None
-    """What an agent may do without asking; nobody is there to be asked. Null: what its own `default` allows."""
+    """What an agent may do without asking, because nobody is there to answer. Null: what its own `default` allows."""
 
     fail_on_permission_denial: bool = False
-    """Whether a tool that was refused to `claude` makes the run fail, even if it went on without it."""
+    """Whether the run fails when `claude` was refused a tool, even if it continued without it."""
 
     max_budget_usd: Dollars | None = None
-    """Dollars that one call of `claude` may cost before it ends itself."""
+    """Dollars that one call of `claude` may cost. It then stops by itself."""
 
     max_cost_usd_per_day: Dollars | None = None
-    """Dollars that all runs of a day may cost, in the job's zone; then slots are skipped until the next day."""
+    """Dollars that the runs of a day may cost, in the job's zone. Then slots are skipped until the next day."""
 
     max_turns: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Turns that `claude` may take before it ends itself."""
+    """Turns that `claude` may take. It then stops by itself."""
 
     append_system_prompt: Annotated[str, MinLen(1), MaxLen(32_768)] | None = None
-    """Text that `claude` gets behind its own system prompt."""
+    """Text that is added after the system prompt of `claude`."""
 
     json_schema: dict[str, Any] | None = None
     """JSON Schema that the answer of `claude` or `codex` must fit; it is `structured_output` in the result."""
 
     agent_args: Annotated[list[Argument], MaxLen(64)] = field(default_factory=list)
-    """Further arguments for the agent's program, as they are."""
+    """More arguments for the agent's program, passed on unchanged."""
 
     session_mode: ContextMode = "fully_ephemeral"
-    """What a run knows of the job's last one: nothing, all of it (one session for ever), or a summary of it."""
+    """What a run knows of the job's previous one: nothing, everything (one session for ever), or a summary."""
 
     heartbeat: Heartbeat | None = None
     """Whether the agent is called again within a slot until it says that it can sleep. Null: one call."""

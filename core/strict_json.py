@@ -9,21 +9,40 @@ import json
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Deeper nesting than this is refused: readers after us recurse too.
 MAX_DEPTH = 64
-#: Longer integers are refused: beyond the range of a double, other readers of the same JSON fail.
+#: Longer numbers are refused: beyond the range of a double, other readers of the same JSON fail.
 MAX_DIGITS = 309
 _EXCERPT = 40
-#: Made once: `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+#: JSON as it is stored, in readable UTF-8. Made once: `json.dumps` makes an encoder at each call.
+encode = json.JSONEncoder(ensure_ascii=False).encode
+_ENCODE_STRICTLY = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_BOM = b"\xef\xbb\xbf"
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*|[\[\]{}]', re.DOTALL)
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class BadJson(ValueError):
-    """Text that is no acceptable JSON. `str()` says what is wrong and where, with a short excerpt."""
+    """Text that is no acceptable JSON. `str()` says what is wrong and where, with a short excerpt.
+
+    `reason` is that without the place; `kind` is "encoding", "syntax", "number", "depth" or "key"; `place` is the index
+    of the character where the fault stands, for "encoding" that of the byte.
+    """
+
+    def __init__(self, said: str, *, kind: str = "syntax", reason: str = "", place: int = 0) -> None:
+        super().__init__(said)
+        self.kind = kind
+        self.reason = reason or said
+        self.place = place
+
+
+class _BadToken(ValueError):
+    """A number, or a word in a number's place, that Python's parser takes and we do not: (its text, what is wrong)."""
 
 
 def parse(data: bytes, *, unique_keys: bool = False) -> object:
@@ -33,23 +52,38 @@ def parse(data: bytes, *, unique_keys: bool = False) -> object:
     `unique_keys` an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
     can't be stored as text. Raises BadJson.
     """
+    return _plain(parse_text(decode(data), _unique if unique_keys else None))
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 as text, a byte order mark left out. Raises BadJson."""
+    skip = len(_BOM) if data.startswith(_BOM) else 0
     try:
-        text = data.decode("utf-8-sig")
+        return data[skip:].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadJson(f"not UTF-8 at byte {error.start}") from None
+        offset = error.start + skip
+        raise BadJson(f"not UTF-8 at byte {offset}", kind="encoding", reason="not UTF-8", place=offset) from None
+
+
+def parse_text(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> object:
+    """The value in `text`, its strings as they are; the bounds are those of `parse`. Raises BadJson.
+
+    `pairs` makes each object of its keys and values.
+    """
     try:
         value = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_int=_integer,
-            parse_float=_number,
-            object_pairs_hook=_unique if unique_keys else None,
+            text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number, object_pairs_hook=pairs
         )
     except json.JSONDecodeError as error:
-        raise BadJson(_place(text, error)) from None
+        raise BadJson(_place(text, error), reason=error.msg, place=error.pos) from None
+    except _BadToken as error:
+        token, reason = error.args
+        raise BadJson(reason, kind="number", place=_token_place(text, token)) from None
     except RecursionError:
-        raise BadJson(f"nested deeper than {MAX_DEPTH} levels") from None
-    return _checked(value, 0)
+        raise _too_deep(text) from None
+    if _is_deeper(value, MAX_DEPTH):
+        raise _too_deep(text)
+    return value
 
 
 def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[str, object]:
@@ -70,14 +104,16 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 def dump(value: object) -> bytes:
     """One line of JSON, readable UTF-8 where that is possible. Raises ValueError for NaN."""
-    text = _ENCODE(value)
-    # JSON allows these as they are, but many readers take them for the end of a line.
-    for char in "\x85\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
+    text = escape_line_ends(_ENCODE_STRICTLY(value))
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False).encode("ascii")
+
+
+def escape_line_ends(text: str) -> str:
+    """JSON text that stays one line for every reader: JSON allows U+0085, U+2028 and U+2029 in strings as they are."""
+    return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def kind(value: object) -> str:
@@ -104,39 +140,65 @@ def _place(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise BadJson(f"{name} is no JSON number")
+    raise _BadToken(name, f"{name} is no JSON number")
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise BadJson(f"a number of {len(text)} digits; at most {MAX_DIGITS}")
-    return int(text)
+    return int(_bounded(text))
 
 
 def _number(text: str) -> float:
-    number = float(text)
+    number = float(_bounded(text))
     if number in (float("inf"), float("-inf")):
-        raise BadJson(f"the number {text[:_EXCERPT]} is out of range")
+        raise _BadToken(text, f"the number {text[:_EXCERPT]} is out of range")
     return number
+
+
+def _bounded(text: str) -> str:
+    if len(text) > MAX_DIGITS:
+        raise _BadToken(text, f"a number of {len(text)} digits; at most {MAX_DIGITS}")
+    return text
+
+
+def _token_place(text: str, token: str) -> int:
+    """Where a token stands first, outside strings."""
+    return next((found.start() for found in _TOKEN.finditer(text) if found[0] == token), 0)
+
+
+def _too_deep(text: str) -> BadJson:
+    depth = place = 0
+    for found in _TOKEN.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > MAX_DEPTH:
+            place = found.start()
+            break
+    return BadJson(f"nested deeper than {MAX_DEPTH} levels", kind="depth", place=place)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects lie in one another more than so many levels deep. Level by level: no recursion."""
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(levels):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts for item in part if isinstance(item, list | dict)]
+    return bool(level)
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise BadJson(f"the key {excerpt(key)} is there twice")
+            raise BadJson(f"the key {excerpt(key)} is there twice", kind="key")
         found[key] = value
     return found
 
 
-def _checked(value: object, depth: int) -> object:
-    """The value with plain text in it; `depth` is how many lists and objects it lies in."""
+def _plain(value: object) -> object:
+    """The value with plain text in it."""
     if isinstance(value, str):
         return plain_text(value)
-    if not isinstance(value, list | dict):
-        return value
-    if depth >= MAX_DEPTH:
-        raise BadJson(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, list):
-        return [_checked(item, depth + 1) for item in value]
-    return {plain_text(key): _checked(item, depth + 1) for key, item in value.items()}
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {plain_text(key): _plain(item) for key, item in value.items()}
+    return value

@@ -1,4 +1,4 @@
-"""Looks at everything that a job needs to be started, and says what is wrong and how it is cured.
+"""Checks everything that a job needs to start, and says what is wrong and how to fix it.
 
-A file for each subject; `checks.CHECKS` is the one list.
+A file for each subject; a new check goes into the file of its subject and into the list `checks.CHECKS`.
 """

@@ -1,4 +1,4 @@
-"""The same examination in the environment that cron gives."""
+"""The same checks in cron's environment: runs `doctor --json` there and compares the findings."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ _SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Report:
-    """What `doctor --json` said there: its findings, and where it found everything."""
+    """The report of `doctor --json` under cron: its findings, and the paths that it uses."""
 
     findings: Sequence[Finding]
     paths: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 def under_cron(scene: Scene, here: Sequence[Finding], paths: Mapping[str, str]) -> list[Finding]:
-    """What is found there and not `here`, each marked so, and which of the `paths` are others.
+    """The findings that appear only under cron and not in `here`, and the `paths` that differ there.
 
-    The crontab's own line says which interpreter, and what is set above it; without one this interpreter is taken.
+    Interpreter and variables are those of the crontab's line; without a line, this interpreter is used.
     """
     line = line_here(scene)
     interpreter = line.interpreter if line is not None and line.interpreter else sys.executable
     environ = {**cron_environment(), **(line.environ if line is not None else {})}
     argv = [interpreter, str(scene.root / "main.py"), "doctor", "--json"]
     report = read(scene.ask(argv, environ, environ["HOME"], _SECONDS), interpreter)
-    known = {(finding.code, finding.subject) for finding in here}
-    found = [finding for finding in report.findings if (finding.code, finding.subject) not in known]
-    found = [finding for finding in found if finding.severity != "ok"] + list(other_paths(paths, report.paths))
-    if not found:
+    seen_here = {(finding.code, finding.subject) for finding in here}
+    findings = [finding for finding in report.findings if (finding.code, finding.subject) not in seen_here]
+    findings = [finding for finding in findings if finding.severity != "ok"] + list(other_paths(paths, report.paths))
+    if not findings:
         return [fine(SUBJECT, f"{interpreter} finds nothing else in cron's environment")]
-    return [dataclasses.replace(finding, only_under_cron=True) for finding in found]
+    return [dataclasses.replace(finding, only_under_cron=True) for finding in findings]
 
 
-def other_paths(here: Mapping[str, str], there: Mapping[str, object]) -> Iterator[Finding]:
-    """Places that a variable of this shell moves, or one of the crontab: then two databases are each believed."""
-    for name in sorted(here.keys() & there.keys() - {"interpreter"}):
-        if here[name] != there[name]:
-            text = f"The {name} is {here[name]} here, and {there[name]} under cron"
+def other_paths(here: Mapping[str, str], under_cron: Mapping[str, object]) -> Iterator[Finding]:
+    """Paths that a variable of this shell or of the crontab changes: the two would use different files."""
+    for name in sorted(here.keys() & under_cron.keys() - {"interpreter"}):
+        if here[name] != under_cron[name]:
+            text = f"The {name} is {here[name]} here, but {under_cron[name]} under cron"
             yield error("OTHER_PATHS_UNDER_CRON", SUBJECT, text, "Set it in .env, not in the shell or the crontab.")
 
 
 def read(answer: Answer, interpreter: str) -> Report:
-    """What an answer of `doctor --json` says; an error when it is none."""
+    """The report in the output of `doctor --json`; if there is none, a report with one error."""
     if answer.code is None:
         return Report([_failed(interpreter, answer.reason)])
     try:
         report = json.loads(answer.out)
         if "findings" in report:
             return Report([_finding(entry) for entry in report["findings"]], report["paths"])
-        told = report["error"]
-        hint = str(told["details"].get("hint") or "")
-        return Report([error(str(told["code"]), SUBJECT, f"{interpreter}: {told['message']}", hint)])
+        failure = report["error"]
+        hint = str(failure["details"].get("hint") or "")
+        return Report([error(str(failure["code"]), SUBJECT, f"{interpreter}: {failure['message']}", hint)])
     except (ValueError, KeyError, TypeError, AttributeError):
-        said = (answer.err.strip() or answer.out.strip())[-400:]
-        return Report([_failed(interpreter, f"exit code {answer.code}, {said}")])
+        output = (answer.err.strip() or answer.out.strip())[-400:]
+        return Report([_failed(interpreter, f"exit code {answer.code}, {output}")])
 
 
 def _finding(entry: Mapping[str, object]) -> Finding:
-    (severity,) = [known for known in SEVERITIES if known == entry["severity"]]
+    (severity,) = [name for name in SEVERITIES if name == entry["severity"]]
     return Finding(
         str(entry["code"]), severity, str(entry["subject"]), str(entry["message"]), str(entry.get("cure") or "")
     )

@@ -1,4 +1,4 @@
-"""The one list of checks, and one examination."""
+"""The list of all checks, and the function that makes them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Need = Literal["nothing", "settings", "store"]
 
 @dataclass(frozen=True)
 class Check:
-    """A subject, what has to be sound before it can be looked at, and who looks."""
+    """A check: its subject, what must work before it can be made, and the function that makes it."""
 
     subject: str
     need: Need
-    look: Callable[[Scene], Iterator[Finding]]
+    run: Callable[[Scene], Iterator[Finding]]
 
 
-#: In the order in which they are made: the database's check is the one that opens the store.
+#: In the order in which they are made. The check of the database opens the session that later ones need.
 CHECKS: tuple[Check, ...] = (
     Check("interpreter", "nothing", interpreter.check),
     Check("settings", "settings", setting_faults.check),
@@ -57,23 +57,23 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
-    """All findings. A check that fails is one of them and stops no other."""
-    found: list[Finding] = []
+    """All findings. If a check itself fails, that is a finding too, and the other checks still run."""
+    findings: list[Finding] = []
     left_out: list[str] = []
     for check in checks:
         if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.session is None):
             left_out.append(check.subject)
             continue
-        outcome = guarded(lambda check=check: _gather(check.look(scene), found))  # type: ignore[misc]
+        outcome = guarded(lambda check=check: _gather(check.run(scene), findings))  # type: ignore[misc]
         if isinstance(outcome, Failure):
-            found.append(of_error(check.subject, outcome))
+            findings.append(of_error(check.subject, outcome))
     if left_out:
-        text = f"Not looked at, because what is needed for it is wrong itself: {', '.join(left_out)}"
-        found.append(warning("NOT_LOOKED_AT", "doctor", text, "Cure what is said above, then ask again."))
-    return found
+        text = f"Not checked, because the settings or the database have errors: {', '.join(left_out)}"
+        findings.append(warning("NOT_LOOKED_AT", "doctor", text, "Fix the errors above, then run doctor again."))
+    return findings
 
 
 def _gather(findings: Iterator[Finding], into: list[Finding]) -> None:
-    # One by one, so that what was found before a check fails is kept.
+    # One by one, so that the findings before a failure are kept.
     for finding in findings:
         into.append(finding)

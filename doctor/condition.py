@@ -1,4 +1,4 @@
-"""How the scheduler is: the last tick, the clock, what waits, what looks wrong."""
+"""Checks of the scheduler: its last tick, the daemon, the clock, overdue jobs, undelivered events, anomalies."""
 
 from __future__ import annotations
 
@@ -9,127 +9,123 @@ from datetime import datetime
 from core.clock import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
-from reports.health import PING_FACT, Silence, silence
+from reports.health import PING_FACT, Anomaly, OverdueJob, Silence, WaitingEvents, silence
 from store.last_tick import file_of as last_tick_file
 
 TICKS = "ticks"
 CLOCK = "clock"
 DAEMON = "daemon"
-#: Years in which this program can run. Outside of them no clock was set.
+#: Plausible years. Outside of them the clock was never set.
 YEARS = range(2024, 2200)
-#: Found by a closer look at the schedules, which `status` does not take.
-_LOOKED_AT_CLOSER = {"NO_NEXT_RUN"}
+#: Anomalies of `status` that the checks of schedules examine more closely.
+_CHECKED_ELSEWHERE = {"NO_NEXT_RUN"}
 _CLOCK_CODES = {"LAST_TICK_IN_FUTURE", "CLOCK_SET_BACK"}
 
 
 def check_clock(scene: Scene) -> Iterator[Finding]:
-    """The two clocks of the machine."""
+    """The wall clock and the monotonic clock of the machine."""
     yield from clock(scene.now, (scene.app.clock.monotonic(), scene.app.clock.monotonic()))
 
 
 def clock(now: datetime, monotonic: tuple[float, float]) -> Iterator[Finding]:
-    """A year that can be, and a monotonic clock that does not go back."""
-    fix = "Set the machine's clock, and let a time service keep it."
+    """Whether the year is plausible, and whether two readings of the monotonic clock (seconds) are in order."""
+    fix = "Set the machine's clock, and run a time service (NTP)."
     if now.year not in YEARS:
         yield error("CLOCK_IMPLAUSIBLE", CLOCK, f"The clock says {now.isoformat()}", fix)
     if monotonic[1] < monotonic[0] or monotonic[0] < 0:
-        text = f"The monotonic clock says {monotonic[0]} s, then {monotonic[1]} s"
-        yield error("CLOCK_NOT_MONOTONIC", CLOCK, text, "See the machine, or the virtual machine, that this runs on.")
+        text = f"The monotonic clock went back: first {monotonic[0]} s, then {monotonic[1]} s"
+        yield error("CLOCK_NOT_MONOTONIC", CLOCK, text, "Check this machine, or the host of this virtual machine.")
     yield fine(CLOCK, f"It is {now.replace(microsecond=0).isoformat()}")
 
 
 def check_tick(scene: Scene) -> Iterator[Finding]:
-    """The last tick's age: it stands beside the database, whatever is wrong with that."""
+    """The age of the last tick. It has its own file, which can be read even if the database can't."""
     path = last_tick_file(str(scene.need_settings.db_path)) if scene.settings else ""
     if os.path.exists(path) and not os.access(path, os.R_OK):
-        text = f"This user can't read {path}, where each tick leaves its time"
+        text = f"This user can't read {path}, the file with the time of the last tick"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
     yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_look(), scene.now)
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:
-    """Whether there is one. Without it, ticks do the work: none is missed."""
+    """Whether a daemon is running. Without one, ticks do the work, so that is no fault."""
     if scene.daemon["running"]:
-        yield fine(DAEMON, f"It runs since {scene.daemon.get('since')}: {scene.daemon_name}")
+        yield fine(DAEMON, f"It has been running since {scene.daemon.get('since')}: {scene.daemon_name}")
     else:
-        yield fine(DAEMON, "None runs")
+        yield fine(DAEMON, "None is running")
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """What else `status` says under `scheduler`, each as a finding."""
-    state = scene.need_session.scheduler_health(scene.now)
-    yield from late(state)
-    yield from waiting(_list(state["waiting_events"]))
-    yield from strange(_list(state["anomalies"]))
+    """Overdue jobs, undelivered events and anomalies, as `status` reports them under `scheduler`."""
+    health = scene.need_session.scheduler_health(scene.now)
+    yield from overdue(health["overdue_count"], health["overdue_jobs"])
+    yield from undelivered(health["waiting_events"])
+    yield from anomalies(health["anomalies"])
     if scene.need_settings.ping_url:
         yield from ping(scene.need_store.state.get_fact(PING_FACT))
 
 
 def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
-    """The dead-man's ping of the last tick: one that does not arrive wakes nobody."""
+    """Whether the dead-man's ping of the last tick arrived."""
     if last is not None and not last.get("ok"):
         text = f"The ping of {last.get('at')} did not arrive: {last.get('error')}"
-        yield warning("PING_FAILED", TICKS, text, "Correct PURUTO_CRON_PING_URL, or see to that server.")
+        yield warning("PING_FAILED", TICKS, text, "Correct PURUTO_CRON_PING_URL, or check that server.")
 
 
 def last_tick(
-    state: Mapping[str, object], daemon: Mapping[str, object], looked: datetime | None, now: datetime
+    state: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
 ) -> Iterator[Finding]:
-    """The last tick's age; the daemon leaves its time as ticks do, and its own last look besides."""
+    """The age of the last tick. A daemon also writes that time, and besides it the time of its own last poll."""
     at, age = state["last_tick_at"], state["last_tick_age_sec"]
     since = f"since {at} ({age} s)" if at else "so far"
-    fault = silence(state, daemon, looked, now)
+    fault = silence(state, daemon, last_look, now)
     if fault is Silence.TICK:
-        fix = "See the findings about the crontab, and db/tick.log; is the cron service running?"
+        fix = "See the findings about the crontab, and db/tick.log. Is the cron service running?"
         yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", fix)
     elif fault is Silence.DAEMON:
-        last = f"since {utc_text(looked)}" if looked is not None else since
-        text = f"The daemon (process {daemon.get('pid')}) holds its lock, and has not looked {last}: it hangs"
-        fix = "End it, and start it again; its log may say why."
+        last = f"since {utc_text(last_look)}" if last_look is not None else since
+        text = f"The daemon (process {daemon.get('pid')}) hangs: it has not looked for due jobs {last}"
+        fix = "End it, and start it again. Its log may say why it hangs."
         yield error("DAEMON_SILENT", TICKS, text, fix)
     elif state["stale"]:
-        yield fine(TICKS, f"The daemon has begun at {daemon.get('since')}")
+        yield fine(TICKS, f"The daemon started at {daemon.get('since')}")
     else:
         yield fine(TICKS, f"The last tick ran at {at}, {age} s ago")
 
 
-def late(state: Mapping[str, object]) -> Iterator[Finding]:
-    """Jobs that ticks leave due."""
-    jobs = _list(state["overdue_jobs"])
+def overdue(count: int, jobs: Sequence[OverdueJob]) -> Iterator[Finding]:
+    """One warning about overdue jobs. `count` is their number; `jobs` begins with the one that is overdue longest."""
     if not jobs:
         return
     first = jobs[0]
-    text = (
-        f"Overdue jobs: {state['overdue_count']}, longest {first['job_id']}:"
-        f" due at {first['next_run_at']}, {first['late_sec']} s ago"
+    text = f"Overdue jobs: {count}, longest {first['job_id']}: due at {first['next_run_at']}, {first['late_sec']} s ago"
+    fix = (
+        "If no ticks run, see the findings about them. Else PURUTO_CRON_MAX_RUNNING runs are running:"
+        " see `running` in `python3 main.py status`."
     )
-    fix = "Without ticks, see those. Else all places are taken: see `running` in `python3 main.py status`."
     yield warning("JOBS_OVERDUE", TICKS, text, fix)
 
 
-def waiting(channels: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
-    """Events that have not arrived although that was tried."""
+def undelivered(channels: Sequence[WaitingEvents]) -> Iterator[Finding]:
+    """A warning for each channel to which a delivery failed."""
     for channel in channels:
         if channel["failures"]:
             text = (
-                f"Events that wait for the channel {channel['channel']} since {channel['oldest_ts']}:"
-                f" {channel['count']}. {channel['last_error']}"
+                f"Undelivered events for the channel {channel['channel']}: {channel['count']},"
+                f" since {channel['oldest_ts']}. {channel['last_error']}"
             )
-            yield warning("EVENTS_WAITING", TICKS, text, "Cure what it says of that file; the next tick tries again.")
+            fix = "Fix the error that is named; the next tick tries again."
+            yield warning("EVENTS_WAITING", TICKS, text, fix)
 
 
-def strange(anomalies: Sequence[Mapping[str, object]]) -> Iterator[Finding]:
-    """What `status` calls an anomaly."""
+def anomalies(found: Sequence[Anomaly]) -> Iterator[Finding]:
+    """A warning for each anomaly of `status` that no other check covers."""
     few = Few()
-    for anomaly in anomalies:
-        code = str(anomaly["code"])
+    for anomaly in found:
+        code = anomaly["code"]
         subject = f"job {anomaly['job_id']}" if "job_id" in anomaly else CLOCK if code in _CLOCK_CODES else TICKS
-        finding = warning(code, subject, str(anomaly["message"]), str(anomaly.get("hint") or ""))
-        if code not in _LOOKED_AT_CLOSER and few.passes(finding):
+        finding = warning(code, subject, anomaly["message"], anomaly.get("hint") or "")
+        if code not in _CHECKED_ELSEWHERE and few.passes(finding):
             yield finding
-    yield from few.rest(TICKS)
-
-
-def _list(value: object) -> list[Mapping[str, object]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+    yield from few.remaining(TICKS)

@@ -1,4 +1,4 @@
-"""The database: there, ours, whole, of this version, on a disk of this machine."""
+"""Checks of the database: is it there, undamaged, of this version, of this user, and on a local disk?"""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ REPAIR = "Run: python3 main.py doctor --repair"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """All about the file; opens `scene.session` when it is sound and of this version. It changes nothing."""
+    """Checks the file without changing it; opens `scene.session` if it is undamaged and of this version."""
     path = str(scene.need_settings.db_path)
-    yield from place(path, scene.mountinfo)
+    yield from owner_and_file_system(path, scene.mountinfo)
     try:
-        version, journal, damaged = look(path)
-    except DatabaseError as wrong:
-        yield of_error(SUBJECT, wrong)
+        version, journal, damaged = inspect(path)
+    except DatabaseError as failure:
+        yield of_error(SUBJECT, failure)
         return
     if damaged:
         text = f"{path} is damaged: {'; '.join(damaged)}"
         yield error(DatabaseCorrupt.code, SUBJECT, text, REPAIR)
         return
     if journal != "wal":
-        text = f"{path} has the journal mode {journal}, so that readers and runs wait for each other"
+        text = f"{path} has the journal mode {journal}: readers and writers block each other"
         yield warning("JOURNAL_NOT_WAL", SUBJECT, text, f"Run: sqlite3 {path} 'pragma journal_mode = wal'")
     if version > SCHEMA_VERSION:
-        text = f"{path} has schema {version}, made by a newer version; this one knows {SCHEMA_VERSION}"
-        yield error("DATABASE_NEWER", SUBJECT, text, "Update the program, or name another file in DB_PATH.")
+        text = f"{path} has schema {version} of a newer version; this version supports {SCHEMA_VERSION}"
+        yield error("DATABASE_NEWER", SUBJECT, text, "Update the program, or set DB_PATH to another file.")
         return
     if version < SCHEMA_VERSION:
-        text = f"{path} has schema {version}; the next command brings it to {SCHEMA_VERSION}, after a copy"
+        text = f"{path} has schema {version}; the next command copies it and migrates it to {SCHEMA_VERSION}"
         yield warning("DATABASE_OLDER", SUBJECT, text, "Run: python3 main.py init-db")
         return
     with suppress(DatabaseError):
-        # What else forbids to write is told by other checks.
+        # Other reasons why it can't be written to are reported by other checks.
         yield from locked(scene, path)
     scene.session = scene.app.open_session(read_only=True)
-    yield fine(SUBJECT, f"{path} is whole, schema {version}")
+    yield fine(SUBJECT, f"{path} is undamaged, schema {version}")
 
 
 def locked(scene: Scene, path: str) -> Iterator[Finding]:
-    """Somebody keeps others from writing: no tick and no run can go on. A write lock is taken, and nothing written."""
+    """Whether another program keeps the database locked. Takes the write lock and releases it without a change."""
     session = scene.app.open_session()
     try:
         session.store.db.run("BEGIN IMMEDIATE")
         session.store.db.run("ROLLBACK")
     except DatabaseLocked:
-        text = f"Another program holds {path} for longer than anything here waits: nothing can start or end"
-        yield error("DATABASE_LOCKED", SUBJECT, text, f"See who it is: fuser {path}")
+        text = f"Another program keeps {path} locked for too long: no run can start or end"
+        yield error("DATABASE_LOCKED", SUBJECT, text, f"Find that program: fuser {path}")
     finally:
         session.close()
 
 
-def look(path: str) -> tuple[int, str, list[str]]:
-    """`(schema version, journal mode, what is damaged)` of a database of ours, which stays as it is.
+def inspect(path: str) -> tuple[int, str, list[str]]:
+    """`(schema version, journal mode, damages)` of a database of this program, without changing it.
 
-    Raises `DatabaseError`s, for a file that can't be read as SQLite `DatabaseCorrupt`.
+    Raises a `DatabaseError`; `DatabaseCorrupt` if SQLite can't read the file.
     """
     connection = bare(path)
     try:
         version = schema_version(connection, path)
         with Translated(path):
             journal = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
-        told = damage(connection, path)
+        damages = damage(connection, path)
     finally:
         connection.close()
-    return version, journal, [" ".join(text.split()) for text in told]
+    return version, journal, [" ".join(text.split()) for text in damages]
 
 
-def place(path: str, mountinfo: str) -> Iterator[Finding]:
-    """Whose file it is, and on which kind of file system."""
+def owner_and_file_system(path: str, mountinfo: str) -> Iterator[Finding]:
+    """Whether the file belongs to this user and is on a local file system."""
     try:
         with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
             table = mounts(file.read())
@@ -85,13 +85,13 @@ def place(path: str, mountinfo: str) -> Iterator[Finding]:
         table = []
     mount = mount_of(os.path.realpath(path), table)
     if mount is not None and is_network(mount):
-        text = f"{path} lies on {mount.point}, a file system of the kind {mount.kind}: locks there can't be trusted"
-        yield warning("NETWORK_FILE_SYSTEM", SUBJECT, text, "Name a file on a disk of this machine in DB_PATH.")
+        text = f"{path} is on {mount.point}, a file system of type {mount.kind}: its locks are not reliable"
+        yield warning("NETWORK_FILE_SYSTEM", SUBJECT, text, "Set DB_PATH to a file on a disk of this machine.")
     try:
         owner = os.stat(path).st_uid
     except OSError:
         return
     if owner != os.geteuid():
-        text = f"{path} belongs to the user {owner}, and this is the user {os.geteuid()}"
-        fix = f"Let one user do all: the crontab's, and you. chown it with what is beside it: {path}*"
+        text = f"{path} belongs to the user {owner}, but you are the user {os.geteuid()}"
+        fix = f"Use the same user for the crontab and for commands, and chown {path}* to that user."
         yield warning("DATABASE_OTHER_OWNER", SUBJECT, text, fix)

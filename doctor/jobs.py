@@ -1,4 +1,4 @@
-"""Each enabled job: its target is there, may be asked, and has something that can be started."""
+"""Checks of enabled jobs: the target exists, the policy allows it, and its program can be started."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ SUBJECT = "jobs"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """All enabled jobs, each as the invoker would start it."""
+    """Checks each enabled job as the invoker would start it."""
     settings, few = scene.need_settings, Few()
     policy = PolicyFile(settings.root / POLICY_FILE).read()
-    yield from policy_itself(policy)
+    yield from policy_faults(policy)
     jobs = [row for row in scene.need_store.definitions.active() if row["enabled"]]
     host = Host(settings.variables, settings.agents, settings.agent_path)
     starts = Starts(Targets(settings.home, settings.data_path), policy, host)
     for row in jobs:
         job_id = str(row["job_id"])
-        found = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
-        if found is None:
+        refusal = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
+        if refusal is None:
             continue
-        finding = of_error(f"job {job_id}", found)
+        finding = of_error(f"job {job_id}", refusal)
         if few.passes(finding):
             yield finding
-    yield from few.rest(SUBJECT)
-    yield fine(SUBJECT, f"Enabled jobs whose target and program were looked at: {len(jobs)}")
+    yield from few.remaining(SUBJECT)
+    yield fine(SUBJECT, f"Enabled jobs whose target and program were checked: {len(jobs)}")
 
 
-def policy_itself(policy: Policy) -> Iterator[Finding]:
-    """A policy that denies all is said once, and not for each job."""
+def policy_faults(policy: Policy) -> Iterator[Finding]:
+    """A policy that denies everything is reported once, and not for each job."""
     if policy.fault:
         text = f"{policy.path} can't be used, so nothing is allowed: {policy.fault}"
         yield error("POLICY_UNUSABLE", SUBJECT, text, "Correct that file, or remove it.")
     elif not policy.enabled:
-        text = f"{policy.path} says enabled false, so nothing is allowed"
+        text = f"{policy.path} sets enabled to false, so nothing is allowed"
         yield error("POLICY_DISABLED", SUBJECT, text, "Set enabled to true there, or remove the file.")
 
 
 class Starts:
-    """Foresees the start of jobs. Targets are looked up once each."""
+    """Predicts whether jobs can be started. Each target is looked up once."""
 
     def __init__(self, targets: Targets, policy: Policy, host: Host) -> None:
         self._targets = targets
@@ -62,7 +62,7 @@ class Starts:
         self._folders: dict[str, Path | Failure] = {}
 
     def refusal(self, job: Job) -> CronError | Failure | None:
-        """Why the job's next run could not be started; None when nothing speaks against it. Raises `CronError`s."""
+        """Why the job's next run can't be started; None if it can. Some reasons are raised as a `CronError`."""
         invocation = _invocation(job)
         if self._policy.enabled and not self._policy.fault:
             self._policy.check(invocation.request)

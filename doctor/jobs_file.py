@@ -1,4 +1,4 @@
-"""`.jobs.json`: good, and the one that the database knows."""
+"""Checks of `.jobs.json`: is it valid, and does the database have its jobs?"""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ SYNC = "Run: python3 main.py sync-jobs"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """The file is read as a sync reads it."""
+    """Reads the file as a sync does, and reports its faults."""
     from jobs.jobs_file import read_jobs
     from schedules.language import check as check_schedule
 
     path = scene.root / ".jobs.json"
 
-    def known(schedule: str, zone: str | None) -> None:
+    def check_zoned(schedule: str, zone: str | None) -> None:
         check_schedule(schedule, zone or (scene.app.default_zone if scene.settings else "UTC"))
 
     try:
-        file = read_jobs(path, known)
-    except CronError as wrong:
-        found = of_error(SUBJECT, wrong)
-        scene.told_of_file.add(found.code)
-        more = wrong.details.get("problem_count")
-        many = f" ({more} faults)" if isinstance(more, int) and more > 1 else ""
-        fix = f"{found.fix + '. ' if found.fix else ''}Every fault with its place: python3 main.py sync-jobs"
-        yield Finding(found.code, found.severity, SUBJECT, found.message + many, fix)
+        file = read_jobs(path, check_zoned)
+    except CronError as failure:
+        finding = of_error(SUBJECT, failure)
+        scene.file_errors.add(finding.code)
+        count = failure.details.get("problem_count")
+        faults = f" ({count} faults)" if isinstance(count, int) and count > 1 else ""
+        fix = f"{finding.fix + '. ' if finding.fix else ''}All faults with their positions: python3 main.py sync-jobs"
+        yield Finding(finding.code, finding.severity, SUBJECT, finding.message + faults, fix)
         return
     for note in file.warnings:
-        yield warning(str(note["code"]), SUBJECT, str(note["message"]), "Take it out of the file.")
-    yield fine(SUBJECT, f"Good jobs in {path}: {len(file.jobs)}")
+        yield warning(str(note["code"]), SUBJECT, str(note["message"]), "Remove it from the file.")
+    yield fine(SUBJECT, f"Valid jobs in {path}: {len(file.jobs)}")
 
 
 def check_step(scene: Scene) -> Iterator[Finding]:
-    """The stored jobs are those of the file."""
+    """Whether the database has the jobs of the file."""
     state = scene.need_session.sync_state()
-    known = state["error"]
-    if isinstance(known, dict) and isinstance(known.get("error"), dict):
-        told = known["error"]
-        if told.get("code") in scene.told_of_file:
-            # The file says so itself, above.
+    failure = state["error"]
+    if isinstance(failure, dict) and isinstance(failure.get("error"), dict):
+        reason = failure["error"]
+        if reason.get("code") in scene.file_errors:
+            # `check` has reported it.
             return
-        hint = told.get("details", {}).get("hint") if isinstance(told.get("details"), dict) else None
-        text = f"Since {known.get('at')} no tick can take over the file: {told.get('message')}"
-        yield error(str(told.get("code")), SUBJECT, text, str(hint or SYNC))
+        hint = reason.get("details", {}).get("hint") if isinstance(reason.get("details"), dict) else None
+        text = f"Since {failure.get('at')} the file can't be loaded: {reason.get('message')}"
+        yield error(str(reason.get("code")), SUBJECT, text, str(hint or SYNC))
     elif not state["in_step"]:
-        later = "the next tick takes it over" if state["auto_sync"] else "and PURUTO_CRON_AUTO_SYNC is off"
-        yield warning("NOT_IN_STEP", SUBJECT, f"The file is not the one that was synced last; {later}", SYNC)
+        later = "the next tick loads it" if state["auto_sync"] else "and PURUTO_CRON_AUTO_SYNC is off"
+        yield warning("NOT_IN_STEP", SUBJECT, f"The file has changed since the last sync; {later}", SYNC)

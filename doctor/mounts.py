@@ -1,11 +1,11 @@
-"""Which file system a path lies on. Source: man 5 proc, /proc/[pid]/mountinfo."""
+"""The file system of a path. Source: proc(5), /proc/[pid]/mountinfo."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-#: Kinds that reach other machines, where SQLite's locks and shared memory can't be trusted.
+#: Types of network file systems, where SQLite's locks and shared memory are not reliable.
 NETWORK = frozenset(
     {
         "9p", "acfs", "afp", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.ceph", "fuse.cephfs",
@@ -20,7 +20,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Mount:
-    """A mounted file system: where, which kind, and from what."""
+    """A mounted file system: mount point, type and source."""
 
     point: str
     kind: str
@@ -28,19 +28,22 @@ class Mount:
 
 
 def mounts(text: str) -> list[Mount]:
-    """The lines of a mountinfo; those that can't be understood are left out."""
-    found = []
+    """The mounts in the text of a mountinfo; lines that can't be read are left out."""
+    result = []
     for line in text.splitlines():
-        # Optional fields stand before a lone dash, so that only the dash says where the kind is.
+        # A number of optional fields ends with a single dash; the type follows it.
         before, dash, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if dash and len(fields) >= 6 and len(rest) >= 2:
-            found.append(Mount(_plain(fields[4]), rest[0], _plain(rest[1])))
-    return found
+        fields, type_and_source = before.split(" "), after.split(" ")
+        if dash and len(fields) >= 6 and len(type_and_source) >= 2:
+            result.append(Mount(_unescaped(fields[4]), type_and_source[0], _unescaped(type_and_source[1])))
+    return result
 
 
 def mount_of(path: str, table: list[Mount]) -> Mount | None:
-    """The mount that an absolute path without links lies on: the longest point above it, of several there the last."""
+    """The mount of an absolute path without links: the one with the longest mount point above it, the last if several.
+
+    None if the table has none.
+    """
     best: Mount | None = None
     for mount in table:
         point = mount.point.rstrip("/")
@@ -52,10 +55,10 @@ def mount_of(path: str, table: list[Mount]) -> Mount | None:
 
 
 def is_network(mount: Mount) -> bool:
-    """Whether what lies there is on another machine, or on the host of a virtual one."""
+    """Whether its files are on another machine, or on the host of this virtual machine."""
     return mount.kind in NETWORK
 
 
-def _plain(text: str) -> str:
-    """Blanks and backslashes are written as octal numbers."""
+def _unescaped(text: str) -> str:
+    """Spaces and backslashes are written as octal numbers there."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

@@ -10,17 +10,17 @@ _COLOURS: Mapping[Severity, str] = {"error": "31;1", "warning": "33", "ok": "32"
 
 
 def lines(findings: Sequence[Finding], counts: Mapping[str, int], *, colour: bool) -> list[str]:
-    """One line for each finding, its cure on the next, and a summary. `colour` is for terminals."""
-    found: list[str] = []
+    """A line for each finding, its fix on the next line, and a summary. `colour` is for terminals."""
+    text: list[str] = []
     for finding in findings:
         where = " (only under cron)" if finding.only_under_cron else ""
         word = _painted(finding.severity, colour)
-        found.append(f"{word} {finding.subject}: {_plain(finding.message)} [{finding.code}]{where}")
+        text.append(f"{word} {finding.subject}: {_plain(finding.message)} [{finding.code}]{where}")
         if finding.fix:
-            found.append(f"        → {_plain(finding.fix)}")
-    found.append("")
-    found.append(f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}")
-    return found
+            text.append(f"        → {_plain(finding.fix)}")
+    text.append("")
+    text.append(f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}")
+    return text
 
 
 def _painted(severity: Severity, colour: bool) -> str:
@@ -29,5 +29,5 @@ def _painted(severity: Severity, colour: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    """What a file name or a target said must not move a terminal's cursor, or begin a line."""
+    """The text without control characters: names of files and output of targets must not move the cursor."""
     return "".join(char if char.isprintable() else " " for char in text)

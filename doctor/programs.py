@@ -1,4 +1,4 @@
-"""Asks other programs, with a deadline and never through a shell."""
+"""Runs other programs for checks, with a timeout and without a shell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said. `code` is None when it could not be started or was too slow; `reason` says which."""
+    """Exit code and output of a program. `code` is None if it did not start or took too long; `reason` says which."""
 
     code: int | None
     out: str = ""
@@ -18,9 +18,9 @@ class Answer:
 
 
 def ask(argv: Sequence[str], environ: Mapping[str, str], folder: str, seconds: float) -> Answer:
-    """Runs a program to its end and returns its answer; it is killed after `seconds`. Never raises."""
+    """Runs a program in `folder` to its end; it is killed after `seconds`. Never raises."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             list(argv),
             env=dict(environ),
             cwd=folder,
@@ -35,4 +35,5 @@ def ask(argv: Sequence[str], environ: Mapping[str, str], folder: str, seconds: f
         return Answer(None, reason=str(error))
     except subprocess.TimeoutExpired:
         return Answer(None, reason=f"it did not answer within {seconds:g} s")
-    return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    stdout, stderr = (output.decode("utf-8", "replace") for output in (completed.stdout, completed.stderr))
+    return Answer(completed.returncode, stdout, stderr)

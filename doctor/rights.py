@@ -1,4 +1,4 @@
-"""Who else may change what we believe, or read what is secret."""
+"""Checks of permissions: can other users change what this program trusts, or read what is secret?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUBJECT = "rights"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Files and folders of ours."""
+    """The files and folders of this copy."""
     paths = [scene.root, *(scene.root / name for name in (".jobs.json", ".env", POLICY_FILE, "main.py"))]
     if scene.settings is not None:
         paths += [scene.settings.db_path.parent, scene.settings.db_path]
@@ -27,11 +27,11 @@ def check(scene: Scene) -> Iterator[Finding]:
     if scene.settings is not None:
         settings = scene.settings
         yield from readable([scene.root / "db", settings.runs_folder, settings.local_events.parent])
-    yield fine(SUBJECT, f"Looked at {len(paths)} files and folders")
+    yield fine(SUBJECT, f"Checked {len(paths)} files and folders")
 
 
 def check_targets(scene: Scene) -> Iterator[Finding]:
-    """The folders of targets, and what is started there."""
+    """The folders of targets, and the programs that are started there."""
     settings, few = scene.need_settings, Few()
     targets = Targets(settings.home, settings.data_path)
     names = sorted({str(row["puruto_target"]) for row in scene.need_store.definitions.table() if row["enabled"]})
@@ -41,32 +41,32 @@ def check_targets(scene: Scene) -> Iterator[Finding]:
         except CronError:
             continue
         yield from (finding for finding in world_writable([folder, folder / INVOKE]) if few.passes(finding))
-    yield from few.rest(SUBJECT)
+    yield from few.remaining(SUBJECT)
 
 
 def world_writable(paths: Iterable[Path]) -> Iterator[Finding]:
-    """What everybody may change, links followed. What is missing is no matter here."""
+    """Paths that every user may change. Links are followed; missing paths are ignored."""
     for path in paths:
         mode = _mode(path)
         if mode is not None and mode & stat.S_IWOTH:
-            text = f"Every user of this machine may change {path}, and so what is run in your name"
+            text = f"Every user of this machine can change {path}, and so decide what runs under your account"
             yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {path}")
 
 
 def secret(path: Path) -> Iterator[Finding]:
-    """A `.env` that others may read."""
+    """Whether every user may read the `.env`."""
     mode = _mode(path)
     if mode is not None and mode & stat.S_IROTH:
-        text = f"Every user of this machine may read {path}"
+        text = f"Every user of this machine can read {path}"
         yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {path}")
 
 
 def readable(folders: Iterable[Path]) -> Iterator[Finding]:
-    """Folders of ours into which others can look: what jobs printed lies there, and in db/tick.log."""
+    """Folders that every user may enter. They hold the output of jobs, and db/tick.log."""
     for folder in folders:
         mode = _mode(folder)
         if mode is not None and mode & stat.S_IXOTH:
-            text = f"Every user of this machine may look into {folder}"
+            text = f"Every user of this machine can read files in {folder}"
             yield warning("FOLDER_READABLE", SUBJECT, text, "Run: python3 main.py init-db, which closes it to others")
 
 

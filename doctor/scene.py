@@ -1,4 +1,4 @@
-"""What the checks look at. Everything from outside comes in here, so that a test can set the scene."""
+"""What the checks examine. All access to the outside goes through `Scene`, so that a test can replace it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from store.bundle import Store
 
-#: `(argv, environment, folder, timeout in seconds)` → what the program answered.
+#: `(argv, environment, folder, timeout in seconds)` → exit code and output of the program.
 Ask = Callable[[Sequence[str], Mapping[str, str], str, float], Answer]
 
 
 @dataclass
 class Scene:
-    """One examination. `session` is None until the database was found sound; `settings` None if they are wrong."""
+    """One run of the checks. `session` is None until the database passed its check; `settings` if they are wrong."""
 
     app: App
     settings: Settings | None
@@ -34,12 +34,12 @@ class Scene:
     ask: Ask = ask
     etc: str = "/etc"
     mountinfo: str = "/proc/self/mountinfo"
-    told_of_file: set[str] = field(default_factory=set)
-    """Codes of what is wrong with .jobs.json itself, so that it is not told twice."""
+    file_errors: set[str] = field(default_factory=set)
+    """Codes of the errors in .jobs.json that were reported, so that none is reported twice."""
 
     @cached_property
     def now(self) -> datetime:
-        """The one instant of the examination."""
+        """The instant of this run of the checks (UTC), the same for all of them."""
         return self.app.clock.now()
 
     @property
@@ -49,14 +49,14 @@ class Scene:
 
     @property
     def need_settings(self) -> Settings:
-        """The settings, for checks that are made only when there are some."""
+        """The settings, for checks that are made only if there are valid ones."""
         if self.settings is None:
             raise InternalError("A check was made without the settings that it needs")
         return self.settings
 
     @property
     def need_session(self) -> Session:
-        """The session, for checks that are made only when there is one."""
+        """The session, for checks that are made only if there is one."""
         if self.session is None:
             raise InternalError("A check was made without the store that it needs")
         return self.session
@@ -68,25 +68,25 @@ class Scene:
 
     @cached_property
     def ticks_lately(self) -> bool:
-        """Whether something has started ticks until now, whatever it is."""
+        """Whether a tick has run recently, whatever started it."""
         return self.settings is not None and not self.app.tick_state(self.now)["stale"]
 
     @cached_property
     def daemon(self) -> Mapping[str, object]:
-        """Which daemon serves the database: `running`, `pid`, `host`, `since`."""
+        """The daemon of this database: `running`, `pid`, `host`, `since`."""
         return self.app.daemon_state() if self.settings is not None else {"running": False}
 
     @property
     def daemon_name(self) -> str:
-        """Of one that runs, for people."""
-        known = self.daemon.get("pid") is not None
-        return f"process {self.daemon['pid']} on {self.daemon['host']}" if known else "a process that gave no name"
+        """The running daemon, as text for people."""
+        has_pid = self.daemon.get("pid") is not None
+        return f"process {self.daemon['pid']} on {self.daemon['host']}" if has_pid else "a process of unknown ID"
 
 
 def account() -> tuple[str, str]:
-    """Name and home folder of this user, as the system has them and not as a variable says."""
+    """Name and home folder of this user, from the system's database and not from variables."""
     try:
-        found = pwd.getpwuid(os.geteuid())
+        entry = pwd.getpwuid(os.geteuid())
     except KeyError:
         return str(os.geteuid()), "/"
-    return found.pw_name, found.pw_dir or "/"
+    return entry.pw_name, entry.pw_dir or "/"

@@ -1,4 +1,4 @@
-"""Wrong settings: each is said, and as far as it is safe the examination goes on with a default in its place."""
+"""Checks of the settings. Each wrong one is reported; where it is safe, a default replaces it for the other checks."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
 
 SUBJECT = "settings"
-#: What stands in for a wrong value. There is nothing for a path: another database than the meant one says nothing.
+#: Values that replace wrong ones, by kind. A path has none: checks of another database would be meaningless.
 _STAND_INS = {"text": "UTC", "url": "http://localhost/", "names": "nothing", "folders": "/"}
 
 
-def faults(wrong: SettingsError) -> list[Finding]:
-    """One finding for each fault."""
-    problems = _problems(wrong)
+def faults(failure: SettingsError) -> list[Finding]:
+    """A finding for each fault in the settings."""
+    problems = _problems(failure)
     if not problems:
-        return [error(wrong.code, SUBJECT, wrong.message, wrong.hint or "Correct it.")]
+        return [error(failure.code, SUBJECT, failure.message, failure.hint or "Correct it.")]
     return [
-        error(wrong.code, SUBJECT, str(problem.get("message")), f"{problem.get('hint') or 'Correct it.'}")
+        error(failure.code, SUBJECT, str(problem.get("message")), f"{problem.get('hint') or 'Correct it.'}")
         for problem in problems
     ]
 
 
-def stand_ins(wrong: SettingsError) -> dict[str, str] | None:
-    """Variables that make the settings good enough to look at all else; None when a path or `.env` itself is wrong."""
-    named = [problem.get("variable") for problem in _problems(wrong)] or ["PURUTO_CRON_TIMEZONE"]
-    known = {variable.name: variable for variable in VARIABLES}
-    found: dict[str, str] = {}
-    for name in named:
-        variable = known.get(str(name))
+def stand_ins(failure: SettingsError) -> dict[str, str] | None:
+    """Values for the wrong variables with which the other checks can be made; None if a path or `.env` is wrong."""
+    names = [problem.get("variable") for problem in _problems(failure)] or ["PURUTO_CRON_TIMEZONE"]
+    variables = {variable.name: variable for variable in VARIABLES}
+    values: dict[str, str] = {}
+    for name in names:
+        variable = variables.get(str(name))
         if variable is None or variable.kind in ("path", "inside"):
             return None
-        found[variable.name] = _STAND_INS.get(variable.kind) or variable.default
-    return found
+        values[variable.name] = _STAND_INS.get(variable.kind) or variable.default
+    return values
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """What is odd in settings that can be used."""
+    """Warnings about settings that are valid but odd."""
     settings = scene.need_settings
     for problem in settings.warnings:
         fix = str(problem.get("hint") or "Correct it.")
@@ -48,6 +48,6 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield fine(SUBJECT, f"Read from {where}")
 
 
-def _problems(wrong: SettingsError) -> list[Mapping[str, object]]:
-    problems = wrong.details.get("problems")
+def _problems(failure: SettingsError) -> list[Mapping[str, object]]:
+    problems = failure.details.get("problems")
     return [problem for problem in problems if isinstance(problem, dict)] if isinstance(problems, list) else []

@@ -1,4 +1,4 @@
-"""The sibling that sends what is told: does anything drain its inbox? Without an `inbox.py` there is no answer."""
+"""Checks of the sibling puruto-telegram: is its inbox drained? Nothing is checked if it has no `inbox.py`."""
 
 from __future__ import annotations
 
@@ -13,43 +13,40 @@ from doctor.findings import Finding, fine, warning
 from doctor.scene import Scene
 
 SUBJECT = "puruto-telegram"
-#: A drain comes each minute.
+#: The inbox is drained each minute; an event that has waited for longer than this is late.
 LATE = timedelta(minutes=10)
-#: What was put aside longer ago has been seen, or never will be.
+#: Events that were set aside longer ago are not reported any more.
 LATELY = timedelta(days=7)
 _LONGEST_LINE = 1 << 20
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Its inbox is drained, and what it put aside is known."""
+    """Whether events wait in its inbox, and whether it has set any aside."""
     settings = scene.need_settings
     sibling, inbox = settings.telegram_path, settings.telegram_outbox
     if not (sibling / "inbox.py").is_file():
         return
     oldest, waiting = _oldest_waiting(sibling / "db" / "inbox_offsets.json", inbox, settings.telegram_outbox_file)
     if oldest is not None and scene.now - oldest > LATE:
-        text = f"{waiting} bytes of events wait in {inbox}, the oldest since {oldest.isoformat(timespec='seconds')}"
+        text = f"{waiting} bytes of events wait in {inbox}, since {oldest.isoformat(timespec='seconds')}"
         log = settings.db_path.parent / "telegram.log"
-        fix = f"Have it drained: python3 main.py install-crontab --telegram. What it says: {log}"
+        fix = f"Have it drained: python3 main.py install-crontab --telegram. Its log: {log}"
         yield warning("INBOX_NOT_DRAINED", SUBJECT, text, fix)
     aside = sibling / "db" / "cron-set-aside.jsonl"
     if _changed_since(aside, scene.now - LATELY):
-        text = (
-            f"Events were put aside lately, because they could not be sent, or nobody knows whether they were: {aside}"
-        )
-        yield warning(
-            "EVENTS_SET_ASIDE", SUBJECT, text, "Each line there says why. Delete the file when you have read it."
-        )
-    yield fine(SUBJECT, f"Looked at {inbox}")
+        text = f"Some events could not be sent, or it is unknown whether they were; they were set aside in {aside}"
+        fix = "Each line there says why. Delete the file when you have read it."
+        yield warning("EVENTS_SET_ASIDE", SUBJECT, text, fix)
+    yield fine(SUBJECT, f"Checked {inbox}")
 
 
 def _oldest_waiting(offsets: Path, inbox: Path, key: str) -> tuple[datetime | None, int]:
-    """When the first event that waits became true, and how many bytes wait. An unreadable offset counts as 0."""
+    """The time of the first waiting event, and how many bytes wait. An offset that can't be read counts as 0."""
     try:
-        known = strict_json.parse(offsets.read_bytes())
+        stored = strict_json.parse(offsets.read_bytes())
     except (OSError, strict_json.BadJson):
-        known = {}
-    offset = known.get(key) if isinstance(known, dict) else 0
+        stored = {}
+    offset = stored.get(key) if isinstance(stored, dict) else 0
     try:
         with inbox.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -63,7 +60,7 @@ def _oldest_waiting(offsets: Path, inbox: Path, key: str) -> tuple[datetime | No
 
 def _changed_since(path: Path, instant: datetime) -> bool:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    return found.st_size > 0 and datetime.fromtimestamp(found.st_mtime, UTC) > instant
+    return status.st_size > 0 and datetime.fromtimestamp(status.st_mtime, UTC) > instant

@@ -1,4 +1,4 @@
-"""When jobs run: schedules that are over, zones that moved, minutes in which too many come together."""
+"""Checks of when jobs run: schedules that have ended, time zones that changed, minutes with too many jobs."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from store.definitions import job_state
 
 SUBJECT = "schedules"
 AHEAD = timedelta(days=1)
-#: So many jobs for each place under the cap are still served within a few minutes.
+#: Jobs per permit in one minute; up to that many are started within a few minutes.
 JOBS_A_PERMIT = 5
-#: Different schedules that are laid out over the day; each may cost some milliseconds.
+#: The most different schedules that are computed for the day; each may take some milliseconds.
 MOST_SCHEDULES = 2_000
 _MINUTES = 24 * 60
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """All enabled jobs."""
+    """The schedules of all enabled jobs."""
     few = Few()
     states: list[JobState] = []
-    kept: Counter[str] = Counter()
+    kept_zones: Counter[str] = Counter()
     complete = scene.need_store.health.complete()
     for row in scene.need_store.definitions.active():
         if not row["enabled"] or row["job_id"] in complete:
             continue
-        kept[str(row["timezone"])] += row["timezone_source"] == "machine"
+        kept_zones[str(row["timezone"])] += row["timezone_source"] == "machine"
         state = guarded(lambda row=row: job_state(row))  # type: ignore[misc]
         if isinstance(state, Failure):
             continue
         states.append(state)
-        finding = silent(state, scene.now, scene.app.calendar)
+        finding = no_next_run(state, scene.now, scene.app.calendar)
         if finding is not None and few.passes(finding):
             yield finding
-    yield from few.rest(SUBJECT)
-    yield from moved_zones(kept, scene.app.machine_zone, scene.need_settings.timezone, scene.now)
+    yield from few.remaining(SUBJECT)
+    yield from moved_zones(kept_zones, scene.app.machine_zone, scene.need_settings.timezone, scene.now)
     yield from crowded(states, scene.now, scene.app.calendar, scene.need_settings.max_running)
-    yield fine(SUBJECT, f"Enabled jobs whose schedule was laid out over a day: {len(states)}")
+    yield fine(SUBJECT, f"Enabled jobs whose schedule was checked over a day: {len(states)}")
 
 
-def silent(state: JobState, now: datetime, calendar: Calendar) -> Finding | None:
-    """What to say of an enabled job without a next run; None when it has one."""
+def no_next_run(state: JobState, now: datetime, calendar: Calendar) -> Finding | None:
+    """The finding about an enabled job without a next run; None if it has one."""
     job = state.job
     if state.next_run_at is not None:
         return None
@@ -57,22 +57,25 @@ def silent(state: JobState, now: datetime, calendar: Calendar) -> Finding | None
     if isinstance(following, Failure):
         return of_error(subject, following)
     if following is not None:
-        text = f"{job.job_id} is enabled and has no next run, though `{job.schedule}` goes on at {utc_text(following)}"
+        text = f"{job.job_id} is enabled but has no next run, though `{job.schedule}` is due at {utc_text(following)}"
         return error("NO_NEXT_RUN", subject, text, "Set enabled to false, run sync-jobs, and set it to true again.")
-    text = f"{job.job_id} is enabled, but `{job.schedule}` never fires again"
+    text = f"{job.job_id} is enabled, but `{job.schedule}` will never be due again"
     return warning("NEVER_FIRES_AGAIN", subject, text, "Give it a new schedule, or disable or remove it.")
 
 
 def moved_zones(kept: Counter[str], machine_zone: str, set_zone: str | None, now: datetime) -> Iterator[Finding]:
-    """Jobs that keep the zone that the machine once had, `kept` says how many of each; not for another name of it."""
+    """Warnings about jobs that keep a former zone of the machine. `kept` has the number of jobs by zone.
+
+    Another name for the same zone is no change.
+    """
     for zone in sorted(zone for zone, count in kept.items() if count):
         if set_zone is None and _offsets(zone, now) != _offsets(machine_zone, now):
-            text = f"Jobs that keep the zone {zone}, though the machine's zone is {machine_zone} here: {kept[zone]}"
+            text = f"{kept[zone]} jobs keep the time zone {zone}, but the machine's zone is now {machine_zone}"
             yield warning("ZONE_KEPT", SUBJECT, text, "Set timezone in the jobs, or PURUTO_CRON_TIMEZONE in .env.")
 
 
 def _offsets(zone: str, now: datetime) -> tuple[object, ...]:
-    """What tells zones apart: their offsets through the year; of an unknown one its name."""
+    """The offsets of a zone through a year, by which zones are compared; the name of an unknown zone."""
     try:
         info = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError):
@@ -81,27 +84,27 @@ def _offsets(zone: str, now: datetime) -> tuple[object, ...]:
 
 
 def crowded(states: Iterable[JobState], now: datetime, calendar: Calendar, max_running: int) -> Iterator[Finding]:
-    """The minute of the next day in which most jobs come due, if they are too many for the places."""
+    """A warning about the minute of the next day with the most due jobs, if these are too many for `max_running`."""
     load = minutes(states, now, calendar)
     most = max_running * JOBS_A_PERMIT
     full = [minute for minute, count in load.items() if count > most]
     if not full:
         return
     worst = min(full, key=lambda minute: (-load[minute], minute))
-    more = f"; {len(full) - 1} more minutes of the next day hold more than {most}" if len(full) > 1 else ""
-    text = f"In the minute {utc_text(worst)} {load[worst]} jobs come due, and {max_running} run at a time{more}"
+    others = f"; {len(full) - 1} more minutes of the next day have more than {most}" if len(full) > 1 else ""
+    text = f"In the minute {utc_text(worst)} {load[worst]} jobs are due, but only {max_running} run at a time{others}"
     yield warning("CROWDED_MINUTE", SUBJECT, text, "Spread their schedules, or raise PURUTO_CRON_MAX_RUNNING.")
 
 
 def minutes(states: Iterable[JobState], now: datetime, calendar: Calendar) -> Counter[datetime]:
-    """For each minute of the next day how many jobs come due in it."""
-    alike: Counter[tuple[str, str, datetime]] = Counter()
+    """How many jobs are due in each minute of the next day."""
+    schedules: Counter[tuple[str, str, datetime]] = Counter()
     for state in states:
-        # Only intervals start from their anchor; of all others those alike are laid out once.
+        # Only intervals depend on their anchor; equal schedules of other kinds are computed once.
         anchor = state.anchor if state.job.schedule.lstrip().startswith("@every") else now
-        alike[state.job.schedule, state.timezone, anchor] += 1
+        schedules[state.job.schedule, state.timezone, anchor] += 1
     load: Counter[datetime] = Counter()
-    for (schedule, zone, anchor), count in alike.most_common(MOST_SCHEDULES):
+    for (schedule, zone, anchor), count in schedules.most_common(MOST_SCHEDULES):
         slots = guarded(
             lambda schedule=schedule, zone=zone, anchor=anchor: calendar.due_slots(  # type: ignore[misc]
                 schedule, zone, now, now + AHEAD, anchor=anchor, keep=_MINUTES

@@ -1,4 +1,4 @@
-"""How the scheduler gets started: lines of crontabs and systemd units, as texts, and reading the crontabs of others.
+"""Crontab lines and systemd units as texts, and the translation of existing crontab lines into jobs.
 
 It knows `core`; its callers read and write the files. A new dialect of crontab goes into the file of its subject.
 """

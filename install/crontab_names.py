@@ -1,4 +1,4 @@
-"""Names of jobs, made from the commands that they run."""
+"""Job names, made from the commands that the jobs run."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 import shlex
 from collections.abc import Iterable
 
-#: So long that a number still fits behind it. Source: `Name` of model/job.py, at most 128 characters.
+#: Short enough that a number can be appended. Source: `Name` of model/job.py, at most 128 characters.
 _LONGEST = 100
 _BREAKS = re.compile(r"[;&|(){}<>\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _NOT_ALLOWED = re.compile(r"[^a-z0-9._-]+")
-#: Commands that only make way for the one that matters, and those of a shell that decide or change the folder.
+#: Commands that only prepare the one that matters: shell built-ins that test, set or change the folder.
 _SETUP = frozenset(
     {"cd", "test", "[", "[[", "true", "false", ":", ".", "source", "export", "set", "umask", "sleep", "ulimit", "which"}
 )
-#: Programs that run another one; and those of their options that take a value.
+#: Programs that run another program, and below their options that take a value.
 _WRAPPERS = frozenset({
     "sudo", "doas", "nice", "ionice", "nohup", "setsid", "env", "exec", "time", "timeout", "flock", "chronic", "chrt",
     "stdbuf", "cronic", "command", "systemd-cat", "caffeinate", "run-one", "if", "then", "else", "do",
 })  # fmt: skip
 _OPTIONS_WITH_VALUE = {"nice": "-n", "ionice": "-cn", "sudo": "-ugh", "timeout": "-ks", "flock": "-wE", "env": "-uC"}
-#: Wrappers whose first plain word is their own: `timeout 60 …`, `flock /tmp/lock …`.
+#: Wrappers whose first argument is their own: `timeout 60 …`, `flock /tmp/lock …`.
 _TAKES_ONE = frozenset({"timeout", "flock", "chrt"})
-#: Programs that are known by what they run.
+#: Programs that run a script: the script names the job.
 _INTERPRETERS = re.compile(
     r"(?:python|php|perl|ruby|node|lua)[0-9.]*|(?:ba|z|da|k|c|tc|fi)?sh|Rscript|java|run-parts|make"
 )
@@ -32,25 +32,25 @@ _ENDINGS = (".sh", ".bash", ".py", ".pl", ".php", ".rb", ".js")
 
 
 def base_name(command: str) -> str:
-    """A name for what a command runs: the last part of the program, or of the script that an interpreter is given."""
+    """A job name for a command: the base name of its program, or of the script that an interpreter runs."""
     for words in _simple_commands(command):
         if program := _program(words):
             name = os.path.basename(program.rstrip("/")).lower()
             name = next((name.removesuffix(ending) for ending in _ENDINGS if name.endswith(ending)), name)
-            if plain := _NOT_ALLOWED.sub("-", name).strip("._-")[:_LONGEST].strip("._-"):
-                return plain
+            if allowed := _NOT_ALLOWED.sub("-", name).strip("._-")[:_LONGEST].strip("._-"):
+                return allowed
     return "job"
 
 
 class Names:
-    """Hands out names that are not taken: the base, else `base-2`, `base-3`, …, always the same for the same input."""
+    """Finds names that are not taken: the base, else `base-2`, `base-3`, …; the same input gives the same names."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
         self._next: dict[str, int] = {}
 
     def free(self, base: str) -> str:
-        """The first name that is not taken yet; asking takes nothing."""
+        """The first free name for `base`. It stays free until `take` is called."""
         if base not in self._taken:
             return base
         number = self._next.get(base, 2)
@@ -60,50 +60,50 @@ class Names:
         return f"{base}-{number}"
 
     def take(self, name: str) -> None:
-        """From now on the name is taken."""
+        """Marks a name as taken."""
         self._taken.add(name)
 
 
 def _simple_commands(command: str) -> list[list[str]]:
-    """The commands of a line one by one, as words; what a shell would make of them in full is not needed here."""
+    """The simple commands of a shell line, each as a list of words. Expansions are left as they are."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=";&|(){}<>\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    found: list[list[str]] = [[]]
+    commands: list[list[str]] = [[]]
     try:
         for word in lexer:
             if _BREAKS.fullmatch(word):
-                found.append([])
+                commands.append([])
             else:
-                found[-1].append(word)
+                commands[-1].append(word)
     except ValueError:
         return [command.split()]
-    return found
+    return commands
 
 
 def _program(words: list[str]) -> str:
-    """The program that matters among the words of one command; "" when there is none."""
-    rest = list(words)
-    while rest:
-        first = rest.pop(0)
+    """The program that a simple command finally runs; "" if there is none."""
+    words = list(words)
+    while words:
+        first = words.pop(0)
         name = os.path.basename(first)
         if _ASSIGNMENT.match(first):
             continue
         if name in _SETUP:
             return ""
         if name in _WRAPPERS:
-            rest = _behind(name, rest)
+            words = _wrapped_command(name, words)
             continue
         if _INTERPRETERS.fullmatch(name):
-            script = next((word for word in rest if not word.startswith("-")), "")
-            return script if "-c" not in rest and "-e" not in rest and "-m" not in rest and script else first
+            script = next((word for word in words if not word.startswith("-")), "")
+            return script if "-c" not in words and "-e" not in words and "-m" not in words and script else first
         return first
     return ""
 
 
-def _behind(wrapper: str, words: list[str]) -> list[str]:
-    """What a wrapper runs: the words without its own options."""
-    own = _OPTIONS_WITH_VALUE.get(wrapper, "")
+def _wrapped_command(wrapper: str, words: list[str]) -> list[str]:
+    """The command that a wrapper runs: the words without the wrapper's own options and argument."""
+    with_value = _OPTIONS_WITH_VALUE.get(wrapper, "").lstrip("-")
     while words and words[0].startswith("-"):
-        takes_value = len(words[0]) == 2 and words[0][1] in own.lstrip("-")
+        takes_value = len(words[0]) == 2 and words[0][1] in with_value
         words = words[2 if takes_value else 1 :]
     return words[1:] if wrapper in _TAKES_ONE else words

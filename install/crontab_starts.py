@@ -1,4 +1,4 @@
-"""The lines of a crontab that start this program: when, with which interpreter, which copy of it."""
+"""Finds the lines of a crontab that start this program: when, with which interpreter, which copy of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from install import units
 from install.crontab_lines import Entry, parse
 
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
-#: Words of a shell that end one command and begin another.
+#: Shell operators that separate two commands.
 _BREAKS = frozenset({"&&", "||", ";", "|", "&", "(", ")", "|&"})
 _PROGRAM = "main.py"
 _COMMAND = "puruto-cron"
@@ -21,9 +21,10 @@ _COMMAND = "puruto-cron"
 
 @dataclass(frozen=True)
 class Start:
-    """A line that starts our program: where it stands, when it runs, with which interpreter, which copy, which words.
+    """A crontab line that starts this program.
 
-    `interpreter` is "" when the program is started by its own name. `environ` is what the crontab sets above it.
+    `source` names the crontab, `when` is its schedule, `program` the path of the copy, `words` its arguments.
+    `interpreter` is "" if the program is started by its own name. `environ` holds the variables set above the line.
     """
 
     source: str
@@ -33,101 +34,102 @@ class Start:
     words: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
-    """The file that its output is appended to; "" when it goes elsewhere."""
+    """The file to which its output is written; "" if it goes elsewhere."""
 
     @property
     def ticks(self) -> bool:
-        """Whether it is there to start what is due."""
+        """Whether it starts a tick."""
         return self.words[:1] == ("tick",)
 
     @property
     def each_minute(self) -> bool:
-        """Whether it runs each minute."""
+        """Whether it runs every minute."""
         return all(_EACH_MINUTE.match(part) for part in self.when.split())
 
 
 def read(text: str, source: str, environ: Mapping[str, str], *, system: bool) -> list[Start]:
-    """The lines that start a copy of this program.
+    """The lines of a crontab that start a copy of this program.
 
-    `environ` is what cron gives (HOME, PATH, …); a `system` crontab names a user before the command.
+    `environ` is cron's environment (HOME, PATH, …). A `system` crontab names a user before the command.
     """
-    found: list[Start] = []
+    starts: list[Start] = []
     for line in parse(text, system=system):
         if isinstance(line, Entry):
-            found += starts_of(line, source, environ)
-    return found
+            starts += starts_of(line, source, environ)
+    return starts
 
 
 def starts_of(entry: Entry, source: str, environ: Mapping[str, str]) -> list[Start]:
-    """What of ours one line of a crontab starts: mostly nothing, mostly one thing."""
+    """The starts of this program in one line of a crontab: usually none or one."""
     if _PROGRAM not in entry.command and _COMMAND not in entry.command:
         return []
     return list(_starts(entry.command, entry.when, source, {**environ, **entry.environ}))
 
 
 def marked(text: str) -> set[int]:
-    """The numbers, from 1, of the lines in whole blocks of `install-crontab`, of whatever copy."""
+    """The numbers (from 1) of the lines in complete blocks of `install-crontab`, whichever copy wrote them."""
     begin, end = (mark.format(root="") for mark in (units.BEGIN, units.END))
-    found: set[int] = set()
+    numbers: set[int] = set()
     inside: list[int] | None = None
     for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith(begin):
             inside = []
         elif line.startswith(end) and inside is not None:
-            found.update(inside)
+            numbers.update(inside)
             inside = None
         elif inside is not None:
             inside.append(number)
-    return found
+    return numbers
 
 
 def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Start]:
     folder = environ.get("HOME", "/")
     for words, log in _commands(command):
-        plain = [_expanded(word, environ) for word in words]
-        if plain[:1] == ["cd"]:
-            folder = os.path.join(folder, plain[1]) if len(plain) > 1 else environ.get("HOME", "/")
+        expanded = [_expanded(word, environ) for word in words]
+        if expanded[:1] == ["cd"]:
+            folder = os.path.join(folder, expanded[1]) if len(expanded) > 1 else environ.get("HOME", "/")
             continue
-        for number, word in enumerate(plain):
+        for number, word in enumerate(expanded):
             if os.path.basename(word) in (_PROGRAM, _COMMAND):
-                before = [part for part in plain[:number] if not part.startswith("-")]
+                arguments = tuple(expanded[number + 1 :])
+                before = [part for part in expanded[:number] if not part.startswith("-")]
                 interpreter = before[-1] if before and "=" not in before[-1] else ""
                 if "/" in interpreter:
                     interpreter = os.path.join(folder, interpreter)
-                yield Start(source, when, interpreter, os.path.join(folder, word), tuple(plain[number + 1 :]), environ,
+                yield Start(source, when, interpreter, os.path.join(folder, word), arguments, environ,
                            os.path.join(folder, _expanded(log, environ)) if log else "")  # fmt: skip
                 break
 
 
 def _commands(command: str) -> list[tuple[list[str], str]]:
-    """The single commands of a line of shell, each with the file that its stdout goes to.
+    """The simple commands of a shell line without their redirections, each with the file that its stdout goes to.
 
-    Redirections are cut off. A line that no shell can read has none.
+    A line with a syntax error has none.
     """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    # A # inside a word is no comment.
+    # A # inside a word does not begin a comment.
     lexer.commenters = ""
     try:
         words = list(lexer)
     except ValueError:
         return []
-    found: list[list[str]] = [[]]
+    commands: list[list[str]] = [[]]
     logs = [""]
     redirection = ""
     for word in words:
         if word in _BREAKS:
-            found.append([])
+            commands.append([])
             logs.append("")
             redirection = ""
         elif set(word) <= set("<>&|"):
             redirection = word
         elif not redirection:
-            found[-1].append(word)
+            commands[-1].append(word)
         else:
             logs[-1] = word if redirection in (">", ">>") and "/" in word else logs[-1]
             redirection = ""
-    return [(words, log) for words, log in zip(found, logs, strict=True) if words]
+    return [(words, log) for words, log in zip(commands, logs, strict=True) if words]
 
 
 def _expanded(word: str, environ: Mapping[str, str]) -> str:

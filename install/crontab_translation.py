@@ -1,22 +1,23 @@
-"""One line of a crontab → the fields of a job that does the same. Source: crontab(5), and what Debian's cron does."""
+"""Translates a line of a crontab into the fields of a job that does the same. Source: crontab(5) and Debian's cron."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from core.redact import secrets_of
 from install.crontab_lines import Entry, Variable
 
-#: What cron gives where the crontab says nothing. Source: crontab(5).
+#: cron's defaults for variables that the crontab does not set. Source: crontab(5).
 SHELL, PATH = "/bin/sh", "/usr/bin:/bin"
-#: cron ends no run; a job must have a limit. A day, so that one that hangs does not stop its job for ever.
+#: cron never ends a run, but a job must have a limit: a day, so that a run that hangs does not block its job for ever.
 TIMEOUT_SEC = 86_400
-#: After a jump of the clock of less than three hours Debian's cron makes up for the jobs in between.
+#: After a forward jump of the clock of less than three hours Debian's cron runs the jobs that it skipped.
 MAX_LATENESS_SEC = 10_800
 
-#: The command is "$1" and its input "$2", so that nothing in them means anything here. "$0" is the crontab's SHELL.
+#: The command is "$1" and its input "$2", so that this script does not interpret them. "$0" is the crontab's SHELL.
 _HERE = 'exec "$0" -c "$1"'
 _INPUT = f"{_HERE} <<END\n$2\nEND"
 _SCRIPTS = {(False, True): _INPUT, (True, False): f"cd && {_HERE}", (True, True): f"cd && {_INPUT}"}
@@ -27,14 +28,14 @@ _MAIL = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCOD
 _SAME = re.compile(r"(?<![^,])([0-9]{1,4}|[A-Za-z]{3})-(\1)(?:/[0-9]+)?(?![^,])", re.IGNORECASE)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS = "PURUTO_CRON_"
-#: A bare & (no &&, >&, &> or <&), or a program that is there to leave something behind.
+#: A single & (not &&, >&, &> or <&), or a program that starts something in the background.
 _BACKGROUND = re.compile(r"(?<![&<>|\\])&(?![&>])|\b(?:nohup|setsid|disown|daemonize|start-stop-daemon)\b")
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a line becomes no job: a stable code, a sentence, and what to do."""
+    """Why a line does not become a job: a stable code, a sentence without its full stop, and what to do."""
 
     code: str
     reason: str
@@ -43,10 +44,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class Terms:
-    """How the jobs of one import are made.
+    """The settings of one import.
 
-    `timezone` is for lines without CRON_TZ, None where the default is cron's own zone. `in_home` starts commands in
-    HOME, as cron does, and not in the target's folder. `account` is the one under which the scheduler runs.
+    `timezone` is for lines without CRON_TZ; None means the default, if that is cron's own zone. With `in_home` commands
+    start in HOME, as under cron, and not in the target's folder. `account` is the user that runs the scheduler.
     """
 
     target: str
@@ -56,16 +57,31 @@ class Terms:
     enabled: bool = False
 
 
+class JobFields(TypedDict, total=False):
+    """The fields of .jobs.json that an import sets; `timezone` only if the line has one."""
+
+    enabled: bool
+    puruto_target: str
+    schedule: str
+    timezone: str
+    prompt: str
+    command: list[str]
+    env: dict[str, str]
+    timeout_sec: int
+    max_lateness_sec: int
+    notify_channel: str
+
+
 @dataclass(frozen=True)
 class Translated:
-    """The fields of a job but its name, and what its owner should know."""
+    """The fields of a job without its name, and notes for its owner."""
 
-    fields: Mapping[str, object]
+    fields: JobFields
     notes: tuple[str, ...]
 
 
 def translated(entry: Entry, terms: Terms) -> Translated | Refused:
-    """The job that does what a line did; refused where there is none. Whether its fields are good is not looked at."""
+    """The job that does the same as a line, or why there is none. The fields are not checked yet."""
     if entry.user and entry.user != terms.account:
         hint = f"Import it with the puruto-cron of {entry.user}, or leave it to cron."
         return Refused("OTHER_USER", f"It runs as {entry.user}; jobs here run as {terms.account}", hint)
@@ -74,11 +90,11 @@ def translated(entry: Entry, terms: Terms) -> Translated | Refused:
         return schedule
     environ = {"SHELL": SHELL, "PATH": PATH, **{k: v for k, v in entry.environ.items() if _goes_to_env(k, entry)}}
     zone = entry.environ.get("CRON_TZ") or terms.timezone
-    fields: dict[str, object] = {
-        "enabled": terms.enabled,
-        "puruto_target": terms.target,
-        "schedule": schedule,
-        **({"timezone": zone} if zone else {}),
+    # The order of the fields is their order in .jobs.json.
+    fields: JobFields = {"enabled": terms.enabled, "puruto_target": terms.target, "schedule": schedule}
+    if zone:
+        fields["timezone"] = zone
+    fields |= {
         "prompt": "A line of a crontab",
         "command": arguments(entry, environ["SHELL"], in_home=terms.in_home),
         "env": environ,
@@ -90,16 +106,16 @@ def translated(entry: Entry, terms: Terms) -> Translated | Refused:
 
 
 def arguments(entry: Entry, shell: str, *, in_home: bool) -> list[str]:
-    """The `command` of the job: the crontab's shell runs the line; a first shell goes home and gives the input."""
+    """The `command` of the job: the crontab's shell runs the line; if needed a first shell does `cd` and sets stdin."""
     if not in_home and entry.stdin is None:
         return [shell, "-c", entry.command]
-    # The here-document ends the last line itself.
-    given = [] if entry.stdin is None else [entry.stdin.removesuffix("\n")]
-    return [SHELL, "-c", _SCRIPTS[in_home, entry.stdin is not None], shell, entry.command, *given]
+    # The here-document adds the final newline itself.
+    stdin = [] if entry.stdin is None else [entry.stdin.removesuffix("\n")]
+    return [SHELL, "-c", _SCRIPTS[in_home, entry.stdin is not None], shell, entry.command, *stdin]
 
 
 def essence(command: object) -> tuple[str, ...] | None:
-    """Shell, line and input of a job's `command` that `arguments` could have made, wherever it starts; else None."""
+    """Shell, line and input of a `command` that `arguments` made, in whichever folder it starts; None for others."""
     if not isinstance(command, Sequence) or not all(isinstance(word, str) for word in command) or len(command) < 3:
         return None
     if command[1] != "-c":
@@ -110,27 +126,27 @@ def essence(command: object) -> tuple[str, ...] | None:
 
 
 def use_of(variable: Variable) -> tuple[str, str]:
-    """What becomes of a variable, `env`, `shell`, `timezone` or `not_taken_over`, and a sentence about it or ""."""
+    """What becomes of a variable (`env`, `shell`, `timezone` or `not_taken_over`), and a sentence about it or ""."""
     name = variable.name
     if name == "SHELL":
-        return "shell", "The commands below it are run by it"
+        return "shell", "It runs the commands below it"
     if name == "CRON_TZ":
-        return "timezone", "The zone of the schedules below it. Debian's cron ignores it; cronie does as we do"
+        return "timezone", "The time zone of the schedules below it, as in cronie. Debian's cron ignores it"
     if name in _MAIL:
         return "not_taken_over", (
-            "Nothing is mailed: notifications/events.jsonl tells of each run, and `edit-job JOB_ID --notify-channel "
-            "telegram` mirrors it. A command that names the variable gets it"
+            "Nothing is mailed. Each run is reported in notifications/events.jsonl; with `edit-job JOB_ID "
+            "--notify-channel telegram` also by Telegram. A command that uses the variable gets it"
         )
     if name == "RANDOM_DELAY":
-        return "not_taken_over", "No slot is delayed at random"
+        return "not_taken_over", "Random delays are not supported"
     if name == "LOGNAME":
-        return "not_taken_over", "cron sets it itself, and so do we"
+        return "not_taken_over", "The scheduler sets it, as cron does"
     if name.startswith(_OURS):
-        return "not_taken_over", f"{_OURS}… is kept for the scheduler: set it in .env"
+        return "not_taken_over", f"{_OURS}… variables are reserved for the scheduler: set it in .env"
     if not _ENV_NAME.fullmatch(name):
-        return "not_taken_over", "No shell can read a variable of this name"
+        return "not_taken_over", "A shell can't read a variable of this name"
     if name == "TZ":
-        return "env", "It is the clock of the commands; schedules stay in the machine's zone, as under cron"
+        return "env", "The time zone of the commands; schedules stay in the machine's zone, as under cron"
     return "env", ""
 
 
@@ -143,16 +159,16 @@ def _goes_to_env(name: str, entry: Entry) -> bool:
 def _schedule(when: str) -> str | Refused:
     if not when.startswith("@"):
         if "~" in when:
-            hint = "Write the number that you want, like 17."
-            return Refused("RANDOM_TIME", f"`{when}`: with ~ cron picks the time at random", hint)
-        # `5-5`: cron takes it for 5; others take it for the whole field.
+            hint = "Write a fixed number, such as 17."
+            return Refused("RANDOM_TIME", f"`{when}`: with ~ cron picks a random time, which is not supported", hint)
+        # `5-5` means 5 for cron; other programs take it for the whole field.
         return " ".join(_SAME.sub(r"\1", field) for field in when.split(" "))
     if when == "@reboot":
-        hint = "Leave the line to cron; if it is to be recorded here: @reboot … main.py run-now JOB_ID."
-        return Refused("REBOOT", "A start of the machine is no instant: it has no slot", hint)
+        hint = "Leave the line to cron. To record its runs here, let it start: main.py run-now JOB_ID."
+        return Refused("REBOOT", "@reboot has no time, so it can't be a schedule here", hint)
     if when.removeprefix("@").isdecimal() or when.lower() in ("@every_second", "@every", "@at"):
-        hint = f"Write it with register-job: `@every 15m` is a grid. cron's words are {_CRON_WORDS}."
-        return Refused("UNKNOWN_WORD", f"{when} is no word of cron's that means the same here", hint)
+        hint = f"Use register-job with a schedule such as `@every 15m`. cron's words are {_CRON_WORDS}."
+        return Refused("UNKNOWN_WORD", f"{when} does not mean the same here as under cron", hint)
     return _WORDS.get(when, when)
 
 
@@ -161,17 +177,17 @@ def _notes(entry: Entry, schedule: str, environ: Mapping[str, str]) -> list[str]
     if schedule != entry.when:
         notes.append(f"`{entry.when}` is written as `{schedule}`, which means the same")
     if entry.stdin is not None:
-        notes.append("What stands behind % goes to its stdin, as under cron")
+        notes.append("The text after % goes to its stdin, as under cron")
     if _BACKGROUND.search(_QUOTED.sub("", entry.command)):
-        notes.append("What it leaves in the background is ended with the run; under cron it goes on")
+        notes.append("Processes that it leaves in the background are ended with the run; under cron they keep running")
     if "CRON_TZ" in entry.environ:
-        notes.append("Its schedule is in the zone of CRON_TZ, which Debian's cron ignores")
+        notes.append("Its schedule is in the time zone of CRON_TZ, which Debian's cron ignores")
     if lost := [name for name in entry.environ if _lost(name)]:
         notes.append(f"It does not get {', '.join(sorted(lost))} from the crontab")
-    if hidden := [name for name, value in environ.items() if any(secrets_of({name: value}, ()))]:
-        names = ", ".join(sorted(hidden))
-        notes.append(f"{names} looks like a secret and stands in .jobs.json now: put it into .env, and name it in "
-                     "allow_env instead")  # fmt: skip
+    if secrets := [name for name, value in environ.items() if any(secrets_of({name: value}, ()))]:
+        names = ", ".join(sorted(secrets))
+        notes.append(f"{names} looks like a secret and is now in .jobs.json: move it to .env, and name it in "
+                     "allow_env")  # fmt: skip
     return notes
 
 
@@ -185,8 +201,8 @@ _VALUE = r"""(?=("[^"]{0,2000}"|'[^']{0,2000}'|[^\s"';|&<>]{1,2000}))"""
 #: `NAME=value`, `--name=value`, `Name: value` of a header, `name=value` in an address; and `--name value`.
 _NAMED = re.compile(rf"(?<![\w-])-{{0,2}}([A-Za-z_][\w-]*)(?:=|:[ ]*(?!//)){_VALUE}")
 _OPTION = re.compile(rf"(?<!\S)--?([A-Za-z][\w-]*)[ \t]+(?!-){_VALUE}")
-#: Those that no name gives away: of a header, of curl's `-u name:password`, of mysql's `-p`.
-_KNOWN = (
+#: Secrets without a telling name: in a header, in curl's `-u name:password`, in mysql's `-p`.
+_UNNAMED = (
     re.compile(r"(?i)\b(?:bearer|basic)[ ]+([A-Za-z0-9+/_.=~-]{8,})"),
     re.compile(r"\s(?:-u|--user)[ =]*[^\s:'\"]+:([^\s'\"]+)"),
     re.compile(r"\bmysql\w*\b[^;|&]{0,400}?\s-p([^\s'\"]+)"),
@@ -197,12 +213,12 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s\"'<>]+", re.IGNORECASE)
 
 
 def secrets_in(text: str) -> list[str]:
-    """What looks like a secret in a line: `TOKEN=…`, `--password …`, `Bearer …`, `://name:password@`."""
-    found: list[str] = []
-    # A longer line becomes no job, and only its beginning is shown.
+    """The parts of a line that look like secrets: `TOKEN=…`, `--password …`, `Bearer …`, `://name:password@`."""
+    secrets: list[str] = []
+    # A longer line does not become a job, and only its beginning is shown.
     text = text[:_LONGEST]
     for match in (*_NAMED.finditer(text), *_OPTION.finditer(text)):
-        found += secrets_of({match[1]: match[2].strip("\"'")}, ())
-    found += (secret for pattern in _KNOWN for secret in pattern.findall(text))
-    found += (secret for address in _ADDRESS.findall(text) for secret in secrets_of({"": address}, ()))
-    return found
+        secrets += secrets_of({match[1]: match[2].strip("\"'")}, ())
+    secrets += (secret for pattern in _UNNAMED for secret in pattern.findall(text))
+    secrets += (secret for address in _ADDRESS.findall(text) for secret in secrets_of({"": address}, ()))
+    return secrets

@@ -1,4 +1,4 @@
-"""The crontab's block and systemd's units for this copy: making, finding and replacing them in a text."""
+"""The crontab block and the systemd units of this copy: made, found and replaced in a text."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Control characters, which end a line or a unit, and bytes of a path that are no UTF-8.
+#: Control characters, which would end a line or a unit, and bytes of a path that are not UTF-8.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")
 BEGIN = "# >>> puruto-cron {root}"
 END = "# <<< puruto-cron {root}"
-#: Begins the first line of each unit, before the copy's folder.
+#: The first line of each unit begins with this; the copy's folder follows.
 UNIT_MARK = "# puruto-cron: "
 _DRAIN = "--deliver --quiet"
 TIMER = "puruto-cron.timer"
 DAEMON_SERVICE = "puruto-cron-daemon.service"
-#: So long, in seconds, the daemon may say nothing before systemd starts it anew; a sync of a huge file takes minutes.
+#: systemd restarts the daemon if it sends no sign of life for so many seconds; the sync of a huge file takes minutes.
 _WATCHDOG_SEC = 300
-#: What the end of the daemon takes besides its runs: a verdict that meets a busy database is tried for 10 seconds.
+#: Seconds that the daemon needs to stop besides its runs: with a busy database a verdict is tried for 10 seconds.
 _STOP_MARGIN_SEC = 30
 
 
 @dataclass(frozen=True)
-class Place:
-    """This copy: its folder, the interpreter that runs it, and the folder that takes what a tick says.
+class Copy:
+    """This copy: its folder, the interpreter that runs it, and the folder of the log files.
 
     `telegram` is the folder of the sibling whose inbox is drained too; "" for none.
     """
@@ -37,51 +37,51 @@ class Place:
     telegram: str = ""
 
 
-def place_of(root: Path, logs: Path) -> Place:
-    """The copy in `root`, as a crontab must name it."""
-    own = root / ".venv" / "bin" / "python"
-    # Without a `make install` in that folder there is only the interpreter that runs just now.
-    return Place(str(root), str(own) if own.exists() else sys.executable, str(logs))
+def copy_in(root: Path, logs: Path) -> Copy:
+    """The copy in the folder `root`, as a crontab must name it."""
+    python = root / ".venv" / "bin" / "python"
+    # Without `make install` in that folder the interpreter that is running now is used.
+    return Copy(str(root), str(python) if python.exists() else sys.executable, str(logs))
 
 
-def crontab_line(place: Place) -> str:
-    """`* * * * * …`: starts a tick."""
-    return _each_minute(place, f"{place.root}/main.py", "tick --quiet", "tick.log")
+def crontab_line(copy: Copy) -> str:
+    """The crontab line that starts a tick each minute."""
+    return _each_minute(copy, f"{copy.root}/main.py", "tick --quiet", "tick.log")
 
 
-def drain_line(place: Place) -> str:
-    """The same for the sibling's inbox."""
-    return _each_minute(place, f"{place.telegram}/inbox.py", _DRAIN, "telegram.log")
+def drain_line(copy: Copy) -> str:
+    """The crontab line that drains the sibling's inbox each minute."""
+    return _each_minute(copy, f"{copy.telegram}/inbox.py", _DRAIN, "telegram.log")
 
 
-def _each_minute(place: Place, program: str, words: str, log: str) -> str:
-    python, program, log = (shlex.quote(path) for path in (place.python, program, f"{place.logs}/{log}"))
-    # To cron a bare percent sign is the end of the command.
+def _each_minute(copy: Copy, program: str, words: str, log: str) -> str:
+    python, program, log = (shlex.quote(path) for path in (copy.python, program, f"{copy.logs}/{log}"))
+    # For cron an unescaped percent sign ends the command.
     return "* * * * * " + f"{python} {program} {words} >> {log} 2>&1".replace("%", "\\%")
 
 
-def lines_of(place: Place) -> list[str]:
-    """What stands in the block."""
-    return [crontab_line(place), *([drain_line(place)] if place.telegram else [])]
+def lines_of(copy: Copy) -> list[str]:
+    """The lines inside the block."""
+    return [crontab_line(copy), *([drain_line(copy)] if copy.telegram else [])]
 
 
-def block(place: Place) -> str:
-    """The marked block, with its end of line."""
-    lines = (BEGIN.format(root=place.root), *lines_of(place), END.format(root=place.root))
+def block(copy: Copy) -> str:
+    """The marked block, with a final newline."""
+    lines = (BEGIN.format(root=copy.root), *lines_of(copy), END.format(root=copy.root))
     return "".join(f"{line}\n" for line in lines)
 
 
-def drains(text: str, place: Place) -> bool:
+def drains(text: str, copy: Copy) -> bool:
     """Whether the crontab has a block of this copy that drains an inbox."""
-    without = without_block(text, place.root).splitlines()
-    ours = (line.replace("'", "") for line in text.splitlines() if line not in without)
-    return any(f"/inbox.py {_DRAIN}" in line for line in ours)
+    other_lines = without_block(text, copy.root).splitlines()
+    block_lines = (line.replace("'", "") for line in text.splitlines() if line not in other_lines)
+    return any(f"/inbox.py {_DRAIN}" in line for line in block_lines)
 
 
 def without_block(text: str, root: str) -> str:
-    """The crontab without the blocks of this copy; every other line stays as it is.
+    """The crontab without the blocks of this copy; all other lines stay as they are.
 
-    A block without its end is not ours to cut: what stands below it may be anything.
+    A block without its end line is kept: the lines below it may belong to somebody else.
     """
     begin, end = BEGIN.format(root=root), END.format(root=root)
     kept: list[str] = []
@@ -89,7 +89,7 @@ def without_block(text: str, root: str) -> str:
     for line in text.splitlines(keepends=True):
         bare = line.rstrip()
         if bare == begin:
-            # One that began before has no end.
+            # The block that began before this one has no end.
             kept += block
             block = [line]
         elif not block:
@@ -102,61 +102,61 @@ def without_block(text: str, root: str) -> str:
 
 
 def stray_marks(text: str, root: str) -> list[int]:
-    """Numbers of the lines that begin or end a block of this copy which has no other end."""
+    """Numbers of the lines that begin or end a block of this copy without a counterpart."""
     marks = {BEGIN.format(root=root), END.format(root=root)}
-    rest = without_block(text, root).splitlines()
-    return [number for number, line in enumerate(rest, 1) if line.rstrip() in marks]
+    lines = without_block(text, root).splitlines()
+    return [number for number, line in enumerate(lines, 1) if line.rstrip() in marks]
 
 
-def with_block(text: str, place: Place) -> str:
-    """The crontab with the block at its end, in place of an older one."""
-    rest = without_block(text, place.root)
-    if rest and not rest.endswith("\n"):
-        rest += "\n"
-    return rest + block(place)
+def with_block(text: str, copy: Copy) -> str:
+    """The crontab with the block at its end; older blocks of this copy are removed."""
+    others = without_block(text, copy.root)
+    if others and not others.endswith("\n"):
+        others += "\n"
+    return others + block(copy)
 
 
 @dataclass(frozen=True)
 class DaemonTerms:
-    """How long the daemon may take, in seconds: to sleep, to let its runs end, and to kill one."""
+    """Times of the daemon in seconds: between two polls, for its runs to end, and before a run is killed."""
 
     poll_sec: int
     stop_sec: int
     kill_grace_sec: int
 
 
-def units(place: Place, daemon: DaemonTerms | None = None) -> dict[str, str]:
-    """Names and texts of the units for `systemctl --user`; with `daemon` that instead of a tick each minute.
+def units(copy: Copy, daemon: DaemonTerms | None = None) -> dict[str, str]:
+    """Names and texts of the units for `systemctl --user`: a tick each minute, or with `daemon` the daemon.
 
-    Source: systemd.service(5), .timer(5).
+    Source: systemd.service(5), systemd.timer(5).
     """
-    # A timer starts nothing while its service runs, and a tick may run for hours: each gets a unit of its own.
-    run = ("/usr/bin/systemd-run", "--user", "--collect", "--quiet", f"--working-directory={place.root}")
-    # A tick ends its runs in order when it is asked to; systemd must not kill them first.
-    patient = ("--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--property=SyslogIdentifier=puruto-cron")
-    tick = (*run, *patient, "--", place.python, f"{place.root}/main.py", "tick", "--quiet")
-    found = _pair("puruto-cron", "one tick", tick) if daemon is None else _daemon(place, daemon)
-    if place.telegram:
-        drain = (place.python, f"{place.telegram}/inbox.py", *_DRAIN.split())
-        found |= _pair("puruto-cron-telegram", "one drain of puruto-telegram", drain)
-    return {name: f"{UNIT_MARK}{_one_line(place.root)}\n{text}" for name, text in found.items()}
+    # A timer starts nothing while its service is running, and a tick may run for hours: each tick gets its own unit.
+    run = ("/usr/bin/systemd-run", "--user", "--collect", "--quiet", f"--working-directory={copy.root}")
+    # A tick that is asked to stop ends its runs in order; systemd must not kill them first.
+    stop = ("--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--property=SyslogIdentifier=puruto-cron")
+    tick = (*run, *stop, "--", copy.python, f"{copy.root}/main.py", "tick", "--quiet")
+    texts = _pair("puruto-cron", "one tick", tick) if daemon is None else _daemon(copy, daemon)
+    if copy.telegram:
+        drain = (copy.python, f"{copy.telegram}/inbox.py", *_DRAIN.split())
+        texts |= _pair("puruto-cron-telegram", "one drain of puruto-telegram", drain)
+    return {name: f"{UNIT_MARK}{_one_line(copy.root)}\n{text}" for name, text in texts.items()}
 
 
-def is_foreign(there: str, unit: str) -> bool:
-    """Whether the text of a unit's file is another's than the copy's that would write `unit` there."""
-    mark, _, rest = unit.partition("\n")
-    # Units of a copy that did not mark them yet are known by being the same.
-    return there.partition("\n")[0] != mark and there != rest
+def is_foreign(existing: str, unit: str) -> bool:
+    """Whether the existing text of a unit's file was not written by the copy that would write `unit` there."""
+    mark, _, body = unit.partition("\n")
+    # Units of earlier versions have no mark; they are ours if the text is the same.
+    return existing.partition("\n")[0] != mark and existing != body
 
 
-def owner_of(there: str) -> str:
-    """The root of the copy that a unit's text belongs to, in one line; "" for none."""
-    first = there.partition("\n")[0]
+def owner_of(unit: str) -> str:
+    """The root folder of the copy that wrote a unit's text, on one line; "" if it has no mark."""
+    first = unit.partition("\n")[0]
     return first.removeprefix(UNIT_MARK) if first.startswith(UNIT_MARK) else ""
 
 
 def _one_line(path: str) -> str:
-    """A path in one line of UTF-8: what can't stand there is escaped, and so is the backslash."""
+    """A path on one line of UTF-8: characters that are not printable are escaped, and so is the backslash."""
     return "".join(
         char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in path
     )
@@ -176,7 +176,7 @@ Description=puruto-cron: {what} each minute
 [Timer]
 OnCalendar=*-*-* *:*:00
 AccuracySec=1s
-# A tick that the machine slept through is made up for by the next one itself.
+# After the machine has slept, the next tick runs the missed slots itself.
 Persistent=false
 
 [Install]
@@ -185,8 +185,8 @@ WantedBy=timers.target
     return {f"{name}.service": service, f"{name}.timer": timer}
 
 
-def _daemon(place: Place, terms: DaemonTerms) -> dict[str, str]:
-    words = (place.python, f"{place.root}/main.py", "daemon")
+def _daemon(copy: Copy, terms: DaemonTerms) -> dict[str, str]:
+    words = (copy.python, f"{copy.root}/main.py", "daemon")
     service = f"""[Unit]
 Description=puruto-cron: the daemon
 
@@ -195,19 +195,19 @@ Type=notify
 ExecStart={" ".join(map(_systemd, words))}
 ExecReload=/bin/kill -HUP $MAINPID
 SyslogIdentifier=puruto-cron
-# A database of an earlier version is migrated before it is ready.
+# The database of an earlier version is migrated before the daemon is ready.
 TimeoutStartSec=600
-# It says that it is alive each time that it wakes.
+# It sends a sign of life each time it wakes.
 WatchdogSec={max(_WATCHDOG_SEC, 4 * terms.poll_sec)}
 Restart=on-failure
 RestartSec=10
-# A wrong setting is there after a restart too.
+# Exit status 2 is a wrong setting: a restart would not help.
 RestartPreventExitStatus=2
 SuccessExitStatus=130 143
-# It ends its runs in order when it is told to; systemd must not kill them first.
+# The daemon ends its runs in order when it is asked to stop; systemd must not kill them first.
 KillMode=mixed
 TimeoutStopSec={terms.stop_sec + terms.kill_grace_sec + _STOP_MARGIN_SEC}
-# A job that eats the memory ends alone.
+# If a job uses too much memory, only that job is killed.
 OOMPolicy=continue
 
 [Install]
@@ -217,10 +217,10 @@ WantedBy=default.target
 
 
 def _systemd(word: str) -> str:
-    """A word of ExecStart=: quoted, and with the specifiers and variables that systemd would take for itself."""
-    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    # Its escapes are C's. Source: systemd.syntax(7), "Quoting".
-    return f'"{_UNWRITABLE.sub(lambda found: _as_bytes(found[0]), plain)}"'
+    """A word of ExecStart=: quoted, with systemd's specifiers and variables escaped."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    # systemd uses the escapes of C. Source: systemd.syntax(7), "Quoting".
+    return f'"{_UNWRITABLE.sub(lambda match: _as_bytes(match[0]), escaped)}"'
 
 
 def _as_bytes(char: str) -> str:

@@ -1,4 +1,4 @@
-"""What is deleted, and when: rows, run folders and event files that are older or more than is kept.
+"""Retention: deletes rows, run folders and event files that are too old or too many.
 
-It knows `core` and `store`. A new rule of retention goes into `retention.py`.
+It knows `core` and `store`. A new retention rule goes into `retention.py`.
 """

@@ -1,6 +1,6 @@
-"""Deletes what nobody needs any more: old runs with their events and output, output beyond its room, old event files.
+"""Deletes old runs with their events and output, output beyond the size limit, and old event files.
 
-Files go before the row that names them, so that a crash in between leaves a row by which the next round finds them.
+A run's files are deleted before its row, so that after a crash in between the next pruning still finds them.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 
-#: What one round of a tick deletes at most: a tick must not live long because of it.
+#: The most rows that one step of a tick deletes: pruning must not make a tick long.
 ROUND = 200
-#: A transaction of the command: others wait no longer than for this many rows.
+#: The most rows in one transaction of the command `prune`: other writers wait no longer than that.
 BATCH = 500
-#: A folder that no row names is left alone so long: its run may be just beginning.
+#: A folder without a row is deleted only when it is older than this: its run may just be starting.
 UNKNOWN_SEC = 86_400
 MEGABYTE = 1_000_000
 _ROTATED = re.compile(r"events-(\d{4}-\d\d-\d\d)(-\d+)?\.jsonl")
-#: What `invoker.py` leaves; no row names it.
+#: The folder of runs that `invoker.py` made as a program; they have no rows.
 _INVOKER = "_invoker"
 
 
 class Rows(Protocol):
-    """What retention asks of the store."""
+    """What retention needs of the store."""
 
     def job_ids(self) -> list[str]: ...
     def beyond_count(self, job_id: str, keep: int, limit: int, now: str) -> Sequence[Any]: ...
@@ -48,16 +48,28 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """The settings that say what is kept."""
+    """How much is kept: runs per job, days, and megabytes of output in all."""
 
     keep_runs: int
     keep_days: int
     keep_output_mb: int
 
 
+class PruneReport(TypedDict):
+    """A `Pruned` as a JSON object: counts, bytes, names of files and folders, sentences."""
+
+    runs: int
+    events: int
+    outputs: int
+    output_bytes: int
+    event_files: list[str]
+    unknown_folders: list[str]
+    failures: list[str]
+
+
 @dataclass
 class Pruned:
-    """What was deleted, or would be; `failures` is what could not be."""
+    """What was deleted, or in a dry run would be. `failures` has a sentence for each thing that could not be."""
 
     runs: int = 0
     events: int = 0
@@ -67,16 +79,24 @@ class Pruned:
     unknown_folders: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, object]:
-        """JSON-serialisable."""
-        return {**vars(self), "failures": self.failures[:20]}
+    def as_dict(self) -> PruneReport:
+        """The report, with at most 20 of the failures."""
+        return {
+            "runs": self.runs,
+            "events": self.events,
+            "outputs": self.outputs,
+            "output_bytes": self.output_bytes,
+            "event_files": self.event_files,
+            "unknown_folders": self.unknown_folders,
+            "failures": self.failures[:20],
+        }
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
 
 
 class Retention:
-    """One round of cleaning. Nothing is deleted outside `runs_folder` and `events_folder`, and no link is followed."""
+    """One pruning. It deletes nothing outside `runs_folder` and `events_folder`, and follows no symbolic link."""
 
     def __init__(
         self, *, rows: Rows, runs_folder: Path, events_folder: Path, limits: Limits, clock: Clock, dry_run: bool = False
@@ -89,25 +109,25 @@ class Retention:
         self._dry_run = dry_run
         self._pruned = Pruned()
         self._counted: set[str] = set()
-        #: Of a dry run: sizes that nobody has noted, and what rows that would be gone hold no more.
+        #: In a dry run: sizes that are not stored yet, and the bytes that deleted rows would free.
         self._measured: dict[str, int] = {}
         self._freed = 0
 
     def after_runs(self, job_ids: Sequence[str]) -> Pruned:
-        """What a tick does for the jobs whose runs it ended: the count rule, bounded."""
+        """Applies the count rule to the jobs whose runs a tick ended; at most `ROUND` runs of each."""
         for job_id in job_ids:
             self._forget(self._beyond_count(job_id, ROUND))
         return self._pruned
 
     def hourly(self) -> Pruned:
-        """What a tick does now and then: age, room, and old event files, bounded."""
+        """Applies the rules of age, size and event files, as a tick does once an hour; at most `ROUND` runs each."""
         self._forget(self._rows.older_than(self._oldest(), ROUND))
         self._make_room(ROUND)
         self._drop_event_files()
         return self._pruned
 
     def everything(self) -> Pruned:
-        """All rules for all jobs, and the folders that no row names."""
+        """Applies all rules to all jobs, without a bound, and deletes folders that have no row."""
         for job_id in self._rows.job_ids():
             self._repeat(lambda limit, job_id=job_id: self._beyond_count(job_id, limit))  # type: ignore[misc]
         self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
@@ -122,19 +142,19 @@ class Retention:
         return self._rows.beyond_count(job_id, self._limits.keep_runs, limit, utc_text(self._clock.now()))
 
     def _repeat(self, find: Callable[[int], Sequence[Any]]) -> None:
-        """Batch after batch, until one brings nothing new."""
+        """Deletes batch after batch, until one brings nothing new."""
         if self._dry_run:
             self._forget(find(1 << 30))
             return
         while True:
             before = self._pruned.runs
-            found = find(BATCH)
-            self._forget(found)
-            if len(found) < BATCH or self._pruned.runs == before:
+            batch = find(BATCH)
+            self._forget(batch)
+            if len(batch) < BATCH or self._pruned.runs == before:
                 return
 
     def _forget(self, runs: Sequence[Any]) -> None:
-        # A run may be too many and too old: a dry run must not count it twice.
+        # A run may be both too many and too old: a dry run must not count it twice.
         runs = [run for run in runs if run.run_id not in self._counted]
         self._counted.update(run.run_id for run in runs)
         gone = [run for run in runs if not run.has_output or self._drop_output(run)]
@@ -154,8 +174,8 @@ class Retention:
                 self._rows.note_size(run.run_id, size)
             elif run.run_id not in self._counted:
                 self._measured[run.run_id] = size
-        there = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
-        over = there - self._limits.keep_output_mb * MEGABYTE
+        used = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
+        over = used - self._limits.keep_output_mb * MEGABYTE
         limit = at_most or 1 << 30
         gone = []
         for run in self._rows.with_output(limit) if over > 0 else []:
@@ -193,34 +213,34 @@ class Retention:
     # --- files ---
 
     def _delete(self, folder: Path) -> bool:
-        """Whether the folder is gone; why not goes to the failures."""
+        """Deletes a run's folder; returns whether it is gone. If not, the failures say why."""
         relative = folder.relative_to(self._runs_folder)
         if ".." in relative.parts or len(relative.parts) != 2:
-            self._pruned.failures.append(f"{folder} is no run's folder")
+            self._pruned.failures.append(f"{folder} is not the folder of a run")
             return False
         if folder.parent.is_symlink():
-            self._pruned.failures.append(f"{folder.parent} is a link, and is not followed")
+            self._pruned.failures.append(f"{folder.parent} is a symbolic link, and is not followed")
             return False
-        found = guarded(lambda: delete_tree(folder))
-        if isinstance(found, Failure):
-            self._pruned.failures.append(f"{folder}: {found.message}")
-        return not isinstance(found, Failure)
+        result = guarded(lambda: delete_tree(folder))
+        if isinstance(result, Failure):
+            self._pruned.failures.append(f"{folder}: {result.message}")
+        return not isinstance(result, Failure)
 
     def _drop_event_files(self) -> None:
-        """Event files that were put aside more than keep_days ago, by the day in their names."""
+        """Deletes event files that were rotated more than `keep_days` ago, by the day in their names."""
         today = self._clock.now().date()
         for path in _entries(self._events_folder):
             day = _day(path.name)
             if day is None or (today - day).days <= self._limits.keep_days:
                 continue
-            found = None if self._dry_run else guarded(path.unlink)
-            if isinstance(found, Failure):
-                self._pruned.failures.append(f"{path}: {found.message}")
+            result = None if self._dry_run else guarded(path.unlink)
+            if isinstance(result, Failure):
+                self._pruned.failures.append(f"{path}: {result.message}")
             else:
                 self._pruned.event_files.append(path.name)
 
     def _drop_unknown(self) -> None:
-        """Folders of runs that no row names, left by a database that was lost."""
+        """Deletes folders of runs that have no row, as a lost database leaves them."""
         for job in _entries(self._runs_folder):
             if job.is_symlink() or not job.is_dir():
                 continue
@@ -239,7 +259,7 @@ class Retention:
 
 
 def size_of(folder: str | Path) -> int:
-    """Bytes of the regular files below a folder, links not followed; 0 when it is gone."""
+    """The bytes of the regular files below a folder, without following links; 0 if the folder is gone."""
     total, folders = 0, [str(folder)]
     while folders:
         try:
@@ -256,7 +276,7 @@ def size_of(folder: str | Path) -> int:
 
 
 def delete_tree(folder: Path) -> None:
-    """Deletes a folder with all below it, or the link in its place. One that is gone is no error. Raises OSError."""
+    """Deletes a folder with everything in it, or the link in its place; does nothing if it is gone. Raises OSError."""
     if folder.is_symlink():
         folder.unlink()
         return
@@ -265,7 +285,7 @@ def delete_tree(folder: Path) -> None:
     except FileNotFoundError:
         return
     except PermissionError:
-        # A target may have taken the permissions from folders of its own.
+        # A target may have removed permissions from its own folders.
         for parent, _, _ in os.walk(folder, onerror=lambda error: os.chmod(error.filename, 0o700)):
             os.chmod(parent, 0o700)
         shutil.rmtree(folder)
@@ -279,8 +299,8 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _day(name: str) -> date | None:
-    found = _ROTATED.fullmatch(name)
+    match = _ROTATED.fullmatch(name)
     try:
-        return None if found is None else date.fromisoformat(found[1])
+        return None if match is None else date.fromisoformat(match[1])
     except ValueError:
         return None

@@ -1,4 +1,5 @@
-"""What commands show to people instead of JSON: tables, pictures, a live view. The only user of rich; loaded on use.
+"""What commands show to people instead of JSON: tables, pictures, a live view. The only package that imports rich.
 
-It knows `core` and the data of `reports`. A new view is one file.
+It is imported only when something is drawn, and may import `core` alone; it reads the reports as plain JSON objects.
+A new view is one new file.
 """

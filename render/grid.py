@@ -1,4 +1,4 @@
-"""A table that knows which of its columns give way where there is little room, and which never do."""
+"""A table that fits a narrow screen: it says which of its columns may be narrowed, and which never are."""
 
 from __future__ import annotations
 
@@ -11,78 +11,81 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-#: Blanks between two columns.
+#: Spaces between two columns.
 _GAP = 2
 _INDENT = 4
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows under `columns`; `>` at the end of a name means: to the right.
+    """Rows under `columns`. A column whose name ends in `>` is aligned to the right.
 
-    `gives` has the columns that give way, in their order, and the width that they keep; no other is ever made narrower.
-    Where that is not enough, as many of the last `spare` columns as must stand below their row, the last of them first;
-    or not at all where a row is one line (`folds` is False). Where even that is not enough, a table that folds is wider
-    than its screen, and one of single lines is cut.
+    `minimums` maps the index of each column that may be narrowed to its smallest width in cells. They are narrowed in
+    the order of the mapping; the other columns never are. If that is not enough, the last columns (at most `movable`)
+    are printed below their row, the last one first. With `wraps` False each row stays one line: columns that do not fit
+    are left out. What still does not fit makes a wrapping table wider than the screen; a one-line table is cut.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Text]]
-    gives: Mapping[int, int] = field(default_factory=dict)
-    spare: int = 0
-    folds: bool = True
+    minimums: Mapping[int, int] = field(default_factory=dict)
+    movable: int = 0
+    wraps: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As wide as there is room."""
-        wanted = self._wanted()
-        for count in range(len(wanted), len(wanted) - self.spare - 1, -1):
-            gives = {place: least for place, least in self.gives.items() if place < count}
-            widths = fitted(wanted[:count], gives, options.max_width)
+        """Yields the table, at most as wide as the screen where that is possible."""
+        natural = self._natural_widths()
+        for count in range(len(natural), len(natural) - self.movable - 1, -1):
+            minimums = {index: minimum for index, minimum in self.minimums.items() if index < count}
+            widths = fit_widths(natural[:count], minimums, options.max_width)
             if _total(widths) <= options.max_width:
                 break
-        if len(widths) == len(wanted) or not self.folds:
+        if len(widths) == len(natural) or not self.wraps:
             yield self._table(self.rows, widths)
         else:
-            yield from self._one_by_one(widths)
+            yield from self._with_cells_below(widths)
 
-    def least(self) -> int:
-        """The narrowest that it can be with all of its columns."""
-        return _total(fitted(self._wanted(), self.gives, 0))
+    def minimum_width(self) -> int:
+        """The smallest width, in cells, that shows all columns."""
+        return _total(fit_widths(self._natural_widths(), self.minimums, 0))
 
-    def _wanted(self) -> list[int]:
+    def _natural_widths(self) -> list[int]:
         texts = [
-            [name.rstrip(">"), *(_text(row[place]).plain for row in self.rows)]
-            for place, name in enumerate(self.columns)
+            [name.rstrip(">"), *(_text(row[index]).plain for row in self.rows)]
+            for index, name in enumerate(self.columns)
         ]
         return [max(map(cell_len, column)) for column in texts]
 
-    def _one_by_one(self, widths: Sequence[int]) -> Iterator[RenderableType]:
+    def _with_cells_below(self, widths: Sequence[int]) -> Iterator[RenderableType]:
         yield self._table([], widths)
         for row in self.rows:
             table = self._table([row], widths)
             table.show_header = False
             yield table
-            for place in range(len(widths), len(row)):
-                if text := _text(row[place]):
-                    yield Padding(text, (0, 0, 0, _INDENT)) if place in self.gives else _whole(text)
+            for index in range(len(widths), len(row)):
+                if text := _text(row[index]):
+                    yield Padding(text, (0, 0, 0, _INDENT)) if index in self.minimums else _on_one_line(text)
 
     def _table(self, rows: Sequence[Sequence[str | Text]], widths: Sequence[int]) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold", width=_total(widths) if self.folds else None)
+        table = Table(box=None, pad_edge=False, header_style="bold", width=_total(widths) if self.wraps else None)
         for name, width in zip(self.columns, widths, strict=False):
             table.add_column(
                 name.rstrip(">"), justify="right" if name.endswith(">") else "left", width=width,
-                no_wrap=not self.folds, overflow="fold" if self.folds else "ellipsis",
+                no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis",
             )  # fmt: skip
         for row in rows:
             table.add_row(*map(_text, row[: len(widths)]))
         return table
 
 
-def fitted(wanted: Sequence[int], gives: Mapping[int, int], room: int) -> list[int]:
-    """The widths of columns in so much room: each of `gives` is cut to its least before the next one is."""
-    widths = list(wanted)
-    for place, least in gives.items():
-        widths[place] -= max(0, min(_total(widths) - room, widths[place] - least))
+def fit_widths(natural: Sequence[int], minimums: Mapping[int, int], available: int) -> list[int]:
+    """Column widths for `available` cells: each column of `minimums` shrinks to its minimum before the next one does.
+
+    The sum is above `available` if all of them are at their minimum and that is not enough.
+    """
+    widths = list(natural)
+    for index, minimum in minimums.items():
+        widths[index] -= max(0, min(_total(widths) - available, widths[index] - minimum))
     return widths
 
 
@@ -90,10 +93,10 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _whole(text: Text) -> Text:
+def _on_one_line(text: Text) -> Text:
     return Text(" " * _INDENT, no_wrap=True, overflow="ignore").append_text(text)
 
 
 def _text(cell: str | Text) -> Text:
-    # As it is: a bracket of a job's message is no markup of ours.
+    # Not parsed as markup: a job's message may contain brackets.
     return cell if isinstance(cell, Text) else Text(cell)

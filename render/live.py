@@ -1,4 +1,4 @@
-"""`watch` on a terminal: draws a frame each second, reads anew at each interval, and leaves the terminal as it was."""
+"""`watch` on a terminal: redraws each second, reads the report at each interval, restores the terminal at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rich.live import Live
 
 from core.errors import OutputUnwritable
-from render.tables import ViewContext, console
+from render.console import ViewContext, console
 from render.watching import frame
 
 Report = Mapping[str, Any]
@@ -23,27 +23,28 @@ def live(
     wait: Callable[[float], bool],
     interval: float,
 ) -> None:
-    """Until `wait` (seconds) says that somebody asks to stop, or the terminal is gone.
+    """Shows the view until `wait(seconds)` returns True (somebody asked to stop) or the terminal is gone.
 
-    Raises `OutputUnwritable` when it is there and takes nothing.
+    `read` gives a new report, `context` the current instant and zone; `interval` is in seconds between two reads.
+    Raises `OutputUnwritable` if the terminal is there but can't be written to.
     """
     out = console()
     try:
         with Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as view:
             report, due = read(), monotonic() + interval
-            # To one that was hung up rich writes nothing, and so meets no error.
+            # rich writes nothing to a terminal that hung up, so there would be no error to end this loop.
             while os.isatty(out.file.fileno()):
-                # One line less than there are: a cursor behind the last one would scroll the screen.
+                # One line less than the screen has: a cursor after the last line would scroll it.
                 view.update(frame(report, context(), max(10, out.size.height - 1)), refresh=True)
-                # Each second, so that countdowns go on and a changed window is filled.
+                # Each second, so that countdowns run and a resized window is redrawn.
                 if wait(min(interval, 1.0)):
                     return
                 if monotonic() >= due:
                     report, due = read(), monotonic() + interval
     except OSError as error:
-        # Python flushes once more at its end, and would complain once more.
+        # Python flushes stdout at exit and would report the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.file.fileno())
-        # What a terminal answers that was hung up. Source: the Linux kernel's drivers/tty/tty_io.c, hung_up_tty_write.
+        # The error of a terminal that hung up. Source: the Linux kernel's drivers/tty/tty_io.c, hung_up_tty_write.
         if error.errno == errno.EIO:
             return
         raise OutputUnwritable(f"The view can't be written to the terminal: {error.strerror}") from error

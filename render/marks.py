@@ -1,4 +1,4 @@
-"""What stands in a row of the picture: marks of a kind from an instant to another, and what happens when they meet."""
+"""The marks in a row of the timeline: each has a kind, a start and an end. Marks that lie close together are merged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from render.axis import Axis
 
 @dataclass(frozen=True)
 class Kind:
-    """How a mark looks: its letter, what the legend says, its style in a terminal, its colours on light and dark."""
+    """How a kind of mark looks: letter, label in the legend, rich style, SVG colours on light and dark background."""
 
     letter: str
     label: str
@@ -22,7 +22,7 @@ class Kind:
     dark: str
 
 
-#: The worst first: where marks fall on one another, it is the one that is seen.
+#: The worst first: where marks overlap, the worst one is shown.
 KINDS: dict[str, Kind] = {
     "error": Kind("E", "error", "bold white on red", "#cf222e", "#f85149"),
     "interrupted": Kind("I", "interrupted", "bold white on magenta", "#8250df", "#a371f7"),
@@ -35,9 +35,9 @@ KINDS: dict[str, Kind] = {
     "upcoming": Kind("·", "to come", "dim", "#57606a", "#8b949e"),
     "unknown": Kind("░", "not drawn", "dim", "#afb8c1", "#484f58"),
 }
-RANK = {name: place for place, name in enumerate(KINDS)}
+RANK = {name: rank for rank, name in enumerate(KINDS)}
 
-#: Slots, which are instants, and no runs.
+#: Kinds that mark slots (instants) and not runs.
 NEVER_RAN = frozenset({"missed", "skipped"})
 
 
@@ -53,10 +53,10 @@ class Mark:
 
 
 def marks_of(job: Mapping[str, Any], axis: Axis, now: datetime) -> list[Mark]:
-    """The marks of a job of `timeline`'s report, cut to the axis, in the order of their starts."""
+    """The marks of one job of `timeline`'s report, clipped to the axis and sorted by start."""
     marks = [mark for mark in _marks(job, axis, now) if mark.end >= axis.start and mark.start <= axis.end]
-    cut = [replace(mark, start=max(mark.start, axis.start), end=min(mark.end, axis.end)) for mark in marks]
-    return sorted(cut, key=lambda mark: (mark.start, RANK[mark.kind]))
+    clipped = [replace(mark, start=max(mark.start, axis.start), end=min(mark.end, axis.end)) for mark in marks]
+    return sorted(clipped, key=lambda mark: (mark.start, RANK[mark.kind]))
 
 
 def _marks(job: Mapping[str, Any], axis: Axis, now: datetime) -> Iterator[Mark]:
@@ -68,15 +68,16 @@ def _marks(job: Mapping[str, Any], axis: Axis, now: datetime) -> Iterator[Mark]:
         first, last = _instant(gap["from"]), _instant(gap["to"])
         if first is not None and last is not None and gap["status"] in KINDS:
             yield Mark(gap["status"], first, max(first, last), max(1, gap["slots"]), str(gap["code"] or ""))
-    coming = [slot for text in job["upcoming"] if (slot := _instant(text)) is not None]
-    yield from (Mark("upcoming", slot, slot) for slot in coming)
+    upcoming = [slot for text in job["upcoming"] if (slot := _instant(text)) is not None]
+    yield from (Mark("upcoming", slot, slot) for slot in upcoming)
     if (due := _instant(job["overdue"])) is not None:
         yield Mark("overdue", due, due)
     if job["runs_left_out"]:
-        known = [at for row in (*job["runs"], *job["missed"]) if (at := _instant(row.get("started_at") or row["to"]))]
-        yield Mark("unknown", axis.start, min(known, default=now), job["runs_left_out"], "older runs")
+        rows = (*job["runs"], *job["missed"])
+        drawn = [at for row in rows if (at := _instant(row.get("started_at") or row["to"]))]
+        yield Mark("unknown", axis.start, min(drawn, default=now), job["runs_left_out"], "older runs")
     if job["upcoming_left_out"]:
-        yield Mark("unknown", max(coming, default=now), axis.end, job["upcoming_left_out"], "later slots")
+        yield Mark("unknown", max(upcoming, default=now), axis.end, job["upcoming_left_out"], "later slots")
 
 
 def _instant(text: object) -> datetime | None:
@@ -86,16 +87,17 @@ def _instant(text: object) -> datetime | None:
         return None
 
 
-def merged(marks: Sequence[Mark], nearest: float, axis: Axis) -> list[Mark]:
-    """Marks of one kind that are less than `nearest` (a part of the axis) apart become one; order as before."""
-    done: list[Mark] = []
-    latest: dict[str, int] = {}
+def merged(marks: Sequence[Mark], least_gap: float, axis: Axis) -> list[Mark]:
+    """Merges marks of one kind that are less than `least_gap` (a fraction of the axis) apart; keeps the order."""
+    result: list[Mark] = []
+    last_of_kind: dict[str, int] = {}
     for mark in marks:
-        place = latest.get(mark.kind)
-        if place is not None and axis.place(mark.start) - axis.place(done[place].end) < nearest:
-            old = done[place]
-            done[place] = replace(old, end=max(old.end, mark.end), count=old.count + mark.count, note="")
+        index = last_of_kind.get(mark.kind)
+        if index is not None and axis.position(mark.start) - axis.position(result[index].end) < least_gap:
+            previous = result[index]
+            count = previous.count + mark.count
+            result[index] = replace(previous, end=max(previous.end, mark.end), count=count, note="")
         else:
-            latest[mark.kind] = len(done)
-            done.append(mark)
-    return done
+            last_of_kind[mark.kind] = len(result)
+            result.append(mark)
+    return result

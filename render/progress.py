@@ -1,4 +1,4 @@
-"""The line on stderr that shows a person how a run by hand goes. It never fails the run, and is gone when that ends."""
+"""The progress line that `run-now` draws on stderr. It never fails the run, and is erased when the run ends."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from executor import Invoke
 
 _REDRAWN_SEC = 0.5
-#: A terminal that takes nothing (Ctrl-S) must not hold up the end of a run.
+#: A terminal that accepts no output (Ctrl-S) must not delay the end of a run by more than this.
 _TIMEOUT_SEC = 1.0
 _ERASE = "\r\x1b[2K"
 
 
 @dataclass(frozen=True)
 class Step:
-    """Where a run stands; instants in seconds of the monotonic clock. `retry_at` is None while an attempt goes on."""
+    """The state of a run. `began` and `retry_at` are seconds of the monotonic clock.
+
+    `retry_at` is None while an attempt is running.
+    """
 
     job_id: str
     attempt: int
@@ -39,7 +42,7 @@ class Step:
 
 
 def line(step: Step, now: float) -> Text:
-    """`backup  attempt 1 of 3  12 s  ████░░░░ 25 % of 48 s`."""
+    """The line for `now` (monotonic seconds): `backup  attempt 1 of 3  12 s  ████░░░░ 25 % of 48 s`."""
     elapsed = max(0.0, now - step.began)
     text = Text(plain(step.job_id, 60), "bold", no_wrap=True, overflow="ellipsis")
     text.append(f"  attempt {step.attempt} of {max(step.attempt, step.attempts)}  {span(int(elapsed))}  ", "not bold")
@@ -47,7 +50,7 @@ def line(step: Step, now: float) -> Text:
         return text.append(f"stopping ({plain(step.stopping)})", "not bold yellow")
     if step.retry_at is not None:
         left = step.retry_at - now
-        return text.append(f"retry in {span(left)}" if left > 0 else "waits for a place", "not bold yellow")
+        return text.append(f"retry in {span(left)}" if left > 0 else "too many runs: waiting", "not bold yellow")
     if step.usual_ms:
         text.append_text(Text("", "not bold").append_text(progress(elapsed, step.usual_ms)))
         text.append(f" of {duration(step.usual_ms)}", "not bold dim")
@@ -55,43 +58,46 @@ def line(step: Step, now: float) -> Text:
 
 
 class ProgressLine:
-    """Redraws the line on a thread of its own, which alone writes to the terminal `fd`."""
+    """Redraws the line from its own thread. Nothing else writes to the terminal `fd` meanwhile."""
 
     def __init__(
         self,
         fd: int,
         step: Step,
         monotonic: Callable[[], float],
-        waits: Callable[[int], int],
+        retry_delay: Callable[[int], int],
         reason: Callable[[], str],
         environ: Mapping[str, str],
     ) -> None:
-        """`waits` gives the seconds after the n-th failed attempt; `reason` why the run is asked to stop, or ""."""
+        """`retry_delay(n)` gives the seconds between failed attempt n and the next one.
+
+        `reason()` says why the run was asked to stop, or "".
+        """
         self._fd = fd
         self._step = step
         self._monotonic = monotonic
-        self._waits = waits
+        self._retry_delay = retry_delay
         self._reason = reason
         self._environ = environ
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="progress line", daemon=True)
 
     def around(self, invoke: Invoke) -> Invoke:
-        """The same calls; on the way in and out they say where the run stands."""
+        """Wraps `invoke`: the same call, and the line follows its start and its end."""
 
-        async def watched(invocation: Any, **options: Any) -> Any:
+        async def with_progress(invocation: Any, **options: Any) -> Any:
             self._step = replace(self._step, attempt=invocation.attempt, retry_at=None)
             outcome = await invoke(invocation, **options)
             if outcome.response.error is not None:
-                # Of the last attempt nobody sees it: the run ends before the line is drawn again.
-                wait = self._waits(invocation.attempt)
-                self._step = replace(self._step, retry_at=self._monotonic() + wait)
+                # After the last attempt this is never drawn: the run ends first.
+                delay = self._retry_delay(invocation.attempt)
+                self._step = replace(self._step, retry_at=self._monotonic() + delay)
             return outcome
 
-        return watched
+        return with_progress
 
     def __enter__(self) -> ProgressLine:
-        # A machine without a thread left runs the job all the same.
+        # If no thread can be started, the job runs all the same.
         with suppress(RuntimeError):
             self._thread.start()
         return self
@@ -103,7 +109,7 @@ class ProgressLine:
 
     def _draw(self) -> None:
         shown = False
-        # A terminal that is gone is no reason to end anything but this.
+        # If the terminal is gone, only the drawing ends.
         with suppress(OSError):
             while not self._end.wait(_REDRAWN_SEC):
                 if self._is_ours():
@@ -113,7 +119,7 @@ class ProgressLine:
                 self._write(_ERASE)
 
     def _rendered(self) -> str:
-        # A terminal that does not know its width says 0.
+        # A terminal that does not know its width reports 0.
         width = max(20, (os.get_terminal_size(self._fd).columns or 80) - 1)
         step = replace(self._step, stopping=self._reason())
         out = Console(file=io.StringIO(), force_terminal=True, width=width, _environ=self._environ, highlight=False)
@@ -122,11 +128,11 @@ class ProgressLine:
         return text.get()
 
     def _is_ours(self) -> bool:
-        """Whether we are in the foreground: in the background a terminal may stop who writes to it."""
+        """Whether this process is in the foreground: a terminal may stop a background process that writes to it."""
         try:
             return os.tcgetpgrp(self._fd) == os.getpgrp()
         except OSError:
-            # It controls nobody, so nobody is stopped.
+            # It is not a controlling terminal, so it stops nobody.
             return True
 
     def _write(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`timeline` as SVG: one file that needs nothing else, for light and dark; tooltips say what each mark is."""
+"""`timeline` as an SVG: one self-contained file for light and dark mode; a tooltip explains each mark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from render.words import duration, local, plain
 
 Report = Mapping[str, Any]
 _WIDTH, _MARGIN, _ROW, _BAR = 1200, 20, 32, 14
-#: Within a row: the middle of its bars, the foot of its name, of a letter in a bar and of one above it.
+#: Within a row, from its top: the middle of its bars, and the baselines of its name, of letters in and above a bar.
 _MIDDLE, _NAME_FOOT, _LETTER_FOOT, _ABOVE_FOOT = 20.0, 24.5, 24.0, 10.0
 _TOP, _CELL, _FONT = 92, 7.3, 13
 _LONGEST_NAME = 32
@@ -26,7 +26,7 @@ _NEAREST_PX, _NARROWEST_PX, _LETTER_PX = 1.5, 3.0, 11.0
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HOLLOW = frozenset({"missed", "skipped", "overdue"})
 _PLAIN = frozenset({"ok", "upcoming", "unknown"})
-#: What is read without a letter: a bar that touches now is one that runs.
+#: Kinds without a letter. A running one needs none: its bar touches the line of now.
 _QUIET = _PLAIN | {"running"}
 
 _PAPER = {
@@ -44,17 +44,17 @@ _PAPER = {
 
 
 def picture(report: Report) -> str:
-    """The report of `timeline` as an SVG document, without a newline at its end."""
+    """The report of `timeline` as an SVG document, without a final newline."""
     return _Drawing(report).text()
 
 
 def clean(text: object, most: int = 200) -> str:
-    """Text that XML can hold."""
+    """One line of text that XML 1.0 can hold, at most `most` characters."""
     return _NO_XML.sub("\ufffd", plain(text, most))
 
 
 class _Drawing:
-    """One picture: the axis above, a row a job, the legend and the notes below."""
+    """One picture: the axis at the top, one row per job, then the legend and the notes."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -91,8 +91,8 @@ class _Drawing:
 
     # --- the axis ---
 
-    def _x(self, place: float) -> float:
-        return self._left + place * self._chart
+    def _x(self, position: float) -> float:
+        return self._left + position * self._chart
 
     def _head(self) -> None:
         zone = self._axis.zone
@@ -106,26 +106,26 @@ class _Drawing:
             self._rect(_MARGIN, _TOP + number * _ROW, _WIDTH - 2 * _MARGIN, _ROW, "band")
         days = axis.days(int(self._chart / 90))
         for tick in axis.hours(int(self._chart / 52)):
-            x = self._x(axis.place(tick.at))
+            x = self._x(axis.position(tick.at))
             self._line(x, _TOP - 4, x, _TOP + height, "line")
             self._text(x, _TOP - 10, tick.text, "soft small", anchor="middle")
         first = axis.first_day()
-        if not days or self._x(axis.place(days[0].at)) > self._left + 80:
+        if not days or self._x(axis.position(days[0].at)) > self._left + 80:
             self._text(self._left + 5, _TOP - 28, first.text, "text small bold")
         for tick in days:
-            x = self._x(axis.place(tick.at))
+            x = self._x(axis.position(tick.at))
             self._line(x, _TOP - 38, x, _TOP + height, "day")
             if x + 80 < _WIDTH - _MARGIN:
                 self._text(x + 5, _TOP - 28, tick.text, "text small bold")
         for tick in axis.clock_changes():
-            x = self._x(axis.place(tick.at))
+            x = self._x(axis.position(tick.at))
             line = self._line(x, _TOP - 4, x, _TOP + height, "day dashed")
             ET.SubElement(line, "title").text = f"Clock change: {tick.text}"
         self._line(_MARGIN, _TOP, _WIDTH - _MARGIN, _TOP, "day")
         self._line(_MARGIN, self._bottom, _WIDTH - _MARGIN, self._bottom, "day")
 
     def _now_line(self) -> None:
-        x = self._x(self._axis.place(self._now))
+        x = self._x(self._axis.position(self._now))
         self._line(x, _TOP - 2, x, self._bottom, "now")
         label = local(self._report["now"], self._axis.zone).split()[2][:5]
         self._rect(x - 42, self._bottom + 1, 84, 16, "bg")
@@ -140,22 +140,22 @@ class _Drawing:
         label = self._text(_MARGIN, top + _NAME_FOOT, cut, "text" if job["state"] == "enabled" else "soft", parent=row)
         ET.SubElement(label, "title").text = f"{name} ({job['state']})"
         marks = merged(marks_of(job, self._axis, self._now), _NEAREST_PX / self._chart, self._axis)
-        free = self._left
-        # The worst is drawn last, over the others.
+        free_from = self._left
+        # The worst is drawn last, on top of the others.
         order = list(KINDS)
         for mark in sorted(marks, key=lambda mark: (-order.index(mark.kind), mark.start)):
             self._mark(row, mark, top)
         for mark in (mark for mark in marks if mark.kind not in _QUIET):
-            free = self._letter(row, mark, top, free)
+            free_from = self._letter(row, mark, top, free_from)
 
     def _edges(self, mark: Mark) -> tuple[float, float]:
-        x, end = self._x(self._axis.place(mark.start)), self._x(self._axis.place(mark.end))
+        x, end = self._x(self._axis.position(mark.start)), self._x(self._axis.position(mark.end))
         narrowest = _LETTER_PX if mark.kind in _HOLLOW else _NARROWEST_PX
         if mark.kind == "upcoming":
             narrowest = 2.0
         if end - x >= narrowest:
             return x, end
-        # A slot is an instant: its sign stands around it. A run begins where it began.
+        # A slot is an instant, so its sign is centred on it. A run's bar begins where the run began.
         x = x - narrowest / 2 if mark.kind in (*_HOLLOW, "upcoming") else x
         x = min(max(x, self._left), _WIDTH - _MARGIN - narrowest)
         return x, x + narrowest
@@ -169,14 +169,17 @@ class _Drawing:
             kind += " dense"
         radius = "2" if high == _BAR and end - x > 4 else "1"
         rect = self._rect(x, y, end - x, high, kind, parent=row, rx=radius)
-        ET.SubElement(rect, "title").text = _said(mark, self._axis.zone)
+        ET.SubElement(rect, "title").text = _tooltip(mark, self._axis.zone)
 
-    def _letter(self, row: ET.Element, mark: Mark, top: float, free: float) -> float:
-        """A letter in the mark, or above one that is too narrow, if the one before it leaves room; where that ends."""
+    def _letter(self, row: ET.Element, mark: Mark, top: float, free_from: float) -> float:
+        """Writes the mark's letter into it, or above it if it is too narrow, unless the previous letter is too close.
+
+        Returns the x from which the next letter has room.
+        """
         x, end = self._edges(mark)
         middle = (x + end) / 2
-        if middle - 4 < free:
-            return free
+        if middle - 4 < free_from:
+            return free_from
         letter = KINDS[mark.kind].letter
         if end - x >= _LETTER_PX:
             colour = f"t-{mark.kind}" if mark.kind in _HOLLOW else "onbar"
@@ -201,7 +204,7 @@ class _Drawing:
             self._text(x + 22, y + 10.5, label, "soft small")
             x += 22 + len(label) * 6.6 + 22
 
-    # --- what SVG knows ---
+    # --- SVG elements ---
 
     def _rect(
         self, x: float, y: float, width: float, height: float, kind: str, *, parent: ET.Element | None = None,
@@ -228,8 +231,8 @@ def _px(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _said(mark: Mark, zone: str) -> str:
-    """A tooltip: what, how many, from when to when."""
+def _tooltip(mark: Mark, zone: str) -> str:
+    """The text of a tooltip: what, how many, from when to when."""
     label = KINDS[mark.kind].label
     what = label if mark.count == 1 else f"{mark.count:,} × {label}"
     start, end = local(mark.start.isoformat(), zone), local(mark.end.isoformat(), zone)
@@ -239,7 +242,7 @@ def _said(mark: Mark, zone: str) -> str:
 
 
 def _style() -> str:
-    """Colours for light, then for a reader that asks for dark."""
+    """The style sheet: colours for light mode, then for dark mode."""
     common = [
         f"text{{font:{_FONT}px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}}",
         ".head{font-size:17px;font-weight:600}.small{font-size:12px}.bold{font-weight:600}",
@@ -247,14 +250,15 @@ def _style() -> str:
         ".hollow{fill-opacity:.12;stroke-width:1.2;stroke-dasharray:3 2}.dashed{stroke-dasharray:4 3}",
         ".now{stroke-width:1.5}.dense{fill-opacity:.4}.k-unknown{fill-opacity:.35}",
     ]
-    light, dark = (_colours(place) for place in (0, 1))
+    light, dark = (_colours(mode) for mode in (0, 1))
     return "\n".join([*common, *light, "@media (prefers-color-scheme:dark){", *dark, "}"])
 
 
-def _colours(place: int) -> Sequence[str]:
-    found = [f".{name}{{{how}:{colours[place]}}}" for name, (how, *colours) in _PAPER.items()]
+def _colours(mode: int) -> Sequence[str]:
+    """The rules for light (0) or dark (1) mode."""
+    rules = [f".{name}{{{attribute}:{colours[mode]}}}" for name, (attribute, *colours) in _PAPER.items()]
     for name, kind in KINDS.items():
-        colour = (kind.light, kind.dark)[place]
+        colour = (kind.light, kind.dark)[mode]
         border = f";stroke:{colour}" if name in _HOLLOW else ""
-        found.append(f".k-{name}{{fill:{colour}{border}}}.t-{name}{{fill:{colour}}}")
-    return found
+        rules.append(f".k-{name}{{fill:{colour}{border}}}.t-{name}{{fill:{colour}}}")
+    return rules

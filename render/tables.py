@@ -1,81 +1,32 @@
-"""The reports of list, status, logs, history and next as tables. Each view is a function of the report."""
+"""The reports of list, status, logs, history and next as tables. Each view is a pure function of its report."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from io import TextIOWrapper
-from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from render.console import STYLES, Report, ViewContext, console, status_text
 from render.grid import Grid
 from render.words import dollars, duration, local, plain, relative
 
-#: Without a terminal nothing is known of the width, and a line that is cut helps nobody.
-_WIDTH_ELSEWHERE = 200
-_NARROWEST, _WIDEST = 20, 2_000
-STYLES = {
-    "ok": "green",
-    "error": "bold red",
-    "interrupted": "magenta",
-    "cancelled": "yellow",
-    "skipped": "yellow",
-    "missed": "yellow",
-    "running": "cyan",
-}
-#: How narrow columns get beside a run's name. A time breaks behind the day, the offset and the words of "5 min ago".
-_LEAST = {"ERROR": 20, "WHAT": 20, "OWNER": 12, "JOB": 12, "STARTED": 14, "TOLD": 14, "SINCE": 14, "ENDED": 9}
-#: The last columns of a table, which may stand below their row.
+#: Minimum widths of columns, in cells. A time is broken after the day, the offset and the words of "5 min ago".
+_MINIMUMS = {"ERROR": 20, "WHAT": 20, "OWNER": 12, "JOB": 12, "STARTED": 14, "TIME": 14, "SINCE": 14, "ENDED": 9}
+#: Last columns of a table, which may be printed below their row.
 _BELOW = ("RUN", "ERROR", "WHAT", "OWNER")
-Report = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ViewContext:
-    """Who looks: when, and in which zone."""
-
-    now: datetime
-    zone: str
-
-
-def console() -> Console:
-    """Colours only on a terminal; as wide as COLUMNS says, else as the terminal."""
-    wide = columns_wanted(os.environ) or (None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
-    # In a locale that has no signs for bars, question marks tell more than an error.
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    # rich would believe any COLUMNS.
-    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    return Console(file=sys.stdout, highlight=False, width=wide, soft_wrap=False, _environ=environ)
-
-
-def columns_wanted(environ: Mapping[str, str]) -> int | None:
-    """COLUMNS, if that is a width that something can be read in."""
-    text = environ.get("COLUMNS", "")
-    # More digits than that are no width, and slow to read as a number.
-    width = int(text) if text.isdecimal() and len(text) <= 5 else 0
-    return width if _NARROWEST <= width <= _WIDEST else None
 
 
 def show(view: str, report: Report, context: ViewContext) -> None:
-    """Prints a report as the view of that name."""
+    """Prints a report, and its warnings, in the view of that name (a key of `VIEWS`)."""
     out = console()
-    # A line with a run's name may be longer than the screen is wide, and is not cut: a terminal breaks it itself, and
-    # what is copied there is whole.
+    # A line with a run's ID may be wider than the screen and is not cut: the terminal wraps it, and the ID can still be
+    # copied whole.
     out.print(VIEWS[view](report, context), crop=view in ("watch", "timeline"))
     for warning in report.get("warnings") or ():
         out.print(Text(f"! {plain(warning.get('message'), 400)}", "yellow"))
-
-
-def status_text(status: object) -> Text:
-    """A status in its colour."""
-    return Text(plain(status), STYLES.get(str(status), ""))
 
 
 def _table(*columns: str) -> Table:
@@ -86,22 +37,22 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _foldable(*columns: str, rows: Sequence[Sequence[str | Text]]) -> Grid:
-    """RUN stays whole: it is what one copies. What tells much gives way first, then JOB, then times."""
+def _grid(*columns: str, rows: Sequence[Sequence[str | Text]]) -> Grid:
+    """A table that adapts to the screen. RUN stays whole, because people copy it; long texts shrink first."""
     names = [column.rstrip(">") for column in columns]
-    gives = {names.index(name): least for name, least in _LEAST.items() if name in names}
-    return Grid(columns, rows, gives, spare=sum(name in _BELOW for name in names))
+    minimums = {names.index(name): minimum for name, minimum in _MINIMUMS.items() if name in names}
+    return Grid(columns, rows, minimums, movable=sum(name in _BELOW for name in names))
 
 
 def _when(text: object, context: ViewContext, zone: object = None) -> Text:
-    shown = Text(local(text, str(zone or context.zone)))
-    if near := relative(text, context.now):
-        shown.append(f"  {near}", "dim")
-    return shown
+    instant = Text(local(text, str(zone or context.zone)))
+    if distance := relative(text, context.now):
+        instant.append(f"  {distance}", "dim")
+    return instant
 
 
 def jobs(report: Report, context: ViewContext) -> RenderableType:
-    """`list`."""
+    """The view of `list`."""
     table = _table("JOB", "STATE", "SCHEDULE", "NEXT RUN", "LAST RUN", "FAILED>")
     for job in report["jobs"]:
         state, style = ("enabled", "") if job["enabled"] else ("disabled", "dim")
@@ -123,35 +74,35 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
 
 
 def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
-    """Rows of `history`."""
-    found = []
+    """A table of runs, as `history` reports them."""
+    cells = []
     for row in rows:
         error = f"{row.get('error_code')}: {row.get('error')}" if row.get("error_code") else ""
-        found.append((
+        cells.append((
             _when(row["started_at"], context), plain(row["job_id"]), status_text(row["status"]),
             duration(row.get("duration_ms")), dollars(row.get("cost_usd")), plain(row["run_id"]), plain(error, 120),
         ))  # fmt: skip
     columns = ("STARTED", "JOB", "STATUS", "TOOK>", "COST>", "RUN", "ERROR")
-    return _foldable(*columns, rows=found) if rows else Text("No runs.")
+    return _grid(*columns, rows=cells) if rows else Text("No runs.")
 
 
 def history(report: Report, context: ViewContext) -> RenderableType:
-    """`history`."""
+    """The view of `history`."""
     return runs(report["runs"], context)
 
 
 def _recent(rows: Sequence[Report], context: ViewContext) -> RenderableType:
-    """The runs of `status`, which says less of each than `history`."""
-    found = []
+    """The last runs in `status`; shorter than in `history`."""
+    cells = []
     for row in rows:
         ended = relative(row["finished_at"], context.now)
         started = _when(row["started_at"], context)
-        found.append((started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"])))
-    return _foldable("STARTED", "JOB", "STATUS", "ENDED", "RUN", rows=found) if rows else Text("No runs.")
+        cells.append((started, plain(row["job_id"]), status_text(row["status"]), ended, plain(row["run_id"])))
+    return _grid("STARTED", "JOB", "STATUS", "ENDED", "RUN", rows=cells) if rows else Text("No runs.")
 
 
 def status(report: Report, context: ViewContext) -> RenderableType:
-    """`status`: the scheduler, what runs, what ran last, what it cost."""
+    """The view of `status`: the scheduler, running jobs, the last runs and what they cost."""
     scheduler = report["scheduler"]
     tick = Text("Last tick: ")
     tick.append_text(_when(scheduler["last_tick_at"], context) if scheduler["last_tick_at"] else Text("never"))
@@ -160,7 +111,7 @@ def status(report: Report, context: ViewContext) -> RenderableType:
     parts: list[RenderableType] = [tick]
     parts += [Text(f"Overdue: {plain(job['job_id'])}", "yellow") for job in scheduler["overdue_jobs"]]
     for entry in report["events"]["waiting"]:
-        parts.append(Text(f"Events wait for {entry['channel']}: {entry['count']}", "yellow"))
+        parts.append(Text(f"Undelivered events for {entry['channel']}: {entry['count']}", "yellow"))
     parts += [Text(f"! {plain(entry['message'], 400)}", "yellow") for entry in scheduler["anomalies"]]
     if report["sync"]["error"]:
         parts.append(Text(f"! .jobs.json: {plain(report['sync']['error']['error']['message'], 400)}", "bold red"))
@@ -171,7 +122,7 @@ def status(report: Report, context: ViewContext) -> RenderableType:
         for row in report["running"]
     ]  # fmt: skip
     columns = ("RUNNING", "JOB", "SINCE", "ATTEMPT>", "OWNER")
-    parts += [_foldable(*columns, rows=running) if running else Text("Nothing runs now."), Text()]
+    parts += [_grid(*columns, rows=running) if running else Text("No job is running."), Text()]
     parts.append(_recent(report["recent_runs"], context))
     if report["spending"]:
         spent = _table("DAY", "JOB", "RUNS>", "COST>", "TURNS>", "TOKENS IN>", "TOKENS OUT>")
@@ -184,17 +135,17 @@ def status(report: Report, context: ViewContext) -> RenderableType:
 
 
 def logs(report: Report, context: ViewContext) -> RenderableType:
-    """`logs`: the events, and of one run what it printed."""
-    found = []
+    """The view of `logs`: the events and, for a single run, what it printed."""
+    cells = []
     for event in report["events"]:
         error = event.get("error")
         if isinstance(error, Mapping):
             what = Text(f"{plain(error.get('code'))}: {plain(error.get('message'), 300)}", STYLES["error"])
         else:
-            what = Text(plain(_said(event.get("result")), 300))
-        found.append((_when(event["ts"], context), plain(event.get("job_id")), plain(event.get("run_id")), what))
-    table = _foldable("TOLD", "JOB", "RUN", "WHAT", rows=found)
-    parts: list[RenderableType] = [table if found else Text("No events.")]
+            what = Text(plain(_answer(event.get("result")), 300))
+        cells.append((_when(event["ts"], context), plain(event.get("job_id")), plain(event.get("run_id")), what))
+    table = _grid("TIME", "JOB", "RUN", "WHAT", rows=cells)
+    parts: list[RenderableType] = [table if cells else Text("No events.")]
     for file in report.get("output") or ():
         parts += [Text(), Text(plain(file["path"]), "bold"), Text("\n".join(map(_line, file["text"].splitlines())))]
     return Group(*parts)
@@ -204,7 +155,8 @@ def _line(text: str) -> str:
     return plain(text.replace("\t", "    "), 2_000) if text.strip() else ""
 
 
-def _said(result: object) -> object:
+def _answer(result: object) -> object:
+    """The part of a run's result that people read: its summary, text or output."""
     response = result.get("response") if isinstance(result, Mapping) else None
     answer = response.get("result") if isinstance(response, Mapping) else None
     if not isinstance(answer, Mapping):
@@ -213,7 +165,7 @@ def _said(result: object) -> object:
 
 
 def upcoming(report: Report, context: ViewContext) -> RenderableType:
-    """`next`."""
+    """The view of `next`."""
     parts: list[RenderableType] = []
     if "meaning" in report:
         parts.append(
@@ -223,9 +175,9 @@ def upcoming(report: Report, context: ViewContext) -> RenderableType:
         parts.append(Text(plain(report["note"]), "yellow"))
     table = _table("LOCAL", "UTC", "", "JOB")
     for instant in report["instants"]:
-        there = datetime.fromisoformat(instant["local"])
-        shown = f"{there:%a %Y-%m-%d %H:%M:%S} {instant['local'][-6:]}"
-        table.add_row(shown, instant["utc"], relative(instant["utc"], context.now), plain(instant.get("job_id")))
+        local_time = datetime.fromisoformat(instant["local"])
+        text = f"{local_time:%a %Y-%m-%d %H:%M:%S} {instant['local'][-6:]}"
+        table.add_row(text, instant["utc"], relative(instant["utc"], context.now), plain(instant.get("job_id")))
     parts.append(table if report["instants"] else Text("It will not run."))
     return Group(*parts)
 
@@ -236,12 +188,13 @@ def _watch(report: Report, context: ViewContext) -> RenderableType:
     return frame(report, context)
 
 
-def _timeline(report: Report, _eyes: ViewContext) -> RenderableType:
+def _timeline(report: Report, _context: ViewContext) -> RenderableType:
     from render.timeline import Picture
 
     return Picture(report)
 
 
+#: The views by the name of their command.
 VIEWS: dict[str, Callable[[Report, ViewContext], RenderableType]] = {
     "list": jobs,
     "history": history,

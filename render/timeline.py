@@ -1,4 +1,4 @@
-"""`timeline` as a picture for a terminal: a row a job, a cell a stretch of time."""
+"""`timeline` as a picture for a terminal: a row is a job, a cell a stretch of time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from core.clock import from_text
 from render.axis import Axis, Tick
+from render.console import columns_setting
 from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
-from render.tables import columns_wanted
 from render.words import local, plain
 
 Report = Mapping[str, Any]
-#: Without a terminal nothing is known of the width.
+#: The width in cells where stdout is no terminal.
 WIDTH_ELSEWHERE = 100
 _LONGEST_NAME, _NARROWEST_CHART = 28, 20
 _NOW = "│"
@@ -26,43 +26,43 @@ _SEVERAL = ":"
 
 
 class Picture:
-    """The report as rich prints it, as wide as there is room."""
+    """The report as a picture that is as wide as the screen."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lines of exactly the width, or less."""
-        known = console.is_terminal or columns_wanted(os.environ)
-        width = options.max_width if known else min(options.max_width, WIDTH_ELSEWHERE)
+        """Yields lines that are at most as wide as the screen."""
+        width_is_known = console.is_terminal or columns_setting(os.environ)
+        width = options.max_width if width_is_known else min(options.max_width, WIDTH_ELSEWHERE)
         yield from lines(self._report, width)
 
 
 def lines(report: Report, width: int) -> list[Text]:
-    """The picture: days, hours, a row a job, the legend, and what is not shown."""
+    """The lines of the picture, at most `width` cells wide: days, hours, one row per job, the legend, the notes."""
     axis = Axis(from_text(report["from"]), from_text(report["to"]), report["timezone"])
     now = from_text(report["now"])
     names = [plain(job["job_id"]) for job in report["jobs"]]
     room = min(max([cell_len(name) for name in names], default=3), _LONGEST_NAME, max(8, width // 3))
     chart = max(_NARROWEST_CHART, width - room - 2)
-    at = min(int(axis.place(now) * chart), chart - 1)
+    at = min(int(axis.position(now) * chart), chart - 1)
     indent = " " * (room + 2)
     zone = f"{local(report['from'], axis.zone)}  to  {local(report['to'], axis.zone)}   {plain(axis.zone)}"
-    found = [Text(zone, "bold", no_wrap=True, overflow="ellipsis")]
-    found += [
+    picture = [Text(zone, "bold", no_wrap=True, overflow="ellipsis")]
+    picture += [
         Text(indent + _labels([axis.first_day(), *axis.days(chart // 12)], axis, chart), "bold", no_wrap=True),
         Text(indent + _labels(axis.hours(chart // 7), axis, chart), "dim", no_wrap=True),
         Text(f"{indent}{' ' * at}▼", "bold cyan", no_wrap=True),
     ]
     for name, job in zip(names, report["jobs"], strict=True):
         row = Text(f"{_fitted(name, room)}  ", "" if job["state"] == "enabled" else "dim", no_wrap=True)
-        found.append(row.append_text(_row(marks_of(job, axis, now), axis, chart, at)))
+        picture.append(row.append_text(_row(marks_of(job, axis, now), axis, chart, at)))
     if not names:
-        found.append(Text("No jobs."))
-    found += [Text(), legend(report, width), *map(_note, notes(report, axis))]
+        picture.append(Text("No jobs."))
+    picture += [Text(), legend(report, width), *map(_note, notes(report, axis))]
     if "svg" in report:
-        found.append(Text(f"Written as SVG: {plain(report['svg']['path'], 4_096)}", overflow="fold"))
-    return found
+        picture.append(Text(f"Written as SVG: {plain(report['svg']['path'], 4_096)}", overflow="fold"))
+    return picture
 
 
 def _note(text: str) -> Text:
@@ -75,11 +75,11 @@ def _fitted(name: str, room: int) -> str:
 
 def _labels(ticks: Sequence[Tick], axis: Axis, chart: int) -> str:
     line = ""
-    places = [int(axis.place(tick.at) * chart) for tick in ticks]
-    for tick, place, following in zip(ticks, places, [*places[1:], chart + 1], strict=False):
-        # A label that would touch another, or stand over the edge, is left out.
-        if (place > len(line) or not line) and place + len(tick.text) < following:
-            line = line.ljust(place) + tick.text
+    columns = [int(axis.position(tick.at) * chart) for tick in ticks]
+    for tick, column, following in zip(ticks, columns, [*columns[1:], chart + 1], strict=False):
+        # A label that would touch its neighbour or the edge is left out.
+        if (column > len(line) or not line) and column + len(tick.text) < following:
+            line = line.ljust(column) + tick.text
     return line
 
 
@@ -87,28 +87,28 @@ def _row(marks: Sequence[Mark], axis: Axis, chart: int, now_at: int) -> Text:
     cells: list[str] = [""] * chart
     several: set[int] = set()
     for mark in marks:
-        first, last = (min(int(axis.place(at) * chart), chart - 1) for at in (mark.start, mark.end))
-        # A run that ends where the next cell begins has no part in that; a slot that lies there has.
-        last -= int(last > first and mark.kind not in NEVER_RAN and axis.place(mark.end) * chart == last)
-        for place in range(first, last + 1):
-            if mark.kind == "upcoming" == cells[place]:
-                several.add(place)
-            if not cells[place] or RANK[mark.kind] < RANK[cells[place]]:
-                cells[place] = mark.kind
+        first, last = (min(int(axis.position(at) * chart), chart - 1) for at in (mark.start, mark.end))
+        # A run that ends where the next cell begins does not fill that cell; a slot at that instant does.
+        last -= int(last > first and mark.kind not in NEVER_RAN and axis.position(mark.end) * chart == last)
+        for cell in range(first, last + 1):
+            if mark.kind == "upcoming" == cells[cell]:
+                several.add(cell)
+            if not cells[cell] or RANK[mark.kind] < RANK[cells[cell]]:
+                cells[cell] = mark.kind
     row = Text(no_wrap=True)
-    # Neighbours of one kind together: a terminal far away is sent a style once for all of them.
-    for kind, group in groupby(range(chart), lambda place: cells[place]):
+    # Neighbouring cells of one kind are appended together: the style is then sent once for all of them.
+    for kind, group in groupby(range(chart), lambda cell: cells[cell]):
         if kind:
-            many = (_SEVERAL if kind == "upcoming" and place in several else KINDS[kind].letter for place in group)
-            row.append("".join(many), KINDS[kind].style)
+            signs = (_SEVERAL if kind == "upcoming" and cell in several else KINDS[kind].letter for cell in group)
+            row.append("".join(signs), KINDS[kind].style)
         else:
-            row.append("".join(_NOW if place == now_at else " " for place in group), "cyan")
+            row.append("".join(_NOW if cell == now_at else " " for cell in group), "cyan")
     row.rstrip()
     return row
 
 
 def legend(report: Report, width: int) -> Text:
-    """The signs; those of rare kinds only where they are in the picture."""
+    """The legend, wrapped at `width` cells. Rare kinds are listed only if the picture contains them."""
     seen = {run["status"] for job in report["jobs"] for run in job["runs"]}
     seen |= {gap["status"] for job in report["jobs"] for gap in job["missed"]} | {"ok", "error", "upcoming"}
     seen |= {"overdue"} if any(job["overdue"] for job in report["jobs"]) else set()
@@ -122,7 +122,7 @@ def legend(report: Report, width: int) -> Text:
     entries += [Text.assemble((_SEVERAL, "dim"), " several to come"), Text.assemble(("▼", "bold cyan"), " now")]
     text, used = Text(), 0
     for entry in entries:
-        # rich breaks lines between any two words, and a sign must stand beside its own.
+        # Broken here and not by rich, which would separate a sign from its label.
         gap = "" if not used else "\n" if used + 3 + entry.cell_len > width else "   "
         used = entry.cell_len if gap != "   " else used + 3 + entry.cell_len
         text.append(gap).append_text(entry)
@@ -130,16 +130,16 @@ def legend(report: Report, width: int) -> Text:
 
 
 def notes(report: Report, axis: Axis) -> list[str]:
-    """Clock changes, jobs that can't be planned, and what the limits leave out; a sentence each."""
-    found = [f"Clock change at {local(tick.at.isoformat(), axis.zone)}: {tick.text}" for tick in axis.clock_changes()]
+    """Sentences about clock changes, jobs that can't be planned, and what the limits left out."""
+    texts = [f"Clock change at {local(tick.at.isoformat(), axis.zone)}: {tick.text}" for tick in axis.clock_changes()]
     for job in report["jobs"]:
         name = plain(job["job_id"])
         if job["problem"]:
-            found.append(f"{name} can't be planned: {plain(job['problem']['message'])}")
+            texts.append(f"{name} can't be planned: {plain(job['problem']['message'])}")
         if job["runs_left_out"]:
-            found.append(f"{name}: {job['runs_left_out']:,} older runs are not drawn")
+            texts.append(f"{name}: {job['runs_left_out']:,} older runs are not drawn")
         if job["upcoming_left_out"]:
-            found.append(f"{name}: {job['upcoming_left_out']:,} later slots are not drawn")
+            texts.append(f"{name}: {job['upcoming_left_out']:,} later slots are not drawn")
     if report["jobs_left_out"]:
-        found.append(f"{report['jobs_left_out']:,} more jobs are not shown: --limit shows more, --job one of them")
-    return found
+        texts.append(f"{report['jobs_left_out']:,} more jobs are not shown: --limit shows more, --job one of them")
+    return texts

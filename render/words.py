@@ -1,4 +1,4 @@
-"""Instants, spans and money in a few words. A leaf."""
+"""Instants, durations and money in a few words. Imports nothing from this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def local(text: object, zone: str) -> str:
-    """`Fri 2026-02-27 09:00 +01:00`: a stored instant in a zone; "" for none."""
+    """A stored instant in a zone, `Fri 2026-02-27 09:00 +01:00`; "" for none, and damaged text unchanged."""
     if not isinstance(text, str) or not text:
         return ""
     try:
@@ -26,7 +26,7 @@ def local(text: object, zone: str) -> str:
 
 
 def relative(text: object, now: datetime) -> str:
-    """`in 3 h`, `5 min ago`, `now`; "" for none."""
+    """A stored instant as seen from `now`: `in 3 h`, `5 min ago`, `now`; "" for none."""
     if not isinstance(text, str) or not text:
         return ""
     try:
@@ -39,7 +39,7 @@ def relative(text: object, now: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """`1 h 5 min`: the two largest units."""
+    """Seconds in the two largest units: `1 h 5 min`."""
     left = round(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
@@ -52,7 +52,7 @@ def span(seconds: float) -> str:
 
 
 def duration(milliseconds: object) -> str:
-    """`824 ms`, `3.2 s`, `12 min 5 s`; "" for none."""
+    """Milliseconds as text: `824 ms`, `3.2 s`, `12 min 5 s`; "" for none."""
     if not isinstance(milliseconds, int | float):
         return ""
     if milliseconds < 1_000:
@@ -61,13 +61,13 @@ def duration(milliseconds: object) -> str:
 
 
 def dollars(amount: object) -> str:
-    """`$0.25`, and more digits for less than a cent; "" for none."""
+    """US dollars, `$0.25`, with more digits below a cent; "" for none."""
     if not isinstance(amount, int | float):
         return ""
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.2g}"
 
 
 def plain(text: object, most: int = 200) -> str:
-    """One line of text that can't move a cursor or colour a terminal."""
+    """One line of at most `most` characters, without control characters that could move a cursor or colour text."""
     flat = " ".join(_CONTROL.sub("\ufffd", str(text or "")).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""How the scheduler is: when it last ticked, what is late, what looks wrong. Reading only; waits for nothing.
+"""The health of the scheduler: its last tick, overdue jobs, undelivered events, anomalies. It only reads.
 
 Source: docs/promises.md, rows 4, 11 and 17.
 """
@@ -10,31 +10,97 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
 from core.run import ProcessId
 from scheduling import reaper
 from store.pauses import how_to_resume
 
-#: A job whose cursor is due for longer than this was left out by a tick: one comes each minute and takes a moment.
+#: A job that is due for longer than this was not served: a tick comes each minute and takes less than another.
 OVERDUE_AFTER_SEC = 120
-#: Of overdue jobs, and of each kind of anomaly, at most so many are shown.
+#: At most this many overdue jobs, and anomalies of each kind, are reported.
 SHOWN = 100
-#: State row that holds how the last ping went: `{"at", "ok", "failed", "error"}`.
+#: Key of the state row with the result of the last ping, a `PingResult`.
 PING_FACT = "ping"
-#: State row with the last clock anomaly that a tick met, and for how long it is shown.
+#: Key of the state row with the last clock anomaly that a tick found, and how long it is reported.
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)
 
-#: A daemon or a tick may leave its time while we look.
-_BESIDE_US = timedelta(seconds=5)
+#: A tick or the daemon may write its time while this report is being made.
+_MEANWHILE = timedelta(seconds=5)
 
-Anomaly = dict[str, object]
+
+class TickState(TypedDict):
+    """When the last tick ran (UTC text; null: never), and whether that is too long ago."""
+
+    last_tick_at: str | None
+    last_tick_age_sec: int | None
+    stale_after_sec: int
+    stale: bool
+
+
+class OverdueJob(TypedDict):
+    """An enabled job that no tick has started: due at `next_run_at` (UTC text), `late_sec` seconds ago."""
+
+    job_id: str
+    next_run_at: str
+    late_sec: int | None
+    running: bool
+
+
+class WaitingEvents(TypedDict):
+    """Undelivered events of one channel, the oldest of `oldest_ts` (UTC text), and the error of the last attempt."""
+
+    channel: str
+    count: int
+    oldest_ts: str
+    failures: int
+    last_error: str | None
+
+
+class WarningEntry(TypedDict):
+    """Something that needs attention, and where possible what to do."""
+
+    code: str
+    message: str
+    hint: NotRequired[str]
+
+
+class Anomaly(WarningEntry):
+    """A warning about the scheduler, a job or a run."""
+
+    job_id: NotRequired[str]
+    run_id: NotRequired[str]
+
+
+class Condition(TypedDict):
+    """What `status` reports under `scheduler` besides the tick and the daemon."""
+
+    overdue_count: int
+    overdue_jobs: list[OverdueJob]
+    waiting_events: list[WaitingEvents]
+    anomalies: list[Anomaly]
+
+
+class SchedulerHealth(TickState, Condition):
+    """All that `status` reports under `scheduler`."""
+
+    daemon: Mapping[str, object]
+    paths: Mapping[str, str]
+
+
+class PingResult(TypedDict):
+    """How the dead-man's ping of `at` (UTC text) went; `failed`: it reported a failed tick."""
+
+    at: str
+    ok: bool
+    failed: bool
+    error: str | None
 
 
 class Store(Protocol):
-    """What is asked of the store. Of rows only attributes are used, by the names that the store gives them."""
+    """What this report needs of the store. Rows are read by the attribute names that the store gives them."""
 
     @property
     def health(self) -> Any: ...
@@ -48,7 +114,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Now:
-    """The moment of a look: wall time, the machine's monotonic clock, and who lives."""
+    """The moment of a report: wall time (UTC), monotonic seconds, and a check whether a process is alive."""
 
     wall: datetime
     monotonic: float
@@ -56,15 +122,15 @@ class Now:
 
 
 def instant(text: str) -> datetime | None:
-    """What a stored text says; None when it is empty, or damaged."""
+    """The instant that a stored text holds; None if it is empty or damaged."""
     try:
         return from_text(text) if text else None
     except ValueError:
         return None
 
 
-def tick_state(last_tick: datetime | None, now: datetime, stale_after_sec: int) -> dict[str, object]:
-    """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
+def tick_state(last_tick: datetime | None, now: datetime, stale_after_sec: int) -> TickState:
+    """When the last tick ran, and whether it is stale: more than `stale_after_sec` ago, or as far in the future."""
     age = None if last_tick is None else round((now - last_tick).total_seconds())
     return {
         "last_tick_at": None if last_tick is None else utc_text(last_tick),
@@ -78,17 +144,17 @@ class Silence(enum.StrEnum):
     """Why no job starts by itself."""
 
     TICK = "NO_TICK"
-    """Nothing starts a tick."""
+    """Nothing starts ticks."""
     DAEMON = "DAEMON_SILENT"
-    """A daemon is there, and does nothing."""
+    """A daemon is running, but does nothing."""
 
 
 def silence(
     ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
 ) -> Silence | None:
-    """What is wrong with what starts jobs, by a `tick_state` and a `daemon_state`; None when nothing is.
+    """Why no job starts by itself, judged by a `tick_state` and a `daemon_state`; None if jobs do start.
 
-    A daemon is judged by its own last look: ticks beside it do not hide that it hangs.
+    A daemon is judged by its own last poll, `last_look`. Ticks from cron do not hide that it hangs.
     """
     if not daemon.get("running"):
         return Silence.TICK if ticks["stale"] else None
@@ -100,27 +166,27 @@ def silence(
 
 def silence_warning(
     ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
-) -> list[dict[str, object]]:
-    """One warning, `code` and `message`, when no job starts by itself; none when all is well."""
+) -> list[WarningEntry]:
+    """A list with one warning if no job starts by itself; else an empty list."""
     fault = silence(ticks, daemon, last_look, now)
     if fault is None:
         return []
     last = ticks["last_tick_at"] if fault is Silence.TICK or last_look is None else utc_text(last_look)
     since = f"since {last}" if last else "so far"
     if fault is Silence.DAEMON:
-        message = f"The daemon (process {daemon['pid']}) holds its lock, and has not looked {since}: it hangs. "
+        message = f"The daemon (process {daemon['pid']}) hangs: it has not looked for due jobs {since}. "
         return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
     return [
         {
             "code": fault.value,
-            "message": f"No tick has run {since}: no job will start by itself. "
-            "Start them: python3 main.py install-crontab, or install-systemd.",
+            "message": f"No tick has run {since}: no job starts by itself. "
+            "Start ticks with: python3 main.py install-crontab, or install-systemd.",
         }
     ]
 
 
-def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> dict[str, object]:
-    """What `status` says under `scheduler` besides the last tick: overdue jobs, waiting events, anomalies."""
+def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> Condition:
+    """Overdue jobs, undelivered events and anomalies. `lease_sec` is the length of a lease in seconds."""
     count, overdue = overdue_jobs(store, now.wall)
     return {
         "overdue_count": count,
@@ -130,8 +196,8 @@ def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int
     }
 
 
-def overdue_jobs(store: Store, now: datetime) -> tuple[int, list[dict[str, object]]]:
-    """How many enabled jobs wait for longer than a tick can take, and the oldest of them."""
+def overdue_jobs(store: Store, now: datetime) -> tuple[int, list[OverdueJob]]:
+    """How many enabled jobs are overdue, and those that are overdue longest (at most `SHOWN`)."""
     count, jobs = store.health.overdue(utc_text(now - timedelta(seconds=OVERDUE_AFTER_SEC + 1)), SHOWN)
     return count, [
         {
@@ -144,8 +210,8 @@ def overdue_jobs(store: Store, now: datetime) -> tuple[int, list[dict[str, objec
     ]
 
 
-def waiting_events(store: Store) -> list[dict[str, object]]:
-    """Per channel how many events have not arrived, since when, and why."""
+def waiting_events(store: Store) -> list[WaitingEvents]:
+    """For each channel with undelivered events: how many, since when, and why."""
     return [
         {
             "channel": waiting.channel,
@@ -159,74 +225,78 @@ def waiting_events(store: Store) -> list[dict[str, object]]:
 
 
 def clock_fact(anomaly: Mapping[str, object], now: datetime) -> dict[str, object]:
-    """What is kept of a tick's clock anomaly: when it was seen, and how many jobs it moved instead of which."""
+    """What is stored of a tick's clock anomaly: the anomaly, when it was seen, and the number of corrected jobs."""
     jobs = anomaly.get("corrected_jobs")
-    moved = len(jobs) if isinstance(jobs, Sequence) else 0
-    return {**anomaly, "corrected_jobs": moved, "seen_at": utc_text(now)}
+    count = len(jobs) if isinstance(jobs, Sequence) else 0
+    return {**anomaly, "corrected_jobs": count, "seen_at": utc_text(now)}
 
 
 def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> list[Anomaly]:
-    """All that looks wrong, each with `code` and `message`, with `hint` where something can be done."""
-    found = [*_of_the_clock(store, last_tick, now.wall)]
-    found += _of_runs(store, now, lease_sec)
-    found += _of_jobs(store)
-    return found
+    """Everything that looks wrong: the clock, running runs, jobs."""
+    return [*_of_the_clock(store, last_tick, now.wall), *_of_runs(store, now, lease_sec), *_of_jobs(store)]
 
 
 def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> Iterator[Anomaly]:
-    if last_tick is not None and last_tick > now + _BESIDE_US:
+    if last_tick is not None and last_tick > now + _MEANWHILE:
         yield {
             "code": "LAST_TICK_IN_FUTURE",
-            "message": f"The last tick says {utc_text(last_tick)}, which is {_seconds(now, last_tick)} s ahead of now",
-            "hint": "A clock was or is wrong. The next tick corrects what that has moved.",
+            "message": f"The last tick is dated {utc_text(last_tick)}, {_seconds(now, last_tick)} s in the future",
+            "hint": "The clock was or is wrong. The next tick corrects the next runs that it moved.",
         }
     fact = store.state.get_fact(CLOCK_FACT) or {}
     seen = instant(str(fact.get("seen_at") or ""))
     if seen is not None and abs(now - seen) <= _CLOCK_FACT_SHOWN:
         yield {
             "code": str(fact.get("code")),
-            "message": f"At {fact.get('seen_at')} a tick found the clock set back from {fact.get('last_seen_at')};"
-            f" next runs brought back: {fact.get('corrected_jobs')}",
-            "hint": "If that was no correction by hand, see what sets this machine's clock.",
+            "message": f"At {fact.get('seen_at')} a tick found that the clock was set back from"
+            f" {fact.get('last_seen_at')}; jobs whose next run was corrected: {fact.get('corrected_jobs')}",
+            "hint": "If nobody set it by hand, find out what sets this machine's clock.",
         }
 
 
 def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
-    found: list[Anomaly] = []
+    runs: list[Anomaly] = []
     for run in store.runs.running():
         alive = now.is_alive(run.owner)
         state = reaper.health(run, now.wall, now.monotonic, lease_sec, owner_alive=alive)
-        who = {"run_id": run.run_id, "job_id": run.job_id}
         if state is reaper.Health.TOO_OLD:
-            text = f"The run {run.run_id} has outlived all that its job allows; its scheduler {run.lease_owner} hangs"
-            found.append({"code": "RUN_BEYOND_CEILING", "message": text, "hint": "The next tick ends it.", **who})
+            text = f"The run {run.run_id} is older than its job allows: its scheduler {run.lease_owner} hangs"
+            hint = "The next tick ends it."
+            runs.append(_anomaly("RUN_BEYOND_CEILING", text, hint, run.job_id, run.run_id))
         elif state is not reaper.Health.ALIVE:
             text = f"The scheduler {run.lease_owner} of the run {run.run_id} is gone"
             hint = (
-                f"A tick settles it once its lease is over: {run.lease_expires_at}."
-                f" At once: python3 main.py unlock {run.job_id}"
+                f"A tick ends the run once its lease is over: {run.lease_expires_at}."
+                f" To end it now: python3 main.py unlock {run.job_id}"
             )
-            found.append({"code": "OWNER_GONE", "message": text, "hint": hint, **who})
-    return found[:SHOWN]
+            runs.append(_anomaly("OWNER_GONE", text, hint, run.job_id, run.run_id))
+    return runs[:SHOWN]
 
 
 def _of_jobs(store: Store) -> Iterator[Anomaly]:
     for job in store.health.troubled(SHOWN):
-        who = {"job_id": job.job_id}
         if job.problem_json is not None:
             text = f"The job {job.job_id} can't be planned: {_message(job.problem_json)}"
-            yield {"code": "JOB_PROBLEM", "message": text, "hint": "See `problem` in: python3 main.py list", **who}
+            yield _anomaly("JOB_PROBLEM", text, "See `problem` in: python3 main.py list", job.job_id)
         if job.paused_at is not None:
-            text = f"The job {job.job_id} is paused since {job.paused_at}: it failed too often"
+            text = f"The job {job.job_id} was paused at {job.paused_at}, because it failed too often"
             hint = f"See why: python3 main.py logs --job {job.job_id}. {how_to_resume(job.job_id)}"
-            yield {"code": "JOB_PAUSED", "message": text, "hint": hint, **who}
+            yield _anomaly("JOB_PAUSED", text, hint, job.job_id)
         if job.no_next_run:
-            text = f"The job {job.job_id} is enabled, and nothing will start it: `{job.schedule}` has no next run"
-            yield {"code": "NO_NEXT_RUN", "message": text, "hint": "Change its schedule, or disable it.", **who}
+            text = f"The job {job.job_id} is enabled but will never start: `{job.schedule}` has no next run"
+            yield _anomaly("NO_NEXT_RUN", text, "Change its schedule, or disable it.", job.job_id)
         if job.stray_lease:
-            text = f"The job {job.job_id} mirrors a lease of {job.lease_owner}, but no run of it is running"
-            hint = "It holds up nothing; its next run overwrites it."
-            yield {"code": "LEASE_WITHOUT_RUN", "message": text, "hint": hint, **who}
+            text = f"The job {job.job_id} has a lease of {job.lease_owner}, but no run of it is running"
+            hint = "Nothing to do: it blocks nothing, and the next run overwrites it."
+            yield _anomaly("LEASE_WITHOUT_RUN", text, hint, job.job_id)
+
+
+def _anomaly(code: str, message: str, hint: str, job_id: str, run_id: str = "") -> Anomaly:
+    anomaly: Anomaly = {"code": code, "message": message, "hint": hint}
+    if run_id:
+        anomaly["run_id"] = run_id
+    anomaly["job_id"] = job_id
+    return anomaly
 
 
 def _message(problem_json: str) -> str:

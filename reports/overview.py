@@ -1,4 +1,4 @@
-"""What the live view and the picture of a span show, as JSON reports. Reads a store, waits for nothing."""
+"""The reports behind `watch` (`overview`) and `timeline`, as JSON objects. It only reads the store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from core.boundary import Failure, guarded
 from core.clock import utc_text
@@ -21,44 +21,146 @@ if TYPE_CHECKING:
     from db import Row
     from store.bundle import Store
 
-#: Rows of each part of the live view.
+#: The most rows in each part of the live view.
 RUNNING_SHOWN, NEXT_SHOWN, RESULTS_SHOWN = 50, 12, 25
-#: Runs, and coming slots, in one picture. A job each minute has 20,160 of each in two weeks.
+#: The most runs, and the most upcoming slots, in one picture. In two weeks a job each minute has 20,160 of each.
 MOST_MARKS = 100_000
 _NEVER_RAN = ("skipped", "missed")
 
 
-def glance(store: Store, now: datetime) -> dict[str, object]:
-    """What runs, what comes next, what ended last, what waits: `running`, `next`, `recent_runs`, `events`, …
+class RunningJob(TypedDict):
+    """A run that is running. Instants are UTC text.
 
-    `usual_ms` is the median of the job's last successes, null without any; `progress` is elapsed / usual, and null
-    too; a value above 1 means: longer than usual. Messages of errors are not masked yet.
+    `usual_ms` is the median duration of the job's last successes; null without any. `progress` is elapsed / usual, and
+    null too; above 1 means longer than usual. `waiting`: it waits for its next attempt. `max_retries` is null if the
+    job is gone.
     """
+
+    run_id: str
+    job_id: str
+    started_at: str
+    trigger: str
+    attempt: int
+    waiting: bool
+    lease_expires_at: str | None
+    max_retries: int | None
+    lease_over: bool
+    elapsed_sec: int
+    usual_ms: int | None
+    progress: float | None
+
+
+class NextRun(TypedDict):
+    """The next run of a job, at `next_run_at` (UTC text), `in_sec` seconds from now."""
+
+    job_id: str
+    next_run_at: str
+    timezone: str
+    in_sec: int | None
+
+
+class UndeliveredEvents(TypedDict):
+    """The channels with undelivered events."""
+
+    waiting: list[health.WaitingEvents]
+
+
+class Overview(TypedDict):
+    """What is running, what comes next, what ended last. `recent_runs` has rows of `history`, not masked yet."""
+
+    running: list[RunningJob]
+    next: list[NextRun]
+    recent_runs: list[dict[str, object]]
+    overdue_count: int
+    events: UndeliveredEvents
+
+
+class TimelineRun(TypedDict):
+    """A run in the timeline. Instants are UTC text; `scheduled_for` is null for a run by hand."""
+
+    run_id: str
+    status: str
+    trigger: str
+    scheduled_for: str | None
+    started_at: str
+    finished_at: str | None
+    attempt: int
+
+
+#: `slots` slots in a row that never ran, from the first to the last one (UTC text), and the code that says why.
+MissedSlots = TypedDict(
+    "MissedSlots",
+    {"run_id": str, "status": str, "from": str, "to": str, "slots": int, "code": str | None},
+)
+
+
+class TimelineJob(TypedDict):
+    """A job in the timeline.
+
+    `upcoming` are slots, `overdue` is the slot that should have started before now (UTC text). What a limit left out is
+    counted: the oldest runs, the latest slots. `problem` says why the job can't be planned.
+    """
+
+    job_id: str
+    state: str
+    timezone: str
+    runs: list[TimelineRun]
+    missed: list[MissedSlots]
+    upcoming: list[str]
+    overdue: str | None
+    runs_left_out: int
+    upcoming_left_out: int
+    problem: dict[str, object] | None
+
+
+#: What ran in the `hours` before now and what will run in those after. Instants are UTC text.
+Timeline = TypedDict(
+    "Timeline",
+    {
+        "from": str,
+        "to": str,
+        "now": str,
+        "hours": int,
+        "jobs": list[TimelineJob],
+        "jobs_shown": int,
+        "jobs_left_out": int,
+        "truncated": bool,
+    },
+)
+
+
+def overview(store: Store, now: datetime) -> Overview:
+    """The report of `watch`: running jobs, next runs, last results, undelivered events."""
     views, history = Views(store.db), History(store.db)
-    running = [_under_way(row, history.usual_ms(str(row["job_id"])), now) for row in views.running(RUNNING_SHOWN)]
-    names = {row["run_id"] for row in running}
+    running = [_running(row, history.usual_ms(str(row["job_id"])), now) for row in views.running(RUNNING_SHOWN)]
+    running_ids = {row["run_id"] for row in running}
     newest = history.page(Wanted(limit=RESULTS_SHOWN + len(running)))
-    ended = [row for row in newest if row["status"] != "running" and row["run_id"] not in names]
+    ended = [row for row in newest if row["status"] != "running" and row["run_id"] not in running_ids]
     overdue, _ = health.overdue_jobs(store, now)
     return {
         "running": running,
-        "next": [{**row, "in_sec": _seconds(now, str(row["next_run_at"]))} for row in views.next_up(NEXT_SHOWN)],
+        "next": [_next_run(row, now) for row in views.next_up(NEXT_SHOWN)],
         "recent_runs": ended[:RESULTS_SHOWN],
         "overdue_count": overdue,
         "events": {"waiting": health.waiting_events(store)},
     }
 
 
-def _under_way(row: Mapping[str, object], usual_ms: int | None, now: datetime) -> dict[str, object]:
+def _running(row: Mapping[str, object], usual_ms: int | None, now: datetime) -> RunningJob:
     elapsed = max(0, -(_seconds(now, str(row["started_at"])) or 0))
     lease = health.instant(str(row["lease_expires_at"] or ""))
-    return {
+    report = {
         **row,
         "lease_over": lease is not None and lease < now,
         "elapsed_sec": elapsed,
         "usual_ms": usual_ms,
         "progress": round(elapsed * 1000 / usual_ms, 3) if usual_ms else None,
     }
+    return cast("RunningJob", report)
+
+
+def _next_run(row: Mapping[str, object], now: datetime) -> NextRun:
+    return cast("NextRun", {**row, "in_sec": _seconds(now, str(row["next_run_at"]))})
 
 
 def _seconds(now: datetime, text: str) -> int | None:
@@ -68,7 +170,7 @@ def _seconds(now: datetime, text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Window:
-    """A span around now, and how many jobs are shown of it."""
+    """The span of a timeline: `hours` before and after `now` (UTC), and how many jobs it shows; or only one job."""
 
     now: datetime
     hours: int
@@ -84,34 +186,31 @@ class Window:
         return self.now + timedelta(hours=self.hours)
 
 
-def timeline(store: Store, window: Window, calendar: Calendar) -> dict[str, object]:
-    """What ran in the hours before now and what will run in those after: `from`, `to`, `now`, `jobs`, `truncated`.
-
-    A job has `runs`, `missed` (slots that were missed or skipped) and `upcoming` slots, all UTC. Jobs with anything
-    in the span come before those with nothing. What a limit leaves out is counted: `jobs_left_out`, and per job
-    `runs_left_out` (the oldest) and `upcoming_left_out` (the latest).
-    """
+def timeline(store: Store, window: Window, calendar: Calendar) -> Timeline:
+    """The report of `timeline`. If there are too many jobs, those without anything in the span are left out first."""
     views, span = Views(store.db), Span(utc_text(window.start), utc_text(window.now))
     rows = [row for row in views.jobs(span) if _belongs(row, window)]
-    rows.sort(key=lambda row: not _is_lively(row, utc_text(window.end)))
+    rows.sort(key=lambda row: not _is_active(row, utc_text(window.end)))
     shown = sorted(rows[: window.most_jobs], key=lambda row: str(row["job_id"]))
-    rooms = shares([views.count(row["job_id"], span) for row in shown], MOST_MARKS)
-    coming = [_coming(row, window, calendar) for row in shown]
-    places = shares([len(slots) for slots, _ in coming], MOST_MARKS)
-    jobs = []
-    for row, (slots, problem), (room, total), (place, _) in zip(shown, coming, rooms, places, strict=True):
-        found = [*_began_before(views, row["job_id"], span.start), *views.runs(row["job_id"], span, room)]
+    run_shares = shares([views.count(row["job_id"], span) for row in shown], MOST_MARKS)
+    upcoming = [_upcoming(row, window, calendar) for row in shown]
+    slot_shares = shares([len(slots) for slots, _ in upcoming], MOST_MARKS)
+    jobs: list[TimelineJob] = []
+    for row, (slots, problem), (most_runs, total), (most_slots, _) in zip(
+        shown, upcoming, run_shares, slot_shares, strict=True
+    ):
+        runs = [*_began_before(views, row["job_id"], span.start), *views.runs(row["job_id"], span, most_runs)]
         jobs.append(
             {
                 "job_id": row["job_id"],
                 "state": _state(row),
                 "timezone": row["timezone"],
-                "runs": [_run(run) for run in found if run["status"] not in _NEVER_RAN],
-                "missed": [_missed(run) for run in found if run["status"] in _NEVER_RAN],
-                "upcoming": [utc_text(slot) for slot in slots[:place]],
+                "runs": [_run(run) for run in runs if run["status"] not in _NEVER_RAN],
+                "missed": [_missed(run) for run in runs if run["status"] in _NEVER_RAN],
+                "upcoming": [utc_text(slot) for slot in slots[:most_slots]],
                 "overdue": row["next_run_at"] if _is_overdue(row, window.now) else None,
-                "runs_left_out": total - room,
-                "upcoming_left_out": len(slots) - place,
+                "runs_left_out": total - most_runs,
+                "upcoming_left_out": len(slots) - most_slots,
                 "problem": problem,
             }
         )
@@ -128,13 +227,16 @@ def timeline(store: Store, window: Window, calendar: Calendar) -> dict[str, obje
     }
 
 
-def shares(wanted: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """`(given, wanted)` each: all if that is not more than `most` together; else the large ones are cut alike."""
-    left, given = most, [0] * len(wanted)
-    for place, index in enumerate(sorted(range(len(wanted)), key=lambda index: wanted[index])):
-        given[index] = min(wanted[index], left // (len(wanted) - place))
-        left -= given[index]
-    return list(zip(given, wanted, strict=True))
+def shares(counts: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Shares a limit among the counts: `(share, count)` for each.
+
+    All get their count if the sum is at most `most`; else the largest are cut to the same share.
+    """
+    left, result = most, [0] * len(counts)
+    for rank, index in enumerate(sorted(range(len(counts)), key=lambda index: counts[index])):
+        result[index] = min(counts[index], left // (len(counts) - rank))
+        left -= result[index]
+    return list(zip(result, counts, strict=True))
 
 
 def _belongs(row: Row, window: Window) -> bool:
@@ -143,7 +245,7 @@ def _belongs(row: Row, window: Window) -> bool:
     return row["removed_at"] is None or bool(row["ran"])
 
 
-def _is_lively(row: Row, end: str) -> bool:
+def _is_active(row: Row, end: str) -> bool:
     cursor = row["next_run_at"]
     return bool(row["ran"]) or (bool(row["enabled"]) and cursor is not None and cursor <= end)
 
@@ -160,12 +262,12 @@ def _is_overdue(row: Row, now: datetime) -> bool:
     return bool(row["enabled"]) and row["next_run_at"] is not None and row["next_run_at"] <= utc_text(now)
 
 
-def _coming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], dict[str, object] | None]:
-    """The slots after now, and why there are none where the job can't be planned."""
+def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], dict[str, object] | None]:
+    """The slots after now, and the error if the job can't be planned."""
     if not row["enabled"] or row["next_run_at"] is None or row["removed_at"] is not None:
         return (), None
-    found = guarded(lambda: slots_between(job_state(row), window.now, window.end, calendar, MOST_MARKS))
-    return ((), found.as_dict()) if isinstance(found, Failure) else (found, None)
+    slots = guarded(lambda: slots_between(job_state(row), window.now, window.end, calendar, MOST_MARKS))
+    return ((), slots.as_dict()) if isinstance(slots, Failure) else (slots, None)
 
 
 def _began_before(views: Views, job_id: str, start: str) -> list[Row]:
@@ -173,13 +275,20 @@ def _began_before(views: Views, job_id: str, start: str) -> list[Row]:
     return [] if row is None else [row]
 
 
-def _run(row: Row) -> dict[str, object]:
-    names = ("run_id", "status", "trigger", "scheduled_for", "started_at", "finished_at", "attempt")
-    return {name: row[name] for name in names}
+def _run(row: Row) -> TimelineRun:
+    return {
+        "run_id": row["run_id"],
+        "status": row["status"],
+        "trigger": row["trigger"],
+        "scheduled_for": row["scheduled_for"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "attempt": row["attempt"],
+    }
 
 
-def _missed(row: Row) -> dict[str, object]:
-    """Slots of one row that never ran: the first, the last, how many, and the code that says why."""
+def _missed(row: Row) -> MissedSlots:
+    """The slots that a row of the status missed or skipped stands for."""
     try:
         error: Any = json.loads(row["error_json"] or "{}")
     except ValueError:

@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.strict_json import encode
 from db import Database, Row
-
-#: Made once: `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Events:
         """Stores an event for `channels`; the caller's transaction is the one that makes it true."""
         event_id = self._db.insert(
             "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
-            (run_id, job_id, ts, _ENCODE(payload)),
+            (run_id, job_id, ts, encode(payload)),
         )
         if not channels:
             return

@@ -13,6 +13,7 @@ from core.errors import LeaseLost
 from core.invocation import Usage
 from core.job import Job
 from core.run import ClaimedRun, ProcessId, Verdict
+from core.strict_json import encode
 from db import Database, Row
 from store import spending
 from store.events import Events
@@ -231,10 +232,6 @@ class Runs:
         return found
 
 
-#: Made once: `json.dumps` makes an encoder at each call.
-_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
-
-
 #: How many runs hold a place under the cap. Each claim asks: both counts are of an index alone, and the second is
 #: nearly always of nothing.
 PERMITS = (
@@ -255,7 +252,7 @@ def _mine(changed: int, run: ClaimedRun) -> None:
 
 
 def _json(value: Mapping[str, object] | None) -> str | None:
-    return None if value is None else _ENCODE(value)
+    return None if value is None else encode(value)
 
 
 def _process(pid: int | None, started: str | None, boot_id: str | None) -> ProcessId | None:

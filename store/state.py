@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from db import Database
 
@@ -32,7 +33,7 @@ class State:
         found: dict[str, object] | None = json.loads(text) if text else None
         return found
 
-    def set_fact(self, key: str, fact: dict[str, object] | None) -> None:
+    def set_fact(self, key: str, fact: Mapping[str, object] | None) -> None:
         """Stores a JSON object under `key`; None removes it."""
         if fact is None:
             self._db.run("DELETE FROM state WHERE key = ?", (key,))

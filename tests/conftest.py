@@ -34,6 +34,19 @@ def pytest_configure() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of tests/faults and tests/acceptance is about processes."""
+    for item in items:
+        if item.path.parent.name in ("faults", "acceptance"):
+            item.add_marker(pytest.mark.process)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`make check` leaves out tests that are marked, so that one that starts processes must be."""
+    Workspace.may_start = item.get_closest_marker("process") is not None
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that the test moves."""

@@ -1,8 +1,8 @@
-"""Starts `main.py` as a process of its own without the cost of a new interpreter: as a fork of one that is warm.
+"""Starts a script as a process of its own without the cost of a new interpreter: as a fork of one that is warm.
 
-Each pytest worker has one server, which has imported the whole program. For each command the server forks. The child
-takes the caller's arguments, environment and descriptors, resets its signals, and runs the workspace's `main.py` as
-`__main__`. So it has a pid, signals, descriptors, an exit code and a death of its own, like any started process.
+Each pytest worker has one server for `main.py`, which has imported the whole program. For each command the server
+forks. The child takes the caller's arguments, environment and descriptors, resets its signals, and runs the workspace's
+`main.py` as `__main__`. So it has a pid, signals, descriptors, an exit code and a death of its own, like any process.
 
 It differs from a started interpreter in this: modules are loaded already, `/proc/PID/cmdline` and `environ` are the
 server's, and at the end modules are not taken down. A test to which that matters says `workspace.start(fresh=True)`.
@@ -36,6 +36,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+PROJECT = Path(__file__).resolve().parent.parent
 _LARGEST_READ = 65_536
 #: What the server answers: a pid, and when that has ended its wait status.
 _NUMBER = struct.Struct("!i")
@@ -163,9 +164,10 @@ def finish(run: Callable[[], object]) -> NoReturn:
 
 
 class ForkServer:
-    """Starts its process on first use. That ends with this one."""
+    """Starts its process on first use. That loads these modules, and ends with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = modules
         self._path = ""
         self._lock = threading.Lock()
 
@@ -178,7 +180,7 @@ class ForkServer:
                 listener.listen(64)
                 tests, alive = os.pipe()
                 given = (listener.fileno(), tests)
-                command = [sys.executable, "-W", "error", __file__, *map(str, given)]
+                command = [sys.executable, "-W", "error", __file__, *map(str, given), *self._modules]
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=given)
                 os.close(tests)
             atexit.register(_end, process, alive, folder)
@@ -187,11 +189,12 @@ class ForkServer:
 
     def start(self, request: Mapping[str, object], streams: Sequence[int]) -> tuple[int, socket.socket]:
         """The pid of a new child, and the connection on which its wait status will come."""
+        # First, because the server waits for the whole of a request that has begun.
+        data = json.dumps(request).encode() + b"\n"
         caller = socket.socket(socket.AF_UNIX)
         with self._lock:
             path = self._started()
         caller.connect(path)
-        data = json.dumps(request).encode() + b"\n"
         caller.sendall(data[socket.send_fds(caller, [data], list(streams)) :])
         answer = caller.recv(_NUMBER.size)
         if not answer:
@@ -208,10 +211,22 @@ def _end(process: subprocess.Popen[bytes], alive: int, folder: str) -> None:
 class Forked(subprocess.Popen[bytes]):
     """A `Popen` whose child comes from a fork server, which tells how it ended."""
 
-    def __init__(self, server: ForkServer, request: Mapping[str, object], **streams: Any) -> None:
-        self._server, self._request = server, request
+    def __init__(
+        self,
+        server: ForkServer,
+        argv: Sequence[str | bytes],
+        environ: Mapping[str, str],
+        *,
+        before: str = "",
+        session: bool = False,
+        **streams: Any,
+    ) -> None:
+        # A word that is no UTF-8 arrives as it does in a started interpreter.
+        words = [os.fsdecode(word) for word in argv]
+        self._server = server
+        self._request = {"argv": words, "environ": dict(environ), "before": before, "session": session}
         self._caller: socket.socket | None = None
-        super().__init__(["main.py"], **streams)
+        super().__init__(words, **streams)
 
     def _execute_child(self, *arguments: Any) -> None:
         """Stands in for fork and exec."""
@@ -245,17 +260,20 @@ class Forked(subprocess.Popen[bytes]):
         return self.returncode
 
 
+def program_modules() -> list[str]:
+    """Every module of the program but `main`, which each command runs anew."""
+    packages = sorted(path.parent.name for path in PROJECT.glob("*/__init__.py"))
+    files = [*PROJECT.glob("*.py"), *(path for name in packages for path in (PROJECT / name).rglob("*.py"))]
+    names = (".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__") for path in files)
+    return sorted(name for name in names if name.split(".")[0] not in ("main", "tests", "bench", "tools", "examples"))
+
+
 def _main() -> NoReturn:
-    project = Path(__file__).resolve().parent.parent
-    sys.path[0] = str(project)
-    packages = sorted(path.parent.name for path in project.glob("*/__init__.py"))
-    modules = [*project.glob("*.py"), *(path for name in packages for path in (project / name).rglob("*.py"))]
-    for path in sorted(modules):
-        name = ".".join(path.relative_to(project).with_suffix("").parts).removesuffix(".__init__")
-        if name != "main" and not name.startswith("tests"):
-            importlib.import_module(name)
-    listener, tests = map(int, sys.argv[1:])
-    request = serve(socket.socket(fileno=listener), tests)
+    listener, tests, *modules = sys.argv[1:]
+    sys.path[0] = str(PROJECT)
+    for name in modules:
+        importlib.import_module(name)
+    request = serve(socket.socket(fileno=int(listener)), int(tests))
 
     def run() -> None:
         exec(request["before"], {})

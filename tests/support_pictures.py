@@ -1,4 +1,4 @@
-"""Reports of `timeline` and `watch` for tests of what is drawn of them."""
+"""Reports of `timeline` and `watch` for tests of the pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW = at("02-25 20:00")
 
 
 def text(hours: float) -> str:
-    """An instant so many hours from NOW, UTC text."""
+    """The instant `hours` after NOW, as UTC text."""
     return utc_text(NOW + timedelta(hours=hours))
 
 
@@ -47,8 +47,8 @@ def report(*jobs: dict[str, Any], hours: float = 12, zone: str = "UTC", **fields
     return {**base, "jobs_left_out": 0, **fields}
 
 
-def glance(**fields: Any) -> dict[str, Any]:
-    """A report of `watch` of a scheduler that has ticked, with nothing else to tell."""
+def watch_report(**fields: Any) -> dict[str, Any]:
+    """A report of `watch`: the scheduler has just ticked, and there are no runs."""
     base: dict[str, Any] = {
         "scheduler": {"last_tick_at": text(0), "stale": False}, "running": [], "next": [], "recent_runs": [],
         "overdue_count": 0, "events": {"waiting": []},
@@ -66,9 +66,9 @@ def running(job_id: str = "backup", elapsed_sec: float = 60, **fields: Any) -> d
 
 
 def printed(what: RenderableType, width: int = 100, *, colours: bool = False) -> str:
-    """What rich prints of it, without blanks at the ends of lines."""
+    """What rich prints of it, without spaces at the ends of lines."""
     system: Literal["standard"] | None = "standard" if colours else None
     out = Console(file=io.StringIO(), width=width, force_terminal=colours, color_system=system)
-    with out.capture() as found:
+    with out.capture() as captured:
         out.print(what)
-    return "\n".join(line.rstrip() for line in found.get().splitlines())
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.workspace import PROJECT, ended
+from tests.fork_server import Forked, ForkServer
+from tests.workspace import ALWAYS_FRESH, PATIENCE, PROJECT, ended
 
 TOKEN = "4711:s3cr3t-bot-token"
 SIBLING = PROJECT / "examples" / "purutos" / "puruto-telegram"
@@ -98,6 +99,10 @@ def _form(kind: str, body: bytes) -> dict[str, Any]:
     return dict(parse_qsl(body.decode(), keep_blank_values=True))
 
 
+#: The sibling's own modules stay out of it: each copy of the sibling loads its own.
+LIBRARY_SERVER = ForkServer(["telegram", "telegram.request", "argparse"])
+
+
 @dataclass
 class Sibling:
     """A copy of the sibling, and its inbox."""
@@ -115,13 +120,15 @@ class Sibling:
                 file.write(event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(self.root / "inbox.py"), *words]
+        command = [str(self.root / "inbox.py"), *words]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd="/", env=self.env, **pipes)  # type: ignore[call-overload, no-any-return]
+        if ALWAYS_FRESH:
+            return subprocess.Popen([sys.executable, *command], cwd="/", env=self.env, **pipes)  # type: ignore[call-overload, no-any-return]
+        return Forked(LIBRARY_SERVER, command, self.env, **pipes)
 
     def drain(self, *words: str, code: int = 0) -> dict[str, Any]:
         with ended(self.start(*words)) as process:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (code, b""), (process.returncode, out, err)
         assert TOKEN.encode() not in out
         answer = json.loads(out)

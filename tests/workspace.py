@@ -18,11 +18,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.fork_server import Forked, ForkServer
+from tests.fork_server import Forked, ForkServer, program_modules
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDERS = tuple(sorted(path.parent.name for path in PROJECT.glob("*/__init__.py")))
-FORK_SERVER = ForkServer()
+PROGRAM_SERVER = ForkServer(program_modules())
 #: All that a fork server does for a command. What asks for more is started afresh.
 FORKED_OPTIONS = {"stdin", "stdout", "stderr", "start_new_session"}
 ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
@@ -66,6 +66,9 @@ class FakeClock:
 
 class Workspace:
     """`root` is the copy of the project; siblings stand beside it."""
+
+    #: Whether the test that runs now may start the program as a process: whether it is marked so.
+    may_start = True
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "purutos"
@@ -134,6 +137,7 @@ class Workspace:
         The process is a fork of one that has the program loaded; with `fresh`, or where a fork can't do what is asked,
         it is an interpreter of its own.
         """
+        assert Workspace.may_start, "mark this test: pytest.mark.process"
         argv = [str(self.root / "main.py"), *words]
         environ = {**self.environ, **(env or {})}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
@@ -141,8 +145,7 @@ class Workspace:
             command = ["-c", _changed(before, argv)] if before else argv
             return subprocess.Popen([sys.executable, *command], env=environ, cwd="/", **options)
         session = options.pop("start_new_session", False)
-        request = {"argv": argv, "environ": environ, "before": before, "session": session}
-        return Forked(FORK_SERVER, request, **options)
+        return Forked(PROGRAM_SERVER, argv, environ, before=before, session=session, **options)
 
     def run(
         self, *words: str, env: Mapping[str, str] | None = None, timeout: float = PATIENCE, **options: Any

@@ -193,7 +193,7 @@ def watch_picture(scene: Scene) -> str:
     from rich.console import Console
     from rich.terminal_theme import MONOKAI
 
-    from render.tables import ViewContext
+    from render.console import ViewContext
     from render.watching import frame
 
     report = scene.report("watch", "--once", "--no-table")

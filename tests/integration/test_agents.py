@@ -11,6 +11,8 @@ from tests.support_agents import AGENT, agent_job, calls, install
 from tests.support_machine import python
 from tests.workspace import PYTHON, Workspace
 
+pytestmark = pytest.mark.process
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 

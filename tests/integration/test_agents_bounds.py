@@ -12,6 +12,8 @@ from tests.support_agents import agent_job, calls, install
 from tests.support_machine import python, shell
 from tests.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 
 def run(workspace: Workspace, prompt: str, *, code: int = 0, **fields: object) -> dict[str, Any]:
     workspace.write_jobs(agent_job(prompt, **fields))

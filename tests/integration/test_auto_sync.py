@@ -23,6 +23,7 @@ def sync_state(machine: Machine) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.process
 def test_the_next_tick_takes_over_an_edited_file(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     for _ in range(2):
@@ -37,6 +38,7 @@ def test_the_next_tick_takes_over_an_edited_file(workspace: Workspace) -> None:
     assert workspace.json("tick")["sync"] is None
 
 
+@pytest.mark.process
 def test_a_broken_file_is_told_and_the_last_good_definitions_go_on(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.json("tick")
@@ -153,6 +155,7 @@ def test_a_disabled_job_never_becomes_due_and_its_due_slot_is_accounted_for(
     assert [(row["status"], row["slots"]) for row in workspace.runs()] == [("skipped", 3)]
 
 
+@pytest.mark.process
 def test_the_crontab_and_a_shell_in_another_zone_never_disagree(workspace: Workspace) -> None:
     workspace.environ["TZ"] = "Europe/Madrid"
     prepare(workspace, shell(COUNT, schedule="0 5 1 1 *"))

@@ -17,6 +17,8 @@ from bench.peer import LEFT_OUT, PEERS
 from bench.report import shared
 from bench.throughput import DueJobs, measure
 
+pytestmark = pytest.mark.process
+
 #: Fails in one of the jobs.
 ONE_FAILS = ("sh", "-c", 'test "$PURUTO_CRON_JOB_ID" != run-00002')
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from commands import COMMANDS, cli
+from commands import cli, listing
 from core.version import VERSION
 from db import SCHEMA_VERSION
 from tests.support_machine import COUNT, Machine, answer_of, prepare, shell
@@ -24,18 +24,19 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
     return Machine(workspace, clock)
 
 
+@pytest.mark.process
 def test_the_help_names_every_command_and_the_exit_codes(workspace: Workspace) -> None:
     done = workspace.run("--help")
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
-    assert all(f"\n  {name}" in text for name in COMMANDS)
+    assert all(f"\n  {name}" in text for name in listing.names())
     assert all(word in text for word in ("Exit codes", "130", "init-db", "JSON"))
     assert workspace.run().stdout == done.stdout, "without a word it helps too"
     version = workspace.run("--version")
     assert (version.returncode, version.stdout.decode()) == (0, f"puruto-cron, version {VERSION}\n")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", listing.names())
 def test_the_help_of_each_command_is_complete(name: str) -> None:
     done = CliRunner().invoke(cli, [name, "--help"])
     text = done.output
@@ -51,13 +52,14 @@ def test_the_help_of_each_command_is_complete(name: str) -> None:
             assert option.opts[0] in text
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"init-db"}))
+@pytest.mark.parametrize("name", sorted(set(listing.names()) - {"init-db"}))
 def test_the_help_of_each_command_says_what_it_prints_or_shows(name: str) -> None:
     command = cli.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     assert any(word in (command.help or "") for word in ("Prints", "Show", "List"))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
@@ -79,6 +81,7 @@ def test_bad_usage_exits_2_with_one_json_object(workspace: Workspace, words: tup
     assert hint in error["details"]["hint"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "words", [("tick",), ("tick", "--quiet"), ("status",), ("list",), ("logs",), ("run-now", "x")], ids=" ".join
 )
@@ -89,6 +92,7 @@ def test_before_init_db_every_command_says_what_to_do(workspace: Workspace, word
     assert not workspace.database.exists()
 
 
+@pytest.mark.process
 def test_init_db_makes_what_is_needed_and_changes_nothing_the_second_time(workspace: Workspace) -> None:
     first = workspace.json("init-db")
     assert (first["created"], first["database"]) == (True, str(workspace.database))
@@ -158,6 +162,7 @@ def test_next_of_all_jobs_survives_a_bad_one(machine: Machine, workspace: Worksp
     assert [instant["job_id"] for instant in instants] == ["job-0"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("tick",), ("status",)], ids=" ".join)
 def test_a_closed_pipe_is_no_error(workspace: Workspace, words: tuple[str, ...]) -> None:
     read, write = os.pipe()
@@ -165,6 +170,7 @@ def test_a_closed_pipe_is_no_error(workspace: Workspace, words: tuple[str, ...])
     assert answered_into(workspace, words, write) == (0, b"")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("tick",), ("status",)], ids=" ".join)
 def test_an_answer_that_a_full_disk_swallows_is_an_error_without_a_traceback(
     workspace: Workspace, words: tuple[str, ...]
@@ -188,6 +194,7 @@ def answered_into(workspace: Workspace, words: tuple[str, ...], descriptor: int)
     return process.returncode, err
 
 
+@pytest.mark.process
 def test_stdout_holds_json_only_and_people_are_told_on_stderr(workspace: Workspace) -> None:
     prepare(workspace, shell("echo noise; echo noise >&2"))
     for words in (("run-now", "job-0"), ("status",), ("list",), ("logs",), ("next",), ("sync-jobs",), ("init-db",)):
@@ -195,6 +202,7 @@ def test_stdout_holds_json_only_and_people_are_told_on_stderr(workspace: Workspa
             assert isinstance(answer_of(process), dict)
 
 
+@pytest.mark.process
 def test_the_interpreter_may_be_started_with_its_strictest_options(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()

@@ -12,6 +12,8 @@ import pytest
 from store.names import MOST, Names
 from tests.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 JOBS = ({"job_id": "backup", "command": ["true"]}, {"job_id": "backup-2", "command": ["true"]}, {"job_id": "mail"})
 
 

@@ -30,6 +30,8 @@ from tests.support_machine import (
 )
 from tests.workspace import Workspace, ended, is_running, wait_for
 
+pytestmark = pytest.mark.process
+
 
 def reaped(daemon: RunningDaemon) -> bool:
     """It is over, and all that was written beside the database for it is gone."""

@@ -134,6 +134,7 @@ _CREATE = """
 """
 
 
+@pytest.mark.process
 def test_of_eight_that_make_it_at_once_one_does_and_the_others_find_it(tmp_path: Path) -> None:
     for number in range(4):
         path = tmp_path / str(number) / "cron.db"

@@ -104,6 +104,7 @@ def test_on_a_sound_machine_everything_is_fine_and_nothing_is_changed(machine: M
     assert state_of(machine.workspace) == before
 
 
+@pytest.mark.process
 def test_people_read_lines_without_colour_when_it_is_no_terminal(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     done = workspace.run("doctor")
@@ -114,6 +115,7 @@ def test_people_read_lines_without_colour_when_it_is_no_terminal(workspace: Work
     assert text.splitlines()[-1].startswith("errors: 2, warnings: ")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_on_a_terminal_the_severity_has_a_colour(
     workspace: Workspace, variables: dict[str, str], coloured: bool
@@ -140,6 +142,7 @@ def iter_pty(descriptor: int) -> Iterator[bytes]:
             yield data
 
 
+@pytest.mark.process
 def test_it_never_waits_for_runs(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     with ended(workspace.start("run-now", "job-0")) as process:
@@ -211,12 +214,13 @@ def test_a_database_on_a_network_file_system_is_a_warning(tmp_path: Path) -> Non
     (there / "cron.db").touch()
     info = tmp_path / "mountinfo"
     info.write_text(f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / {there} rw - nfs4 server:/x rw\n", encoding="utf-8")
-    found = list(database.place(str(there / "cron.db"), str(info)))
+    found = list(database.owner_and_file_system(str(there / "cron.db"), str(info)))
     assert [(finding.code, finding.severity) for finding in found] == [("NETWORK_FILE_SYSTEM", "warning")]
     assert "nfs4" in found[0].message
     (tmp_path / "link").symlink_to(there)
-    assert len(list(database.place(str(tmp_path / "link" / "cron.db"), str(info)))) == 1, "links are followed"
-    assert list(database.place(str(there / "cron.db"), str(tmp_path / "none"))) == []
+    linked = tmp_path / "link" / "cron.db"
+    assert len(list(database.owner_and_file_system(str(linked), str(info)))) == 1, "links are followed"
+    assert list(database.owner_and_file_system(str(there / "cron.db"), str(tmp_path / "none"))) == []
 
 
 def test_a_database_of_another_user_is_a_warning(machine: Machine) -> None:
@@ -507,6 +511,7 @@ def test_a_program_that_hangs_or_is_missing_gives_no_answer(tmp_path: Path) -> N
 # --- under cron ---
 
 
+@pytest.mark.process
 def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> None:
     """A program that only this shell's PATH has, and a database that only a variable of this shell names."""
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
@@ -532,6 +537,7 @@ def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> No
     assert "OTHER_PATHS_UNDER_CRON" in [f["code"] for f in report["findings"] if f.get("only_under_cron")]
 
 
+@pytest.mark.process
 def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
     folder = workspace.home / "bin"
@@ -546,6 +552,7 @@ def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
     assert "as cron" in [finding["subject"] for finding in report["findings"]]
 
 
+@pytest.mark.process
 def test_an_interpreter_without_the_libraries_is_found_under_cron(workspace: Workspace, tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
@@ -705,6 +712,7 @@ def test_folders_into_which_others_can_look_are_warnings_that_init_db_cures(mach
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700] * 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["a b", "100%", "it's", "año"])
 def test_the_proposed_line_works_in_a_folder_of_any_name(machine: Machine, tmp_path: Path, name: str) -> None:
     root = tmp_path / name / "puruto-cron"

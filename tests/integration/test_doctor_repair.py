@@ -17,6 +17,8 @@ from doctor import repair as repair_room
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
 from tests.workspace import FakeClock, Workspace, ended
 
+pytestmark = pytest.mark.process
+
 PAGE = 4096
 RUNS = 400
 

@@ -47,6 +47,7 @@ def drain(machine: Machine, *words: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.process
 def test_an_event_that_waits_for_long_is_a_warning_until_it_is_drained(machine: Machine, clock: FakeClock) -> None:
     assert set(findings(machine)) == {"FINE"}
     clock.advance(minutes=11)

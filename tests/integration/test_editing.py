@@ -19,6 +19,8 @@ from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.workspace import FakeClock, Workspace, ended
 
+pytestmark = pytest.mark.process
+
 WORDS = ("--puruto-target", "puruto-target", "--schedule", "0 9 * * 1-5", "--prompt", "Hazlo", "--timezone", "UTC")
 TEXT = """{
   "$schema": "./docs/jobs.schema.json",

@@ -27,6 +27,7 @@ def block(folder: Path) -> None:
     folder.write_text("in the way")
 
 
+@pytest.mark.process
 def test_a_folder_that_cannot_be_written_keeps_the_verdict_and_the_event(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT), shell("exit 1", job_id="bad"))
     block(workspace.root / "notifications")

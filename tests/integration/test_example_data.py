@@ -116,6 +116,7 @@ class Meddler(io.BytesIO):
 # --- the backup -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("action", ["run", "backup"])
 def test_a_backup_gives_back_exactly_what_was_there(home: Path, tmp_path: Path, action: str) -> None:
     result = ask(home, action=action, prompt="Haz una copia de los datos").result
@@ -133,6 +134,7 @@ def test_a_backup_gives_back_exactly_what_was_there(home: Path, tmp_path: Path, 
         assert result[key] == []
 
 
+@pytest.mark.process
 def test_the_archive_is_named_for_the_utc_time_of_the_backup(home: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     name = back_up(home)["archive"]
@@ -140,6 +142,7 @@ def test_the_archive_is_named_for_the_utc_time_of_the_backup(home: Path) -> None
     assert before <= made <= datetime.now(UTC)
 
 
+@pytest.mark.process
 def test_the_programs_of_any_linux_restore_and_check_an_archive(home: Path, tmp_path: Path) -> None:
     if not (shutil.which("tar") and shutil.which("sha256sum")):
         pytest.skip("needs tar and sha256sum")
@@ -151,6 +154,7 @@ def test_the_programs_of_any_linux_restore_and_check_an_archive(home: Path, tmp_
     assert len(checked.stdout.splitlines()) == 6
 
 
+@pytest.mark.process
 def test_names_and_contents_of_every_kind_come_back(home: Path, tmp_path: Path) -> None:
     shared = home / "shared"
     (shared / "empty folder").mkdir()
@@ -200,6 +204,7 @@ def test_the_same_content_at_the_same_time_makes_the_same_archive(home: Path) ->
     assert first.path.read_bytes() == second.path.read_bytes()
 
 
+@pytest.mark.process
 def test_the_result_says_what_changed_since_the_backup_before(home: Path) -> None:
     shared = home / "shared"
     first = back_up(home, prompt="Haz una copia de los datos")
@@ -217,6 +222,7 @@ def test_the_result_says_what_changed_since_the_backup_before(home: Path) -> Non
     assert "nuevos 2, cambiados 1, borrados 1" in third["summary"]
 
 
+@pytest.mark.process
 def test_a_damaged_older_archive_is_told_and_does_not_stop_the_next(home: Path) -> None:
     path = Path(back_up(home)["path"])
     path.write_bytes(path.read_bytes()[:200])
@@ -226,6 +232,7 @@ def test_a_damaged_older_archive_is_told_and_does_not_stop_the_next(home: Path) 
     assert "It is the first one" not in result["summary"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("prompt", "language", "start_of_summary"),
     [
@@ -246,6 +253,7 @@ def test_the_summary_speaks_the_language_of_the_prompt(
 # --- links, and things that are not files -----------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_links_are_saved_as_links_and_never_followed(home: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -306,6 +314,7 @@ def test_what_becomes_a_link_between_looking_and_opening_is_not_followed_either(
     assert [text.split(":")[0] for text in written.notes.unreadable] == [f"shared/{name}"]
 
 
+@pytest.mark.process
 def test_pipes_and_sockets_are_left_out_and_named(home: Path) -> None:
     os.mkfifo(home / "shared" / "pipe")
     with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(home / "shared"):
@@ -385,6 +394,7 @@ def test_what_nobody_touched_is_not_reported(home: Path, tmp_path: Path) -> None
     assert (notes.changed, notes.vanished, notes.unreadable, notes.special) == ([], [], [], [])
 
 
+@pytest.mark.process
 def test_too_many_levels_are_reported_as_unreadable_and_the_rest_is_saved(home: Path) -> None:
     with contextlib.chdir(home / "shared"):
         for _ in range(260):
@@ -539,6 +549,7 @@ def test_an_archive_that_arrives_damaged_is_thrown_away_and_no_older_one_is_dele
 # --- keeping the last N -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_the_last_seven_are_kept_by_default(home: Path) -> None:
     made = [back_up(home) for _ in range(9)]
     assert [one["kept"] for one in made] == [1, 2, 3, 4, 5, 6, 7, 7, 7]
@@ -546,6 +557,7 @@ def test_the_last_seven_are_kept_by_default(home: Path) -> None:
     assert set(names(home)) == {one["archive"] for one in made[2:]}
 
 
+@pytest.mark.process
 def test_payload_keep_beats_the_environment_which_beats_the_default(home: Path) -> None:
     env = environment(PURUTO_DATA_KEEP="3")
     for _ in range(5):
@@ -558,6 +570,7 @@ def test_payload_keep_beats_the_environment_which_beats_the_default(home: Path) 
     assert ask(home, environment(PURUTO_DATA_KEEP=""), action="backup").result["keep"] == 7
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("keep", [0, -1, 1001, 2.0, "3", True, [], {}])
 def test_a_wrong_payload_keep_is_refused_before_anything_is_written(home: Path, keep: object) -> None:
     error = ask(home, action="backup", payload={"keep": keep}).error
@@ -566,6 +579,7 @@ def test_a_wrong_payload_keep_is_refused_before_anything_is_written(home: Path, 
     assert not (home / "backups").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("keep", ["0", "-1", "1001", "99999999999999999999", "2.5", "many", "1_0", "\u0663"])
 def test_a_wrong_keep_in_the_environment_is_refused_before_anything_is_written(home: Path, keep: str) -> None:
     error = ask(home, environment(PURUTO_DATA_KEEP=keep), action="backup").error
@@ -574,6 +588,7 @@ def test_a_wrong_keep_in_the_environment_is_refused_before_anything_is_written(h
     assert not (home / "backups").exists()
 
 
+@pytest.mark.process
 def test_only_archives_of_ours_are_ever_deleted(home: Path) -> None:
     back_up(home)
     folder = home / "backups"
@@ -610,6 +625,7 @@ def test_numbers_within_a_second_count_as_numbers(home: Path) -> None:
 # --- two at once ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_backups_at_the_same_moment_all_succeed_and_do_not_hurt_each_other(home: Path, tmp_path: Path) -> None:
     (home / "shared" / "large.bin").write_bytes(os.urandom(1_000_000))
     raw = json.dumps(request(action="backup")).encode()
@@ -624,6 +640,7 @@ def test_backups_at_the_same_moment_all_succeed_and_do_not_hurt_each_other(home:
     assert [name for result in results for name in result["removed"]] == list(set(made) - set(names(home)))
 
 
+@pytest.mark.process
 def test_a_second_backup_waits_for_the_first_and_says_so(home: Path) -> None:
     (home / "backups").mkdir()
     with (home / "backups" / ".lock").open("a") as lock:
@@ -643,6 +660,7 @@ def test_a_second_backup_waits_for_the_first_and_says_so(home: Path) -> None:
     assert names(home) == [answer.result["archive"]]
 
 
+@pytest.mark.process
 def test_a_backup_that_is_told_to_end_leaves_nothing_behind(home: Path) -> None:
     back_up(home)
     with (home / "shared" / "endless.bin").open("wb") as stream:
@@ -683,6 +701,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 # --- what can go wrong ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_missing_shared_folder_is_an_error_that_names_it(home: Path) -> None:
     shutil.rmtree(home / "shared")
     error = ask(home, action="backup").error
@@ -691,6 +710,7 @@ def test_a_missing_shared_folder_is_an_error_that_names_it(home: Path) -> None:
     assert not (home / "backups").exists()
 
 
+@pytest.mark.process
 def test_shared_must_be_a_folder_and_not_a_link_to_one(home: Path) -> None:
     (home / "shared").rename(home / "elsewhere")
     (home / "shared").symlink_to("elsewhere")
@@ -711,6 +731,7 @@ def test_an_empty_shared_folder_is_a_backup_like_any_other(home: Path, tmp_path:
     assert unpacked(Path(result["path"]), tmp_path / "restored") == saved(home)
 
 
+@pytest.mark.process
 def test_a_file_in_place_of_the_backups_folder_is_an_error_with_a_hint(home: Path) -> None:
     (home / "backups").write_text("not a folder")
     error = ask(home, action="backup").error
@@ -719,6 +740,7 @@ def test_a_file_in_place_of_the_backups_folder_is_an_error_with_a_hint(home: Pat
     assert (home / "backups").read_text() == "not a folder"
 
 
+@pytest.mark.process
 def test_a_write_that_fails_in_the_middle_leaves_only_the_older_archives(home: Path) -> None:
     older = back_up(home)["archive"]
     (home / "shared" / "large.bin").write_bytes(os.urandom(500_000))
@@ -748,6 +770,7 @@ def small_disk(home: Path) -> Iterator[Path]:
     subprocess.run(["umount", home / "backups"], check=True)
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_only_the_older_archives(small_disk: Path) -> None:
     older = back_up(small_disk)["archive"]
     (small_disk / "shared" / "large.bin").write_bytes(os.urandom(500_000))
@@ -804,6 +827,7 @@ def test_a_backups_folder_that_may_not_be_written_is_an_error_with_a_hint(
     }
 
 
+@pytest.mark.process
 def test_what_may_not_be_read_makes_a_backup_incomplete_and_never_pushes_a_complete_one_out(
     humble: tuple[Path, Callable[..., Answer]],
 ) -> None:
@@ -829,6 +853,7 @@ def test_what_may_not_be_read_makes_a_backup_incomplete_and_never_pushes_a_compl
         assert "shared/budget.json" not in tar.getnames()
 
 
+@pytest.mark.process
 def test_an_answer_that_nobody_can_read_is_an_exit_code(home: Path) -> None:
     process = start([home / "invoke"])
     assert process.stdout is not None
@@ -874,6 +899,7 @@ BAD_REGISTRIES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", BAD_REGISTRIES)
 def test_a_registry_that_is_wrong_is_saved_as_it_is_with_a_warning_and_not_read(home: Path, case: str) -> None:
     content, problem = BAD_REGISTRIES[case]
@@ -891,6 +917,7 @@ def test_a_registry_that_is_wrong_is_saved_as_it_is_with_a_warning_and_not_read(
     assert problem in error["message"]
 
 
+@pytest.mark.process
 def test_a_missing_registry_is_a_warning_and_the_rest_is_saved(home: Path, tmp_path: Path) -> None:
     (home / "registry.json").unlink()
     result = back_up(home)
@@ -900,6 +927,7 @@ def test_a_missing_registry_is_a_warning_and_the_rest_is_saved(home: Path, tmp_p
     assert ask(home, action="read").error["code"] == "REGISTRY_INVALID"
 
 
+@pytest.mark.process
 def test_a_registry_that_is_a_link_a_folder_or_a_pipe_stops_nothing(home: Path) -> None:
     registry = home / "registry.json"
     registry.rename(home / "real.json")
@@ -965,6 +993,7 @@ def test_an_unknown_action_names_the_known_ones(home: Path) -> None:
     assert not (home / "backups").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", BAD_REQUESTS)
 def test_bad_stdin_is_an_error_result_and_writes_nothing(home: Path, case: str) -> None:
     raw, reason = BAD_REQUESTS[case]
@@ -974,6 +1003,7 @@ def test_bad_stdin_is_an_error_result_and_writes_nothing(home: Path, case: str) 
     assert not (home / "backups").exists()
 
 
+@pytest.mark.process
 def test_a_refused_request_still_gets_its_own_ids_back(home: Path) -> None:
     raw = b'\xef\xbb\xbf{"request_id": "a\\ud800", "correlation_id": "\xc3\xb1", "action": 7}'
     answer = ask_raw(home, raw)
@@ -989,6 +1019,7 @@ def test_the_siblings_speak_one_protocol_and_can_be_started(tmp_path: Path) -> N
         assert invoke.read_text().startswith("#!/usr/bin/env python3\n")
 
 
+@pytest.mark.process
 def test_invoke_may_be_started_through_a_link_from_anywhere(home: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(home / "invoke")
     process = start([tmp_path / "link"])

@@ -82,6 +82,7 @@ def week(day: int) -> date:
 # --- the shipped example ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_the_shipped_week_has_exactly_its_three_anomalies(home: Path) -> None:
     result = ask(home, prompt=CONTRACT_PROMPT).result
     found = [(one["kinds"], one["payee"], one["amount"], one["date"], one["id"]) for one in result["anomalies"]]
@@ -96,6 +97,7 @@ def test_the_shipped_week_has_exactly_its_three_anomalies(home: Path) -> None:
     assert (result["warnings"], result["language"]) == ([], "es")
 
 
+@pytest.mark.process
 def test_the_reasons_carry_the_numbers_that_they_rest_on(home: Path) -> None:
     new, unusual, duplicate = (one["reasons"] for one in ask(home, prompt="Review my week").result["anomalies"])
     assert new == [
@@ -131,6 +133,7 @@ def test_the_reasons_carry_the_numbers_that_they_rest_on(home: Path) -> None:
     ]
 
 
+@pytest.mark.process
 def test_the_shipped_totals_are_those_that_the_file_adds_up_to(home: Path) -> None:
     sums: dict[str, list[Decimal]] = {}
     with (home / "movements.csv").open(encoding="utf-8", newline="") as stream:
@@ -153,6 +156,7 @@ def test_the_shipped_totals_are_those_that_the_file_adds_up_to(home: Path) -> No
     assert ask(home).result["totals"] == [{**entry, "spending": str(entry["spending"])} for entry in expected]
 
 
+@pytest.mark.process
 def test_the_summary_is_one_that_a_person_can_read_at_breakfast(home: Path) -> None:
     assert ask(home, prompt=CONTRACT_PROMPT).result["summary"].splitlines() == [
         "Semana del 21/02/2026 al 27/02/2026 (hasta el último movimiento del archivo): 16 movimientos, 3 anomalías.",
@@ -172,6 +176,7 @@ def test_the_summary_is_one_that_a_person_can_read_at_breakfast(home: Path) -> N
     assert english[1].startswith("1. -1,850.00 EUR · Reformas Ibarra · Corriente *4471 · 2026-02-25: new payee")
 
 
+@pytest.mark.process
 def test_a_quiet_week_of_the_shipped_file_says_that_it_is_quiet(home: Path) -> None:
     result = ask(home, prompt=CONTRACT_PROMPT, payload={"until": "2026-01-30"}).result
     assert result["anomalies"] == []
@@ -270,6 +275,7 @@ def test_what_has_been_paid_twice_in_a_row_before_is_a_way_of_paying(pairs: int,
 # --- repeated ids -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_a_row_that_is_there_twice_is_told_and_counted_once(home: Path) -> None:
     line = "2026-02-26,A,Shop,taladro,-49.90,EUR,77\n"
     put(home, HEADER + line + "2026-02-25,A,Other,x,-10.00,EUR,76\n" + line)
@@ -461,6 +467,7 @@ def test_a_wrong_until_is_refused(home: Path, until: object) -> None:
     assert error["message"].startswith('payload.until must be a day like "2026-02-27"')
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("requested_at", "warnings"),
     [
@@ -483,6 +490,7 @@ def test_a_file_that_is_too_old_or_too_new_for_the_request_is_told(
     assert all(f"Warning: {text}." in result["summary"] for text in warnings)
 
 
+@pytest.mark.process
 def test_who_asks_for_a_day_is_not_told_the_age_of_the_file(home: Path) -> None:
     asked = {"payload": {"until": "2026-02-27"}, "requested_at": "2027-01-01T00:00:00+00:00"}
     assert ask(home, **asked).result["warnings"] == []
@@ -528,6 +536,7 @@ FORMS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("form", FORMS)
 def test_a_file_says_the_same_in_every_form_that_banks_use(home: Path, form: str) -> None:
     (home / "movements.csv").write_bytes(FORMS[form])
@@ -631,6 +640,7 @@ def test_what_is_no_amount_is_refused(text: str, mark: str) -> None:
         movements.parse_amount(text, mark)
 
 
+@pytest.mark.process
 def test_a_thousand_and_a_thousandth_are_told_apart_by_the_rest_of_the_file(home: Path) -> None:
     put(home, HEADER.replace(",", ";") + "2026-02-27;A;x;c;-1.234;EUR;1\n2026-02-27;A;y;c;-2,50;EUR;2\n")
     assert ask(home).result["totals"][0]["spending"] == "1236.50"
@@ -679,6 +689,7 @@ def test_a_payee_with_control_characters_reaches_no_terminal(home: Path) -> None
     assert all(letter.isprintable() or letter == "\n" for letter in result["summary"])
 
 
+@pytest.mark.process
 def test_a_file_with_only_a_header_says_that_it_has_no_movements(home: Path) -> None:
     put(home, HEADER)
     result = ask(home, prompt=CONTRACT_PROMPT).result
@@ -686,6 +697,7 @@ def test_a_file_with_only_a_header_says_that_it_has_no_movements(home: Path) -> 
     assert (result["period"], result["anomalies"], result["totals"], result["rows_read"]) == (None, [], [], 0)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -707,6 +719,7 @@ def test_a_file_that_is_no_list_of_movements_is_an_error(home: Path, content: st
     assert str(home / "movements.csv") in error["message"]
 
 
+@pytest.mark.process
 def test_a_missing_file_and_a_folder_in_its_place_are_errors_that_name_it(home: Path) -> None:
     (home / "movements.csv").unlink()
     error = ask(home).error
@@ -715,12 +728,14 @@ def test_a_missing_file_and_a_folder_in_its_place_are_errors_that_name_it(home: 
     assert ask(home).error["code"] == "MOVEMENTS_UNREADABLE"
 
 
+@pytest.mark.process
 def test_a_file_of_a_size_that_no_bank_exports_is_refused_unread(home: Path) -> None:
     with (home / "movements.csv").open("wb") as stream:
         stream.truncate(65 * 1024 * 1024)
     assert ask(home).error["code"] == "MOVEMENTS_UNREADABLE"
 
 
+@pytest.mark.process
 def test_long_lists_are_cut_and_say_how_long_they_were(home: Path) -> None:
     rows = "".join(f"2026-02-27,A,payee {n // 2},c,-{10 + n // 2}.00,EUR,{n}\n" for n in range(300))
     put(home, HEADER + rows + "bad\n" * 60)
@@ -824,6 +839,7 @@ def test_an_unknown_action_names_the_known_one(home: Path) -> None:
     assert error["details"] == {"known": ["run"]}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", BAD_REQUESTS)
 def test_bad_stdin_is_an_error_result(home: Path, case: str) -> None:
     raw, reason = BAD_REQUESTS[case]

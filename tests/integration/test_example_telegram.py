@@ -16,6 +16,8 @@ import pytest
 from tests.support_telegram import SILENCE, BotApi, Sibling, Told, bot_api, copied_sibling, event, refusal
 from tests.workspace import ended, wait_for
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def api() -> Iterator[BotApi]:

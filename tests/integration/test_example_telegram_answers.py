@@ -11,6 +11,8 @@ import pytest
 
 from tests.support_telegram import HALF, SILENCE, BotApi, Sibling, bot_api, copied_sibling, event, refusal
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def api() -> Iterator[BotApi]:

@@ -594,6 +594,7 @@ def ready(workspace: Workspace) -> Workspace:
     return workspace
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("env", ["", "# nothing\n", "DB_PATH=db/cron.db\n", "shipped"])
 def test_an_idle_tick_imports_sqlite3_and_a_handful_of_ours(ready: Workspace, env: str) -> None:
     if env:
@@ -611,12 +612,14 @@ def test_an_idle_tick_imports_sqlite3_and_a_handful_of_ours(ready: Workspace, en
     assert quiet - bare - SMALL == OURS
 
 
+@pytest.mark.process
 def test_the_test_above_would_see_a_whole_tick(ready: Workspace) -> None:
     ready.environ["PURUTO_CRON_MAX_RUNNING"] = "3"
     found, _ = _imported([str(ready.root / "main.py"), "tick"], ready)
     assert {"click", "json", "dataclasses"} <= found
 
 
+@pytest.mark.process
 def test_an_idle_tick_prints_what_a_whole_tick_with_nothing_to_do_prints(ready: Workspace) -> None:
     idle_answer = ready.json("tick")
     whole_answer = ready.json("tick", env={"PURUTO_CRON_MAX_RUNNING": "3"})
@@ -627,6 +630,7 @@ def test_an_idle_tick_prints_what_a_whole_tick_with_nothing_to_do_prints(ready: 
     assert idle_answer == whole_answer
 
 
+@pytest.mark.process
 def test_a_tick_over_a_damaged_database_prints_an_error_and_no_traceback(ready: Workspace) -> None:
     ready.database.write_bytes(b"no database at all " * 400)
     answer = ready.json("tick", code=1)

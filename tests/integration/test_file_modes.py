@@ -17,6 +17,8 @@ from core.private_files import make_private
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
 from tests.workspace import PROJECT, Workspace, ended
 
+pytestmark = pytest.mark.process
+
 PERMITS = ("db", "deep", "notifications", "runs")
 #: A database in folders that are all to be made.
 DEEP = {"DB_PATH": "deep/er/cron.db"}

@@ -12,6 +12,8 @@ from tests.support_agents import agent_job, calls, install
 from tests.support_machine import killed, shell
 from tests.workspace import Workspace, ended, wait_for
 
+pytestmark = pytest.mark.process
+
 #: Says "working" until the third call of a slot, then that it sleeps. `%s` is how it says so.
 UNTIL_THREE = """
 import json, os

@@ -16,6 +16,8 @@ from install import units
 from tests.support_machine import Machine
 from tests.workspace import FakeClock, Workspace
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """#!/bin/sh
 file=$(dirname "$0")/crontab.txt
 [ -e "$file" ] || { echo "no crontab for me" >&2; exit 1; }
@@ -136,7 +138,7 @@ def test_enabled_jobs_run_and_the_answer_says_that_cron_runs_them_too(ready: Wor
 
 
 def test_without_a_file_the_own_crontab_is_read_and_our_ticks_are_left_out(ready: Workspace) -> None:
-    block = units.block(units.Place("/other", "/p", "/l"))
+    block = units.block(units.Copy("/other", "/p", "/l"))
     own = f"* * * * * cd {ready.root} && python3 main.py tick\n"
     use_program(ready, f"@daily a\n{block}{own}* * * * * python3 /x/main.py tick\n")
     answer = ready.json("import-crontab")
@@ -145,7 +147,7 @@ def test_without_a_file_the_own_crontab_is_read_and_our_ticks_are_left_out(ready
 
 
 def test_a_crontab_with_our_block_alone_or_with_nothing_is_no_error(ready: Workspace) -> None:
-    use_program(ready, units.block(units.Place("/other", "/p", "/l")))
+    use_program(ready, units.block(units.Copy("/other", "/p", "/l")))
     assert len(ready.json("import-crontab")["not_imported"]) == 1
     (ready.home / "bin" / "crontab.txt").unlink()
     assert codes(ready.json("import-crontab")) == ["NO_LINES", "NO_TICK"]

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from install import units
-from install.units import DaemonTerms, Place
+from install.units import Copy, DaemonTerms
 from tests.support_machine import put_crontab_program
 from tests.workspace import Workspace
 
-PLACE = Place("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
+COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
 
 
@@ -29,6 +29,7 @@ def crontab(workspace: Workspace) -> Path:
     return put_crontab_program(workspace)
 
 
+@pytest.mark.process
 def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, crontab: Path) -> None:
     crontab.write_text(OTHERS)
     first = workspace.json("install-crontab")
@@ -46,6 +47,7 @@ def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, cro
     assert workspace.json("uninstall-crontab")["changed"] is False
 
 
+@pytest.mark.process
 def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path) -> None:
     line = workspace.json("install-crontab")["lines"][0]
     command = line.removeprefix("* * * * * ").replace("\\%", "%").replace(" --quiet", "")
@@ -54,12 +56,14 @@ def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path
     assert crontab.exists()
 
 
+@pytest.mark.process
 def test_print_changes_nothing(workspace: Workspace, crontab: Path) -> None:
     shown = workspace.json("install-crontab", "--print")
     assert (shown["installed"], "tick --quiet" in shown["crontab"]) == (False, True)
     assert not crontab.exists()
 
 
+@pytest.mark.process
 def test_without_a_program_crontab_the_line_is_still_shown_how_to_get(workspace: Workspace) -> None:
     workspace.environ["PATH"] = "/nonexistent"
     refused = workspace.json("install-crontab", code=1)["error"]
@@ -75,6 +79,7 @@ def sibling(workspace: Workspace) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
     workspace: Workspace, crontab: Path, sibling: Path
 ) -> None:
@@ -93,10 +98,10 @@ def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
 
 @pytest.mark.parametrize("folder", ["/home/me/t", "/home/me/a b", "/home/100%/t"])
 def test_a_block_that_drains_is_known_again(folder: str) -> None:
-    place = Place(PLACE.root, PLACE.python, PLACE.logs, telegram=folder)
+    copy = Copy(COPY.root, COPY.python, COPY.logs, telegram=folder)
     mine = f"* * * * * python3 {folder}/inbox.py --deliver --quiet\n"
-    assert units.drains(units.with_block(OTHERS, place), PLACE)
-    assert not units.drains(units.with_block(OTHERS + mine, PLACE), PLACE)
+    assert units.drains(units.with_block(OTHERS, copy), COPY)
+    assert not units.drains(units.with_block(OTHERS + mine, COPY), COPY)
 
 
 LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=20))
@@ -105,17 +110,18 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\x0b\x0c\x1c\x1d\
 @given(LINES, st.booleans())
 def test_whatever_else_stands_there_stays(lines: list[str], ends: bool) -> None:
     text = "\n".join(lines) + ("\n" if ends and lines else "")
-    made = units.with_block(text, PLACE)
-    assert units.with_block(made, PLACE) == made
-    assert units.without_block(made, PLACE.root) in (text, text + "\n")
+    made = units.with_block(text, COPY)
+    assert units.with_block(made, COPY) == made
+    assert units.without_block(made, COPY.root) in (text, text + "\n")
 
 
 def test_the_block_of_another_copy_is_left_alone() -> None:
-    other = units.with_block(OTHERS, Place("/other", "/p", "/l"))
-    both = units.with_block(other, PLACE)
-    assert units.without_block(both, PLACE.root) == other
+    other = units.with_block(OTHERS, Copy("/other", "/p", "/l"))
+    both = units.with_block(other, COPY)
+    assert units.without_block(both, COPY.root) == other
 
 
+@pytest.mark.process
 def test_lines_behind_a_block_that_lost_its_end_stay_however_often_it_is_installed(
     workspace: Workspace, crontab: Path
 ) -> None:
@@ -135,8 +141,8 @@ def test_lines_behind_a_block_that_lost_its_end_stay_however_often_it_is_install
 
 
 def test_a_block_without_its_end_is_not_cut() -> None:
-    broken = units.with_block("", PLACE).rpartition("# <<<")[0] + "0 5 * * * mine\n"
-    assert units.without_block(broken, PLACE.root) == broken
+    broken = units.with_block("", COPY).rpartition("# <<<")[0] + "0 5 * * * mine\n"
+    assert units.without_block(broken, COPY.root) == broken
 
 
 TERMS = DaemonTerms(poll_sec=30, stop_sec=40, kill_grace_sec=5)
@@ -150,8 +156,8 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.skip("systemd-analyze is not installed")
-    place = Place(root, sys.executable, f"{root}/db", telegram=f"{root}/../puruto-telegram")
-    made = units.units(place, daemon)
+    copy = Copy(root, sys.executable, f"{root}/db", telegram=f"{root}/../puruto-telegram")
+    made = units.units(copy, daemon)
     for name, text in made.items():
         (tmp_path / name).write_text(text)
     runtime = tmp_path / "run"
@@ -166,6 +172,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.process
 def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None:
     workspace.json("init-db")
     answer = workspace.json("install-systemd")
@@ -180,17 +187,18 @@ def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None
 
 
 def test_the_daemons_service_may_take_its_time_to_end_and_to_sleep() -> None:
-    (text,) = units.units(PLACE, TERMS).values()
+    (text,) = units.units(COPY, TERMS).values()
     lines = text.splitlines()
-    assert f'ExecStart="{PLACE.python}" "{PLACE.root}/main.py" "daemon"' in lines
+    assert f'ExecStart="{COPY.python}" "{COPY.root}/main.py" "daemon"' in lines
     for line in ("Type=notify", "WatchdogSec=300", "TimeoutStopSec=75", "KillMode=mixed", "Restart=on-failure",
                  "ExecReload=/bin/kill -HUP $MAINPID", "OOMPolicy=continue", "WantedBy=default.target"):  # fmt: skip
         assert line in lines
-    (slow,) = units.units(PLACE, DaemonTerms(3600, 86_400, 600)).values()
+    (slow,) = units.units(COPY, DaemonTerms(3600, 86_400, 600)).values()
     assert "WatchdogSec=14400\n" in slow, "so that the watchdog wakes nobody who may sleep an hour"
     assert "TimeoutStopSec=87030\n" in slow
 
 
+@pytest.mark.process
 def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -222,7 +230,7 @@ def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
 
 
 def test_the_drain_of_the_inbox_keeps_its_timer_beside_the_daemon() -> None:
-    made = units.units(Place("/r", "/p", "/l", telegram="/t"), TERMS)
+    made = units.units(Copy("/r", "/p", "/l", telegram="/t"), TERMS)
     names = ["puruto-cron-daemon.service", "puruto-cron-telegram.service", "puruto-cron-telegram.timer"]
     assert sorted(made) == names
 
@@ -233,13 +241,14 @@ ODD_ROOTS = ["/home/me/ñ", "/a b\\", "/a\nb", "/a\\nb", "/a\u2028b", "/\udcff",
 def test_the_first_line_of_a_unit_names_one_copy() -> None:
     marks = set()
     for root in ODD_ROOTS:
-        for text in units.units(Place(root, "/p", "/l", telegram="/t")).values():
+        for text in units.units(Copy(root, "/p", "/l", telegram="/t")).values():
             marks.add(text.splitlines()[0])
             assert text.encode().splitlines()[1] == b"[Unit]", "one line, of UTF-8"
     assert len(marks) == len(ODD_ROOTS)
     assert "# puruto-cron: /home/me/ñ" in marks
 
 
+@pytest.mark.process
 def test_units_of_others_stay(workspace: Workspace, tmp_path: Path) -> None:
     workspace.json("init-db")
     folder = tmp_path / "units"

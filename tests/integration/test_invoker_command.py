@@ -283,6 +283,7 @@ def test_a_payload_that_is_no_json_is_told_and_nothing_starts(place: Place) -> N
     assert not (place.target / "ran").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_a_parent_that_ignores_child_signals_makes_no_failure_a_success(tmp_path: Path, in_thread: bool) -> None:
     """Under SIGCHLD ignored the system throws exit codes away, and `subprocess` reads 0."""

@@ -17,7 +17,7 @@ from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
 from tools import generate_docs
 
-HERE = Path(jobs_file.__file__).resolve().parent
+HERE = Path(jobs_file.__file__).resolve().parents[1]
 
 
 def read(path: Path) -> jobs_file.JobsFile:
@@ -140,6 +140,7 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
     assert len(read(file).jobs) == 10_000
 
 
+@pytest.mark.process
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
         "import sys; from store.job_codec import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"

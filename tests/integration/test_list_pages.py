@@ -9,6 +9,8 @@ import pytest
 from tests.support_machine import COUNT, prepare, shell
 from tests.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 NAMES = [f"job-{number}" for number in range(7)]
 
 

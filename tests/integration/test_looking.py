@@ -104,6 +104,7 @@ def test_history_refuses_what_it_does_not_know(machine: Machine, words: tuple[st
         machine.run("history", *words)
 
 
+@pytest.mark.process
 def test_history_as_csv_is_read_by_a_spreadsheet_and_runs_no_formula(machine: Machine, workspace: Workspace) -> None:
     machine.run_now("good")
     machine.run_now("bad")
@@ -120,6 +121,7 @@ def test_history_as_csv_is_read_by_a_spreadsheet_and_runs_no_formula(machine: Ma
     assert list(rows["good"]) == list(workspace.json("history")["runs"][0])
 
 
+@pytest.mark.process
 def test_csv_of_nothing_has_its_head(workspace: Workspace) -> None:
     workspace.ready()
     empty = workspace.run("history", "--format", "csv").stdout
@@ -169,6 +171,7 @@ def test_show_has_all_of_a_run_in_the_order_of_its_calls_with_secrets_masked(mac
     assert SECRET not in json.dumps(found)
 
 
+@pytest.mark.process
 def test_show_of_a_run_with_many_calls_has_them_in_their_order(machine: Machine, workspace: Workspace) -> None:
     install(workspace, "claude")
     machine.environ["PURUTO_CRON_AGENT_PATH"] = workspace.environ["PURUTO_CRON_AGENT_PATH"]
@@ -357,6 +360,7 @@ def odd(workspace: Workspace) -> Workspace:
     return workspace
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", VIEWS)
 def test_a_table_has_no_control_characters_where_there_is_no_terminal(odd: Workspace, words: tuple[str, ...]) -> None:
     done = odd.run(*words, "--table")
@@ -370,6 +374,7 @@ def test_a_table_has_no_control_characters_where_there_is_no_terminal(odd: Works
     assert odd.json(*words, *plain, env=wanted)["status"] == "ok"
 
 
+@pytest.mark.process
 def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace) -> None:
     odd.sql("UPDATE jobs SET next_run_at = '2026-07-01T07:00:00+00:00' WHERE job_id = 'odd'")
     text = odd.run("list", "--table").stdout.decode()
@@ -379,6 +384,7 @@ def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace
     assert "[bold]red" in odd.run("logs", "--table").stdout.decode(), "no markup of ours"
 
 
+@pytest.mark.process
 def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) -> None:
     for environ, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with on_terminal(odd, "history", "--table", env=environ) as (terminal, process):

@@ -293,6 +293,7 @@ def _tables(path: Path) -> list[str]:
         return sorted({str(row[0]) for row in names} - {"state"})
 
 
+@pytest.mark.process
 def test_a_database_of_an_earlier_version_goes_on_with_all_that_is_in_it(kept: Workspace) -> None:
     before = {name: kept.sql(f"SELECT * FROM {name}") for name in _tables(kept.database)}
     assert kept.json("sync-jobs")["changed"] == []
@@ -313,6 +314,7 @@ def test_a_database_of_an_earlier_version_goes_on_with_all_that_is_in_it(kept: W
     assert {row["run_id"] for row in before["runs"]} <= {row["run_id"] for row in kept.runs()}
 
 
+@pytest.mark.process
 def test_what_was_told_of_a_refusal_stays_told_of_its_gate(kept: Workspace) -> None:
     """Up to schema 4 a day had one mark for all gates, and there was one gate."""
     columns = {row["name"] for row in kept.sql("SELECT name FROM pragma_table_info('spending')")}
@@ -322,6 +324,7 @@ def test_what_was_told_of_a_refusal_stays_told_of_its_gate(kept: Workspace) -> N
     assert bool(marked) is bool(columns)
 
 
+@pytest.mark.process
 def test_a_reading_command_may_be_the_first_after_an_update(kept: Workspace) -> None:
     assert len(kept.json("list")["jobs"]) == 3
     assert len(kept.json("status")["recent_runs"]) > 3

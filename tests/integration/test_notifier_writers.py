@@ -13,6 +13,8 @@ from store.bundle import Store
 from store.creation import create
 from tests.support_app import python
 
+pytestmark = pytest.mark.process
+
 WRITERS = 20
 EACH = 12
 

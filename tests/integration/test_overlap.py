@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support_machine import (
     COUNT,
     GATED,
@@ -14,6 +16,8 @@ from tests.support_machine import (
     shell,
 )
 from tests.workspace import Workspace
+
+pytestmark = pytest.mark.process
 
 
 def test_a_slot_during_a_run_is_skipped_with_the_running_runs_id(workspace: Workspace) -> None:

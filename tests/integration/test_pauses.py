@@ -81,6 +81,7 @@ def test_runs_are_counted_and_not_attempts_also_those_by_hand(machine: Machine, 
     assert failures(workspace) == 2
 
 
+@pytest.mark.process
 def test_the_count_outlives_every_process(workspace: Workspace) -> None:
     prepare(workspace, shell(FAIL, pause_after_failures=2))
     for code in (1, 1):
@@ -117,6 +118,7 @@ def test_missed_and_skipped_slots_change_no_count(machine: Machine, workspace: W
     assert failures(workspace) == 2
 
 
+@pytest.mark.process
 def test_an_interrupted_run_counts_and_may_pause_its_job(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED, pause_after_failures=1, retry_interrupted=True))
     workspace.make_due()

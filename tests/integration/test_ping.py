@@ -76,6 +76,7 @@ def ready(workspace: Workspace, server: Server, script: str = COUNT) -> None:
     workspace.environ["PURUTO_CRON_PING_URL"] = server.url
 
 
+@pytest.mark.process
 def test_every_tick_pings_also_an_idle_and_a_quiet_one(workspace: Workspace, server: Server) -> None:
     ready(workspace, server)
     workspace.json("tick")
@@ -86,6 +87,7 @@ def test_every_tick_pings_also_an_idle_and_a_quiet_one(workspace: Workspace, ser
     assert (fact["ok"], fact["failed"], fact["error"]) == (True, False, None)
 
 
+@pytest.mark.process
 def test_a_ping_that_is_set_in_the_env_file_is_sent_too(workspace: Workspace, server: Server) -> None:
     prepare(workspace, shell(COUNT))
     workspace.json("tick")
@@ -95,6 +97,7 @@ def test_a_ping_that_is_set_in_the_env_file_is_sent_too(workspace: Workspace, se
     assert len(server.asked) == 2
 
 
+@pytest.mark.process
 def test_without_an_address_nothing_is_asked(workspace: Workspace, server: Server) -> None:
     prepare(workspace, shell(COUNT))
     (workspace.root / ".env").write_text(f"#PURUTO_CRON_PING_URL={server.url}\n")
@@ -103,6 +106,7 @@ def test_without_an_address_nothing_is_asked(workspace: Workspace, server: Serve
     assert workspace.json("status")["ping"] is None
 
 
+@pytest.mark.process
 def test_a_tick_in_which_a_job_failed_says_so(workspace: Workspace, server: Server) -> None:
     ready(workspace, server, "exit 3")
     server.url += "?rid=1"
@@ -113,6 +117,7 @@ def test_a_tick_in_which_a_job_failed_says_so(workspace: Workspace, server: Serv
     assert server.asked == ["/s3cret-uuid/fail?rid=1", "/s3cret-uuid?rid=1"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("answer", ["500", "to http://127.0.0.1:1/", "to file:///etc/passwd", "to ftp://127.0.0.1/x"])
 def test_a_ping_that_fails_fails_no_tick_and_is_shown(workspace: Workspace, server: Server, answer: str) -> None:
     ready(workspace, server)
@@ -127,6 +132,7 @@ def test_a_ping_that_fails_fails_no_tick_and_is_shown(workspace: Workspace, serv
     assert all("s3cret-uuid" not in str(row) for row in workspace.sql("SELECT * FROM state"))
 
 
+@pytest.mark.process
 def test_a_refused_connection_is_shown(workspace: Workspace) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -193,6 +199,7 @@ def test_where_a_failure_is_told(url: str, expected: str) -> None:
     assert ping.address(url, failed=False) == url
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("url", ["ftp://x/y", "file:///etc/passwd", "no address", "http:///s3cret", "https://a b/"])
 def test_what_is_no_address_is_refused_without_being_shown(workspace: Workspace, url: str) -> None:
     workspace.environ["PURUTO_CRON_PING_URL"] = url

@@ -32,6 +32,8 @@ from tests.support_machine import (
 )
 from tests.workspace import FakeClock, Workspace, ended, wait_for
 
+pytestmark = pytest.mark.process
+
 #: Says when it begins and ends, in a file that all of them append to, and works until it is released.
 MEASURED = """
 import os, time

@@ -12,6 +12,8 @@ import pytest
 from tests.support_machine import COUNT, GATED, JOB_COLUMNS, answer_of, gated_tick, prepare, release, shell
 from tests.workspace import Workspace, ended
 
+pytestmark = pytest.mark.process
+
 READING = (("status",), ("list",), ("logs",), ("next",), ("next", "job-0"))
 
 

@@ -1,4 +1,4 @@
-"""What is deleted, what never is, and that a deleted slot stays accounted for."""
+"""What retention deletes, what it never deletes, and that a deleted slot never starts again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_tick_keeps_the_newest_runs_of_a_job_with_their_events_and_output(
         workspace
     )
     assert workspace.sql("SELECT count(*) AS n FROM deliveries") == [{"n": 6}]
-    assert len(workspace.events()) == 6, "what was told stays told"
+    assert len(workspace.events()) == 6, "delivered events stay in the file"
     assert reports[2]["pruned"] is None
     assert (reports[3]["pruned"]["runs"], reports[3]["pruned"]["outputs"], reports[3]["pruned"]["failures"]) == (
         1,
@@ -58,7 +58,7 @@ def test_a_tick_keeps_the_newest_runs_of_a_job_with_their_events_and_output(
     assert workspace.sql("SELECT pruned_through FROM jobs") == [{"pruned_through": "2026-02-25T20:03:00+00:00"}]
 
 
-def test_old_runs_go_by_age_but_the_newest_of_each_job_stays(
+def test_old_runs_are_deleted_but_the_newest_of_each_job_stays(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:
     machine.environ["PURUTO_CRON_KEEP_DAYS"] = "7"
@@ -66,7 +66,7 @@ def test_old_runs_go_by_age_but_the_newest_of_each_job_stays(
     machine.run_now("rare")
     run_minutes(machine, clock, 3)
     clock.advance(days=8)
-    assert machine.tick()["pruned"] is None, "a day is left to set a clock right that jumped"
+    assert machine.tick()["pruned"] is None, "after a jump there is a day to correct the clock"
     clock.advance(days=1)
     assert machine.tick()["pruned"]["runs"] == 3
     assert [row["status"] for row in workspace.runs("rare")] == ["ok"]
@@ -102,7 +102,7 @@ def test_a_job_that_only_misses_keeps_the_run_that_ended_last(
     assert "ok" in {row["status"] for row in workspace.runs()}
 
 
-def test_what_is_still_to_be_told_to_be_retried_or_running_is_kept(machine: Machine, workspace: Workspace) -> None:
+def test_runs_that_are_running_undelivered_or_to_be_retried_are_kept(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(COUNT))
     kept = ["waits", "retries", "runs"]
     for number, name in enumerate([*kept, "goes", "newest"]):
@@ -139,7 +139,7 @@ def test_a_slot_whose_row_was_deleted_never_starts_again(
     assert len(workspace.starts()) == 6
 
 
-def test_output_beyond_its_room_goes_oldest_first_and_the_rows_stay(
+def test_output_above_the_limit_is_deleted_oldest_first_and_its_rows_stay(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:
     machine.environ["PURUTO_CRON_KEEP_OUTPUT_MB"] = "1"
@@ -291,6 +291,7 @@ def test_a_database_that_refuses_cleaning_fails_no_tick(
     assert report["pruned"]["code"] == "INTERNAL_ERROR"
 
 
+@pytest.mark.process
 def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspace) -> None:
     """A tick deletes a bounded number of rows; the command all of them, in batches."""
     prepare(workspace, shell(COUNT))

@@ -132,6 +132,7 @@ def test_the_lease_is_renewed_while_a_run_waits(machine: Machine, workspace: Wor
     assert {waiting for _, waiting in leases} == {1}, "it holds no place under the cap"
 
 
+@pytest.mark.process
 def test_a_run_that_waits_gives_its_place_to_another_job(workspace: Workspace) -> None:
     prepare(workspace, shell(FAIL, max_retries=1, retry_backoff_sec=3600), shell(COUNT, job_id="other"))
     one = {"PURUTO_CRON_MAX_RUNNING": "1"}
@@ -148,6 +149,7 @@ def test_a_run_that_waits_gives_its_place_to_another_job(workspace: Workspace) -
     assert [row["status"] for row in workspace.runs("job-0")] == ["cancelled"]
 
 
+@pytest.mark.process
 def test_a_tick_whose_run_waits_serves_its_other_jobs_meanwhile(workspace: Workspace) -> None:
     prepare(workspace, shell(FAIL, max_retries=1, retry_backoff_sec=3600), shell(COUNT, job_id="other"))
     workspace.make_due("job-0", minutes_ago=1)
@@ -189,6 +191,7 @@ def test_a_run_that_comes_back_from_its_wait_waits_for_a_place(
     assert len(workspace.starts()) == 3
 
 
+@pytest.mark.process
 def test_attempts_of_a_real_process(workspace: Workspace) -> None:
     prepare(workspace, shell(FAIL, max_retries=1, retry_backoff_sec=1))
     workspace.make_due()

@@ -29,6 +29,7 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
     return Machine(workspace, clock)
 
 
+@pytest.mark.process
 def test_a_success_prints_the_result_and_exits_0(workspace: Workspace) -> None:
     workspace.add_target()
     workspace.ready({"schedule": YEARLY})
@@ -42,6 +43,7 @@ def test_a_success_prints_the_result_and_exits_0(workspace: Workspace) -> None:
     assert [event["run_id"] for event in workspace.events()] == [result["run_id"]]
 
 
+@pytest.mark.process
 def test_a_failure_prints_the_error_and_exits_1(workspace: Workspace) -> None:
     prepare(workspace, shell("exit 4"))
     result = workspace.json("run-now", "job-0", code=1)
@@ -51,6 +53,7 @@ def test_a_failure_prints_the_error_and_exits_1(workspace: Workspace) -> None:
     assert [row["status"] for row in workspace.runs()] == ["error"]
 
 
+@pytest.mark.process
 def test_an_unknown_job_is_refused_and_nothing_is_written(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     refused = workspace.json("run-now", "nobody", code=1)
@@ -77,6 +80,7 @@ def test_a_removed_job_is_unknown(machine: Machine, workspace: Workspace) -> Non
         machine.run("run-now", "job-1")
 
 
+@pytest.mark.process
 def test_a_running_job_is_refused_with_who_runs_it(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
@@ -144,6 +148,7 @@ def test_no_telegram_for_a_job_that_wants_none(machine: Machine, workspace: Work
     assert machine.run("status")[1]["events"]["waiting"] == []
 
 
+@pytest.mark.process
 def test_a_run_by_hand_needs_no_place_and_counts_all_the_same(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED), shell(COUNT, job_id="other"))
     one = {"PURUTO_CRON_MAX_RUNNING": "1"}

@@ -12,6 +12,8 @@ import pytest
 from tests.support_machine import prepare, shell, target_folder
 from tests.workspace import Workspace
 
+pytestmark = pytest.mark.process
+
 ODD = [
     "plain",
     "two\nlines and a tab\t",

@@ -28,6 +28,7 @@ def hours(machine: Machine, number: int) -> None:
         machine.tick()
 
 
+@pytest.mark.process
 def test_a_days_ceiling_skips_slots_until_the_next_day_in_the_jobs_zone(workspace: Workspace, clock: FakeClock) -> None:
     # 15:00 in New York; its day ends at 05:00 UTC.
     machine = machine_with(workspace, clock)
@@ -46,6 +47,7 @@ def test_a_days_ceiling_skips_slots_until_the_next_day_in_the_jobs_zone(workspac
     ]  # fmt: skip
 
 
+@pytest.mark.process
 def test_a_run_by_hand_is_refused_unless_forced(workspace: Workspace, clock: FakeClock) -> None:
     machine = machine_with(workspace, clock)
     machine.run_now()
@@ -74,6 +76,7 @@ def test_what_was_spent_outlives_the_rows_of_the_runs(workspace: Workspace, cloc
         machine.run_now()
 
 
+@pytest.mark.process
 def test_a_job_without_a_ceiling_asks_no_gate(workspace: Workspace, clock: FakeClock) -> None:
     machine = machine_with(workspace, clock, max_cost_usd_per_day=None)
     hours(machine, 4)

@@ -152,6 +152,7 @@ def test_of_an_invoke_its_answer_is_searched_as_it_was_printed(place: Place) -> 
     assert result_of(place.run(success=spec)) == {"summary": "año"}
 
 
+@pytest.mark.process
 def test_of_a_long_output_the_whole_lines_at_both_ends_are_searched(place: Place) -> None:
     line = "x" * 99
     script = f"print('first'); [print('{line}') for _ in range(30000)]; print('middle'); "
@@ -162,6 +163,7 @@ def test_of_a_long_output_the_whole_lines_at_both_ends_are_searched(place: Place
     assert (entry["found"], entry["stdout_bytes"]) == ("last", 6_000_018)
 
 
+@pytest.mark.process
 def test_an_expression_without_end_counts_as_missed_after_a_while(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +179,7 @@ def test_an_expression_without_end_counts_as_missed_after_a_while(
     assert_only_the_three_files_are_left(place)
 
 
+@pytest.mark.process
 def test_a_schema_without_end_counts_as_missed_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "CPU_SEC", 1)
     answering(place, f"{{'text': '{ENDLESS_TEXT}'}}")
@@ -313,11 +316,13 @@ def test_what_the_last_attempt_left_is_not_what_this_one_did(place: Place) -> No
 ROWS = {"type": "object", "required": ["rows"], "properties": {"rows": {"type": "integer", "minimum": 1}}}
 
 
+@pytest.mark.process
 def test_stdout_that_fits_the_schema_is_a_success(place: Place) -> None:
     result_of(place.run(python("print('\\ufeff{\"rows\": 2}\\n')"), success=Success(json_schema=ROWS)))
     assert_only_the_three_files_are_left(place)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("printed", "path", "expected", "found"),
     [
@@ -350,6 +355,7 @@ def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
     )
 
 
+@pytest.mark.process
 def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
     spec = Success(json_schema={"items": {"type": "integer"}})
     found = missed(place.run(python("import json; print(json.dumps(['x' * 5000] * 100))"), success=spec))
@@ -357,6 +363,7 @@ def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
     assert all(len(entry["found"]) <= 200 for entry in found)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("rows", "good"), [("1", True), ("0", False), ("'1'", False)])
 def test_of_an_invoke_the_result_is_held_against_the_schema(place: Place, rows: str, good: bool) -> None:
     answering(place, f"{{'rows': {rows}}}")
@@ -366,17 +373,20 @@ def test_of_an_invoke_the_result_is_held_against_the_schema(place: Place, rows: 
         assert missed(outcome)[0]["path"] == "$.rows"
 
 
+@pytest.mark.process
 def test_a_result_that_is_too_large_to_be_kept_is_checked_all_the_same(place: Place) -> None:
     answering(place, "{'rows': 0, 'text': 'x' * 200000}")
     assert missed(place.run(success=Success(json_schema=ROWS)))[0]["path"] == "$.rows"
 
 
+@pytest.mark.process
 def test_an_empty_result_is_an_empty_object(place: Place) -> None:
     answering(place, "None")
     spec = Success(json_schema={"type": "object", "maxProperties": 0})
     assert result_of(place.run(success=spec, allow_empty_result=True)) == {}
 
 
+@pytest.mark.process
 def test_an_older_draft_that_the_schema_names_is_followed(place: Place) -> None:
     draft = {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True}
     assert missed(place.run(python("print(1)"), success=Success(json_schema=draft)))
@@ -389,6 +399,7 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
+@pytest.mark.process
 def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     for number, target in enumerate([f"http://127.0.0.1:{port}/x.json", f"file://{__file__}", "#/$defs/none"]):
@@ -399,6 +410,7 @@ def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.sock
         listener.accept()
 
 
+@pytest.mark.process
 def test_a_schema_that_leads_back_to_itself_is_told(place: Place) -> None:
     (entry,) = missed(place.run(python("print(1)"), success=Success(json_schema={"$ref": "#"})))
     assert entry["found"] == "it leads back to itself for ever"
@@ -407,6 +419,7 @@ def test_a_schema_that_leads_back_to_itself_is_told(place: Place) -> None:
 # --- all together, and what goes wrong with the check itself ---
 
 
+@pytest.mark.process
 def test_every_check_that_is_missed_is_told_at_once(place: Place) -> None:
     spec = Success(
         exit_codes=[0, 3], stdout_matches="x", stdout_not_matches="y", file_changed="out", json_schema={"type": "null"}

@@ -39,6 +39,7 @@ COMMANDS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("spec", "good", "bad"), COMMANDS, ids=[next(iter(row[0])) for row in COMMANDS])
 def test_a_command_is_a_success_when_it_does_what_is_asked(
     machine: Machine, workspace: Workspace, spec: dict[str, Any], good: str, bad: str
@@ -53,6 +54,7 @@ def test_a_command_is_a_success_when_it_does_what_is_asked(
     assert [row["status"] for row in workspace.runs()] == ["error", "ok"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("spec", "good", "bad"),
     [
@@ -74,6 +76,7 @@ def test_an_invoke_is_a_success_when_it_does_what_is_asked(
     assert machine.run("run-now", "job-0")[0] == 0
 
 
+@pytest.mark.process
 def test_a_missed_success_is_told_in_its_row_and_its_event_and_by_a_tick_alike(workspace: Workspace) -> None:
     prepare(workspace, shell("echo half; echo why >&2; exit 2", success={"stdout_matches": "whole"}))
     workspace.make_due()
@@ -92,6 +95,7 @@ def test_a_missed_success_is_told_in_its_row_and_its_event_and_by_a_tick_alike(w
     assert names == {"attempt-1.request.json", "attempt-1.stdout", "attempt-1.stderr"}
 
 
+@pytest.mark.process
 def test_a_missed_success_is_retried_like_any_other_failure(machine: Machine, workspace: Workspace) -> None:
     script = 'echo "try $PURUTO_CRON_ATTEMPT"; [ "$PURUTO_CRON_ATTEMPT" = 1 ] || touch out'
     spec = {"stdout_matches": "^try [3-9]", "file_changed": "out"}
@@ -103,6 +107,7 @@ def test_a_missed_success_is_retried_like_any_other_failure(machine: Machine, wo
     assert (code, result["attempts"], missed(result)) == (1, 2, ["stdout_matches"])
 
 
+@pytest.mark.process
 def test_secrets_in_what_was_found_are_masked(workspace: Workspace) -> None:
     spec = {"stdout_matches": "never", "stdout_not_matches": "is .*"}
     prepare(workspace, shell("echo it is $MY_TOKEN", success=spec, allow_env=["MY_TOKEN"]))
@@ -127,6 +132,7 @@ def test_a_changed_success_is_a_changed_job_and_the_same_one_is_not(machine: Mac
     assert machine.run("sync-jobs")[1]["changed"] == ["job-0"]
 
 
+@pytest.mark.process
 def test_a_stored_success_that_was_damaged_by_hand_hurts_its_job_alone(workspace: Workspace) -> None:
     prepare(workspace, shell("true", success={"exit_codes": [0]}), shell("true"))
     workspace.sql(

@@ -34,6 +34,7 @@ from tests.workspace import FakeClock, Workspace, is_running
 CRON = {"LOGNAME": "root", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 
 
+@pytest.mark.process
 def test_an_idle_tick_and_a_busy_one_print_the_same_keys(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     idle = workspace.json("tick")
@@ -52,6 +53,7 @@ def test_an_idle_tick_and_a_busy_one_print_the_same_keys(workspace: Workspace) -
     assert pid.isdecimal()
 
 
+@pytest.mark.process
 def test_a_due_job_runs_is_recorded_and_told(workspace: Workspace) -> None:
     (workspace.home / "puruto-telegram").mkdir()
     workspace.add_target()
@@ -88,6 +90,7 @@ def test_a_due_job_runs_is_recorded_and_told(workspace: Workspace) -> None:
     assert workspace.sql("SELECT next_run_at > ? AS later FROM jobs", (slot,)) == [{"later": 1}]
 
 
+@pytest.mark.process
 def test_a_tick_exits_0_although_its_job_failed(workspace: Workspace) -> None:
     prepare(workspace, shell("echo broken >&2; exit 3"))
     workspace.make_due()
@@ -127,6 +130,7 @@ def test_no_bad_end_of_a_target_counts_as_a_success(
     assert [row["status"] for row in workspace.runs()] == ["error"]
 
 
+@pytest.mark.process
 def test_quiet_says_nothing_when_idle_and_one_line_when_something_was_due_or_is_wrong(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
 
@@ -190,6 +194,7 @@ def test_an_interval_keeps_its_grid_however_late_the_ticks_are(workspace: Worksp
     assert machine.cursor() == utc(2026, 2, 25, 21)
 
 
+@pytest.mark.process
 def test_other_jobs_start_while_one_is_running(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED), shell(COUNT, job_id="other"))
     workspace.make_due("job-0")
@@ -202,6 +207,7 @@ def test_other_jobs_start_while_one_is_running(workspace: Workspace) -> None:
         assert [result["status"] for result in answer_of(slow)["results"]] == ["ok"]
 
 
+@pytest.mark.process
 def test_a_timeout_ends_the_whole_tree(workspace: Workspace) -> None:
     stubborn = (
         "import os, signal, subprocess, sys, time\n"
@@ -291,6 +297,7 @@ def test_a_definition_that_breaks_while_its_job_runs_stops_no_tick(workspace: Wo
     assert [result["status"] for result in report["results"]] == ["ok"]
 
 
+@pytest.mark.process
 def test_the_program_works_from_anywhere_and_in_the_environment_of_cron(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "mis cosas ñ ☃")
     tell = 'echo "$PURUTO_CRON_RUN_ID año ☃" >> starts.log; pwd'
@@ -347,6 +354,7 @@ def test_status_calls_the_scheduler_stale_until_a_tick_has_come(workspace: Works
     assert machine.run("status")[1]["scheduler"]["stale"] is True
 
 
+@pytest.mark.process
 def test_a_tick_that_waits_for_its_own_run_leaves_no_process_behind(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.write_jobs(shell("sleep 60 & echo $! > left.pid; echo done"))
@@ -358,6 +366,7 @@ def test_a_tick_that_waits_for_its_own_run_leaves_no_process_behind(workspace: W
         assert not is_running(pid), "what a finished job leaves running is ended with it"
 
 
+@pytest.mark.process
 def test_two_rows_never_share_a_slot_whatever_is_tried_by_hand(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     workspace.make_due()
@@ -370,6 +379,7 @@ def test_two_rows_never_share_a_slot_whatever_is_tried_by_hand(workspace: Worksp
     assert len(workspace.starts()) == len(workspace.runs()) == 1
 
 
+@pytest.mark.process
 def test_a_gated_job_is_seen_as_running_and_ends_when_released(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()

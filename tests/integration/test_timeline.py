@@ -16,7 +16,7 @@ import pytest
 
 from core.clock import utc_text
 from reports import overview
-from reports.overview import Window, glance, timeline
+from reports.overview import Window, timeline
 from schedules.calendar import Schedules
 from store.bundle import Store
 from store.creation import create
@@ -134,12 +134,14 @@ def test_the_newest_runs_and_the_next_slots_are_kept_and_the_others_counted(
     assert report["truncated"] is True
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("--hours", "0"), ("--hours", "337"), ("--hours", "x"), ("--limit", "0")])
 def test_bounds_are_kept(workspace: Workspace, words: tuple[str, ...]) -> None:
     workspace.ready()
     assert workspace.json("timeline", *words, code=2)["error"]["code"] == "USAGE"
 
 
+@pytest.mark.process
 def test_a_job_that_never_was_is_an_error(workspace: Workspace) -> None:
     workspace.ready()
     assert workspace.json("timeline", "--job", "nobody", code=1)["error"]["code"] == "JOB_NOT_FOUND"
@@ -156,6 +158,7 @@ def test_the_widest_span_of_a_job_each_minute_is_whole(workspace: Workspace, clo
 # --- as a picture ---
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("words", "env"), [(("--table",), {}), ((), {"PURUTO_CRON_FORMAT": "table"})])
 def test_the_picture_as_text(workspace: Workspace, words: tuple[str, ...], env: dict[str, str]) -> None:
     workspace.ready(shell(COUNT, schedule="* * * * *"))
@@ -165,12 +168,14 @@ def test_the_picture_as_text(workspace: Workspace, words: tuple[str, ...], env: 
     assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.process
 def test_a_locale_without_signs_for_bars_is_no_error(workspace: Workspace) -> None:
     workspace.ready(shell(COUNT, schedule="* * * * *"))
     done = workspace.run("timeline", "--table", env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.process
 def test_the_picture_as_a_file(workspace: Workspace, tmp_path: Path) -> None:
     workspace.ready(shell(COUNT))
     file = tmp_path / "out.svg"
@@ -190,6 +195,7 @@ def test_the_picture_as_a_file(workspace: Workspace, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.svg", "out.svg", "purutos"]
 
 
+@pytest.mark.process
 def test_the_picture_on_stdout(workspace: Workspace) -> None:
     workspace.ready(shell(COUNT))
     done = workspace.run("timeline", "--svg", "-")
@@ -197,6 +203,7 @@ def test_the_picture_on_stdout(workspace: Workspace) -> None:
     assert ET.fromstring(done.stdout).tag == "{http://www.w3.org/2000/svg}svg"
 
 
+@pytest.mark.process
 def test_a_place_that_can_not_be_written_is_an_error_and_stays_as_it_is(workspace: Workspace, tmp_path: Path) -> None:
     workspace.ready(shell(COUNT))
     os.mkfifo(tmp_path / "pipe")
@@ -238,7 +245,7 @@ def full(tmp_path: Path) -> Iterator[Store]:
 
 
 def _watched(store: Store) -> None:
-    assert len(glance(store, NOW)["running"]) == 20  # type: ignore[arg-type]
+    assert len(overview.overview(store, NOW)["running"]) == 20
 
 
 def _pictured(store: Store) -> None:
@@ -282,7 +289,7 @@ def test_a_picture_asks_no_more_of_a_fleet_than_of_its_rows(full: Store) -> None
     full.db.connection.set_trace_callback(statements.append)
     report = timeline(full, Window(NOW, 12, 10), Schedules())
     full.db.connection.set_trace_callback(None)
-    assert (len(report["jobs"]), report["jobs_left_out"]) == (10, 190)  # type: ignore[arg-type]
+    assert (len(report["jobs"]), report["jobs_left_out"]) == (10, 190)
     assert len(statements) <= 1 + 3 * 10
 
 
@@ -298,12 +305,14 @@ def test_of_a_job_that_only_fails_the_usual_time_is_not_searched_for_ever(full: 
     assert history.usual_ms("job-1") == 7
 
 
+@pytest.mark.process
 def test_prepared_jobs_are_those_of_simulate_too(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT, schedule="*/20 * * * *"))
     told = workspace.json("simulate", "--from", "2026-03-28T00:00", "--to", "2026-03-28T01:00")
     assert [slot["utc"][11:16] for slot in told["slots"]] == ["00:20", "00:40", "01:00"]
 
 
+@pytest.mark.process
 def test_a_file_and_a_table_are_both_to_be_had(workspace: Workspace, tmp_path: Path) -> None:
     prepare(workspace, shell(COUNT))
     file = tmp_path / "out.svg"

@@ -360,6 +360,7 @@ except CronError as error:
 """
 
 
+@pytest.mark.process
 def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody(db_path: str) -> None:
     with child(HOLD, db_path) as first:
         assert first.stdout is not None
@@ -386,6 +387,7 @@ def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody
         assert daemon_state(db_path)["pid"] == os.getpid()
 
 
+@pytest.mark.process
 def test_one_that_gave_no_name_is_still_one(db_path: str) -> None:
     with child(HOLD, db_path) as first:
         assert first.stdout is not None
@@ -503,6 +505,7 @@ def test_an_edit_rings(machine: Machine, heard: Callable[[], bool], words: tuple
     assert heard()
 
 
+@pytest.mark.process
 def test_ticks_and_looks_do_not_ring(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.clock.advance(minutes=1)
     machine.tick()
@@ -512,6 +515,7 @@ def test_ticks_and_looks_do_not_ring(machine: Machine, heard: Callable[[], bool]
     assert not heard()
 
 
+@pytest.mark.process
 def test_a_tick_that_finds_a_changed_file_rings(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.workspace.write_jobs(shell(COUNT, schedule="0 5 * * *"))
     machine.workspace.json("tick")
@@ -527,6 +531,7 @@ def test_the_end_of_a_pause_rings(machine: Machine, heard: Callable[[], bool]) -
     assert not heard(), "nothing was changed"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [("cancel",), ("unlock", "--yes")], ids=lambda words: words[0])
 def test_a_cancel_and_an_unlock_ring(workspace: Workspace, words: tuple[str, ...]) -> None:
     prepare(workspace, shell(GATED))

@@ -29,6 +29,8 @@ from tests.support_machine import (
 from tests.support_terminal import on_terminal
 from tests.workspace import Workspace, ended, wait_for
 
+pytestmark = pytest.mark.process
+
 FAST = ("watch", "--interval", "0.2")
 HIDDEN, SHOWN, SCREEN, BACK = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h", "\x1b[?1049l"
 ERASED = "\r\x1b[2K"
@@ -54,7 +56,7 @@ def _modified(workspace: Workspace) -> tuple[bytes, int]:
 
 def test_the_view_shows_a_run_as_it_begins_and_ends_and_ctrl_c_leaves_the_terminal_as_it_was(ready: Workspace) -> None:
     with on_terminal(ready, *FAST) as (terminal, process):
-        terminal.wait_for("Nothing runs now.")
+        terminal.wait_for("No job is running.")
         with ended(ready.start("run-now", "gated")) as run:
             row = wait_for_run(ready)
             with killed(gated_pid(ready, row["run_id"])):
@@ -62,7 +64,7 @@ def test_the_view_shows_a_run_as_it_begins_and_ends_and_ctrl_c_leaves_the_termin
                 release(ready)
                 run.communicate(timeout=60)
         terminal.forget()
-        terminal.wait_for("Nothing runs now.")
+        terminal.wait_for("No job is running.")
         assert re.search(r"gated +\x1b\[32mok", terminal.text())
         terminal.type("\x03")
         assert process.wait(60) == 0
@@ -130,7 +132,7 @@ def test_the_view_goes_on_while_the_database_is_locked_or_damaged(ready: Workspa
             terminal.wait_for("DATABASE_LOCKED")
             # What was read before stays.
             terminal.forget()
-            assert "job-0" in terminal.wait_for("This is what was read")
+            assert "job-0" in terminal.wait_for("The data below was read")
             writer.execute("ROLLBACK")
         good = ready.database.read_bytes()
         ready.database.write_bytes(b"no database" * 1000)

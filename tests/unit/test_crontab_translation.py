@@ -128,8 +128,8 @@ def test_when_it_runs_is_read(text: str, when: str) -> None:
         ("* * * * *", "no command"),
         ("@daily", "no command"),
         ("* * * * * %input", "no command"),
-        ("nonsense", "no NAME=value"),
-        ("- bad", "no NAME=value"),
+        ("nonsense", "not NAME=value"),
+        ("- bad", "not NAME=value"),
         ('A="x', "quotes"),
         ("A='x' y", "quotes"),
         ("* * * * * a\0b", "NUL"),
@@ -177,7 +177,7 @@ def test_the_form_with_users_is_known_only_where_it_is_unmistakable(text: str, s
 
 
 def test_only_whole_blocks_of_ours_are_marked() -> None:
-    block = units.block(units.Place("/a b", "/p", "/l"))
+    block = units.block(units.Copy("/a b", "/p", "/l"))
     assert marked(f"x\n{block}y\n") == {3}
     assert marked(f"x\n{block.rpartition('# <<<')[0]}y\n") == set()
 
@@ -381,13 +381,13 @@ def test_a_second_import_adds_nothing_also_where_a_line_stands_twice() -> None:
     assert [new.entry["job_id"] for new in first.new] == ["a", "a-2", "a-3", "b", "a-4"]
     again = decide(text, *(new.entry for new in first.new))
     assert again.new == []
-    assert [job_id for _, job_id in again.there] == ["a", "a-2", "a-3", "b", "a-4"]
+    assert [job_id for _, job_id in again.existing] == ["a", "a-2", "a-3", "b", "a-4"]
 
 
 def test_a_job_is_known_by_when_and_what_and_not_by_its_env() -> None:
     (new,) = decide("TOKEN=x\n@daily a").new
     moved = {**new.entry, "job_id": "mine", "env": {}, "allow_env": ["TOKEN"], "timezone": "UTC"}
-    assert [job_id for _, job_id in decide("TOKEN=x\n@daily a", moved).there] == ["mine"]
+    assert [job_id for _, job_id in decide("TOKEN=x\n@daily a", moved).existing] == ["mine"]
     for change in ({"schedule": "@weekly"}, {"timezone": "Asia/Tokyo"}, {"command": ["a"]}):
         assert len(decide("@daily a", {**new.entry, **change}).new) == 1
 
@@ -395,9 +395,9 @@ def test_a_job_is_known_by_when_and_what_and_not_by_its_env() -> None:
 def test_the_job_with_the_same_env_answers_first() -> None:
     (one, two) = decide("X=1\n@daily a\nX=2\n@daily a").new
     made = decide("X=2\n@daily a", one.entry, two.entry)
-    assert [job_id for _, job_id in made.there] == [two.entry["job_id"]]
+    assert [job_id for _, job_id in made.existing] == [two.entry["job_id"]]
     made = decide("X=3\n@daily a\nX=2\n@daily a", two.entry)
-    assert [(line.number, job_id) for line, job_id in made.there] == [(4, "a-2")]
+    assert [(line.number, job_id) for line, job_id in made.existing] == [(4, "a-2")]
     assert [new.entry["job_id"] for new in made.new] == ["a"]
 
 
@@ -425,7 +425,7 @@ def test_nothing_is_lost_and_nothing_breaks(text: str, system: bool) -> None:
     assert [line.number for line in lines] == said
     made = plan(lines, [], TERMS, own_tick=lambda _: False, check=lambda _: None, default_zone="UTC")
     found = [
-        *(new.line for new in made.new), *(line for line, _ in made.there), *(line for line, _ in made.refused),
+        *(new.line for new in made.new), *(line for line, _ in made.existing), *(line for line, _ in made.refused),
         *made.variables,
     ]  # fmt: skip
     assert sorted(line.number for line in found) == said

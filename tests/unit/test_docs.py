@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import commands
 from app import invoke_program
+from commands import listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
@@ -192,7 +192,7 @@ def test_every_command_is_in_the_list_and_in_the_formats() -> None:
     for name in ("docs/commands.md", "docs/files.md"):
         first = [row[0] for row in rows(read(name))]
         named = {word.split()[0] for cell in first for word in quoted(cell) if word.strip()}
-        assert set(commands.COMMANDS) <= named, name
+        assert set(listing.names()) <= named, name
 
 
 def test_every_option_of_a_command_is_in_the_list() -> None:
@@ -200,8 +200,8 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
     table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("docs/commands.md"), "## All commands"))}
     fields = {field.name for field in dataclasses.fields(Job)}
-    for name, module in commands.COMMANDS.items():
-        command = importlib.import_module(f"commands.{module}").command
+    for name in listing.names():
+        command = importlib.import_module(listing.module_of(name)).command
         for parameter in command.params:
             argument = parameter.metavar or parameter.name.upper()
             option = parameter.opts[0] if parameter.opts[0].startswith("--") else argument.strip("[]")
@@ -213,7 +213,7 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
 def test_every_command_has_its_help_in_the_list() -> None:
     helps = section(read("docs/commands.md"), "## The help of each command")
-    assert [heading.removeprefix("### ") for heading in headings(helps)] == list(commands.COMMANDS)
+    assert [heading.removeprefix("### ") for heading in headings(helps)] == listing.names()
 
 
 def called(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -226,14 +226,14 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
 def options_of(name: str) -> set[str]:
     import importlib
 
-    command = importlib.import_module(f"commands.{commands.COMMANDS[name]}").command
+    command = importlib.import_module(listing.module_of(name)).command
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize("path", [*map(ROOT.joinpath, READMES), *(ROOT / "docs").rglob("*.md")], ids=lambda p: p.name)
 def test_every_command_line_in_a_document_is_one(path: Path) -> None:
     for name, options in called(path.read_text(encoding="utf-8")):
-        assert name in commands.COMMANDS
+        assert listing.is_command(name)
         assert set(options) - {"--help"} <= options_of(name), name
 
 

@@ -21,6 +21,7 @@ from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
 from invocation.policy import Policy
+from reports.health import Anomaly, OverdueJob, WaitingEvents
 from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
 
@@ -56,8 +57,8 @@ def test_of_many_findings_alike_a_few_are_shown_and_the_rest_counted() -> None:
     few = Few(most=2)
     shown = [n for n in range(5) if few.passes(error("E", "job", str(n), ""))]
     assert shown == [0, 1]
-    assert [finding.message for finding in few.rest("jobs")] == ["3 more of the same"]
-    assert Few().rest("jobs") == []
+    assert [finding.message for finding in few.remaining("jobs")] == ["3 more of the same"]
+    assert Few().remaining("jobs") == []
 
 
 def failing(_: Scene) -> Iterator[Finding]:
@@ -82,7 +83,7 @@ def test_a_check_that_fails_is_a_finding_and_stops_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("parts", "left_out"),
-    [({}, ["b", "c"]), ({"settings": object()}, ["c"]), ({"settings": object(), "store": object()}, [])],
+    [({}, ["b", "c"]), ({"settings": object()}, ["c"]), ({"settings": object(), "session": object()}, [])],
 )
 def test_what_can_not_be_looked_at_is_said(parts: dict[str, Any], left_out: list[str]) -> None:
     checks = [Check("a", "nothing", steady), Check("b", "settings", steady), Check("c", "store", steady)]
@@ -308,28 +309,32 @@ def test_the_daemon_is_told_by_its_name_and_its_absence_is_fine() -> None:
 
 
 def test_overdue_jobs_are_one_warning_that_names_the_oldest() -> None:
-    job = {"job_id": "late", "next_run_at": "2026-02-25T11:00:00+00:00", "late_sec": 3600}
-    (found,) = condition.late({"overdue_count": 7, "overdue_jobs": [job, {**job, "job_id": "later"}]})
-    assert found.code == "JOBS_OVERDUE"
-    assert all(text in found.message for text in ("7", "late", "3600"))
-    assert codes(condition.late({"overdue_count": 0, "overdue_jobs": []})) == []
+    job: OverdueJob = {
+        "job_id": "late", "next_run_at": "2026-02-25T11:00:00+00:00", "late_sec": 3600, "running": False,
+    }  # fmt: skip
+    (finding,) = condition.overdue(7, [job, {**job, "job_id": "later"}])
+    assert finding.code == "JOBS_OVERDUE"
+    assert all(text in finding.message for text in ("7", "late", "3600"))
+    assert codes(condition.overdue(0, [])) == []
 
 
-def test_events_wait_in_vain_only_when_bringing_them_has_failed() -> None:
-    channel = {"channel": "local", "count": 2, "oldest_ts": "then", "failures": 3, "last_error": "disk full"}
-    (found,) = condition.waiting([channel, {**channel, "failures": 0}])
-    assert (found.code, found.severity) == ("EVENTS_WAITING", "warning")
-    assert "disk full" in found.message
+def test_undelivered_events_are_a_warning_only_after_a_failed_delivery() -> None:
+    channel: WaitingEvents = {
+        "channel": "local", "count": 2, "oldest_ts": "then", "failures": 3, "last_error": "disk full",
+    }  # fmt: skip
+    (finding,) = condition.undelivered([channel, {**channel, "failures": 0}])
+    assert (finding.code, finding.severity) == ("EVENTS_WAITING", "warning")
+    assert "disk full" in finding.message
 
 
 def test_anomalies_are_warnings_about_their_job_or_the_clock() -> None:
-    anomalies: list[dict[str, object]] = [
+    anomalies: list[Anomaly] = [
         {"code": "JOB_PAUSED", "message": "it failed", "hint": "see why", "job_id": "x"},
         {"code": "CLOCK_SET_BACK", "message": "it went back"},
-        {"code": "NO_NEXT_RUN", "message": "the schedules are looked at closer", "job_id": "y"},
+        {"code": "NO_NEXT_RUN", "message": "another check examines the schedules", "job_id": "y"},
     ]
-    found = list(condition.strange(anomalies))
-    assert [(f.code, f.severity, f.subject, f.fix) for f in found] == [
+    findings = list(condition.anomalies(anomalies))
+    assert [(f.code, f.severity, f.subject, f.fix) for f in findings] == [
         ("JOB_PAUSED", "warning", "job x", "see why"),
         ("CLOCK_SET_BACK", "warning", "clock", ""),
     ]
@@ -339,7 +344,7 @@ def test_anomalies_are_warnings_about_their_job_or_the_clock() -> None:
 
 
 def silent(cursor: datetime | None, schedule: str, **fields: Any) -> Finding | None:
-    return timing.silent(make_state(cursor, schedule=schedule, **fields), NOON, Schedules())
+    return timing.no_next_run(make_state(cursor, schedule=schedule, **fields), NOON, Schedules())
 
 
 def test_an_enabled_job_without_a_next_run_is_told_and_why() -> None:
@@ -404,6 +409,6 @@ def test_a_zone_that_moved_is_told_and_another_name_of_the_same_is_not() -> None
 
 
 def test_a_policy_that_denies_everything_is_said_once() -> None:
-    assert codes(jobs.policy_itself(Policy())) == []
-    assert codes(jobs.policy_itself(Policy(fault="not JSON"))) == ["POLICY_UNUSABLE"]
-    assert codes(jobs.policy_itself(Policy(enabled=False))) == ["POLICY_DISABLED"]
+    assert codes(jobs.policy_faults(Policy())) == []
+    assert codes(jobs.policy_faults(Policy(fault="not JSON"))) == ["POLICY_UNUSABLE"]
+    assert codes(jobs.policy_faults(Policy(enabled=False))) == ["POLICY_DISABLED"]

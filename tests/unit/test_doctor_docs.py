@@ -36,6 +36,12 @@ def anomalies() -> Iterator[str]:
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
                     yield str(value.value)
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) == "_anomaly"
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield str(node.args[0].value)
 
 
 def test_the_search_finds_findings_and_anomalies() -> None:

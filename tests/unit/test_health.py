@@ -1,4 +1,4 @@
-"""What `status` says about the scheduler: late jobs, waiting events, anomalies."""
+"""What `status` says about the scheduler: overdue jobs, undelivered events, anomalies."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ QUIET = Troubled("report", "0 9 * * *", "", "", None, None, no_next_run=False, s
 
 @dataclass
 class FakeStore:
-    """Answers what the test says, and keeps since when it was asked for overdue jobs."""
+    """Answers with the rows that the test sets, and records the instants of queries for overdue jobs."""
 
     overdue: list[Overdue] = field(default_factory=list)
     troubled: list[Troubled] = field(default_factory=list)
     runs_now: list[Any] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    overdue_queries: list[str] = field(default_factory=list)
 
     @property
     def health(self) -> Any:
         def overdue(before: str, limit: int) -> tuple[int, list[Overdue]]:
-            self.asked.append(before)
+            self.overdue_queries.append(before)
             return 4711, self.overdue[:limit]
 
         return SimpleNamespace(overdue=overdue, troubled=lambda limit: self.troubled[:limit])
@@ -56,7 +56,7 @@ def now(*alive: ProcessId, monotonic: float = 1000.0, wall: datetime = NOON) -> 
 
 
 def codes(store: FakeStore, moment: health.Now | None = None, last_tick: datetime | None = NOON) -> list[object]:
-    return [found["code"] for found in health.anomalies(store, last_tick, moment or now(OWNER), 120)]
+    return [anomaly["code"] for anomaly in health.anomalies(store, last_tick, moment or now(OWNER), 120)]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_without_any_tick_the_scheduler_is_stale() -> None:
     assert state == {"last_tick_at": None, "last_tick_age_sec": None, "stale_after_sec": 300, "stale": True}
 
 
-def test_a_quiet_machine_has_nothing_to_tell() -> None:
+def test_a_quiet_machine_has_nothing_to_report() -> None:
     assert health.condition(FakeStore(), NOON, now(), 120) == {
         "overdue_count": 4711,
         "overdue_jobs": [],
@@ -81,10 +81,10 @@ def test_a_quiet_machine_has_nothing_to_tell() -> None:
     }
 
 
-def test_overdue_is_what_is_due_for_more_than_two_minutes_with_how_late_it_is() -> None:
+def test_a_job_due_for_more_than_two_minutes_is_overdue() -> None:
     store = FakeStore(overdue=[Overdue("late", "2026-02-25T11:00:00+00:00", running=True)])
     count, jobs = health.overdue_jobs(store, NOON)
-    assert store.asked == ["2026-02-25T11:57:59+00:00"], "121 s ago, so more than 120"
+    assert store.overdue_queries == ["2026-02-25T11:57:59+00:00"], "121 s ago, so more than 120"
     assert count == 4711
     assert jobs == [{"job_id": "late", "next_run_at": "2026-02-25T11:00:00+00:00", "late_sec": 3600, "running": True}]
 
@@ -101,10 +101,10 @@ def test_waiting_events_say_since_when_and_why() -> None:
     ]
 
 
-def test_a_last_tick_in_the_future_is_an_anomaly_and_one_just_now_is_none() -> None:
+def test_a_last_tick_in_the_future_is_an_anomaly() -> None:
     assert codes(FakeStore(), last_tick=NOON) == []
     assert codes(FakeStore(), last_tick=None) == []
-    assert codes(FakeStore(), last_tick=NOON + timedelta(seconds=5)) == [], "it came while we looked"
+    assert codes(FakeStore(), last_tick=NOON + timedelta(seconds=5)) == [], "it came during the report"
     assert codes(FakeStore(), last_tick=NOON + timedelta(seconds=6)) == ["LAST_TICK_IN_FUTURE"]
 
 
@@ -112,7 +112,7 @@ def test_a_last_tick_in_the_future_is_an_anomaly_and_one_just_now_is_none() -> N
 def test_the_last_clock_anomaly_is_shown_for_a_day(hours: int, shown: bool) -> None:
     anomaly = {"code": "CLOCK_SET_BACK", "last_seen_at": "2026-02-25T13:00:00+00:00", "corrected_jobs": ["a", "b"]}
     fact = health.clock_fact(anomaly, NOON)
-    assert fact["corrected_jobs"] == 2, "how many, not which: it is kept"
+    assert fact["corrected_jobs"] == 2, "the number only, because it is stored"
     store = FakeStore(facts={health.CLOCK_FACT: fact})
     moment = now(wall=NOON + timedelta(hours=hours))
     assert codes(store, moment, None) == (["CLOCK_SET_BACK"] if shown else [])
@@ -122,14 +122,14 @@ def test_a_damaged_clock_fact_is_left_out() -> None:
     assert codes(FakeStore(facts={health.CLOCK_FACT: {"code": "CLOCK_SET_BACK", "seen_at": "yesterday"}})) == []
 
 
-def test_a_run_whose_owner_is_gone_is_told_before_its_lease_is_over() -> None:
+def test_a_run_whose_owner_is_gone_is_reported_before_its_lease_is_over() -> None:
     store = FakeStore(runs_now=[RunningRow()])
     assert codes(store, now(OWNER)) == []
-    (found,) = health.anomalies(store, None, now(), 120)
-    assert (found["code"], found["run_id"], found["job_id"]) == ("OWNER_GONE", RunningRow().run_id, "report")
+    (anomaly,) = health.anomalies(store, None, now(), 120)
+    assert (anomaly["code"], anomaly["run_id"], anomaly["job_id"]) == ("OWNER_GONE", RunningRow().run_id, "report")
 
 
-def test_a_run_beyond_its_ceiling_is_told_while_its_owner_lives() -> None:
+def test_a_run_beyond_its_ceiling_is_reported_while_its_owner_lives() -> None:
     store = FakeStore(runs_now=[RunningRow(ceiling=2000.0)])
     assert codes(store, now(OWNER, monotonic=1999.0)) == []
     assert codes(store, now(OWNER, monotonic=2000.0)) == ["RUN_BEYOND_CEILING"]
@@ -145,16 +145,16 @@ def test_a_run_beyond_its_ceiling_is_told_while_its_owner_lives() -> None:
         ({"stray_lease": True, "lease_owner": "host:1"}, "LEASE_WITHOUT_RUN"),
     ],
 )
-def test_each_trouble_of_a_job_is_told_with_its_name(change: dict[str, Any], code: str) -> None:
+def test_each_trouble_of_a_job_is_reported_with_its_name(change: dict[str, Any], code: str) -> None:
     store = FakeStore(troubled=[replace(QUIET, **change)])
-    (found,) = health.anomalies(store, None, now(), 120)
-    assert (found["code"], found["job_id"]) == (code, "report")
-    assert "report" in str(found["message"])
-    assert found["hint"]
+    (anomaly,) = health.anomalies(store, None, now(), 120)
+    assert (anomaly["code"], anomaly["job_id"]) == (code, "report")
+    assert "report" in anomaly["message"]
+    assert anomaly["hint"]
 
 
 def test_a_job_may_have_several_troubles() -> None:
     job = replace(QUIET, problem_json='{"message": "no such zone"}', paused_at="2026-02-25T11:00:00+00:00")
-    found = health.anomalies(FakeStore(troubled=[job]), None, now(), 120)
-    assert [entry["code"] for entry in found] == ["JOB_PROBLEM", "JOB_PAUSED"]
-    assert "no such zone" in str(found[0]["message"])
+    anomalies = health.anomalies(FakeStore(troubled=[job]), None, now(), 120)
+    assert [anomaly["code"] for anomaly in anomalies] == ["JOB_PROBLEM", "JOB_PAUSED"]
+    assert "no such zone" in anomalies[0]["message"]

@@ -1,4 +1,4 @@
-"""Slots of a span as `simulate` and `timeline` lay them out, and how a limit is shared."""
+"""The slots of a span, as `simulate` and `timeline` list them, and how a limit is shared."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ DAY = timedelta(days=1)
     ],
 )
 @pytest.mark.parametrize("most", [3, 500, 100_000])
-def test_the_slots_of_a_span_are_those_that_come_one_after_another(schedule: str, zone: str, most: int) -> None:
+def test_the_slots_of_a_span_equal_the_chain_of_next_runs(schedule: str, zone: str, most: int) -> None:
     state, calendar = make_state(zone=zone, schedule=schedule), Schedules()
     after, until = at("03-27 00:00"), at("03-31 00:00")
-    found: list[datetime] = []
+    chain: list[datetime] = []
     slot = calendar.next_fire(schedule, zone, after, anchor=state.anchor)
-    while slot is not None and slot <= until and len(found) < most:
-        found.append(slot)
+    while slot is not None and slot <= until and len(chain) < most:
+        chain.append(slot)
         slot = calendar.next_fire(schedule, zone, slot, anchor=state.anchor)
-    assert slots_between(state, after, until, calendar, most) == tuple(found)
+    assert slots_between(state, after, until, calendar, most) == tuple(chain)
 
 
 def test_slots_of_years_are_found() -> None:
     state = make_state(schedule="0 0 1 1 *")
-    found = slots_between(state, NOON, NOON + 3 * 366 * DAY, Schedules(), 100)
-    assert [slot.isoformat()[:10] for slot in found] == ["2027-01-01", "2028-01-01", "2029-01-01"]
+    slots = slots_between(state, NOON, NOON + 3 * 366 * DAY, Schedules(), 100)
+    assert [slot.isoformat()[:10] for slot in slots] == ["2027-01-01", "2028-01-01", "2029-01-01"]
     last = datetime(9999, 12, 31, 23, tzinfo=UTC)
     assert slots_between(state, last - DAY, last, Schedules(), 100) == ()
 
 
-def test_slots_of_a_paused_job_come_behind_its_pause() -> None:
+def test_slots_of_a_paused_job_come_after_its_pause() -> None:
     state = make_state(schedule="0 * * * *", paused_until="2026-02-25T20:00:00+00:00")
-    found = slots_between(state, NOON, NOON + DAY, Schedules(), 2)
-    assert found == (at("02-25 20:00"), at("02-25 21:00"))
+    slots = slots_between(state, NOON, NOON + DAY, Schedules(), 2)
+    assert slots == (at("02-25 20:00"), at("02-25 21:00"))
     assert all(a < b for a, b in pairwise(slots_between(state, NOON, NOON + 5 * DAY, Schedules(), 99)))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "most", "given"),
+    ("counts", "most", "result"),
     [
         ([], 10, []),
         ([1, 2, 3], 10, [1, 2, 3]),
@@ -64,5 +64,5 @@ def test_slots_of_a_paused_job_come_behind_its_pause() -> None:
         ([5, 5], 0, [0, 0]),
     ],
 )
-def test_a_limit_is_shared_so_that_small_ones_are_whole(wanted: list[int], most: int, given: list[int]) -> None:
-    assert shares(wanted, most) == list(zip(given, wanted, strict=True))
+def test_a_limit_cuts_the_largest_counts_first(counts: list[int], most: int, result: list[int]) -> None:
+    assert shares(counts, most) == list(zip(result, counts, strict=True))

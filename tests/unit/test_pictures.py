@@ -1,4 +1,4 @@
-"""The picture of a span: its axis on days with clock changes, its marks, in a terminal and as SVG."""
+"""The picture of the timeline: its axis on days with clock changes, its marks, in a terminal and as SVG."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _axis(start: str, end: str, zone: str = "UTC") -> Axis:
 # --- the axis ---
 
 
-def test_an_hour_is_an_hour_also_when_the_clock_is_put_forward() -> None:
+def test_every_hour_has_the_same_width_when_the_clock_is_put_forward() -> None:
     axis = _axis("03-28 23:00", "03-29 05:00", "Europe/Madrid")
     ticks = axis.hours(12)
     assert [tick.text for tick in ticks] == ["00:00", "00:30", "01:00", "01:30", "03:00", "03:30", "04:00", "04:30",
                                              "05:00", "05:30", "06:00", "06:30", "07:00"]  # fmt: skip
-    places = [axis.place(tick.at) * 12 for tick in ticks]
-    assert places == pytest.approx(range(13))
+    positions = [axis.position(tick.at) * 12 for tick in ticks]
+    assert positions == pytest.approx(range(13))
 
 
 def test_the_hour_that_comes_twice_is_on_the_axis_twice() -> None:
@@ -44,7 +44,7 @@ def test_the_hour_that_comes_twice_is_on_the_axis_twice() -> None:
     ]
 
 
-def test_a_day_begins_at_its_local_midnight_or_where_that_is_skipped_behind_it() -> None:
+def test_a_day_begins_at_its_local_midnight_or_right_after_a_skipped_one() -> None:
     assert [tick.at.isoformat() for tick in _axis("03-27 12:00", "03-30 12:00", "Europe/Madrid").days(9)] == [
         "2026-03-28T00:00:00+01:00", "2026-03-29T00:00:00+01:00", "2026-03-30T00:00:00+02:00",
     ]  # fmt: skip
@@ -53,13 +53,13 @@ def test_a_day_begins_at_its_local_midnight_or_where_that_is_skipped_behind_it()
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Australia/Lord_Howe", "Asia/Kolkata", "America/St_Johns"])
-def test_offsets_of_parts_of_an_hour_have_their_full_hours_too(zone: str) -> None:
+def test_zones_with_offsets_of_part_of_an_hour_get_labels_at_full_local_hours(zone: str) -> None:
     ticks = _axis("02-25 00:00", "02-26 00:00", zone).hours(24)
     assert len(ticks) in (24, 25)
     assert all(tick.text.endswith(":00") for tick in ticks)
 
 
-def test_labels_become_fewer_where_there_is_no_room() -> None:
+def test_there_are_fewer_labels_on_a_narrow_axis() -> None:
     axis = _axis("02-01 00:00", "02-15 00:00")
     assert axis.hours(10) == []
     assert len(axis.hours(60)) == 57
@@ -69,26 +69,26 @@ def test_labels_become_fewer_where_there_is_no_room() -> None:
 # --- marks ---
 
 
-def test_marks_are_cut_to_the_axis_and_a_run_that_goes_on_ends_now() -> None:
+def test_marks_are_clipped_to_the_axis_and_a_running_one_ends_now() -> None:
     row = job(runs=[run("ok", -20, -11), run("ok", -30, -20), run("running", -1, None)], upcoming=[text(13)])
     axis = Axis(NOW - 12 * HOUR, NOW + 12 * HOUR, "UTC")
-    found = [(mark.kind, (mark.start - NOW) / HOUR, (mark.end - NOW) / HOUR) for mark in marks_of(row, axis, NOW)]
-    assert found == [("ok", -12, -11), ("running", -1, 0)]
+    marks = [(mark.kind, (mark.start - NOW) / HOUR, (mark.end - NOW) / HOUR) for mark in marks_of(row, axis, NOW)]
+    assert marks == [("ok", -12, -11), ("running", -1, 0)]
 
 
-def test_marks_that_fall_on_one_another_become_one_and_are_counted() -> None:
+def test_marks_that_are_close_together_are_merged_and_counted() -> None:
     axis = Axis(NOW, NOW + HOUR, "UTC")
     minute = timedelta(minutes=1)
     marks = [Mark("upcoming", NOW + minute * n, NOW + minute * n, note=str(n)) for n in range(60)]
-    (one,) = merged(marks, 2 / 60, axis)
-    assert (one.count, one.start, one.end, one.note) == (60, NOW, NOW + minute * 59, "")
+    (mark,) = merged(marks, 2 / 60, axis)
+    assert (mark.count, mark.start, mark.end, mark.note) == (60, NOW, NOW + minute * 59, "")
     assert len(merged(marks, 0.9 / 60, axis)) == 60
-    # What stands between them is of another kind, and stays.
+    # A mark of another kind between them stays as it is.
     mixed = [marks[0], Mark("error", NOW, NOW), marks[1]]
     assert [(mark.kind, mark.count) for mark in merged(mixed, 1, axis)] == [("upcoming", 2), ("error", 1)]
 
 
-def test_what_was_changed_by_hand_is_left_out() -> None:
+def test_rows_that_cannot_be_read_are_left_out() -> None:
     row = job(runs=[run("ok", -1, 0) | {"started_at": "yesterday"}, run("strange", -1, 0)], upcoming=["soon"])
     assert marks_of(row, Axis(NOW - HOUR, NOW + HOUR, "UTC"), NOW) == []
 
@@ -112,13 +112,13 @@ def test_the_picture_in_a_terminal() -> None:
     assert rows[3].index("▼") == rows[4].index("│") == 22
 
 
-def test_the_worst_of_a_cell_is_seen() -> None:
+def test_a_cell_shows_its_worst_mark() -> None:
     row = job(runs=[run("ok", -12, -11.9), run("error", -11.8, -11.7), run("ok", -11.6, -11.5)])
     line = lines(report(row), 32)[4]
     assert line.plain.split()[1][0] == "E"
 
 
-def test_every_kind_has_a_sign_of_its_own_and_a_place_in_the_legend() -> None:
+def test_every_kind_has_its_own_letter_and_is_in_the_legend() -> None:
     letters = [kind.letter for kind in KINDS.values()]
     assert len(set(letters)) == len(letters)
     statuses = ("ok", "error", "interrupted", "cancelled", "running")
@@ -145,12 +145,12 @@ def test_wide_characters_keep_the_rows_in_line_and_no_name_moves_the_cursor() ->
     from rich.text import Text
 
     rows = [Text.from_ansi(line).plain for line in shown.splitlines()]
-    places = {cell_len(row[: row.index("│")]) for row in rows if "│" in row}
-    assert len(places) == 1
+    columns = {cell_len(row[: row.index("│")]) for row in rows if "│" in row}
+    assert len(columns) == 1
     assert max(map(cell_len, rows)) <= 80
 
 
-def test_what_is_left_out_is_said() -> None:
+def test_the_picture_says_what_is_left_out() -> None:
     row = job(runs=[run("ok", -1, 0)], runs_left_out=12_345, upcoming_left_out=6, upcoming=[text(1)])
     shown = printed(Picture(report(row, jobs_left_out=3)), 100)
     assert "backup: 12,345 older runs are not drawn" in shown
@@ -183,8 +183,8 @@ def _drawn(**fields: Any) -> ET.Element:
 
 def _rects(svg: ET.Element, kind: str) -> list[dict[str, float]]:
     (row,) = svg.findall(f"{SVG}g")
-    found = [rect for rect in row.findall(f"{SVG}rect") if f"k-{kind}" in rect.get("class", "").split()]
-    return [{name: float(rect.get(name, "0")) for name in ("x", "width", "height")} for rect in found]
+    rects = [rect for rect in row.findall(f"{SVG}rect") if f"k-{kind}" in rect.get("class", "").split()]
+    return [{name: float(rect.get(name, "0")) for name in ("x", "width", "height")} for rect in rects]
 
 
 def test_bars_have_the_length_of_their_runs() -> None:
@@ -192,7 +192,7 @@ def test_bars_have_the_length_of_their_runs() -> None:
     (long, tiny), (half,) = _rects(svg, "ok"), _rects(svg, "error")
     assert half["width"] * 2 == pytest.approx(long["width"], abs=0.3)
     assert half["x"] == pytest.approx(long["x"] + long["width"], abs=0.3)
-    # A run too short for a pixel is seen all the same.
+    # A run shorter than a pixel is still visible.
     assert tiny["width"] == 3
     line = svg.find(f".//{SVG}line[@class='now']")
     assert line is not None
@@ -221,7 +221,7 @@ def test_names_of_all_kinds_make_good_xml() -> None:
     assert labels[:2] == ['<script>alert("x")</script> (enabled)', "a&b (enabled)"]
 
 
-def test_the_document_needs_nothing_else_and_knows_its_size() -> None:
+def test_the_document_is_self_contained_and_has_its_size() -> None:
     written = picture(report(job()))
     svg = ET.fromstring(written)
     assert svg.get("viewBox") == f"0 0 {svg.get('width')} {svg.get('height')}"

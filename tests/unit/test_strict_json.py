@@ -24,6 +24,7 @@ from core.strict_json import BadJson, parse
         (b"[1e999]", "out of range"),
         (b"[" + b"9" * 310 + b"]", "310 digits"),
         (b"[" + b"9" * 100_000 + b"]", "100000 digits"),
+        (b"[0." + b"9" * 308 + b"]", "310 digits"),
         (b"[" * 65 + b"]" * 65, "nested deeper than 64"),
         (b"[" * 500_000, "nested deeper than 64"),
         (b'{"a":' * 100_000, "nested deeper than 64"),
@@ -60,6 +61,31 @@ def test_a_lone_surrogate_can_be_dumped_and_nan_can_not() -> None:
     assert strict_json.dump({"a": "ñ"}) == '{"a": "ñ"}'.encode()
     with pytest.raises(ValueError, match="JSON"):
         strict_json.dump(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "place"),
+    [
+        (b'["\xff"]', "encoding", 2),
+        (b'\xef\xbb\xbf["\xff"]', "encoding", 5),
+        (b"[1,]", "syntax", 3),
+        (b'["NaN", NaN]', "number", 8),
+        (b"[1, 1e999]", "number", 4),
+        (b'["[[", ' + b"[" * 64 + b"]" * 65, "depth", 70),
+    ],
+)
+def test_a_fault_has_a_kind_and_a_place(data: bytes, kind: str, place: int) -> None:
+    with pytest.raises(BadJson) as caught:
+        parse(data)
+    # The parser of Python 3.13 puts a comma too many at the comma, earlier ones behind it.
+    assert (caught.value.kind, abs(caught.value.place - place) <= (kind == "syntax")) == (kind, True)
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029"])
+def test_what_readers_take_for_the_end_of_a_line_is_escaped(char: str) -> None:
+    text = strict_json.escape_line_ends(strict_json.encode({"a": f"x{char}y"}))
+    assert len(text.splitlines()) == 1
+    assert json.loads(text) == {"a": f"x{char}y"}
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))

@@ -1,4 +1,4 @@
-"""Tables on narrow screens: the name of a run is never broken, all else gives way; and what COLUMNS says."""
+"""Tables on narrow screens: the ID of a run is never broken, other columns shrink; and COLUMNS is obeyed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from render.grid import fitted
-from render.tables import VIEWS, ViewContext, columns_wanted, console
+from render.console import ViewContext, columns_setting, console
+from render.grid import fit_widths
+from render.tables import VIEWS
 from tests.support_pictures import NOW, printed, text
 
 CONTEXT = ViewContext(NOW, "Europe/Madrid")
@@ -42,12 +43,12 @@ REPORTS: dict[str, dict[str, Any]] = {
 def test_the_name_of_a_run_is_never_broken(view: str, width: int) -> None:
     shown = printed(VIEWS[view](REPORTS[view], CONTEXT), width)
     assert shown.count(RUN) == {"history": 2, "status": 2, "logs": 1}[view]
-    # A status is as wide as that, and is not broken either.
+    # A status is not broken either.
     assert "interrupted" in shown or view == "logs" or width < 60
     assert width < 60 or max(map(len, shown.splitlines())) <= width
 
 
-def test_what_an_error_says_is_whole_below_its_row_and_no_markup() -> None:
+def test_an_error_is_printed_whole_below_its_row_and_not_parsed_as_markup() -> None:
     shown = printed(VIEWS["history"](REPORTS["history"], CONTEXT), 80)
     assert " ".join(shown.split()).count("[/x] it failed at length") >= 4
     assert f"    {RUN}\n    NONZERO_EXIT: [/x] it failed" in shown
@@ -64,16 +65,16 @@ def test_a_name_that_is_wider_than_the_screen_is_not_cut(
     assert long in capsys.readouterr().out
 
 
-def test_columns_give_in_their_order_and_keep_their_least() -> None:
-    assert fitted([10, 10, 10], {2: 4, 0: 6}, 34) == [10, 10, 10]
-    assert fitted([10, 10, 10], {2: 4, 0: 6}, 30) == [10, 10, 6]
-    assert fitted([10, 10, 10], {2: 4, 0: 6}, 26) == [8, 10, 4]
-    assert fitted([10, 10, 10], {2: 4, 0: 6}, 5) == [6, 10, 4]
-    assert fitted([3, 10], {0: 6}, 5) == [3, 10]
+def test_columns_shrink_in_their_order_down_to_their_minimum() -> None:
+    assert fit_widths([10, 10, 10], {2: 4, 0: 6}, 34) == [10, 10, 10]
+    assert fit_widths([10, 10, 10], {2: 4, 0: 6}, 30) == [10, 10, 6]
+    assert fit_widths([10, 10, 10], {2: 4, 0: 6}, 26) == [8, 10, 4]
+    assert fit_widths([10, 10, 10], {2: 4, 0: 6}, 5) == [6, 10, 4]
+    assert fit_widths([3, 10], {0: 6}, 5) == [3, 10]
 
 
 @pytest.mark.parametrize(
-    ("said", "width"),
+    ("setting", "width"),
     [
         ("80", 80),
         ("120", 120),
@@ -85,7 +86,7 @@ def test_columns_give_in_their_order_and_keep_their_least() -> None:
         ("", None),
     ],
 )
-def test_columns_is_obeyed_if_it_is_a_width(said: str, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert columns_wanted({"COLUMNS": said}) == width
-    monkeypatch.setenv("COLUMNS", said)
+def test_columns_is_obeyed_if_it_is_a_width(setting: str, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert columns_setting({"COLUMNS": setting}) == width
+    monkeypatch.setenv("COLUMNS", setting)
     assert console().width == (width or 200)

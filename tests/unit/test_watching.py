@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from render.console import ViewContext
 from render.progress import Step, line
-from render.tables import ViewContext
-from render.watching import frame, progress, rooms
-from tests.support_pictures import NOW, glance, printed, running, text
+from render.watching import frame, progress, share_lines
+from tests.support_pictures import NOW, printed, running, text, watch_report
 
 CONTEXT = ViewContext(NOW, "Europe/Madrid")
 FULL = {
@@ -26,7 +26,7 @@ FULL = {
 
 
 def test_a_frame() -> None:
-    assert printed(frame(glance(**FULL), CONTEXT)).splitlines() == [
+    assert printed(frame(watch_report(**FULL), CONTEXT)).splitlines() == [
         "puruto-cron  Wed 2026-02-25 21:00 +01:00   last tick now",
         "",
         "RUNNING  ATTEMPT     ELAPSED  USUAL  PROGRESS",
@@ -43,35 +43,35 @@ def test_a_frame() -> None:
     ]
 
 
-def test_a_frame_of_nothing_and_of_a_scheduler_that_does_not_tick() -> None:
-    told = glance(
+def test_a_frame_without_runs_and_without_ticks() -> None:
+    report = watch_report(
         scheduler={"last_tick_at": None, "stale": True},
         overdue_count=2,
         events={"waiting": [{"channel": "telegram", "count": 3}]},
         notice="The database was replaced",
     )
-    assert printed(frame(told, CONTEXT)).splitlines() == [
+    assert printed(frame(report, CONTEXT)).splitlines() == [
         "puruto-cron  Wed 2026-02-25 21:00 +01:00   last tick never",
         "! STALE: no tick has run lately, so no job starts by itself",
         "! The database was replaced",
         "! Overdue jobs: 2",
-        "! Events wait for telegram: 3",
+        "! Undelivered events for telegram: 3",
         "",
         "RUNNING",
-        "Nothing runs now.",
+        "No job is running.",
         "",
         "NEXT UP",
-        "Nothing will run.",
+        "No run is planned.",
         "",
         "LAST RESULTS",
         "No runs.",
     ]
 
 
-def test_a_problem_is_shown_above_what_was_read_last() -> None:
+def test_a_problem_is_shown_above_the_last_data() -> None:
     problem = {"code": "DATABASE_LOCKED", "message": "cron.db is locked", "details": {}}
-    shown = printed(frame(glance(**FULL, problem=problem, read_at=text(-1 / 360)), CONTEXT))
-    assert "! DATABASE_LOCKED, trying again: cron.db is locked\n! This is what was read 10 s ago." in shown
+    shown = printed(frame(watch_report(**FULL, problem=problem, read_at=text(-1 / 360)), CONTEXT))
+    assert "! DATABASE_LOCKED, trying again: cron.db is locked\n! The data below was read 10 s ago." in shown
     assert "prices" in shown
 
 
@@ -87,14 +87,14 @@ def test_a_problem_is_shown_above_what_was_read_last() -> None:
         (5, 0, ""),
     ],
 )
-def test_progress_is_never_all_done(elapsed: float, usual: int | None, shown: str) -> None:
+def test_progress_never_shows_100_percent(elapsed: float, usual: int | None, shown: str) -> None:
     assert progress(elapsed, usual).plain == shown
 
 
-def test_a_run_between_attempts_and_one_without_its_scheduler_show_no_progress() -> None:
+def test_a_waiting_run_and_one_without_its_scheduler_show_no_progress() -> None:
     rows = [running("waits", waiting=True, usual_ms=1_000), running("lost", lease_over=True, usual_ms=1_000)]
-    shown = printed(frame(glance(running=rows), CONTEXT))
-    assert "waits for its next attempt" in shown
+    shown = printed(frame(watch_report(running=rows), CONTEXT))
+    assert "waiting for its retry" in shown
     assert "its scheduler may be gone" in shown
     assert "longer than usual" not in shown
 
@@ -106,7 +106,7 @@ def test_texts_of_jobs_cannot_move_the_cursor() -> None:
         "next": [{"job_id": evil, "next_run_at": text(1), "timezone": "UTC"}],
         "recent_runs": [{**FULL["recent_runs"][0], "job_id": evil, "error": evil, "error_code": evil}],
     }
-    shown = printed(frame(glance(**rows, notice=evil), CONTEXT))
+    shown = printed(frame(watch_report(**rows, notice=evil), CONTEXT))
     assert not set(shown) & set("\x1b\x9b\r\u202e")
 
 
@@ -118,19 +118,19 @@ def test_a_frame_fits_into_its_window(height: int, width: int) -> None:
         "next": FULL["next"] * 10,
         "recent_runs": FULL["recent_runs"] * 25,
     }
-    shown = printed(frame(glance(**rows), CONTEXT, height), width).splitlines()
+    shown = printed(frame(watch_report(**rows), CONTEXT, height), width).splitlines()
     assert len(shown) <= height
     for title in ("RUNNING", "NEXT UP", "LAST"):
         assert any(title in row for row in shown)
 
 
 def test_rows_that_do_not_fit_are_counted() -> None:
-    shown = printed(frame(glance(recent_runs=FULL["recent_runs"] * 25), CONTEXT, 14), 100)
+    shown = printed(frame(watch_report(recent_runs=FULL["recent_runs"] * 25), CONTEXT, 14), 100)
     assert "LAST RESULTS (4 of 25)" in shown
 
 
 @pytest.mark.parametrize(
-    ("wanted", "lines", "given"),
+    ("rows", "lines", "shares"),
     [
         ([9, 9, 9], None, [9, 9, 9]),
         ([0, 2, 30], 20, [0, 2, 17]),
@@ -138,8 +138,8 @@ def test_rows_that_do_not_fit_are_counted() -> None:
         ([1, 1, 1], 0, [1, 1, 1]),
     ],
 )
-def test_parts_share_the_lines(wanted: list[int], lines: int | None, given: list[int]) -> None:
-    assert rooms(wanted, lines) == given
+def test_parts_share_the_lines(rows: list[int], lines: int | None, shares: list[int]) -> None:
+    assert share_lines(rows, lines) == shares
 
 
 LONG = "x" * 128
@@ -158,17 +158,17 @@ CROWDED = {
 
 
 @pytest.mark.parametrize("width", [80, 60])
-def test_errors_and_long_names_give_way_and_nothing_else(width: int) -> None:
-    shown = printed(frame(glance(**CROWDED), CONTEXT), width).splitlines()
+def test_only_errors_and_long_names_are_cut(width: int) -> None:
+    shown = printed(frame(watch_report(**CROWDED), CONTEXT), width).splitlines()
     assert max(map(len, shown)) <= width
-    for title, wanted in (
+    for title, words in (
         ("RUNNING", ("1 of 3", "1 min", "2 min", "50 %")),
         ("NEXT UP", ("15 min", "Wed 2026-02-25 21:15 +01:00")),
         ("LAST RESULTS", ("interrupted", "58 min 48 s ago", "29 min 59 s")),
     ):
-        place = next(number for number, row in enumerate(shown) if row.startswith(title))
-        daily, long = shown[place + 1 : place + 3]
-        assert all(word in daily for word in wanted), daily
+        heading = next(number for number, row in enumerate(shown) if row.startswith(title))
+        daily, long = shown[heading + 1 : heading + 3]
+        assert all(word in daily for word in words), daily
         assert "daily" in daily
         assert long.startswith("xxxxxxxxxxxx")
         assert "…" in long
@@ -191,7 +191,7 @@ STEP = Step("backup", attempt=1, attempts=3, began=1000.0, usual_ms=None)
         ({"usual_ms": 48_000}, "backup  attempt 1 of 3  12 s  ████░░░░░░░░░░░░ 25 % of 48.0 s"),
         ({"usual_ms": 6_000}, "backup  attempt 1 of 3  12 s  ████████████████ longer than usual of 6.0 s"),
         ({"retry_at": 1024.0}, "backup  attempt 1 of 3  12 s  retry in 12 s"),
-        ({"retry_at": 1011.0}, "backup  attempt 1 of 3  12 s  waits for a place"),
+        ({"retry_at": 1011.0}, "backup  attempt 1 of 3  12 s  too many runs: waiting"),
         ({"retry_at": 1024.0, "stopping": "SIGINT"}, "backup  attempt 1 of 3  12 s  stopping (SIGINT)"),
         ({"attempt": 3, "attempts": 1}, "backup  attempt 3 of 3  12 s  "),
         ({"job_id": "x\x1b[2Jy"}, "x\ufffd[2Jy  attempt 1 of 3  12 s  "),
@@ -203,6 +203,6 @@ def test_the_progress_line(step: dict[str, object], shown: str) -> None:
     assert line(replace(STEP, **step), 1012.0).plain == shown  # type: ignore[arg-type]
 
 
-def test_countdowns_go_on_between_two_looks() -> None:
+def test_countdowns_run_between_two_reads() -> None:
     later = ViewContext(NOW + timedelta(seconds=30), "UTC")
-    assert "14 min 30 s" in printed(frame(glance(**FULL), later))
+    assert "14 min 30 s" in printed(frame(watch_report(**FULL), later))
