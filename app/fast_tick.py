@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _OURS = "PURUTO_"
 _OTHERS = ("DB_PATH", "TZ")
 #: Parts and whole words of names whose values are not stored. More than `redact` masks: it needs the module re.
-_SECRET_PARTS = ("KEY", "CREDENTIAL", "AUTH", "PASS", "PWD", "TOKEN", "SECRET")
-_SECRET_WORDS = ("PAT", "PATS")
+_SECRET_PARTS = ["KEY", "CREDENTIAL", "AUTH", "PASS", "PWD", "TOKEN", "SECRET"]
+_SECRET_WORDS = ["PAT", "PATS"]
 #: Names variables that hold secrets, whatever they are called.
 REDACT_VARIABLE = "PURUTO_CRON_REDACT"
 #: With it each tick sends a ping, for which it needs much more than this.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
-from core.invocation_errors import InvocationStopped
+from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
 
@@ -83,7 +83,7 @@ def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
         details["not_retried"] = error.details["not_retried"]
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
-    return Failure("INVOKER_ERROR_STATUS", "El invoker devolvió status != ok", details).as_dict()
+    return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details).as_dict()
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:

@@ -16,8 +16,8 @@ class BudgetGate(Gate):
 
     code = "COST_LIMIT"
     fields = (FIELD,)
-    meaning = f"the job's runs of that day have cost `{FIELD}`. Told once a day"
-    fix = "it goes on with the next day of the job's zone"
+    meaning = f"the job's runs of that day have cost `{FIELD}`. Reported once a day"
+    fix = "it continues on the next day in the job's zone"
 
     def verdict(self, state: JobState, now: datetime, facts: Facts) -> Refusal | None:
         limit, day = state.job.max_cost_usd_per_day, facts.day_of(state.timezone, now)

@@ -181,7 +181,7 @@ def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
     kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}
     not_retried = {code for code in kinds if not invocation_errors.is_retried(code)}
     answer = {row[0].strip("`"): row[1] for row in table if row[1] in ("yes", "no")}
-    assert {code for code, retried in answer.items() if retried == "no"} == not_retried | {"INTERNAL_ERROR"}
+    assert {code for code, retried in answer.items() if retried == "no"} == not_retried
     assert kinds - {"CANCELLED"} <= set(answer)
 
 

@@ -67,6 +67,12 @@ class AgentRunner(Runner):
     #: Beginnings of the names of variables that the agent gets of ours.
     prefixes: tuple[str, ...] = ()
 
+    @property
+    def fits_when(self) -> str:  # type: ignore[override]
+        """For the table of runners: which files of a target it asks for."""
+        named = " or ".join(f"{'an' if marker[0] in 'AEIOU' else 'a'} `{marker}`" for marker in self.markers)
+        return f"the target has {named}, and the program is found"
+
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return any((folder / marker).is_file() for marker in self.markers)
 
