@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import gates
 from channels import channels_of
-from core import crash_points
+from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
 from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
@@ -144,6 +143,7 @@ class Executor:
 
     async def _run(self, run: ClaimedRun) -> dict[str, object]:
         began = self._clock.monotonic()
+        log.info(f"The run starts ({run.trigger})", job=run.job, run_id=run.run_id)
         correlation_id = f"corr-{self._new_id()}"
         attempt = 1
         while True:
@@ -209,7 +209,7 @@ class Executor:
         if run.job.session_mode == "fully_ephemeral":
             return None
         # A busy database costs the run its memory, which it says, and not its slot.
-        with suppress(DatabaseError):
+        with _tolerated(run, "The run goes without what the last one left"):
             return self._totals.brought_up(self._memory.find(run.job.job_id))
         return None
 
@@ -219,7 +219,7 @@ class Executor:
         self._unspent += outcome.usage
         if self._unspent == Usage():
             return
-        with suppress(DatabaseError):
+        with _tolerated(run, "What a call has used is noted later"):
             self._ledger.spend(run, self._day(run), self._unspent)
             self._unspent = Usage()
 
@@ -232,14 +232,17 @@ class Executor:
         def spent(job_id: str, day: str) -> float:
             return self._ledger.spent(job_id, day) + self._unspent.cost_usd
 
-        with suppress(DatabaseError):
+        with _tolerated(run, "The budget of the day was not looked at"):
             return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
-        with suppress(DatabaseError):
-            await write(lambda: self._ledger.note_child(run, child, folder), deferred=True)
+        def note() -> None:
+            with _tolerated(run, "The run's process was not noted"):
+                self._ledger.note_child(run, child, folder)
+
+        await write(note, deferred=True)
         crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
@@ -248,11 +251,11 @@ class Executor:
     def _beat(self, run: ClaimedRun) -> None:
         """Looks whether somebody cancels the run, and renews its lease each third of its length."""
         # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
-        with suppress(DatabaseError):
+        with _tolerated(run, "Nobody could see whether the run is to be cancelled"):
             if who := self._ledger.cancel_asked_by(run):
                 self._stop.set(f"cancel ({who})")
         if self._clock.monotonic() >= self._renew_at:
-            with suppress(DatabaseError):
+            with _tolerated(run, "The lease was not renewed"):
                 self._ledger.renew(run, self._clock.now() + timedelta(seconds=self._limits.lease_sec))
             # From now, not from when it was due: after a long sleep one renewal is enough.
             self._renew_at = self._clock.monotonic() + self._limits.lease_sec / 3
@@ -279,7 +282,7 @@ class Executor:
     async def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
         """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
-        with suppress(DatabaseError):
+        with _tolerated(run, "The run keeps its place while it waits for its retry"):
             self._ledger.begin_wait(run)
         crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
@@ -301,10 +304,9 @@ class Executor:
         return None
 
     def _permit_taken(self, run: ClaimedRun, attempt: int) -> bool:
-        try:
+        with _tolerated(run, "No place was asked for"):
             return self._ledger.end_wait(run, attempt, self._limits.max_running)
-        except DatabaseError:
-            return False
+        return False
 
     async def _wait(self, run: ClaimedRun, seconds: float) -> bool:
         """Waits at most `seconds`; whether somebody asked to stop."""
@@ -338,6 +340,12 @@ class Executor:
             session=self._to_remember(run, outcome, redact),
         )
         await self._store(run, verdict)
+        log.info(
+            f"The run ended: {end.status} after {duration_ms / 1000:.1f} s, attempt {attempt}",
+            job=run.job,
+            run_id=run.run_id,
+            code=str(end.error["code"]) if end.error else "",
+        )
         return {"status": "ok" if end.status is RunStatus.OK else "error", **told}
 
     def _to_remember(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
@@ -361,14 +369,26 @@ class Executor:
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
         channels = channels_of(run.job.notify_channel)
-        for _ in range(VERDICT_ATTEMPTS):
+        for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
                 refusal = error
+                log.warning(
+                    f"The verdict {verdict.status} was refused: {error.message}",
+                    job=run.job,
+                    run_id=run.run_id,
+                    code=error.code,
+                )
+            if attempt < VERDICT_ATTEMPTS:
                 await wait(VERDICT_PAUSE_SEC, alone=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,
             details={"status": str(verdict.status), "database_error": refusal.as_dict()},
         ) from refusal
+
+
+def _tolerated(run: ClaimedRun, what: str) -> log.tolerated:
+    """A database that is busy or full for a while costs a run only what `what` says, which stands in the log."""
+    return log.tolerated(DatabaseError, what, job=run.job, run_id=run.run_id)

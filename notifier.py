@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import channels
 from channels.base import Channel, Surroundings
+from core import log
 from core.boundary import attempt, failure_of
 from core.clock import utc_text
 from core.errors import CronError
@@ -72,8 +73,10 @@ class Notifier:
         if done.error is None:
             return Delivery(channel.name, done.value, "")
         if isinstance(done.error, CronError):
+            log.warning(f"Events for {channel.name} wait: {done.error.message}", code=done.error.code)
             return Delivery(channel.name, 0, done.error.message)
         reason = channel.explain(done.error) if isinstance(done.error, OSError) else failure_of(done.error).message
+        log.warning(f"Events for {channel.name} wait: {reason}", code="EVENTS_WAITING")
         self._note_failure(channel, outbox, reason)
         return Delivery(channel.name, 0, reason)
 
@@ -95,9 +98,7 @@ class Notifier:
         return 0
 
     def _note_failure(self, channel: Channel, outbox: Outbox, reason: str) -> None:
-        try:
+        # The same full disk may refuse the note; the event itself is stored and stays first in line.
+        with log.tolerated(CronError, f"Why events for {channel.name} wait was not noted"):
             for event in outbox.waiting(channel.name, 1):
                 outbox.failed(channel.name, event, reason)
-        except CronError:
-            # The same full disk may refuse the note; the event itself is stored and stays first in line.
-            return

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from core import crash_points
+from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked, JobNotFound
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Dispatcher, Reporter, Served
+from scheduling.dispatcher import Dispatcher, Reporter, Served, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
@@ -96,8 +97,7 @@ class TickReport:
     @property
     def has_failed(self) -> bool:
         """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
-        failed = any(result["status"] != "ok" for result in self.results)
-        return failed or self.is_sync_broken or bool(self.settled or self.problems)
+        return self.is_sync_broken or any_failed(self.results, self.settled, self.problems)
 
     def as_dict(self) -> dict[str, object]:
         """JSON-serialisable, keys in the contract's order first."""
@@ -192,8 +192,10 @@ class Scheduler:
 
     def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, Sequence[Mapping[str, object]]]:
         """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
-        pruned = guarded(lambda: self._upkeep.prune(str(row["job_id"]) for row in ended))
-        paused = guarded(lambda: self._upkeep.paused(ended))
+        pruned = guarded(
+            lambda: self._upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up"
+        )
+        paused = guarded(lambda: self._upkeep.paused(ended), "Which jobs are paused now was not looked at")
         return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
 
     @property
@@ -270,7 +272,7 @@ class Scheduler:
 
     def _run_to_end(self, run: ClaimedRun) -> dict[str, object]:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
-        result = guarded(lambda: self._make_executor().run(run))
+        result = guarded(lambda: self._make_executor().run(run), "The run was given up", job=run.job, run_id=run.run_id)
         if isinstance(result, Failure):
             result = self._reporter.give_up(run, result)
         return self._reporter.report([(run, result)])[0]
@@ -296,12 +298,20 @@ class Scheduler:
         """
         if last_seen is None or last_seen <= now:
             return None
-        forgotten = guarded(lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE))
+        log.warning(f"The clock went back: {utc_text(last_seen)} was seen already", code="CLOCK_SET_BACK")
+        forgotten = guarded(
+            lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE),
+            "Slots of the wrong future stay accounted for",
+        )
         if isinstance(forgotten, Failure):
             self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
         moved = []
         for row in self._store.definitions.active():
-            found = guarded(lambda row=row: self._correct_cursor(row, now))  # type: ignore[misc]
+            found = guarded(
+                partial(self._correct_cursor, row, now),
+                "The job's next slot was not corrected",
+                job=str(row["job_id"]),
+            )
             if isinstance(found, Failure):
                 self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
             elif found:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from app import fast_tick
 from app.session import Session
 from config.settings import Settings, load
+from core import log
 from core.clock import Clock, utc_text
 from core.errors import CronError, SettingsError, TimezoneError
 from reports import health
@@ -186,18 +187,11 @@ class App:
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    @cached_property
-    def limits(self) -> Limits:
-        """The settings that a run lives under."""
+    def limits(self, hop: int) -> Limits:
+        """What a run lives under: the settings, and the hop of a run by hand."""
         from executor import Limits
 
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
-        return Limits(
-            lease_sec=self.settings.lease_sec,
-            max_running=self.settings.max_running,
-            # A run that is started from within a run is one hop further from the person who asked for it.
-            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
-        )
+        return Limits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
 
     @cached_property
     def owner(self) -> Owner:
@@ -253,6 +247,8 @@ class App:
         from channels import ping
 
         error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
+        if error:
+            log.warning(f"The ping did not arrive: {error}")
         return {"at": utc_text(self.clock.now()), "ok": not error, "failed": failed, "error": error or None}
 
     # --- the tick and the daemon ---
@@ -276,10 +272,8 @@ class App:
 
         Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.
         """
-        try:
+        with log.tolerated(OSError, "The time of this tick was not left"):
             last_tick.touch(str(self.settings.db_path), utc_text(now))
-        except OSError:
-            return
 
     def tick_state(self, now: datetime) -> health.TickState:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""

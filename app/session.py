@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import fast_tick
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable
@@ -61,21 +62,23 @@ class Session:
 
     def job(self, job_id: str) -> Job | None:
         """The job's present definition; None when it is gone or can't be read."""
-        try:
+        with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=job_id):
             state = self.store.definitions.load(job_id)
-        except DefinitionUnreadable:
-            return None
-        return None if state is None else state.job
+            return None if state is None else state.job
+        return None
 
     # --- running ---
 
-    def scheduler(self, stop: Stop, around: Around | None = None) -> Scheduler:
-        """Serves due slots in the calling thread. `around` may put something around the calls that runs make."""
+    def scheduler(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Scheduler:
+        """Serves due slots in the calling thread. `around` may put something around the calls that runs make.
+
+        `hop` is that of a run by hand: one more than the run's that it is started in, else 0.
+        """
         from scheduler import Scheduler
 
         return Scheduler(
             store=self.store,
-            make_executor=lambda: self.executor(stop.for_run(), around),
+            make_executor=lambda: self.executor(stop.for_run(), around, hop),
             reap=lambda: self.reaper().reap(),
             claiming=self.claiming(),
             reporter=self.reporter(),
@@ -86,7 +89,7 @@ class Session:
             stop=stop,
         )
 
-    def executor(self, stop: Stop, around: Around | None = None) -> Executor:
+    def executor(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Executor:
         """Sees one run to its end, with a stop of the run's own, which it closes."""
         from executor import Executor
         from maintenance.retention import size_of
@@ -98,7 +101,7 @@ class Session:
             clock=app.clock,
             stop=stop,
             pause=app.pause,
-            limits=app.limits,
+            limits=app.limits(hop),
             runs_folder=str(app.settings.runs_folder),
             measure=size_of,
             new_id=lambda: os.urandom(16).hex(),
@@ -276,6 +279,7 @@ class Session:
         if not isinstance(report, Failure):
             return report.as_dict()
         error = self.app.redactor(None)(report.as_dict())
+        log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if last_error is None or last_error["error"] != error:
             state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
         return {"status": "error", "error": error}
@@ -343,7 +347,7 @@ class Session:
         """Sends the dead-man's ping, and keeps how that went. A server that does not answer is no error."""
         fact = self.app.ping(failed=failed)
         # A database that refuses this note has shown itself before.
-        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact))
+        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not noted")
 
     def last_seen(self) -> datetime | None:
         """The latest instant that a tick or a sync has taken for now."""

@@ -10,10 +10,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from channels.base import Channel, Event, Send
-from core import crash_points
+from core import crash_points, log
 from core.private_files import make_private
 from core.strict_json import encode, escape_line_ends
 
@@ -98,7 +98,7 @@ class AppendOnly:
         while os.path.lexists(aside):
             number += 1
             aside = f"{stem}-{day}-{number}{ending}"
-        with suppress(OSError):
+        with log.tolerated(OSError, f"{self._path} was not put aside"):
             os.rename(self._path, aside)
 
     def _lock(self) -> None:

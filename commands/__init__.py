@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.own_log import own_log
 from commands import listing
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
+from core import log
 from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
 from core.version import VERSION
@@ -82,9 +84,12 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120})
+@click.option("--debug", is_flag=True, help="Print the traceback of a fault of puruto-cron on stderr.")
 @click.version_option(VERSION, prog_name=PROGRAM)
-def cli() -> None:
+def cli(debug: bool) -> None:
     """Holds the commands."""
+    if debug:
+        log.print_tracebacks()
 
 
 def run(argv: list[str], clock: Clock, root: str) -> int:
@@ -95,9 +100,16 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     from app.app import App
     from config.settings import main_folder
 
-    app = None
     try:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
+    except CronError as error:
+        return _fail(error, None)
+    with log.opened(lambda: own_log(app)):
+        return _run(argv, app)
+
+
+def _run(argv: list[str], app: App) -> int:
+    try:
         if COMPLETING in os.environ:
             # Ends the process.
             cli.main(prog_name=PROGRAM, complete_var=COMPLETING, obj=app)
@@ -105,15 +117,13 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     except OutputUnwritable as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         return error.exit_code
-    except CronError as error:
-        return _fail(error, app)
     except click.ClickException as error:
         hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         return _fail(UsageError(error.format_message(), hint=hint), app)
     except (click.Abort, KeyboardInterrupt):
         return _fail(Interrupted("Interrupted"), app)
     except Exception as error:  # noqa: BLE001 - the command line's boundary
-        return _fail(_unexpected(error), app)
+        return _fail(_traced(error), app)
     return code if isinstance(code, int) else 0
 
 
@@ -129,11 +139,16 @@ def _fail(error: CronError, app: App | None) -> int:
     return error.exit_code
 
 
-def _unexpected(error: Exception) -> CronError:
+def _traced(error: Exception) -> CronError:
+    """The error that is printed; a fault of ours says where its traceback stands."""
     if isinstance(error, ModuleNotFoundError):
         return missing_library(error)
     failure = failure_of(error)
-    return InternalError(failure.message, hint="Please report it with these details.", details=dict(failure.details))
+    if isinstance(error, CronError) and error.code != InternalError.code:
+        return error
+    details = dict(failure.details)
+    hint = str(details.pop("hint", "Please report it with these details."))
+    return InternalError(failure.message, hint=hint, details=details)
 
 
 __all__ = ["cli", "print_json", "run"]

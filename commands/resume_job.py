@@ -33,7 +33,7 @@ def command(app: App, job_id: str) -> None:
             return session.end_pause(job_id, app.clock.now())
 
     # Before the sync, which would else speak of the pause; what the database has against it, the sync says.
-    was_paused = guarded(end_pause) is True
+    was_paused = guarded(end_pause, "The pause was not ended", job=job_id) is True
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})
     print_json({"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report})

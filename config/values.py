@@ -10,6 +10,7 @@ from pathlib import Path
 from config.problems import Unfit
 from config.variables import Kind, Variable
 from core.kinds import AGENTS
+from core.log import LEVELS
 
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -42,6 +43,11 @@ def _inside(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
 
 
 def _integer(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> int:
+    return integer(variable, text)
+
+
+def integer(variable: Variable, text: str) -> int:
+    """A whole number within the variable's bounds. Raises `Unfit`."""
     fits = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
     if not fits or not variable.low <= int(text) <= variable.high:
         code = "OUT_OF_RANGE" if fits else "NOT_A_NUMBER"
@@ -93,6 +99,12 @@ def _format(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
     return text
 
 
+def _level(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
+    if text not in ("", *LEVELS):
+        raise Unfit("UNKNOWN_LEVEL", f"must be {variable.allowed}", "unset it to have warnings, and more of the daemon")
+    return text
+
+
 def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
     folders = tuple(os.path.expanduser(part) for part in _plain(variable, text).split(":") if part)
     if not all(map(os.path.isabs, folders)):
@@ -103,4 +115,5 @@ def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, 
 PARSERS: dict[Kind, Callable[[Variable, str, Path, Mapping[str, str]], object]] = {
     "path": _path, "inside": _inside, "integer": _integer, "switch": _switch, "text": _text,
     "url": _url, "names": _names, "agents": _agents, "folders": _folders, "format": _format,
+    "level": _level,
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from core.kinds import AGENTS
 
-Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format"]
+Kind = Literal["path", "inside", "integer", "switch", "text", "url", "names", "agents", "folders", "format", "level"]
 
 PREFIX = "PURUTO_CRON_"
 
@@ -47,6 +47,7 @@ class Variable(NamedTuple):
             "names": "names of variables, separated by commas",
             "agents": f"some of {in_words(AGENTS)}, separated by commas",
             "format": "json or table",
+            "level": "error, warning, info or debug",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
 
@@ -145,6 +146,11 @@ class Values:
         "PURUTO_CRON_FORMAT", "format", "json",
         "What commands that have `--table` print by default.",
     )
+    log_level: str = setting(
+        "PURUTO_CRON_LOG", "level", "",
+        "What is written into `puruto-cron.log`, beside the database. Unset: `warning`, and `info` of the daemon.",
+    )
+    """Empty when it is left to the command."""
     # fmt: on
 
 

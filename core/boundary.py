@@ -6,9 +6,13 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from core import log
 from core.errors import CronError, InternalError
+
+if TYPE_CHECKING:
+    from core.job import Job
 
 T = TypeVar("T")
 
@@ -41,18 +45,39 @@ def attempt(work: Callable[[], Any]) -> Done:
         return Done(None, error)
 
 
-def guarded(work: Callable[[], T]) -> T | Failure:
-    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours."""
+def guarded(work: Callable[[], T], note: str = "", *, job: Job | str = "", run_id: str = "") -> T | Failure:
+    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours.
+
+    With `note`, which says what was not done, an error is a warning in the log: for callers that go on all the same.
+    """
     done = attempt(work)
-    return done.value if done.error is None else failure_of(done.error)
+    return done.value if done.error is None else failure_of(done.error, note, job=job, run_id=run_id)
 
 
-def failure_of(error: Exception) -> Failure:
-    """The stable code, message and details of an exception; of an unexpected one its type and where it was raised."""
+def failure_of(error: Exception, note: str = "", *, job: Job | str = "", run_id: str = "") -> Failure:
+    """The stable code, message and details of an exception, and a line in the log.
+
+    A fault of ours goes there with its traceback: the details say under which reference. Of an exception that nobody
+    expected they also have the type, and where it was raised.
+    """
+    message, details = _described(error)
+    code = error.code if isinstance(error, CronError) else InternalError.code
+    said = f"{note}: {message}" if note else message
+    if code == InternalError.code:
+        details |= log.fault(said, error, job=job, run_id=run_id, code=code)
+        if "reference" in details:
+            hint = (
+                f"{details.get('hint', 'Please report it.')} Its traceback: {details['reference']} in {details['log']}"
+            )
+            details["hint"] = hint
+    else:
+        log.write(log.WARNING if note else log.DEBUG, said, job=job, run_id=run_id, code=code)
+    return Failure(code, message, details)
+
+
+def _described(error: Exception) -> tuple[str, dict[str, object]]:
     if isinstance(error, CronError):
-        details = {**error.details, "hint": error.hint} if error.hint else error.details
-        return Failure(error.code, error.message, details)
+        return error.message, {**error.details, **({"hint": error.hint} if error.hint else {})}
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
-    message = f"A fault of puruto-cron: {error}"[:2000]
-    return Failure(InternalError.code, message, {"type": type(error).__name__, "where": where})
+    return f"A fault of puruto-cron: {error}"[:2000], {"type": type(error).__name__, "where": where}

@@ -40,7 +40,7 @@ class InternalError(CronError):
     """A fault of puruto-cron."""
 
     table = "usage"
-    fix = "report it with its `details`"
+    fix = "[report it](#faults-of-puruto-cron)"
 
 
 class UsageError(CronError):

@@ -10,13 +10,15 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
-from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing, Waker
+from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing
 from scheduling.claiming import Waiting
-from scheduling.dispatcher import Dispatcher, Served
+from scheduling.dispatcher import Dispatcher, Served, any_failed
 from scheduling.task_loop import TaskLoop
+from system.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from daemon.program import Program
@@ -64,7 +66,7 @@ class Daemon:
         self._ended: list[dict[str, object]] = []
         self._settings = program.env_file_version()
         self._heard: tuple[int, Callable[[], None]] | None = None
-        self._waker = Waker()
+        self._waker = SelfPipe()
         self._syncing = Syncing()
         self._reaping = Reaping(self._waker.wake)
         self._pinging = Pinging()
@@ -114,6 +116,7 @@ class Daemon:
             self._stop.set(why)
             return
         self._leaving = why
+        log.info(f"The daemon was asked to end ({why}); {self._dispatcher.running} runs are running")
         self._leave_until = self._clock.monotonic() + self._program.stop_sec
         self._systemd.stopping(f"{self._dispatcher.running} runs go on")
         self._dispatcher.close()
@@ -129,10 +132,11 @@ class Daemon:
             return
         self._settings = self._program.env_file_version()
         self._systemd.reloading(self._clock.monotonic())
-        found = guarded(self._reloaded)
+        found = guarded(self._reloaded, "The settings of before stay")
         if isinstance(found, Failure):
             self._say({"status": "error", "error": self._scheduler.mask(found.as_dict())})
         else:
+            log.info("The daemon has reloaded its settings")
             self._say({"status": "reloaded", "now": utc_text(self._clock.now())})
         self._systemd.ready()
         self._syncing.forget()
@@ -147,7 +151,7 @@ class Daemon:
 
     def begin(self) -> None:
         """Syncs, and looks for the first time."""
-        guarded(lambda: self._program.warm_up(self._session))
+        guarded(lambda: self._program.warm_up(self._session), "The first run will import what it needs")
         found = guarded(self._begin_sync)
         if isinstance(found, Failure):
             self._note_trouble(found)
@@ -174,7 +178,7 @@ class Daemon:
                 self._note_trouble(found)
                 self._stop.wait(BREATH_SEC)
             self._report()
-        guarded(self._dispatcher.report)
+        guarded(self._dispatcher.report, "The last results were not reported")
         self._report()
 
     def _seconds(self) -> float:
@@ -199,6 +203,7 @@ class Daemon:
             self._note_trouble(found)
         elif self._trouble is not None and not self._in_trouble and not self._pending():
             self._trouble = None
+            log.info("What was wrong is over")
             self._say({"status": "ok", "now": utc_text(self._clock.now()), "recovered": True})
         if self._trouble is not None:
             # Whether it is over shows a look later: what this one has found is only now claimed and written.
@@ -259,13 +264,14 @@ class Daemon:
         # Its details may differ from one attempt to the next.
         what = (failure.code, failure.message)
         if what != self._trouble:
+            log.warning(f"A look failed: {failure.message}", code=failure.code)
             error = self._scheduler.mask(failure.as_dict())
             self._say({"status": "error", "now": utc_text(self._clock.now()), "error": error})
         self._trouble, self._in_trouble = what, True
         self._pinging.note_failure()
         self._look_soon()
         if failure.code == DatabaseReplaced.code and not self._dispatcher.running:
-            guarded(self._open_anew)
+            guarded(self._open_anew, "The database that took the place of the old one can't be opened")
 
     def _look_now(self) -> None:
         self._look_at = 0.0
@@ -319,6 +325,7 @@ class Daemon:
         if told.get("status") != "ok":
             self._pinging.note_failure()
         if self._syncing.is_news(told):
+            _log_sync(told)
             self._say({"now": utc_text(self._clock.now()), **_shortened(told)})
 
     def _take_reaped(self) -> None:
@@ -352,7 +359,7 @@ class Daemon:
                 "warnings": paused,
             }
         )
-        if settled or problems or any(row["status"] != "ok" for row in served.results):
+        if any_failed(served.results, settled, problems):
             self._pinging.note_failure()
 
     def _problems(self, served: Served) -> list[dict[str, object]]:
@@ -366,6 +373,14 @@ class Daemon:
                 problems.append(problem)
         served.problems.clear()
         return problems
+
+
+def _log_sync(told: dict[str, Any]) -> None:
+    sync = told.get("sync") or told
+    if "error" in sync:
+        return log.warning(f"The sync failed: {sync['error']['message']}", code=sync["error"]["code"])
+    counts = (f"{len(sync.get(name, ()))} {name}" for name in ("added", "changed", "removed"))
+    return log.info(f"Jobs were synced: {', '.join(counts)}")
 
 
 def _shortened(told: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app import fast_tick
+from app.own_log import own_log
+from core import log
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.run import ProcessId
@@ -55,7 +57,7 @@ class Program:
 
     def is_alive(self, owner: ProcessId) -> bool:
         """Whether that very process lives; False when nobody can tell."""
-        return guarded(lambda: is_alive(owner)) is True
+        return guarded(lambda: is_alive(owner), "Nobody can tell whether a run's scheduler lives") is True
 
     def reap(self, given_up: frozenset[str]) -> Reaped:
         """Ends dead runs, over a session of its own: it may take a while, and is done in another thread."""
@@ -96,7 +98,7 @@ class Program:
             with self._app.session() as session:
                 session.ping(failed=failed)
 
-        return lambda: guarded(send)
+        return lambda: guarded(send, "The ping was not sent")
 
     def reloaded(self, session: Session) -> tuple[Program, Session]:
         """The program by the settings of now, and the session's store under it. Raises `SettingsError`."""
@@ -107,4 +109,5 @@ class Program:
                 hint="A daemon serves one database: end it and start it again.",
                 details={"path": str(app.settings.db_path), "served": str(self._app.settings.db_path)},
             )
+        log.reopen(lambda: own_log(app, level="info"))
         return Program(app), session.under(app)

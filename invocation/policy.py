@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import strict_json
-from core.invocation import InvocationRequest
+from core.invocation import MOST_HOPS, InvocationRequest
 from core.invocation_errors import Denied
 
 POLICY_FILE = ".puruto-ipc.json"
 _LIMIT = 1024 * 1024
 _LONGEST_TIMEOUT = 604_800
-_MOST_HOPS = 1_000
 _KEYS = ("enabled", "owner", "max_hops", "default_timeout_sec", "allowed_targets", "allowed_actions")
 
 
@@ -103,7 +102,7 @@ def _policy(found: Mapping[str, object], path: str) -> Policy:
     return Policy(
         enabled=_boolean(found, "enabled", default.enabled),
         owner=_text(found, "owner", default.owner),
-        max_hops=_whole(found, "max_hops", default.max_hops, 0, _MOST_HOPS),
+        max_hops=_whole(found, "max_hops", default.max_hops, 0, MOST_HOPS),
         default_timeout_sec=_whole(found, "default_timeout_sec", default.default_timeout_sec, 1, _LONGEST_TIMEOUT),
         allowed_targets=_names(found.get("allowed_targets", []), "allowed_targets"),
         allowed_actions=_actions(found.get("allowed_actions", {})),

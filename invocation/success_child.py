@@ -57,7 +57,7 @@ def _limit(cpu_sec: int) -> None:
         try:
             resource.setrlimit(kind, bounds)
         except (ValueError, OSError):
-            # macOS knows no limit of memory.
+            # macOS (untried) documents no limit of memory.
             continue
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
+from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 
@@ -129,7 +131,7 @@ class Retention:
     def everything(self) -> Pruned:
         """Applies all rules to all jobs, without a bound, and deletes folders that have no row."""
         for job_id in self._rows.job_ids():
-            self._repeat(lambda limit, job_id=job_id: self._beyond_count(job_id, limit))  # type: ignore[misc]
+            self._repeat(partial(self._beyond_count, job_id))
         self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
         self._make_room(None)
         self._drop_event_files()
@@ -221,10 +223,22 @@ class Retention:
         if folder.parent.is_symlink():
             self._pruned.failures.append(f"{folder.parent} is a symbolic link, and is not followed")
             return False
-        result = guarded(lambda: delete_tree(folder))
-        if isinstance(result, Failure):
-            self._pruned.failures.append(f"{folder}: {result.message}")
-        return not isinstance(result, Failure)
+        return self._is_deleted(folder, lambda: delete_tree(folder))
+
+    def _is_deleted(self, path: Path, delete: Callable[[], None]) -> bool:
+        def refusal() -> str:
+            try:
+                delete()
+            except OSError as error:
+                return error.strerror or str(error)
+            return ""
+
+        found = guarded(refusal, f"{path} was not deleted")
+        reason = found.message if isinstance(found, Failure) else found
+        if reason:
+            log.warning(f"{path} was not deleted: {reason}")
+            self._pruned.failures.append(f"{path}: {reason}")
+        return not reason
 
     def _drop_event_files(self) -> None:
         """Deletes event files that were rotated more than `keep_days` ago, by the day in their names."""
@@ -233,10 +247,7 @@ class Retention:
             day = _day(path.name)
             if day is None or (today - day).days <= self._limits.keep_days:
                 continue
-            result = None if self._dry_run else guarded(path.unlink)
-            if isinstance(result, Failure):
-                self._pruned.failures.append(f"{path}: {result.message}")
-            else:
+            if self._dry_run or self._is_deleted(path, path.unlink):
                 self._pruned.event_files.append(path.name)
 
     def _drop_unknown(self) -> None:

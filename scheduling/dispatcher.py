@@ -6,12 +6,13 @@ One thread does all of it. A tick serves what was due when it looked; a daemon n
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from channels import channels_of
+from core import log
 from core.boundary import Done, Failure, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
@@ -45,6 +46,11 @@ class Served:
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
+
+
+def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
+    """Whether the dead-man's ping has a failure to report: a run's, an interrupted one, or what is wrong with a job."""
+    return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 class Dispatcher:
@@ -162,9 +168,12 @@ class Dispatcher:
 
     def _prepare_claim(self, waiting: Waiting) -> None:
         if waiting.retry_of:
-            prepared = guarded(lambda: self._claiming.retry(waiting.job_id, waiting.retry_of))
+            prepared = guarded(lambda: self._claiming.retry(waiting.job_id, waiting.retry_of), job=waiting.job_id)
         else:
-            prepared = guarded(lambda: self._claiming.slot(waiting.job_id, self._due_before(), self.orphan_candidates))
+            prepared = guarded(
+                lambda: self._claiming.slot(waiting.job_id, self._due_before(), self.orphan_candidates),
+                job=waiting.job_id,
+            )
         if isinstance(prepared, Failure):
             self._on_bad_job(waiting, prepared)
         elif isinstance(prepared, str):
@@ -180,9 +189,9 @@ class Dispatcher:
             # It is not this job that is wrong: nothing is noted of it, which would wait as long again, and the others
             # wait for a while.
             self._full_until = self._clock.monotonic() + PERMIT_POLL_SEC
-            self._leave_due(waiting, failure_of(done.error))
+            self._leave_due(waiting, failure_of(done.error, job=waiting.job_id))
         elif done.error is not None:
-            self._on_bad_job(waiting, failure_of(done.error))
+            self._on_bad_job(waiting, failure_of(done.error, job=waiting.job_id))
         else:
             self._on_claim_outcome(waiting, done.value)
 
@@ -223,11 +232,16 @@ class Dispatcher:
         """One bad job never stops the others."""
         error = self._leave_due(waiting, failure)
         # The report carries it; a database that can't be written is a problem of its own.
-        guarded(lambda: self._store.definitions.set_problem(waiting.job_id, error))
+        guarded(
+            lambda: self._store.definitions.set_problem(waiting.job_id, error),
+            "What is wrong with the job was not noted",
+            job=waiting.job_id,
+        )
 
     def _leave_due(self, waiting: Waiting, failure: Failure) -> dict[str, object]:
         """It stays due, and the report says why."""
         error = self._reporter.mask(failure.as_dict())
+        log.warning(f"The job stays due: {failure.message}", job=waiting.job_id, code=failure.code)
         self.served.problems.append({"job_id": waiting.job_id, "error": error})
         self._drop(waiting, left=True)
         return error
@@ -236,7 +250,7 @@ class Dispatcher:
 
     def _spawn(self, run: ClaimedRun) -> None:
         self.running_ids.add(run.run_id)
-        made = guarded(self._make_executor)
+        made = guarded(self._make_executor, job=run.job, run_id=run.run_id)
         if isinstance(made, Failure):
             return self._on_over(run, self._reporter.give_up(run, made))
         return self._loop.spawn(made.task(run), lambda done: self._on_ended(run, done))
@@ -244,7 +258,9 @@ class Dispatcher:
     def _on_ended(self, run: ClaimedRun, done: Done) -> None:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         error = done.error
-        self._on_over(run, done.value if error is None else self._reporter.give_up(run, failure_of(error)))
+        if error is not None:
+            failure = failure_of(error, "The run was given up", job=run.job, run_id=run.run_id)
+        self._on_over(run, done.value if error is None else self._reporter.give_up(run, failure))
 
     def _on_over(self, run: ClaimedRun, result: dict[str, object]) -> None:
         self.running_ids.discard(run.run_id)
@@ -254,7 +270,11 @@ class Dispatcher:
         if run.job.catch_up != "all":
             return
         # Its next slot may be due already.
-        cursor = guarded(lambda: self._store.definitions.due_cursor(run.job.job_id, self._due_before()))
+        cursor = guarded(
+            lambda: self._store.definitions.due_cursor(run.job.job_id, self._due_before()),
+            "The job's next slot waits for the next look",
+            job=run.job,
+        )
         if isinstance(cursor, str):
             self.enqueue([Waiting(cursor, run.job.job_id)])
 
@@ -323,7 +343,12 @@ class Reporter:
             return {"status": "error", **told, **self._who_ended_it(run, error)}
         verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
         channels = channels_of(run.job.notify_channel)
-        refused = guarded(lambda: self._store.runs.finish(run.run_id, run.token, verdict, channels))
+        refused = guarded(
+            lambda: self._store.runs.finish(run.run_id, run.token, verdict, channels),
+            "The verdict was not stored",
+            job=run.job,
+            run_id=run.run_id,
+        )
         # Of a lease that is lost somebody has settled the run, and told it. Else the row stays running and its lease
         # runs out: the next tick settles it as interrupted.
         if isinstance(refused, Failure) and refused.code != LeaseLost.code:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
-from core import crash_points
+from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import LeaseLost
@@ -143,7 +144,12 @@ class Reaper:
         orphan_candidates: set[str] = set()
         dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
-            found = guarded(lambda run=run: self.health(run))  # type: ignore[misc]
+            found = guarded(
+                partial(self.health, run),
+                "Nobody can tell whether the run's scheduler lives",
+                job=run.job_id,
+                run_id=run.run_id,
+            )
             state = Health.GIVEN_UP if run.run_id in given_up else found
             if state is Health.ORPHAN_CANDIDATE or isinstance(state, Failure):
                 orphan_candidates.add(run.job_id)
@@ -183,7 +189,12 @@ class Reaper:
 
         def one(run: Running) -> int | Failure:
             crash_points.point("settle.before_leftovers")
-            return guarded(lambda: self._end_leftovers(run))
+            return guarded(
+                lambda: self._end_leftovers(run),
+                "What is left of the run could not be ended",
+                job=run.job_id,
+                run_id=run.run_id,
+            )
 
         if len(dead) < 2:
             return [one(run) for run, _ in dead]
@@ -191,7 +202,10 @@ class Reaper:
             return list(pool.map(one, [run for run, _ in dead]))
 
     def _write_or_fail(self, run: Running, end: End, killed: int | Failure) -> dict[str, object] | Failure | None:
-        return killed if isinstance(killed, Failure) else guarded(lambda: self._write(run, end, killed))
+        if isinstance(killed, Failure):
+            return killed
+        note = "The end of the run could not be stored"
+        return guarded(lambda: self._write(run, end, killed), note, job=run.job_id, run_id=run.run_id)
 
     def _write(self, run: Running, end: End, killed: int | None) -> dict[str, object] | None:
         now = self._clock.now()
@@ -209,7 +223,9 @@ class Reaper:
         try:
             self._ledger.finish(run.run_id, run.token, verdict, self._channels_of(run.notify_channel))
         except LeaseLost:
+            log.debug("Somebody else has settled the run", job=run.job_id, run_id=run.run_id)
             return None
+        log.info(str(error["message"]), job=run.job_id, run_id=run.run_id, code=end.code)
         return {**ids, "error": error}
 
     def _error(self, run: Running, end: End, killed: int | None, *, retry: bool) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from core import log
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable, ScheduleError
 from core.job import JobState
@@ -128,7 +129,8 @@ def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> dict[str
 
 
 def _readable(row: Row | None) -> JobState | None:
-    try:
-        return None if row is None else job_state(row)
-    except DefinitionUnreadable:
+    if row is None:
         return None
+    with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=str(row["job_id"])):
+        return job_state(row)
+    return None

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from core import log
 from core.clock import utc_text
 from core.errors import DaemonFileUnusable, DaemonRunning
 
@@ -97,7 +98,7 @@ class OneDaemon:
         for old in (path, fresh):
             with suppress(OSError):
                 os.unlink(old)
-        with suppress(OSError):
+        with log.tolerated(OSError, "The daemon's name was not left beside its lock"):
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(json.dumps(told).encode())
             os.replace(fresh, path)
@@ -106,7 +107,7 @@ class OneDaemon:
 
 def leave_look(db_path: str, now: datetime) -> None:
     """Says when the daemon has last looked: the time that ticks leave beside it could hide its silence."""
-    with suppress(OSError):
+    with log.tolerated(OSError, "The time of the daemon's look was not left", level=log.DEBUG):
         os.utime(who_file(db_path), (now.timestamp(), now.timestamp()))
 
 

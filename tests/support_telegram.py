@@ -121,9 +121,9 @@ class Sibling:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         command = [str(self.root / "inbox.py"), *words]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         if ALWAYS_FRESH:
-            return subprocess.Popen([sys.executable, *command], cwd="/", env=self.env, **pipes)  # type: ignore[call-overload, no-any-return]
+            return subprocess.Popen([sys.executable, *command], cwd="/", env=self.env, **pipes)
         return Forked(LIBRARY_SERVER, command, self.env, **pipes)
 
     def drain(self, *words: str, code: int = 0) -> dict[str, Any]:
