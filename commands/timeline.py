@@ -15,6 +15,9 @@ from commands.view import show, table_option, wants_table
 from core.errors import PictureUnwritable, UsageError
 from reports.overview import Window, timeline
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 80)
+
 
 @click.command("timeline")
 @click.option("--hours", type=click.IntRange(1, 336), default=12, show_default=True, help="Hours before and after now.")
