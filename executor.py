@@ -235,8 +235,11 @@ class Executor:
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
-        with _tolerated(run, "The run's process was not noted"):
-            await write(lambda: self._ledger.note_child(run, child, folder), deferred=True)
+        def note() -> None:
+            with _tolerated(run, "The run's process was not noted"):
+                self._ledger.note_child(run, child, folder)
+
+        await write(note, deferred=True)
         crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
@@ -363,7 +366,7 @@ class Executor:
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
         channels = verdicts.channels_of(run.job.notify_channel)
-        for _ in range(VERDICT_ATTEMPTS):
+        for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
@@ -374,6 +377,7 @@ class Executor:
                     run_id=run.run_id,
                     code=error.code,
                 )
+            if attempt < VERDICT_ATTEMPTS:
                 await wait(VERDICT_PAUSE_SEC, alone=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from core import crash_points, log
@@ -17,7 +18,7 @@ from core.errors import GateClosed, JobLocked, JobNotFound
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Dispatcher, Reporter, Served
+from scheduling.dispatcher import Dispatcher, Reporter, Served, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
@@ -96,8 +97,7 @@ class TickReport:
     @property
     def has_failed(self) -> bool:
         """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
-        failed = any(result["status"] != "ok" for result in self.results)
-        return failed or self.is_sync_broken or bool(self.settled or self.problems)
+        return self.is_sync_broken or any_failed(self.results, self.settled, self.problems)
 
     def as_dict(self) -> dict[str, object]:
         """JSON-serialisable, keys in the contract's order first."""
@@ -308,7 +308,7 @@ class Scheduler:
         moved = []
         for row in self._store.definitions.active():
             found = guarded(
-                lambda row=row: self._correct_cursor(row, now),  # type: ignore[misc]
+                partial(self._correct_cursor, row, now),
                 "The job's next slot was not corrected",
                 job=str(row["job_id"]),
             )

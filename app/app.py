@@ -187,18 +187,11 @@ class App:
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    @cached_property
-    def limits(self) -> Limits:
-        """The settings that a run lives under."""
+    def limits(self, hop: int) -> Limits:
+        """What a run lives under: the settings, and the hop of a run by hand."""
         from executor import Limits
 
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
-        return Limits(
-            lease_sec=self.settings.lease_sec,
-            max_running=self.settings.max_running,
-            # A run that is started from within a run is one hop further from the person who asked for it.
-            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
-        )
+        return Limits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
 
     @cached_property
     def owner(self) -> Owner:

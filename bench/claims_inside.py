@@ -22,7 +22,7 @@ def main(root: str) -> None:
     """Measures; see above."""
     sys.path[0] = root
     from app.app import App
-    from main import SystemClock
+    from core.system_clock import SystemClock
     from store.claims import Owner
     from system.processes import identify
 

@@ -6,8 +6,6 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import click
 
@@ -20,11 +18,11 @@ from daemon.daemon import Daemon
 from daemon.program import Program
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
+from system.self_pipe import SelfPipe
+from system.stop_signals import STOP_SIGNALS, signals_as_bytes
 from system.systemd import Systemd
 from system.wakeup import Wakeup
 from system.wall_clock_timer import make_timer
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @click.command("daemon")
@@ -54,7 +52,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Before anything is made beside it: a wrong DB_PATH leaves no trace.
     app.open_session().close()
-    with OneDaemon(place, since), _signals() as asked:
+    with OneDaemon(place, since), signals_as_bytes() as asked:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
@@ -66,7 +64,7 @@ def command(app: App) -> int:
             say=say,
         )
         try:
-            daemon.listen(asked, lambda: _heard(asked, daemon))
+            daemon.listen(asked.descriptor, lambda: _heard(asked, daemon))
             daemon.begin()
             say(
                 {
@@ -92,30 +90,9 @@ def command(app: App) -> int:
     return 0
 
 
-@contextmanager
-def _signals() -> Iterator[int]:
-    """A descriptor from which each signal can be read as a byte."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    read, write = os.pipe()
-    for descriptor in (read, write):
-        os.set_blocking(descriptor, False)
-    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # HUP too where it is ignored, as under nohup: here it is no end, but a reload.
-    old = {name: signal.signal(name, lambda *_: None) for name in _SIGNALS}
-    try:
-        yield read
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)
-        signal.set_wakeup_fd(before)
-        os.close(read)
-        os.close(write)
-
-
-def _heard(asked: int, daemon: Daemon) -> None:
-    with suppress(BlockingIOError):
-        for number in os.read(asked, 64):
-            if number == signal.SIGHUP:
-                daemon.reload()
-            elif number in _SIGNALS:
-                daemon.leave(signal.Signals(number).name)
+def _heard(asked: SelfPipe, daemon: Daemon) -> None:
+    for number in asked.clear():
+        if number == signal.SIGHUP:
+            daemon.reload()
+        elif number in STOP_SIGNALS:
+            daemon.leave(signal.Signals(number).name)

@@ -15,6 +15,7 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
+from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
 from store.history import History
@@ -50,12 +51,14 @@ def command(app: App, job_id: str, force: bool) -> int:
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
     on_terminal = sys.stdout.isatty()
+    # Refused before anything is done, if it can't be understood.
+    hop = next_hop(app.environ)
     with app.session() as session, stop_on_signals() as stop:
         sync = session.sync_if_changed(app.clock.now())
         broken = sync if sync is not None and sync["status"] == "error" else None
         try:
             with _progress(app, session, job_id, stop) as line:
-                scheduler = session.scheduler(stop, line.around if line is not None else None)
+                scheduler = session.scheduler(stop, line.around if line is not None else None, hop)
                 result = scheduler.run_now(job_id, force=force)
         except JobNotFound as error:
             # A job that is new in a broken file is known to nobody: what is wrong with the file is the answer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 
 import click
 
@@ -52,7 +53,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     problems: list[dict[str, object]] = []
     for row in rows if job_id is None else [row for row in rows if row["job_id"] == job_id]:
         most = MOST_SLOTS - len(slots)
-        found = guarded(lambda row=row, most=most: _slots_of(app, row, first, last, most))  # type: ignore[misc]
+        found = guarded(partial(_slots_of, app, row, first, last, most))
         if isinstance(found, Failure):
             problems.append({"job_id": row["job_id"], "error": found.as_dict()})
         else:

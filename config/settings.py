@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from config.envfile import Dotenv, over, read
 from config.problems import Problem, Unfit, about, shown
-from config.values import PARSERS
+from config.values import PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
 from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
+from core.invocation import MOST_HOPS
 from core.redact import looks_secret
 
 #: Places that can't be moved, as the contract writes them.
@@ -140,6 +141,24 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
+
+
+#: What a run finds in its environment: how many invocations led to it. It is no setting, and `.env` can't give it.
+_HOP = Variable("PURUTO_CRON_HOP", "hop", "integer", "0", "", 0, MOST_HOPS)
+
+
+def next_hop(environ: Mapping[str, str]) -> int:
+    """One more than the hop of the run that we are called from; 0 outside any run. Raises `SettingsError`.
+
+    Only those who ask for an invocation by hand call this. A slot's run has hop 0, whatever the environment says.
+    """
+    text = environ.get(_HOP.name, "").strip()
+    if not text:
+        return 0
+    try:
+        return integer(_HOP, text) + 1
+    except Unfit as unfit:
+        raise _error([_problem(_HOP, _Found(text, "environment", text), unfit)]) from None
 
 
 class _Found(NamedTuple):

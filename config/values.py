@@ -43,6 +43,11 @@ def _inside(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
 
 
 def _integer(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> int:
+    return integer(variable, text)
+
+
+def integer(variable: Variable, text: str) -> int:
+    """A whole number within the variable's bounds. Raises `Unfit`."""
     fits = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
     if not fits or not variable.low <= int(text) <= variable.high:
         code = "OUT_OF_RANGE" if fits else "NOT_A_NUMBER"

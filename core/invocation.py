@@ -9,6 +9,9 @@ from typing import Any, Literal
 from core.boundary import Failure
 from core.job import Job, RunnerName, Success
 
+#: The greatest hop that is understood, in an option, in the environment, and as the policy's limit.
+MOST_HOPS = 1_000
+
 
 @dataclass(frozen=True)
 class InvocationRequest:

@@ -14,10 +14,11 @@ from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
-from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing, Waker
+from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing
 from scheduling.claiming import Waiting
-from scheduling.dispatcher import Dispatcher, Served
+from scheduling.dispatcher import Dispatcher, Served, any_failed
 from scheduling.task_loop import TaskLoop
+from system.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from daemon.program import Program
@@ -65,7 +66,7 @@ class Daemon:
         self._ended: list[dict[str, object]] = []
         self._settings = program.env_file_version()
         self._heard: tuple[int, Callable[[], None]] | None = None
-        self._waker = Waker()
+        self._waker = SelfPipe()
         self._syncing = Syncing()
         self._reaping = Reaping(self._waker.wake)
         self._pinging = Pinging()
@@ -358,7 +359,7 @@ class Daemon:
                 "warnings": paused,
             }
         )
-        if settled or problems or any(row["status"] != "ok" for row in served.results):
+        if any_failed(served.results, settled, problems):
             self._pinging.note_failure()
 
     def _problems(self, served: Served) -> list[dict[str, object]]:

@@ -1,4 +1,5 @@
 """Retention: deletes what is too old or too much.
 
-It knows `core` and `store`. A new rule of retention goes into `retention.py`, and when it is applied into `pruning.py`.
+It may import `core` and `store`. A new rule of retention goes into `retention.py`, and when it is applied into
+`pruning.py`.
 """

@@ -1,5 +1,5 @@
 """Reports as tables and pictures for people, in place of JSON.
 
-It knows `core`, and reads the reports as plain JSON objects. It is the only package that imports rich, and is imported
-only when something is drawn. A new view is one new file; a new table is a function of `tables.py`.
+It may import `core`, and reads the reports as plain JSON objects. It is the only package that imports rich, and is
+imported only when something is drawn. A new view is one new file, a new table a function of `tables.py`.
 """

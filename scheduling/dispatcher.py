@@ -6,7 +6,7 @@ One thread does all of it. A tick serves what was due when it looked; a daemon n
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,6 +46,11 @@ class Served:
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
+
+
+def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
+    """Whether the dead-man's ping has a failure to report: a run's, an interrupted one, or what is wrong with a job."""
+    return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 class Dispatcher:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from core import crash_points, log
@@ -144,7 +145,7 @@ class Reaper:
         dead: list[tuple[Running, End]] = []
         for run in self._ledger.running():
             found = guarded(
-                lambda run=run: self.health(run),  # type: ignore[misc]
+                partial(self.health, run),
                 "Nobody can tell whether the run's scheduler lives",
                 job=run.job_id,
                 run_id=run.run_id,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from core.boundary import Done, attempt
+from core.boundary import Done, attempt, failure_of
 from core.clock import Clock
 from core.errors import LeaseLost
 from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
@@ -128,6 +128,9 @@ class TaskLoop:
         elif asked.running in self._running and _is_told(asked, done):
             self._go_on(asked.running, done)
         else:
+            if done.error is not None and not isinstance(done.error, LeaseLost):
+                # Nobody hears of a deferred write.
+                failure_of(done.error, "A run's process was not noted")
             return False
         return True
 

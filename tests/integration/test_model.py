@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -310,7 +311,7 @@ class Machine(RuleBasedStateMachine):
         assert self.rows("SELECT * FROM jobs WHERE lease_owner IS NOT NULL") == []
 
 
-TestModel = Machine.TestCase
+TestModel = pytest.mark.slow(Machine.TestCase)
 TestModel.settings = settings(
     max_examples=30, stateful_step_count=30, print_blob=True,
     suppress_health_check=[HealthCheck.filter_too_much],

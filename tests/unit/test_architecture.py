@@ -34,8 +34,8 @@ SPINE: dict[str, tuple[str, str]] = {
     "notifier": ("core", "app"),
     "db": ("core", "app commands doctor store"),
 }
-#: Programs of their own: they make the clock that the rooms are given.
-MAINS = {"main.py", "app/invoke_program.py"}
+#: The clock that everybody else is handed.
+CLOCK = "core/system_clock.py"
 
 
 LONGEST_FILE = 400
@@ -158,6 +158,7 @@ def test_sqlite3_is_imported_by_db_alone() -> None:
 @pytest.mark.parametrize(
     "name",
     ["main.py", "app/__init__.py", "app/fast_tick.py", "core/__init__.py", "core/crash_points.py", "core/errors.py",
+     "core/system_clock.py",
      "db.py", "store/__init__.py", "store/last_tick.py", "store/look.py"],
 )  # fmt: skip
 def test_what_a_fast_tick_loads_imports_next_to_nothing_at_the_top(name: str) -> None:
@@ -196,8 +197,8 @@ _CLOCK = re.compile(
 )
 
 
-def test_nobody_but_the_mains_asks_the_system_for_the_time() -> None:
-    others = [source for source in SOURCES if source.name not in MAINS]
+def test_nobody_but_the_one_clock_asks_the_system_for_the_time() -> None:
+    others = [source for source in SOURCES if source.name != CLOCK]
     asked = [
         (source.name, line, name)
         for source in others
@@ -230,6 +231,43 @@ def test_nothing_goes_through_a_shell() -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("call", "places"),
+    [
+        # `main.py` and a child that is about to be started only set aside what Python or a caller has set.
+        ("signal.signal", {"system/stop_signals.py", "system/processes.py", "main.py"}),
+        ("os.pipe", {"system/self_pipe.py"}),
+        # The codec of jobs writes one form for one job, with its keys in order.
+        ("json.JSONEncoder", {"core/strict_json.py", "store/job_codec.py"}),
+    ],
+)
+def test_what_has_a_place_of_its_own_is_done_there_alone(call: str, places: set[str]) -> None:
+    assert {source.name for source in SOURCES for _, name in _calls(source) if name == call} == places
+
+
+def test_no_lambda_binds_a_variable_of_its_loop_by_a_default() -> None:
+    """`functools.partial` says the same, and mypy can check it."""
+    bound = [
+        (source.name, node.lineno)
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Lambda)
+        for name, value in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False)
+        if isinstance(value, ast.Name) and value.id == name.arg
+    ]
+    assert bound == []
+
+
+def test_numbers_of_json_are_bounded_by_one_reader() -> None:
+    bounded = [
+        source.name
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.keyword) and node.arg in ("parse_int", "parse_float", "parse_constant")
+    ]
+    assert set(bounded) == {"core/strict_json.py"}
+
+
 def _handlers() -> Iterator[tuple[str, ast.ExceptHandler, set[str]]]:
     for source in SOURCES:
         for node in ast.walk(source.tree):
@@ -245,7 +283,7 @@ def _handlers() -> Iterator[tuple[str, ast.ExceptHandler, set[str]]]:
 def test_everything_is_caught_in_three_places_at_most_each_with_its_reason() -> None:
     places = [place for place, _, caught in _handlers() if "Exception" in caught]
     assert len(places) <= 3, places
-    assert {place.split(":")[0] for place in places} <= {"commands/__init__.py", "core/boundary.py"}
+    assert {place.split(":")[0] for place in places} <= {"commands/__init__.py", "core/boundary.py", "core/log.py"}
     texts = {source.name: source.text.splitlines() for source in SOURCES}
     for place in places:
         name, line = place.split(":")
