@@ -6,6 +6,9 @@ import click
 
 from commands.output import print_text
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing, and seeing to it", 40)
+
 PROGRAM = "puruto-cron"
 #: Click's variable for this program: set by its scripts when a key is pressed.
 VARIABLE = "_PURUTO_CRON_COMPLETE"

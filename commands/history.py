@@ -17,6 +17,9 @@ from core.errors import JobNotFound, UsageError
 from core.run import RunStatus
 from store.history import FIELDS, History, Wanted
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 40)
+
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from install.crontab_plan import Plan
     from install.crontab_translation import Refused, Terms
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 60)
+
 MAX_BYTES = 1024 * 1024
 #: Of a line so much is shown; cron itself takes no longer command. Source: cron's MAX_COMMAND.
 _LONGEST_SHOWN = 1000

@@ -17,6 +17,9 @@ from core.errors import JobNotFound, RunNotFound
 if TYPE_CHECKING:
     from core.redact import Redactor
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 60)
+
 #: Of each captured file at most this much is shown: its end, where programs say what went wrong.
 SHOWN_BYTES = 65_536
 

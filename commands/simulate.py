@@ -19,6 +19,9 @@ from schedules.calendar import show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 90)
+
 MOST_SLOTS = 100_000
 LONGEST = timedelta(days=366 * 2)
 

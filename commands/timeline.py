@@ -14,6 +14,9 @@ from commands.view import show, table_option, wants_table
 from core.errors import JobNotFound, PictureUnwritable, UsageError
 from reports.overview import Window, timeline
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 80)
+
 
 @click.command("timeline")
 @click.option(

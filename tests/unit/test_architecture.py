@@ -29,11 +29,13 @@ NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", 
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
     "scheduler": ("core executor schedules scheduling store", "app"),
-    "executor": ("core execution system", "app scheduling scheduler"),
+    "executor": ("channels core execution gates system", "app scheduling scheduler"),
     "invoker": ("core invocation system", "app"),
-    "notifier": ("core", "app"),
+    "notifier": ("channels core", "app"),
     "db": ("core", "app commands doctor store"),
 }
+#: What kinds are made of: what a method is for is said there.
+KIND_BASES = ("Runner", "AgentRunner", "Channel", "FileChannel", "PlainChannel", "Gate")
 #: The clock that everybody else is handed.
 CLOCK = "core/system_clock.py"
 
@@ -337,7 +339,7 @@ _DECLARED = {
     for source in SOURCES
     for node in ast.walk(source.tree)
     if isinstance(node, ast.ClassDef)
-    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in ("Runner", "AgentRunner"))
+    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in KIND_BASES)
     for member in node.body
     if isinstance(member, ast.FunctionDef)
 }

@@ -16,16 +16,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import commands
 from app import invoke_program
+from commands import listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
 from core.job import Job
+from core.kinds import RUNNERS
 from core.run import RunStatus, Trigger
 from install import crontab_translation
-from invocation import child_environment, policy, runners
-from invocation.runners import agent, claude
+from invocation import child_environment, policy
+from invocation.runners.agents import base as agent
+from invocation.runners.agents import claude
 from jobs import jobs_file
 from schedules import language
 
@@ -175,12 +177,11 @@ def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
 
 
 def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
-    from execution.retries import NOT_RETRIED
-
     table = rows(section(read("docs/errors.md"), "## Codes of runs"))
     kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}
+    not_retried = {code for code in kinds if not invocation_errors.is_retried(code)}
     answer = {row[0].strip("`"): row[1] for row in table if row[1] in ("yes", "no")}
-    assert {code for code, retried in answer.items() if retried == "no"} == NOT_RETRIED | {"INTERNAL_ERROR"}
+    assert {code for code, retried in answer.items() if retried == "no"} == not_retried
     assert kinds - {"CANCELLED"} <= set(answer)
 
 
@@ -191,7 +192,7 @@ def test_every_command_is_in_the_list_and_in_the_formats() -> None:
     for name in ("docs/commands.md", "docs/files.md"):
         first = [row[0] for row in rows(read(name))]
         named = {word.split()[0] for cell in first for word in quoted(cell) if word.strip()}
-        assert set(commands.COMMANDS) <= named, name
+        assert set(listing.names()) <= named, name
 
 
 def test_every_option_of_a_command_is_in_the_list() -> None:
@@ -199,8 +200,8 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
     table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("docs/commands.md"), "## All commands"))}
     fields = {field.name for field in dataclasses.fields(Job)}
-    for name, module in commands.COMMANDS.items():
-        command = importlib.import_module(f"commands.{module}").command
+    for name in listing.names():
+        command = importlib.import_module(listing.module_of(name)).command
         for parameter in command.params:
             argument = parameter.metavar or parameter.name.upper()
             option = parameter.opts[0] if parameter.opts[0].startswith("--") else argument.strip("[]")
@@ -212,7 +213,7 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
 def test_every_command_has_its_help_in_the_list() -> None:
     helps = section(read("docs/commands.md"), "## The help of each command")
-    assert [heading.removeprefix("### ") for heading in headings(helps)] == list(commands.COMMANDS)
+    assert [heading.removeprefix("### ") for heading in headings(helps)] == listing.names()
 
 
 def called(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -225,14 +226,14 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
 def options_of(name: str) -> set[str]:
     import importlib
 
-    command = importlib.import_module(f"commands.{commands.COMMANDS[name]}").command
+    command = importlib.import_module(listing.module_of(name)).command
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize("path", [*map(ROOT.joinpath, READMES), *(ROOT / "docs").rglob("*.md")], ids=lambda p: p.name)
 def test_every_command_line_in_a_document_is_one(path: Path) -> None:
     for name, options in called(path.read_text(encoding="utf-8")):
-        assert name in commands.COMMANDS
+        assert listing.is_command(name)
         assert set(options) - {"--help"} <= options_of(name), name
 
 
@@ -291,7 +292,7 @@ def test_the_request_in_the_document_has_the_keys_of_a_request() -> None:
 
 def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> None:
     text = read("docs/targets.md")
-    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(runners.RUNNERS)
+    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(RUNNERS)
     keys = rows(section(text, "## Policy and hops"))
     assert [quoted(row[0])[0] for row in keys] == list(policy._KEYS)
     defaults = dataclasses.asdict(policy.Policy())

@@ -11,6 +11,9 @@ from core.clock import from_text
 from schedules.calendar import show_instant
 from store.history import History
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 30)
+
 
 @click.command("list")
 @click.option("--limit", type=click.IntRange(1, 100_000), help="Show at most so many jobs, and say what follows.")
