@@ -38,13 +38,13 @@ SPINE = {
 GROUND = "core"
 
 #: Pixels.
-BOX, PASSAGE, GAP, MARGIN = 172, 4, 14, 20
+BOX, PASSAGE, GAP, MARGIN = 176, 4, 14, 20
 _LINE, _PADDING, _BETWEEN, _HEAD = 15, 9, 46, 62
 _NAME_SIZE, _TEXT_SIZE = 14, 11.5
 #: Letters of a line of text: a box holds them in every font that is likely.
 LETTERS = 25
 _SWEEPS = 40
-_PULL = 0.6
+_PULL = 0.35
 
 
 # --- what is drawn ---
