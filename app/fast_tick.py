@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _OURS = "PURUTO_"
 _OTHERS = ("DB_PATH", "TZ")
 #: Parts and whole words of names whose values are not stored. More than `redact` masks: it needs the module re.
-_SECRET_PARTS = ["KEY", "CREDENTIAL", "AUTH", "PASS", "PWD", "TOKEN", "SECRET"]
-_SECRET_WORDS = ["PAT", "PATS"]
+_SECRET_PARTS = ("key", "credential", "auth", "pass", "pwd", "token", "secret")
+_SECRET_WORDS = ("pat", "pats")
 #: Names variables that hold secrets, whatever they are called.
 REDACT_VARIABLE = "PURUTO_CRON_REDACT"
 #: With it each tick sends a ping, for which it needs much more than this.
@@ -98,9 +98,10 @@ def fingerprint(root: str, environ: Mapping[str, str]) -> str:
 
 def _may_be_secret(name: str, value: str) -> bool:
     """An address may hold a password, and a name that is not all capitals may hide a word."""
-    if "://" in value or not name.isupper() or any(part in name for part in _SECRET_PARTS):
+    small = name.lower()
+    if "://" in value or not name.isupper() or any(part in small for part in _SECRET_PARTS):
         return True
-    return any(word.rstrip("0123456789") in _SECRET_WORDS for word in name.split("_"))
+    return any(word.rstrip("0123456789") in _SECRET_WORDS for word in small.split("_"))
 
 
 def identity(path: str) -> str:

@@ -70,7 +70,7 @@ class AgentRunner(Runner):
     @property
     def fits_when(self) -> str:  # type: ignore[override]
         """For the table of runners: which files of a target it asks for."""
-        named = " or ".join(f"{'an' if marker[0] in 'AEIOU' else 'a'} `{marker}`" for marker in self.markers)
+        named = " or ".join(f"{'an' if marker[0].lower() in 'aeiou' else 'a'} `{marker}`" for marker in self.markers)
         return f"the target has {named}, and the program is found"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
