@@ -1,6 +1,6 @@
 """The command line. Each command is a file that is imported on use: it parses, calls one thing, and prints the result.
 
-It may know everything below it; nobody but `main.py` knows it. A new command is one new file here: named like the
+It may import everything below it; nobody imports it but `main.py`. A new command is one new file here: named like the
 command, with its `command` and its `PLACE` in the help. `listing.py` finds it.
 """
 
