@@ -1,5 +1,5 @@
-"""The file of jobs: it is read, checked, edited, and synced to the database. The only package that imports pydantic.
+"""The file of jobs: read, checked, edited, and synced into the database.
 
-It imports `core`, `schedules` and `store`. A new field of a job is declared in `core/job.py`; a rule that no bound
-can express goes into `checker.py`.
+It may import `core`, `schedules`, `scheduling` and `store`, and is the only user of pydantic. A new field of a job
+stands in `core/job.py`; a rule that no bound can express goes into `checker.py`.
 """

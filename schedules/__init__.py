@@ -1,5 +1,5 @@
-"""Turns the text of a schedule into instants. Pure: no clock, no database. The only package that imports croniter.
+"""From the text of a schedule to instants. Pure: no clock, no database.
 
-It imports `core`. Other packages call `language.py` or `calendar.py`. A new alias or form of schedule goes into
-`language.py`.
+It may import `core`, and is the only package that imports croniter. Everybody asks `language.py`; a new form of
+schedule or a new alias, like `@daily`, goes there.
 """

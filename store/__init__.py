@@ -1,5 +1,6 @@
-"""All SQL of the program, one subject a file; `bundle.Store` holds them together. Only `db.py` also contains SQL.
+"""What is said in SQL, a subject a file.
 
-It imports `core` and `db`. A new query goes into the file of its subject, a new table into a new migration in `sql/`.
+It may import `core` and `db`; only `store` and `db` know SQL, and `bundle.Store` holds the subjects together. A new
+question to the database goes into the file of its subject, a new table or column into a new migration in `sql/`.
 Nothing is imported here, because the fast tick imports `store.idle_check`.
 """

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypedDict, cast
 
 from core.clock import from_text, utc_text
-from core.errors import DefinitionUnreadable
+from core.errors import DefinitionUnreadable, JobNotFound
 from core.job import Job, JobState
 from core.run import Missed
 from db import Database, Row
@@ -113,6 +113,15 @@ class Definitions:
     def ever_existed(self, job_id: str) -> bool:
         """Whether a job of this name is or was in the file."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
+
+    def require_known(self, job_id: str | None) -> None:
+        """Raises `JobNotFound` if no job of this name is or once was in the file. None stands for all jobs."""
+        if job_id is not None and not self.ever_existed(job_id):
+            raise JobNotFound(
+                f"There is no job {job_id}, and there never was",
+                hint="See the names: python3 main.py list",
+                details={"job_id": job_id},
+            )
 
     def end_pause(self, job_id: str, next_run_at: datetime | None) -> bool:
         """Ends the pause of a job and resets its count of failures. False if it was not paused."""
@@ -325,3 +334,12 @@ def _pause(shown: dict[str, object]) -> Pause | None:
 def text_or_null(instant: datetime | None) -> str | None:
     """An instant as it is stored; None is null."""
     return None if instant is None else utc_text(instant)
+
+
+def no_such_job(job_id: str) -> JobNotFound:
+    """The error about a job that can't be run, because no such job was synced."""
+    return JobNotFound(
+        f"There is no job {job_id}",
+        hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
+        details={"job_id": job_id},
+    )

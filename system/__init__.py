@@ -1,5 +1,5 @@
-"""The operating system: processes and their trees, signals, pidfds, the wake-up pipe, the timer, the daemon's lock.
+"""What the operating system offers: processes, signals, timers, locks.
 
-It imports `core`, and knows no job and no database. A new system call or file of /proc goes here, one subject a file,
-with a portable alternative where there is one.
+It may import `core`; it knows no job, run or database. A new system call or file of /proc goes here, a file a subject,
+with a portable answer beside it where there is one.
 """
