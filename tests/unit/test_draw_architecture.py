@@ -103,7 +103,7 @@ def test_no_text_leaves_its_box_and_no_box_lies_on_another(drawing: Drawing) -> 
         _, left, top, right, bottom = first
         _, other_left, other_top, other_right, other_bottom = second
         assert right < other_left or other_right < left or bottom < other_top or other_bottom < top, (first, second)
-    assert all(0 < left and right < drawing.width for _, left, _, right, _ in boxes(drawing))
+    assert all(left > 0 and right < drawing.width for _, left, _, right, _ in boxes(drawing))
 
 
 def test_no_arrow_goes_through_a_box(drawing: Drawing) -> None:
