@@ -137,7 +137,7 @@ SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
     "sync": an_edit,
     "migration": an_old_database,
     "salvage": damaged,
-    "take_back": a_clock_that_was_ahead,
+    "clock_correction": a_clock_that_was_ahead,
     "spending": an_agent,
     "prune": too_much,
     "forget_output": too_much,
@@ -183,7 +183,7 @@ def test_a_crash_at(workspace: Workspace, point: str) -> None:
     return None
 
 
-#: Two runs of one tick end in the same moment, so that the place of either is claimed in the commit of both verdicts.
+#: Two runs of one tick end in the same moment, so that the permit of either is claimed in the commit of both verdicts.
 SHARED = """
 import os, signal, time
 from core import crash_points

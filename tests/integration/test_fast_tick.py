@@ -32,8 +32,8 @@ from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.idle_check import SEEN_KEY
 from store.job_codec import job_json
-from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
 from tests.workspace import PROJECT, FakeClock, Workspace
 
@@ -576,7 +576,7 @@ FORBIDDEN = {
 }  # fmt: skip
 OURS = {
     "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",
-    "db", "store", "store.last_tick", "store.look",
+    "db", "store", "store.last_tick", "store.idle_check",
 }  # fmt: skip
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
@@ -647,5 +647,5 @@ def test_the_look_raises_nothing_for_any_state_of_the_database(place: Place) -> 
         pass
 
     for error in (Refuses("x"), OSError("x")):
-        with mock.patch("app.fast_tick.nothing_to_do", side_effect=error):
+        with mock.patch("app.fast_tick.is_idle", side_effect=error):
             assert place.look() is None

@@ -52,16 +52,16 @@ def test_errors_name_the_file(file: Path) -> None:
         assert caught.value.details["file"] == str(file)
 
 
-def test_a_missing_file_is_told_with_what_to_write(file: Path) -> None:
+def test_a_missing_file_is_reported_with_what_to_write(file: Path) -> None:
     with pytest.raises(JobsFileMissing, match="does not exist") as caught:
         read(file)
     assert '{"jobs": []}' in caught.value.hint
     assert caught.value.exit_code == 2
 
 
-def test_a_link_to_nothing_is_told(file: Path) -> None:
+def test_a_broken_link_is_reported(file: Path) -> None:
     file.symlink_to("nothing")
-    with pytest.raises(JobsFileMissing, match="is a link to nothing"):
+    with pytest.raises(JobsFileMissing, match="is a broken link"):
         read(file)
 
 
@@ -85,13 +85,13 @@ def test_a_file_in_place_of_its_folder_is_refused(file: Path) -> None:
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(file: Path) -> None:
     os.mkfifo(file)
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
 def test_a_device_is_refused(file: Path) -> None:
     file.symlink_to("/dev/zero")
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
         read(file)
 
 
-def test_a_read_error_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_error_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
@@ -127,7 +127,7 @@ def test_reading_changes_nothing(file: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
-def test_a_digest_tells_a_changed_file(file: Path) -> None:
+def test_a_changed_file_has_another_digest(file: Path) -> None:
     file.write_text('{"jobs": []}', encoding="utf-8")
     first = read(file).digest
     file.write_text('{"jobs": [] }', encoding="utf-8")

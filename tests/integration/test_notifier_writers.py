@@ -64,7 +64,7 @@ def _stored(root: Path) -> list[str]:
 def _waiting(root: Path) -> int:
     db, _ = create(str(root / "cron.db"))
     try:
-        return sum(waiting.count for waiting in Store(db).events.waiting_summary())
+        return sum(waiting.count for waiting in Store(db).events.undelivered_summary())
     finally:
         db.close()
 

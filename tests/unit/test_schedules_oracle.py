@@ -103,7 +103,7 @@ CHANGES = [
 
 
 def stepped(expression: str, zone: str, start: datetime, end: datetime, most: int = 10_000) -> list[datetime]:
-    """What asking `next_fire` again and again gives, at most so many."""
+    """The slots that repeated calls of `next_fire` give, at most `count` or so."""
     found: list[datetime] = []
     instant = next_fire(expression, zone, start)
     while instant is not None and instant <= end and len(found) < most:
