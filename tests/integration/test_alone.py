@@ -24,6 +24,7 @@ from tests.workspace import PROJECT
 
 MACHINE = {"x86_64": (56, 60), "aarch64": (220, 93)}
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone"),
     pytest.mark.skipif(platform.machine() not in MACHINE, reason="the numbers of two system calls are not known here"),
 ]
@@ -112,7 +113,7 @@ from system import processes
 from pathlib import Path
 from system.subreaper import OURS
 from system.process_table import system_table
-from system.awaitables import drive
+from system.awaitables import run_blocking
 
 class Clock:
     monotonic = staticmethod(time.monotonic)
@@ -127,7 +128,7 @@ def start(scene):
         stdin_path=None, stdout_path=Path(f"{number}.out"), stderr_path=Path(f"{number}.err"))
 
 def end(child):
-    ended = drive(processes.end_tree(child, {"NEVER": "set"}, 0, Clock()))
+    ended = run_blocking(processes.end_tree(child, {"NEVER": "set"}, 0, Clock()))
     child.close()
     return ended
 

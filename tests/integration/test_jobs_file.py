@@ -153,7 +153,7 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
 
 def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
     code = (
-        "import json, sys, jobs; entry = json.loads(sys.argv[1]);"
+        "import json, sys; from jobs import jobs_file; entry = json.loads(sys.argv[1]);"
         "parse = lambda: jobs_file.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
         "parse(); print('jsonschema' in sys.modules);"
         "entry['success']['json_schema'] = {}; parse(); print('jsonschema' in sys.modules)"
