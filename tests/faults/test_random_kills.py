@@ -20,7 +20,7 @@ import pytest
 from tests.support_faults import KILLS, SEED
 from tests.support_ledger import LEDGER_TARGET, PAST, check, marked_processes, settle_all
 from tests.support_machine import prepare
-from tests.workspace import Workspace, ended
+from tests.workspace import PATIENCE, Workspace, ended
 
 #: Kills between two looks at the ledger.
 ROUND = 10
@@ -75,7 +75,7 @@ class Killer:
                 started[-1].kill()
             for process in started:
                 with suppress(subprocess.TimeoutExpired):
-                    process.communicate(timeout=60)
+                    process.communicate(timeout=PATIENCE)
 
     def _commands(self, kind: str) -> list[list[str]]:
         """What is started, the victim last."""

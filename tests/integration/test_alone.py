@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.workspace import PROJECT
+from tests.workspace import PATIENCE, PROJECT
 
 MACHINE = {"x86_64": (56, 60), "aarch64": (220, 93)}
 pytestmark = [
@@ -163,7 +163,7 @@ def run_blocking(folder: Path, length: str, script: str) -> dict[str, Any]:
     numbers = MACHINE[platform.machine()]
     done = subprocess.run(
         [sys.executable, "-c", DRIVER + script, length, *map(str, numbers)],
-        cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60,
+        cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -341,7 +341,7 @@ ended = end(first)
 kept = len(stayers())
 lives = other.exit_code() is None
 os.kill(other.identity.pid, 9)
-other.wait(30)
+other.wait(120)
 end(other)
 for process in (before, beside):
     process.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_real_agents import CLIS
-from tests.workspace import PROJECT
+from tests.workspace import PATIENCE, PROJECT
 
 SCRIPT = PROJECT / "tests" / "install_agents.sh"
 #: Puts a package and its program where npm does, unless it is to fail for it.
@@ -50,7 +50,7 @@ def install(npm: Path, fails: str = "") -> tuple[int, str, list[str]]:
         env={"PATH": str(npm), "HOME": str(npm.parent), "FAILS": fails},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     asked = log.read_text().splitlines() if log.exists() else []
     return done.returncode, done.stderr, [line.split()[-1] for line in asked]
