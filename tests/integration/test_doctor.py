@@ -27,7 +27,7 @@ from system.daemon_lock import DaemonLock
 from system.start_errors import find_obstacle
 from tests.support_app import as_nobody, public_folder
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import PROJECT, FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace, ended
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -125,7 +125,7 @@ def test_on_a_terminal_the_severity_has_a_colour(
     with ended(workspace.start("doctor", env=variables, stdout=theirs)) as process:
         os.close(theirs)
         text = b"".join(iter_pty(ours)).decode()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
     assert "DATABASE_MISSING" in text
     assert ("\033[31;1merror" in text) == coloured
 
@@ -150,7 +150,7 @@ def test_it_never_waits_for_runs(workspace: Workspace) -> None:
         wait_for_run(workspace)
         assert "DATABASE_LOCKED" not in by_code(workspace.json("doctor", "--json", code=1))
         release(workspace)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 # --- settings ---

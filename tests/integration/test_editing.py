@@ -17,7 +17,7 @@ from core.job import Job
 from jobs.editing import Editor
 from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -182,7 +182,7 @@ def test_edits_at_once_all_arrive(ready: Workspace) -> None:
             stack.enter_context(ended(ready.start("register-job", f"job-{number}", *WORDS))) for number in range(8)
         ]
         for process in started:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=PATIENCE)
             assert (process.returncode, err) == (0, b""), out
     names = [job["job_id"] for job in json.loads(jobs_file(ready).read_text())["jobs"]]
     assert sorted(names) == sorted(["first", "second", *(f"job-{number}" for number in range(8))])
