@@ -1,4 +1,4 @@
-"""A stored event → whoever is to know of it: over all channels, each by itself, whatever breaks at another."""
+"""A stored event → all channels that are to have it. Each is served by itself, whatever breaks at another."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where news goes: a file for each kind of channel, found by listing this folder and imported on first use.
+"""Where events go: a file for each kind of channel. They are found by listing this folder, and imported on first use.
 
-It knows `core` and `config`. A new channel is one new file here, on the base of `base.py`, or of `jsonl.py` if it is a
-file. The dead-man's ping is no channel of events, and stands beside them.
+It may import `core`; it is handed the settings. A new channel is one new file here, on the base of `base.py`, or of
+`jsonl.py` if it is a file. The dead-man's ping is no channel of events, and stands beside them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """May this run start, and may it go on? A file for each gate; the first that refuses decides.
 
-It knows `core`. A new gate is one new file here, on the base of `base.py`; it is found by listing this folder.
+It may import `core`. A new gate is one new file here, on the base of `base.py`; it is found by listing this folder.
 """
 
 from __future__ import annotations

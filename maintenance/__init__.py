@@ -1,4 +1,5 @@
-"""Retention: deletes rows, run folders and event files that are too old or too many.
+"""Retention: deletes what is too old or too much.
 
-It knows `config`, `core` and `store`. A new retention rule is a method in `retention.py`, named in `_rules`.
+It may import `core` and `store`, and is handed the settings. A new rule of retention is a method in `retention.py`,
+named in its `_rules`.
 """

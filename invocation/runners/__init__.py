@@ -1,6 +1,7 @@
 """How a target is run: a file for each way, on the base of `base.py`; the agents have a folder of their own.
 
-They are found by listing both folders and imported on first use. A new way to run a target is one new file.
+They are found by listing both folders, and imported on first use. It may import `core` and `system`. A new way to run a
+target is one new file here, a new agent one in `agents/`.
 """
 
 from __future__ import annotations

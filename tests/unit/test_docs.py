@@ -30,6 +30,8 @@ from invocation.runners.agents import base as agent
 from invocation.runners.agents import claude
 from jobs import jobs_file
 from schedules import language
+from tools.draw_architecture import SPINE
+from tools.generate_docs import wanted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
@@ -258,12 +260,58 @@ def test_every_setting_has_a_row() -> None:
     assert {f"`{variable.name}`" for variable in settings.VARIABLES} <= first
 
 
-def test_the_rooms_are_those_that_are_there() -> None:
-    text = section(read("docs/architecture.md"), "## Rooms")
-    named = {name for row in rows(text) for name in quoted(row[0])}
+# --- architecture ---
+
+PATHS = re.compile(r"(new )?`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?|\w+\.(?:py|toml)|README[\w.]*\.md|\.env\.example)`")
+
+
+def architecture(heading: str) -> str:
+    return section(read("docs/architecture.md"), heading)
+
+
+def test_the_architecture_page_has_every_package_and_root_module_and_none_that_is_not_there() -> None:
+    spine, around = architecture("## The spine").split("\nAround it:")
     files = {path.relative_to(ROOT) for path in program_files()}
-    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files}
-    assert named & {name for name in named if "/" in name or name.endswith(".py")} == wanted
+    assert [quoted(row[0])[0] for row in rows(spine)] == [f"{name}.py" for name in SPINE]
+    assert {quoted(row[0])[0] for row in rows(spine)} == {path.name for path in files if len(path.parts) == 1}
+    named = [quoted(row[2])[0] for row in rows(spine)] + [quoted(row[1])[0] for row in rows(around)]
+    assert sorted(named) == sorted({f"{path.parts[0]}/" for path in files if len(path.parts) > 1})
+    assert [quoted(row[2])[0] for row in rows(spine)] == [f"{parts}/" for parts in SPINE.values()]
+
+
+def test_what_the_architecture_page_names_is_there_and_what_is_to_be_new_is_not() -> None:
+    named = PATHS.findall(read("docs/architecture.md"))
+    # Each installation has the first of its own; the others come from a run.
+    made = {"notifications/events.jsonl"}
+    assert len(named) > 80
+    assert [name for is_new, name in named if name not in made and (ROOT / name).exists() == bool(is_new)] == []
+
+
+def test_the_walk_of_a_slot_goes_through_seven_files_and_functions_that_are_there() -> None:
+    walk = architecture("## The walk of one slot")
+    steps = re.findall(r"^(\d)\. \*\*`([\w/.]+)`\*\*: ", walk, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, 8))
+    assert len({name for _, name in steps}) == 7
+    texts = "".join(path.read_text(encoding="utf-8") for path in program_files())
+    functions = {word for word in quoted(walk) if re.fullmatch(r"[A-Za-z_]+(\.[a-z_]+)?", word) and ".py" not in word}
+    assert len(functions) > 10
+    for word in functions:
+        assert re.search(rf"\b(def|class) {word.rpartition('.')[2]}\b", texts), word
+
+
+def test_each_change_names_its_file_its_test_and_what_is_generated() -> None:
+    changes = rows(architecture("## Where do I put …").split("\nAnd what these ask for")[0])
+    assert len(changes) == 10
+    made = {str(path.relative_to(ROOT)): text for path, text in wanted(ROOT).items()}
+    for change, file, test, generated in changes:
+        assert PATHS.search(file), change
+        assert "`tests/" in test, change
+        automatic = generated.partition(";")[0]
+        assert automatic == "nothing" or quoted(automatic), change
+        for name in quoted(automatic):
+            if "/" in name or name.startswith("."):
+                assert not name.endswith(".md") or "<!-- generated: " in made[name], (change, name)
+                assert name in made, (change, name)
 
 
 # --- targets ---
