@@ -18,7 +18,6 @@ from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
 from store.runs import PERMITS
-from store.spending import tell_once
 
 #: All that a claim has to know before it is made, in one statement.
 _LOOK = (
@@ -273,9 +272,17 @@ class Claims:
     ) -> dict[str, object] | None:
         skipped = Missed(1, slot, slot, gate.reason, made_up=False)
         row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
-        if row is not None and tell_once(self._db, state.job.job_id, gate.day):
+        if row is not None and self._is_first_refusal(state.job.job_id, gate):
             self._tell(state, row, now, channels)
         return row
+
+    def _is_first_refusal(self, job_id: str, gate: Refusal) -> bool:
+        """Whether that this gate refuses is still to be told for the day. Notes that it is."""
+        added = self._db.run(
+            "INSERT INTO refusals_told (job_id, day, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (job_id, gate.day, gate.code),
+        )
+        return added == 1
 
     def _tell(self, state: JobState, row: dict[str, object], now: datetime, channels: Sequence[str]) -> None:
         error = {key: value for key, value in row.items() if key != "run_id"}
