@@ -11,7 +11,7 @@ import re
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 #: The groups of `--help`, in their order; a group that a command invents stands after them.
-_GROUPS = ("Running", "Looking", "Editing .jobs.json", "Installing, and seeing to it")
+_GROUPS = ("Running", "Looking", "Editing .jobs.json", "Installing and checking")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _PLACE = re.compile(rb'^PLACE = \("([^"\n]+)", (\d+)\)$', re.MULTILINE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import click
 
@@ -21,17 +22,17 @@ SPENDING_SHOWN = timedelta(days=7)
 
 @click.command("status")
 @click.option(
-    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="Recent runs shown."
+    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="The number of recent runs."
 )
 @table_option
 @click.pass_obj
 def command(app: App, limit: int, table: bool | None) -> None:
-    """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
+    """Show the jobs, the recent runs, and the health of the scheduler. It never waits for running jobs.
 
-    "scheduler" says when the last tick ran and whether that is too long ago, which jobs are overdue, which events
-    wait, and what looks wrong; "running" what runs now; "spending" what agents have cost, per job and day, in the last
-    week; "sync" whether the stored jobs are those of .jobs.json and
-    what is wrong with the file; "events" which events wait for delivery and why; "paths" where all of it lies.
+    "scheduler" has the time of the last tick, whether that is too long ago, overdue jobs, undelivered events and
+    anomalies. "running" are the running runs. "spending" is the cost of agents per job and day in the last week. "sync"
+    says whether the database has the jobs of .jobs.json, and what is wrong with the file. "events" are undelivered
+    events with the reason. "paths" are the files and folders in use.
 
     \b
     Example:
@@ -40,7 +41,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
     now = app.clock.now()
     settings = app.settings
     with app.session(read_only=True) as session:
-        report: dict[str, object] = {
+        report: dict[str, Any] = {
             "status": "ok",
             "jobs": without_secrets(app, session.store.definitions.table()),
             "recent_runs": session.store.runs.recent(limit),

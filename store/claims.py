@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import from_text, utc_text
-from core.errors import JobDisabled, JobLocked, JobNotFound
+from core.errors import JobDisabled, JobLocked
 from core.job import JobState
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
-from store.definitions import STATE_COLUMNS, job_state, text_or_null
+from store.definitions import STATE_COLUMNS, job_state, no_such_job, text_or_null
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
@@ -152,11 +152,7 @@ class Claims:
         with self._db.transaction("manual_claim"):
             row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
             if row is None:
-                raise JobNotFound(
-                    f"There is no job {job_id}",
-                    hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
-                    details={"job_id": job_id},
-                )
+                raise no_such_job(job_id)
             state = job_state(row)
             if not state.enabled and not force:
                 raise _disabled(job_id, row)

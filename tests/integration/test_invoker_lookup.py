@@ -47,7 +47,7 @@ def test_without_a_policy_file_two_hops_are_allowed_and_a_third_starts_nothing(p
 @pytest.mark.parametrize(
     ("policy", "reason"),
     [
-        ({"enabled": False}, "enabled false"),
+        ({"enabled": False}, "enabled to false"),
         ({"allowed_targets": ["puruto-data"]}, "puruto-x is not in allowed_targets"),
         ({"allowed_actions": {"puruto-x": ["read"]}}, "action 'run' is not allowed"),
         ({"max_hops": 0}, "hop 1 is above max_hops 0"),

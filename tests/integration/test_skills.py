@@ -66,7 +66,7 @@ def test_a_skill_is_valid_but_for_the_one_field_that_claude_code_adds(name: str,
 @each_skill
 def test_a_skill_says_what_to_do_when_no_tick_is_running(name: str) -> None:
     text = text_of(name)
-    assert "when no tick is running" in text
+    assert "If no tick is running" in text
     assert "NO_TICK" in text or "`scheduler.stale` is `true`" in text
     assert f"{PROGRAM} install-crontab" in text
 
