@@ -190,9 +190,7 @@ def lay_out(program: Program) -> Drawing:
     """Places every box and every arrow."""
     names = program.rows()
     boxes = {
-        name: Place(name, number, textwrap.wrap(program.purposes[name], LETTERS))
-        for number, row in enumerate(names)
-        for name in row
+        name: Place(name, number, _wrap(program.purposes[name])) for number, row in enumerate(names) for name in row
     }
     rows = [[boxes[name] for name in row] for row in names]
     paths = [_path(boxes[user], boxes[used], rows) for user, used in program.arrows()]
@@ -202,6 +200,16 @@ def lay_out(program: Program) -> Drawing:
     heights = [max(_height(place) for place in row if place.lines) for row in rows]
     tops = [_HEAD + number * _BETWEEN + sum(heights[:number]) for number in range(len(rows))]
     return Drawing(rows, paths, tops, heights, width)
+
+
+def _wrap(text: str) -> list[str]:
+    """Lines of much the same length, and no more of them than have to be."""
+    lines = textwrap.wrap(text, LETTERS)
+    for letters in range(LETTERS - 1, max(map(len, text.split())) - 1, -1):
+        if len(narrower := textwrap.wrap(text, letters)) > len(lines):
+            break
+        lines = narrower
+    return lines
 
 
 def _height(place: Place) -> int:
