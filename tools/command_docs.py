@@ -1,4 +1,4 @@
-"""The tables and the help of docs/commands.md, made of the commands themselves."""
+"""The tables and the help in docs/commands.md, made from the commands themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(Job))
 
 
 def command_table() -> str:
-    """A Markdown table for each group of commands: how one is called, and what it does."""
+    """A Markdown table for each group of commands: usage and purpose of each."""
     root = _root()
     parts = []
     for title, group in GROUPS.items():
@@ -26,7 +26,7 @@ def command_table() -> str:
 
 
 def command_help() -> str:
-    """The `--help` of each command, without the options that stand for a field of a job."""
+    """The `--help` of each command, without the options for fields of a job."""
     root = _root()
     parts = []
     for group in GROUPS.values():
