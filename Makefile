@@ -20,7 +20,7 @@ help:
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
-	@echo "make pictures  draw the pictures of the README anew"
+	@echo "make pictures  draw the pictures of the documents anew"
 	@echo "make lock    write requirements.lock anew; UPGRADE=1 takes newer releases"
 	@echo "make release check the version, the changelog and everything else, and set the tag"
 
@@ -107,6 +107,7 @@ docs: install
 
 pictures: install
 	$(BIN)/python tools/draw_pictures.py
+	$(BIN)/python tools/draw_architecture.py
 
 clean:
 	rm -rf $(VENV) .venv-3.* .coverage* mutants bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import gates
+from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
 from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
-from core.invocation_errors import AgentOverloaded
+from core.invocation_errors import AgentOverloaded, is_retried
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
 from execution.attempt import Attempt, SessionTotals, summary_of
-from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
+from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec
+from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
 
 if TYPE_CHECKING:
@@ -195,7 +198,7 @@ class Executor:
             call=call,
             clock=self._clock,
             spend=lambda outcome: self._spend(run, outcome),
-            may_go_on=lambda: self._too_dear(run),
+            may_go_on=lambda: self._limit_reached(run),
         )
         outcome = await conversation.hold()
         return made[-1], outcome
@@ -223,14 +226,14 @@ class Executor:
     def _day(self, run: ClaimedRun) -> str:
         return self._day_of(run.timezone, self._clock.now())
 
-    def _too_dear(self, run: ClaimedRun) -> str:
-        """Why no further call may be made today, or ""."""
-        limit = run.job.max_cost_usd_per_day
-        if limit is None:
-            return ""
+    def _limit_reached(self, run: ClaimedRun) -> str:
+        """The field whose limit lets no further call be made, or ""."""
+
+        def spent(job_id: str, day: str) -> float:
+            return self._ledger.spent(job_id, day) + self._unspent.cost_usd
+
         with _tolerated(run, "The budget of the day was not looked at"):
-            if self._ledger.spent(run.job.job_id, self._day(run)) + self._unspent.cost_usd >= limit:
-                return "max_cost_usd_per_day"
+            return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
@@ -261,13 +264,13 @@ class Executor:
 
     def _no_retry(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
         error = outcome.response.error
-        if error is not None and error.code in NOT_RETRIED and not outcome.from_target:
+        if error is not None and not outcome.from_target and not is_retried(error.code):
             return f"{error.code} is not retried"
         overloaded = error is not None and error.code == AgentOverloaded.code and not outcome.from_target
         if attempt > (max(run.job.max_retries, OVERLOAD_RETRIES) if overloaded else run.job.max_retries):
             return "no retries left" if run.job.max_retries or overloaded else "max_retries is 0"
-        if dear := self._too_dear(run):
-            return f"the day's {dear} is reached"
+        if limit := self._limit_reached(run):
+            return f"the day's {limit} is reached"
         return self._too_late(run, backoff_sec(run.job.retry_backoff_sec, attempt))
 
     def _too_late(self, run: ClaimedRun, wait_sec: float) -> str | None:
@@ -365,7 +368,7 @@ class Executor:
 
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
-        channels = verdicts.channels_of(run.job.notify_channel)
+        channels = channels_of(run.job.notify_channel)
         for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
-from core.errors import GateClosed, JobLocked, JobNotFound
+from core.errors import GateClosed, JobLocked
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, Waiting
@@ -22,7 +22,7 @@ from scheduling.dispatcher import Dispatcher, Reporter, Served, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
-from store.definitions import job_state
+from store.definitions import job_state, no_such_job
 
 if TYPE_CHECKING:
     from core.run import ClaimedRun, ProcessId
@@ -244,11 +244,7 @@ class Scheduler:
         settled = self._reap()
         state = self._store.definitions.load(job_id)
         if state is None:
-            raise JobNotFound(
-                f"There is no job {job_id}",
-                hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
-                details={"job_id": job_id},
-            )
+            raise no_such_job(job_id)
         now = self._clock.now()
         refused = None if force else self._claiming.refused(state, now)
         if refused is not None:

@@ -127,8 +127,9 @@ class Session:
     def gate(self, state: JobState, now: datetime) -> Refusal | None:
         """Why no run of the job may start now; None when nothing speaks against it."""
         import gates
+        from gates.base import Facts
 
-        return gates.verdict(state, now, self.store.spending.spent, self.app.day_of)
+        return gates.verdict(state, now, Facts(self.store.spending.spent, self.app.day_of))
 
     def reporter(self) -> Reporter:
         """Brings what has happened to those who are to know."""
@@ -144,7 +145,7 @@ class Session:
 
     def reaper(self) -> Reaper:
         """Ends what dead schedulers left."""
-        from execution.verdicts import channels_of
+        from channels import channels_of
         from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 

@@ -45,7 +45,7 @@ def main(root: str) -> None:
 
 def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
     """Claims as a tick does; whether this process got the slot."""
-    from execution.verdicts import channels_of
+    from channels import channels_of
     from scheduling.planner import plan
     from store.claims import ClaimOutcome, ClaimTerms
 

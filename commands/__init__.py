@@ -1,6 +1,7 @@
 """The command line. Each command is a file that is imported on use: it parses, calls one thing, and prints the result.
 
-Nobody but `main.py` may import it. A new command is one new file and one line in `GROUPS`.
+It may import everything below it; nobody imports it but `main.py`. A new command is one new file here: named like the
+command, with its `command` and its `PLACE` in the help. `listing.py` finds it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.own_log import own_log
+from commands import listing
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
@@ -24,49 +26,6 @@ from core.version import VERSION
 if TYPE_CHECKING:
     from app.app import App
     from core.clock import Clock
-
-#: Commands by purpose, in the order of `--help`, each with its module. A new command is one file and one line here.
-GROUPS = {
-    "Running": {
-        "init-db": "init_db",
-        "sync-jobs": "sync_jobs",
-        "tick": "tick",
-        "daemon": "daemon",
-        "run-now": "run_now",
-        "cancel": "cancel",
-        "unlock": "unlock",
-    },
-    "Looking": {
-        "status": "status",
-        "watch": "watch",
-        "list": "list_jobs",
-        "history": "history",
-        "show": "show",
-        "logs": "logs",
-        "next": "next_instants",
-        "timeline": "timeline",
-        "simulate": "simulate",
-        "dry-run": "dry_run",
-        "sessions": "sessions",
-    },
-    "Editing .jobs.json": {
-        "register-job": "register_job",
-        "edit-job": "edit_job",
-        "pause-job": "pause_job",
-        "resume-job": "resume_job",
-        "remove-job": "remove_job",
-        "import-crontab": "import_crontab",
-    },
-    "Installing and checking": {
-        "install-crontab": "install_crontab",
-        "uninstall-crontab": "uninstall_crontab",
-        "install-systemd": "install_systemd",
-        "completion": "completion",
-        "doctor": "doctor",
-        "prune": "prune",
-    },
-}
-COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
@@ -93,31 +52,32 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names of all commands, in the order of the help."""
-        return list(COMMANDS)
+        return listing.names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name, or None."""
-        if cmd_name not in COMMANDS:
+        if not listing.is_command(cmd_name):
             return None
-        command: click.Command = importlib.import_module(f"commands.{COMMANDS[cmd_name]}").command
+        command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Raises `UsageError`, which suggests the nearest name, if there is no such command."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and not args[0].startswith("-") and not listing.is_command(args[0]):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.7)
+            names = listing.names()
+            near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
-            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": list(COMMANDS)})
+            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the commands by purpose."""
-        width = formatter.width - 6 - max(map(len, COMMANDS))
-        for title, group in GROUPS.items():
+        width = formatter.width - 6 - max(map(len, listing.names()))
+        for title, group in listing.groups().items():
             with formatter.section(title):
                 commands = [(name, self.get_command(ctx, name)) for name in group]
                 formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in commands if command])

@@ -8,6 +8,9 @@ from app.app import App
 from commands.names import running_names
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 60)
+
 
 @click.command("cancel")
 @click.argument("run_id", shell_complete=running_names)

@@ -6,6 +6,9 @@ import click
 
 from commands.output import print_text
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 40)
+
 PROGRAM = "puruto-cron"
 #: Click's variable for this program: its scripts set it when the user presses the completion key.
 VARIABLE = "_PURUTO_CRON_COMPLETE"

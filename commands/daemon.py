@@ -24,6 +24,9 @@ from system.systemd import Systemd
 from system.wakeup import Wakeup
 from system.wall_clock_timer import make_timer
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 40)
+
 
 @click.command("daemon")
 @click.pass_obj

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from doctor.findings import Finding
     from doctor.scene import Scene
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 50)
+
 
 @click.command("doctor")
 @click.option("--as-cron", is_flag=True, help="Repeat the checks in cron's environment, and mark what differs.")

@@ -10,6 +10,9 @@ from commands.output import print_json
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 100)
+
 
 @click.command("dry-run")
 @click.argument("job_id", shell_complete=job_names)

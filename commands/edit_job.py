@@ -16,6 +16,9 @@ from commands.output import print_json
 from core.errors import UsageError
 from core.job import Job
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 20)
+
 
 @click.command("edit-job")
 @click.argument("job_id", shell_complete=job_names)

@@ -15,9 +15,12 @@ from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
-from core.errors import JobNotFound, UsageError
+from core.errors import UsageError
 from core.run import RunStatus
 from store.history import FIELDS, History, Wanted
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 40)
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -65,9 +68,7 @@ def command(
         message = f"--table contradicts --format {form}"
         raise UsageError(message, hint="Give one of them. See: python3 main.py history --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
+        session.store.definitions.require_known(job_id)
         older_than = None
         if before is not None:
             row = session.store.runs.find(before)

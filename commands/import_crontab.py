@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from install.crontab_translation import Refused, Terms
     from reports.health import WarningEntry
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 60)
+
 MAX_BYTES = 1024 * 1024
 #: At most this many characters of a line are shown; cron's own limit of a command. Source: cron's MAX_COMMAND.
 _LONGEST_SHOWN = 1000

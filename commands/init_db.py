@@ -7,6 +7,9 @@ import click
 from app.app import App
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 10)
+
 
 @click.command("init-db")
 @click.pass_obj

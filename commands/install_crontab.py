@@ -14,6 +14,9 @@ from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 10)
+
 
 @click.command("install-crontab")
 @click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but change nothing.")

@@ -16,6 +16,9 @@ from commands.output import print_json
 from core.errors import UnitsUnwritable
 from install import units
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 30)
+
 
 @click.command("install-systemd")
 @click.option("--print", "only_print", is_flag=True, help="Show the units, but write nothing.")

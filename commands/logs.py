@@ -12,10 +12,13 @@ import click
 from app.app import App
 from commands.names import job_names, run_names
 from commands.view import show, table_option
-from core.errors import JobNotFound, RunNotFound
+from core.errors import RunNotFound
 
 if TYPE_CHECKING:
     from core.redact import Redactor
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 60)
 
 #: At most so many bytes from the end of each output file are shown: errors are usually at the end.
 SHOWN_BYTES = 65_536
@@ -59,12 +62,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
       python3 main.py logs --run daily-data-backup-20260225T200000
     """
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            raise JobNotFound(
-                f"There is no job {job_id}, and there never was",
-                hint="See: python3 main.py list",
-                details={"job_id": job_id},
-            )
+        session.store.definitions.require_known(job_id)
         run = session.store.runs.find(run_id) if run_id is not None else None
         if run_id is not None and run is None:
             raise RunNotFound(

@@ -13,6 +13,9 @@ from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 30)
+
 
 @click.command("pause-job")
 @click.argument("job_id", shell_complete=job_names)

@@ -7,6 +7,9 @@ import click
 from app.app import App
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 60)
+
 
 @click.command("prune")
 @click.option("--dry-run", is_flag=True, help="Delete nothing; show what would be deleted.")

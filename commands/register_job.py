@@ -21,6 +21,9 @@ from commands.job_options import (
 from commands.output import print_json
 from core.errors import UsageError
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 10)
+
 
 @click.command("register-job")
 @click.argument("job_id", required=False)

@@ -11,6 +11,9 @@ from commands.job_options import synced
 from commands.names import job_names
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 50)
+
 
 @click.command("remove-job")
 @click.argument("job_id", shell_complete=job_names)

@@ -10,6 +10,9 @@ from commands.names import job_names
 from commands.output import print_json
 from core.boundary import guarded
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 40)
+
 
 @click.command("resume-job")
 @click.argument("job_id", shell_complete=job_names)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from render.progress import ProgressLine
     from system.processes import Stop
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 50)
+
 
 @click.command("run-now")
 @click.argument("job_id", shell_complete=job_names)

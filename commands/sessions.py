@@ -15,6 +15,9 @@ from core.invocation import Session
 if TYPE_CHECKING:
     from core.redact import Redactor
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 110)
+
 _SHOWN = 300
 
 

@@ -13,6 +13,9 @@ from commands.names import run_names
 from commands.output import print_json
 from core.errors import RunNotFound
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 50)
+
 
 @click.command("show")
 @click.argument("run_id", shell_complete=run_names)

@@ -15,10 +15,13 @@ from commands.output import print_json
 from commands.when import given_instant
 from core.boundary import Failure, guarded
 from core.clock import utc_text
-from core.errors import JobNotFound, UsageError
+from core.errors import UsageError
 from schedules.calendar import show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 90)
 
 MOST_SLOTS = 100_000
 LONGEST = timedelta(days=366 * 2)
@@ -47,9 +50,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
         message = "--to must be later than --from, by at most two years"
         raise UsageError(message, hint="See: main.py simulate --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
+        session.store.definitions.require_known(job_id)
         rows = [row for row in session.store.definitions.active() if (row["enabled"] or everything)]
     slots: list[tuple[str, str, dict[str, str]]] = []
     problems: list[dict[str, object]] = []

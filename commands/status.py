@@ -8,10 +8,13 @@ from typing import Any
 import click
 
 from app.app import App
-from commands.list_jobs import without_secrets
+from commands.list import without_secrets
 from commands.view import show, table_option
 from core.clock import utc_text
 from reports.health import PING_FACT
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20
 SPENDING_SHOWN = timedelta(days=7)
@@ -42,11 +45,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
             "status": "ok",
             "jobs": without_secrets(app, session.store.definitions.table()),
             "recent_runs": session.store.runs.recent(limit),
-            "notification_targets": {
-                "local_events": settings.display("local_events"),
-                "telegram_outbox": settings.display("telegram_outbox"),
-                "telegram_repo_exists": app.notifier.telegram_exists(),
-            },
+            "notification_targets": app.notifier.targets(),
             "scheduler": session.scheduler_health(now),
             "running": session.store.runs.running_now(),
             "events": {"waiting": session.waiting_events()},

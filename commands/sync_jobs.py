@@ -7,6 +7,9 @@ import click
 from app.app import App
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 20)
+
 
 @click.command("sync-jobs")
 @click.option("--allow-removals", is_flag=True, help="Allow the removal of more than half of the jobs at once.")

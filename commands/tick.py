@@ -14,6 +14,9 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     pass
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 30)
+
 
 @click.command("tick")
 @click.option(

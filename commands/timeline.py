@@ -12,8 +12,11 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
-from core.errors import JobNotFound, PictureUnwritable, UsageError
+from core.errors import PictureUnwritable, UsageError
 from reports.overview import Window, timeline
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 80)
 
 
 @click.command("timeline")
@@ -41,9 +44,7 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     if svg_file == "-" and table:
         raise UsageError("--svg - and --table would both write to stdout", hint="Name a file, or omit one of them.")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
+        session.store.definitions.require_known(job_id)
         jobs = timeline(session.store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
     report = {"status": "ok", "timezone": app.default_zone, **jobs, "warnings": app.no_tick_warning(app.clock.now())}
     if svg_file is None:

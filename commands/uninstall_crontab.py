@@ -10,6 +10,9 @@ from commands.output import print_json
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 20)
+
 
 @click.command("uninstall-crontab")
 @click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but change nothing.")

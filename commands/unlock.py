@@ -8,6 +8,9 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 70)
+
 
 @click.command("unlock")
 @click.argument("job_id", shell_complete=job_names)

@@ -20,6 +20,9 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     from render.console import ViewContext
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 20)
+
 #: If the database is locked for longer than this, the view says so and reads again later.
 TIMEOUT_SEC = 1.0
 _NOTHING: dict[str, object] = {"running": [], "next": [], "recent_runs": [], "overdue_count": 0}

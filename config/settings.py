@@ -17,6 +17,7 @@ from config.envfile import Dotenv, over, read
 from config.problems import Problem, Unfit, about, shown
 from config.values import PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
+from config.variables import Values
 from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
 from core.invocation import MOST_HOPS
@@ -26,41 +27,14 @@ from core.redact import looks_secret
 _FIXED_PLACES = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that can be set, checked. Paths are absolute; times are whole seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(Values):
+    """The values of all variables, and where they are from."""
 
     root: Path
     """The folder that holds main.py."""
     env_file: Path | None
     """The `.env` that was read, or None."""
-    db_path: Path
-    poll_sec: int
-    lease_sec: int
-    data_path: Path
-    telegram_path: Path
-    telegram_outbox_file: str
-    """Relative to `telegram_path`, and inside it."""
-    home: Path
-    timezone: str | None
-    """As written; whether it is a zone is for `schedules` to say."""
-    max_running: int
-    auto_sync: bool
-    kill_grace_sec: int
-    stop_sec: int
-    stale_after_sec: int
-    keep_runs: int
-    keep_days: int
-    keep_output_mb: int
-    events_mb: int
-    ping_url: str | None = field(repr=False)
-    """May hold a secret."""
-    redact: tuple[str, ...]
-    agents: tuple[str, ...]
-    agent_path: tuple[str, ...]
-    format: str
-    log_level: str
-    """"" when it is left to the command."""
     private: tuple[str, ...] = ()
     """Names in `.env` that are no settings: what jobs may be given, secrets above all."""
     warnings: tuple[Problem, ...] = ()
@@ -144,7 +118,7 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
 
 
 #: What a run finds in its environment: how many invocations led to it. It is no setting, and `.env` can't give it.
-_HOP = Variable("PURUTO_CRON_HOP", "hop", "integer", "0", "", 0, MOST_HOPS)
+_HOP = Variable("hop", "PURUTO_CRON_HOP", "integer", "0", "", 0, MOST_HOPS)
 
 
 def next_hop(environ: Mapping[str, str]) -> int:

@@ -1,4 +1,5 @@
-"""The scheduler as one process that stays: its loop, what goes on in the background, and its view of the program.
+"""The scheduler as one process that stays.
 
-It knows everything below `app`, and nobody imports it but `commands`. What it repeats is the tick of `scheduler.py`.
+It may import `app` and everything below it; nobody imports it but `commands`. What it repeats is the tick of
+`scheduler.py`. New work beside the loop goes into `background.py`, a new question to the program into `program.py`.
 """

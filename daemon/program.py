@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from app import fast_tick
@@ -50,7 +49,7 @@ class Program:
         from invocation import runners
 
         for name in _COMMON:
-            import_module(runners.RUNNERS[name])
+            runners.named(name)
         # Each brings what it stands on; the answers are of no interest.
         app = self._app
         _ = gates, app.invoker, session.retention()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
-from core.invocation_errors import InvocationStopped
+from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
 
@@ -67,11 +67,6 @@ def _with_facts(error: dict[str, object], outcome: AttemptOutcome) -> dict[str, 
     return {**error, "details": {**(details if isinstance(details, dict) else {}), **outcome.facts}}
 
 
-def channels_of(notify_channel: str) -> tuple[str, ...]:
-    """The channels that a job's events go to: the local file always."""
-    return ("local",) if notify_channel == "none" else ("local", notify_channel)
-
-
 def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
     """The error of a run that failed.
 
@@ -88,7 +83,7 @@ def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
         details["not_retried"] = error.details["not_retried"]
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
-    return Failure("INVOKER_ERROR_STATUS", "El invoker devolvió status != ok", details).as_dict()
+    return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details).as_dict()
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:

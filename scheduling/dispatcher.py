@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from channels import channels_of
 from core import log
 from core.boundary import Done, Failure, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.run import ClaimedRun, RunStatus, Verdict
-from execution.verdicts import channels_of
 from executor import Executor
 from scheduling.claiming import Claiming, Waiting
 from scheduling.task_loop import TaskLoop

@@ -68,7 +68,15 @@ class Runner(ABC):
     A runner judges the exit code only if the job has no `success`; else the exit code is one of its conditions.
     """
 
+    #: The name in a job's field `runner`, which is also the name of its file.
     name = ""
+    #: Of the runners that fit a target, the one with the lowest order is used. Agents come last, in the order of the
+    #: settings.
+    order = 100
+    #: For the table of runners in the documents: when it fits, what is on standard input, what counts as a success.
+    fits_when = ""
+    stdin = ""
+    success = ""
     #: How to install the program that it needs; "" if it needs none.
     install = ""
     #: The key of the printed JSON object that holds the result; "" if all that is printed is the result.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from commands import COMMANDS
+from commands import listing
 from system.processes import identify
 from tests.acceptance.bad_input_cases import Case, as_process
 from tests.acceptance.bad_input_cases_stage import Stage, Word
@@ -34,7 +34,7 @@ _COMMANDS = [
 _OPTIONS = [
     *(
         _usage(f"unknown option of {name}", (name, "--no-such-option"), "--no-such-option", f"main.py {name}")
-        for name in COMMANDS
+        for name in listing.names()
     ),
     *(
         _usage(f"surplus word for {words[0]}", (*words, "surplus"), "surplus")

@@ -25,15 +25,17 @@ from core import errors, invocation_errors
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}
 
-#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md.
+#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md "The spine".
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
     "scheduler": ("core executor schedules scheduling store", "app"),
-    "executor": ("core execution system", "app scheduling scheduler"),
+    "executor": ("channels core execution gates system", "app scheduling scheduler"),
     "invoker": ("core invocation system", "app"),
-    "notifier": ("core", "app"),
+    "notifier": ("channels core", "app"),
     "db": ("core", "app commands doctor store"),
 }
+#: What kinds are made of: what a method is for is said there.
+KIND_BASES = ("Runner", "AgentRunner", "Channel", "FileChannel", "PlainChannel", "Gate")
 #: The clock that everybody else is handed.
 CLOCK = "core/system_clock.py"
 
@@ -179,6 +181,21 @@ def test_every_package_says_what_it_is_for_and_where_a_new_thing_goes() -> None:
             text = ast.get_docstring(source.tree) or ""
             assert len(text.splitlines()) >= 3, f"{source.name}: {text}"
             assert re.search(r"\bnew\b", text), f"{source.name} does not say where a new thing of its kind goes"
+
+
+_MAY_IMPORT = re.compile(r"\bIt (?:may import|imports) (.*?)[.;](?=\s)", re.DOTALL)
+
+
+@pytest.mark.parametrize("package", sorted({source.room for source in SOURCES} - set(SPINE)))
+def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
+    (start,) = [source for source in SOURCES if source.name == f"{package}/__init__.py"]
+    said = _MAY_IMPORT.search(ast.get_docstring(start.tree) or "")
+    assert said is not None, f"{package} does not say what it may import"
+    rooms = {source.room for source in SOURCES}
+    used = {top for source in SOURCES if source.room == package for top in _tops(source)} & rooms - {package}
+    if "everything below it" not in said[1]:
+        # What it is the only user of, or must not know, is named by other words than a package's.
+        assert set(re.findall(r"`(\w+)`", said[1])) & rooms == used
 
 
 # --- habits ---
@@ -337,7 +354,7 @@ _DECLARED = {
     for source in SOURCES
     for node in ast.walk(source.tree)
     if isinstance(node, ast.ClassDef)
-    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in ("Runner", "AgentRunner"))
+    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in KIND_BASES)
     for member in node.body
     if isinstance(member, ast.FunctionDef)
 }

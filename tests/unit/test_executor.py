@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from channels import channels_of
 from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
 from core.run import RunStatus, Trigger
-from execution.verdicts import channels_of
 from executor import VERDICT_ATTEMPTS, VERDICT_PAUSE_SEC, Limits
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock

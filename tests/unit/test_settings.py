@@ -215,7 +215,7 @@ def test_with_several_faults_the_message_counts_them() -> None:
 @pytest.mark.parametrize("name", ["API_TOKEN", "My_Secret", "SSH_KEY", "DB_PASSWORD"])
 def test_a_variable_that_looks_like_a_secret_is_never_quoted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        settings, "VARIABLES", (*VARIABLES, Variable(name, "secret", "integer", "1", "A secret.", 0, 9))
+        settings, "VARIABLES", (*VARIABLES, Variable("secret", name, "integer", "1", "A secret.", 0, 9))
     )
     with pytest.raises(SettingsError) as caught:
         load(**{name: "hunter2"})

@@ -14,6 +14,9 @@ from reports.health import WarningEntry
 from schedules.calendar import show_instant
 from store.history import History
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 30)
+
 
 class JobsReport(TypedDict):
     """A page of jobs. Each has the fields of .jobs.json, its state, `next_run` and `last_run`."""

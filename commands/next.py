@@ -17,6 +17,9 @@ from core.job import JobState
 from scheduling.planner import start_of
 from store.definitions import job_state
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 70)
+
 #: The most paused jobs that a note names.
 _NAMED = 10
 

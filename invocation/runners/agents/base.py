@@ -22,7 +22,6 @@ from core.invocation_errors import (
     RunnerNotFound,
     SessionLost,
 )
-from core.job import UNSUPPORTED
 from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: The most bytes of an agent's output that are read; its answer is a part of that.
@@ -57,10 +56,22 @@ _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 class AgentRunner(Runner):
     """Runs an agent's program without a dialog: the prompt is on its standard input."""
 
+    #: The name by which people know it, with its maker.
+    title = ""
+    #: Fields of a job for which the agent has no option. Source: its `--help`.
+    unsupported: tuple[str, ...] = ()
+    stdin = "the prompt"
+    success = "[agents.md](agents.md#what-counts-as-a-success)"
     #: Files that mark a target as made for this agent.
     markers: tuple[str, ...] = ()
     #: Prefixes of the variables in our environment that the agent gets.
     prefixes: tuple[str, ...] = ()
+
+    @property
+    def fits_when(self) -> str:  # type: ignore[override]
+        """For the table of runners: the files that a target must have."""
+        named = " or ".join(f"{'an' if marker[0].lower() in 'aeiou' else 'a'} `{marker}`" for marker in self.markers)
+        return f"the target has {named}, and the program is found"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return any((folder / marker).is_file() for marker in self.markers)
@@ -71,7 +82,7 @@ class AgentRunner(Runner):
         return f"it has {' or '.join(self.markers)}, but no program {self.name} was found"
 
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
-        for field in UNSUPPORTED[self.name]:
+        for field in self.unsupported:
             # A job with such a field fails, instead of running without it.
             if getattr(invocation.agent, field):
                 raise AgentOptionUnsupported(
