@@ -55,7 +55,7 @@ def test_a_prompt_that_is_no_unicode_text_still_arrives_as_json(place: Place) ->
     assert result_of(place.run(prompt="a\ud800")) == {"same": True}
 
 
-def test_what_the_target_says_of_itself_is_not_taken_over(place: Place) -> None:
+def test_identifiers_in_the_answer_are_ignored(place: Place) -> None:
     text = '{"status": "ok", "request_id": "req-1", "duration_ms": 999999, "caller": "x", "result": {"a": 1}}'
     response = answer(place, text).response
     assert response.as_dict() == {
