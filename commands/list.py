@@ -14,7 +14,7 @@ from reports.health import WarningEntry
 from schedules.calendar import show_instant
 from store.history import History
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 30)
 
 

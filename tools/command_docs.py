@@ -20,7 +20,7 @@ def command_table() -> str:
     root = _root()
     parts = []
     for title, group in listing.groups().items():
-        rows = [f"| `{_cell(usage(known))}` | {_first_line(known)} |" for known in _commands(root, group)]
+        rows = [f"| `{_cell(usage(command))}` | {_first_line(command)} |" for command in _commands(root, group)]
         parts.append("\n".join([f"**{title}**", "", "| command | what it does |", "|---|---|", *rows]))
     return "\n" + "\n\n".join(parts) + "\n\n"
 
@@ -59,9 +59,9 @@ def _root() -> click.Context:
 
 def _commands(root: click.Context, names: Iterable[str]) -> Iterator[click.Command]:
     for name in names:
-        found = cli.get_command(root, name) if isinstance(cli, click.Group) else None
-        if found is not None:
-            yield found
+        command = cli.get_command(root, name) if isinstance(cli, click.Group) else None
+        if command is not None:
+            yield command
 
 
 def _edits(command: click.Command) -> bool:
@@ -88,8 +88,8 @@ def _cell(text: str) -> str:
 
 def _help(command: click.Command, root: click.Context) -> str:
     edits = _edits(command)
-    shown = [known for known in command.params if not (edits and known.name in _FIELDS and known.name != "job_id")]
-    copy = click.Command(str(command.name), help=command.help, params=shown)
+    params = [param for param in command.params if not (edits and param.name in _FIELDS and param.name != "job_id")]
+    copy = click.Command(str(command.name), help=command.help, params=params)
     context = click.Context(copy, parent=root, info_name=command.name, terminal_width=_WIDTH, max_content_width=_WIDTH)
     text = copy.get_help(context).replace("Usage: main.py", "Usage: python3 main.py", 1)
-    return text + ("\n\nAnd one option for each field of a job, like --timeout-sec." if edits else "")
+    return text + ("\n\nAnd one option for each field of a job, such as --timeout-sec." if edits else "")

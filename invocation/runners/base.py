@@ -133,9 +133,9 @@ def to_text(data: bytes, limit: int, *, whole: bool) -> tuple[str, bool]:
     return encoded[:limit].decode("utf-8", "ignore"), False
 
 
-def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
+def nonzero_exit(program: str, ending: Ending, **extra: object) -> NonzeroExit:
     """The error for a process with an exit code other than 0, with the end of its output."""
-    details: dict[str, object] = {"exit_code": ending.exit_code, **more}
+    details: dict[str, object] = {"exit_code": ending.exit_code, **extra}
     how = f"ended with exit code {ending.exit_code}"
     if ending.exit_code < 0:
         name = signal_name(-ending.exit_code)

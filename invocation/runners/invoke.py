@@ -59,11 +59,11 @@ class InvokeRunner(Runner):
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         try:
             answer = _answer(invocation, ending.stdout)
-        except _Wrong as wrong:
+        except _Wrong as fault:
             allowed = [0] if invocation.success is None else [0, *invocation.success.exit_codes]
             if ending.exit_code not in allowed:
-                raise nonzero_exit(FILE, ending, answer=str(wrong)) from None
-            raise _invalid(str(wrong), ending) from None
+                raise nonzero_exit(FILE, ending, answer=str(fault)) from None
+            raise _invalid(str(fault), ending) from None
         if isinstance(answer, Failure):
             exit_code = {"exit_code": ending.exit_code} if ending.exit_code != 0 else {}
             failure = Failure(answer.code, answer.message, {**answer.details, **exit_code})
@@ -83,12 +83,12 @@ class _Wrong(Exception):
     """What is wrong with an answer."""
 
 
-def _invalid(wrong: str, ending: Ending) -> InvalidResponse:
-    details: dict[str, object] = {"wrong": wrong, "file": str(ending.stdout)}
+def _invalid(fault: str, ending: Ending) -> InvalidResponse:
+    details: dict[str, object] = {"wrong": fault, "file": str(ending.stdout)}
     if errors := read_tail(ending.stderr):
         details["stderr"] = errors
     return InvalidResponse(
-        f"the answer is not a valid InvocationResult: {wrong}",
+        f"the answer is not a valid InvocationResult: {fault}",
         hint="invoke must print exactly one JSON object on stdout, and anything else on stderr.",
         details=details,
     )

@@ -248,7 +248,7 @@ def test_network_file_systems_are_recognised() -> None:
     ],
 )
 def test_little_space_is_a_warning_and_no_space_an_error(free: int, files: int | None, found: list[str]) -> None:
-    assert codes(places.room(Path("/db"), free, files)) == found
+    assert codes(places.shortage(Path("/db"), free, files)) == found
 
 
 # --- clock, ticks, what waits ---

@@ -189,12 +189,12 @@ def conclude(
     session_id: str,
     session_usage: Usage | None = None,
     structured: object = None,
-    more: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Answer:
     """The answer of an agent that ended normally: its text, cut at RESULT_LIMIT, or a failure if it is empty."""
     total = session_usage or Usage()
     shown, whole = to_text(text.encode("utf-8", "replace"), RESULT_LIMIT, whole=True)
-    result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(more or {})}
+    result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(extra or {})}
     if not whole:
         result["text_truncated"] = True
         result["file"] = str(ending.stdout)
@@ -274,12 +274,12 @@ def parse_object(name: str, data: bytes, size: int, ending: Ending) -> dict[str,
     return answer
 
 
-def invalid(name: str, wrong: str, ending: Ending) -> InvalidResponse:
+def invalid(name: str, fault: str, ending: Ending) -> InvalidResponse:
     """The error for output in a form that this agent does not print."""
-    details: dict[str, object] = {"wrong": wrong, "file": str(ending.stdout), "exit_code": ending.exit_code}
+    details: dict[str, object] = {"wrong": fault, "file": str(ending.stdout), "exit_code": ending.exit_code}
     if errors := read_tail(ending.stderr):
         details["stderr"] = errors
-    return InvalidResponse(f"the answer of {name} is not valid: {wrong}", details=details)
+    return InvalidResponse(f"the answer of {name} is not valid: {fault}", details=details)
 
 
 def whole_number(value: object) -> int:

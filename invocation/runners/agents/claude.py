@@ -126,15 +126,15 @@ class ClaudeRunner(AgentRunner):
                 "claude gave no structured answer, though the job has json_schema", details={"said": text[:2000]}
             )
             return failure(missing)
-        more: dict[str, object] = {
+        extra: dict[str, object] = {
             "num_turns": usage.turns,
             "total_cost_usd": usage.cost_usd,
             "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
         }
         if denied:
-            more["permission_denials"] = denied[:50]
+            extra["permission_denials"] = denied[:50]
         return agent.conclude(
-            self.name, invocation, ending, text, usage=usage, session_id=session, structured=structured, more=more
+            self.name, invocation, ending, text, usage=usage, session_id=session, structured=structured, extra=extra
         )
 
 

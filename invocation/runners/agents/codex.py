@@ -97,7 +97,7 @@ class CodexRunner(AgentRunner):
                 )
                 failure = agent.failure_of(missing)
                 return Answer(failure=failure, usage=usage, session_id=session, text=message, session_usage=total)
-        more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
+        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
         return agent.conclude(
             self.name,
             invocation,
@@ -107,7 +107,7 @@ class CodexRunner(AgentRunner):
             session_id=session,
             session_usage=total,
             structured=structured,
-            more=more,
+            extra=extra,
         )
 
     def _events(self, ending: Ending) -> Iterator[dict[str, object]]:

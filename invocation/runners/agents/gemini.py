@@ -73,9 +73,9 @@ class GeminiRunner(AgentRunner):
             return agent.failed(self.name, ending, message or stderr, usage=usage, session_id=session, status=status)
         if not isinstance(report.get("response"), str):
             raise agent.invalid(self.name, "response is missing", ending)
-        more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
+        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
         text = _text(report.get("response"))
-        return agent.conclude(self.name, invocation, ending, text, usage=usage, session_id=session, more=more)
+        return agent.conclude(self.name, invocation, ending, text, usage=usage, session_id=session, extra=extra)
 
 
 def _last_object(text: str) -> dict[str, object] | None:
