@@ -239,8 +239,8 @@ class Retention:
                 return error.strerror or str(error)
             return ""
 
-        found = guarded(refusal, f"{path} was not deleted")
-        reason = found.message if isinstance(found, Failure) else found
+        outcome = guarded(refusal, f"{path} was not deleted")
+        reason = outcome.message if isinstance(outcome, Failure) else outcome
         if reason:
             log.warning(f"{path} was not deleted: {reason}")
             self._pruned.failures.append(f"{path}: {reason}")

@@ -66,7 +66,7 @@ def test_bash_completes_commands_options_jobs_and_runs(installed: Workspace) -> 
     assert completed(installed, "puruto-cron", "completion", "") == ["bash", "zsh", "fish"]
 
 
-def test_what_can_not_be_read_completes_to_nothing_and_says_nothing(installed: Workspace) -> None:
+def test_if_nothing_can_be_read_nothing_is_completed(installed: Workspace) -> None:
     installed.database.write_bytes(b"no database")
     assert completed(installed, "puruto-cron", "run-now", "ba") == []
     (installed.root / ".env").write_text("PURUTO_CRON_MAX_RUNNING=many\n")
@@ -95,7 +95,7 @@ def test_other_shells_take_their_scripts(installed: Workspace, tmp_path: Path, s
 
 
 @pytest.mark.parametrize(("word", "kind"), [("zsh", "zsh"), ("fish", "fish")])
-def test_their_questions_are_answered(installed: Workspace, word: str, kind: str) -> None:
+def test_their_completion_requests_are_answered(installed: Workspace, word: str, kind: str) -> None:
     asked = {"_PURUTO_CRON_COMPLETE": f"{kind}_complete", "COMP_WORDS": "puruto-cron run-now ma"}
     done = installed.run(env={**asked, "COMP_CWORD": "2" if word == "zsh" else "ma"})
     assert (done.returncode, done.stderr) == (0, b"")

@@ -62,7 +62,7 @@ def test_an_event_that_waits_for_long_is_a_warning_until_it_is_drained(machine: 
     assert set(findings(machine)) == {"FINE"}
 
 
-def test_what_was_put_aside_lately_is_a_warning(machine: Machine, clock: FakeClock) -> None:
+def test_events_that_were_set_aside_recently_are_a_warning(machine: Machine, clock: FakeClock) -> None:
     aside = machine.workspace.home / "puruto-telegram" / "db" / "cron-set-aside.jsonl"
     aside.parent.mkdir()
     aside.write_text("{}\n")
@@ -83,12 +83,12 @@ def test_an_unreadable_offset_counts_as_nothing_drained(machine: Machine, clock:
 
 
 @pytest.mark.parametrize("line", [b"half a line", b"[]\n", b'{"ts": 1}\n', b'{"ts": "noon"}\n', b"\xff\n"])
-def test_a_line_that_is_no_event_makes_no_fault_of_ours(machine: Machine, line: bytes) -> None:
+def test_a_line_that_is_not_an_event_is_no_internal_error(machine: Machine, line: bytes) -> None:
     (machine.workspace.home / "puruto-telegram/inbox/cron-events.jsonl").write_bytes(line)
     assert set(findings(machine)) == {"FINE"}
 
 
-def test_without_an_inbox_py_there_is_nothing_to_say(machine: Machine, clock: FakeClock) -> None:
+def test_without_an_inbox_py_there_is_no_finding(machine: Machine, clock: FakeClock) -> None:
     (machine.workspace.home / "puruto-telegram" / "inbox.py").unlink()
     clock.advance(days=1)
     assert findings(machine) == {}

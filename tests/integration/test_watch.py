@@ -99,7 +99,7 @@ def test_the_view_follows_the_size_of_its_window(ready: Workspace) -> None:
         assert process.poll() is None
 
 
-def test_the_view_begins_without_a_database_and_tells_when_another_takes_its_place(workspace: Workspace) -> None:
+def test_the_view_starts_without_a_database_and_says_when_it_was_replaced(workspace: Workspace) -> None:
     workspace.add_target(invoke=None)
     workspace.write_jobs(shell(COUNT, job_id="first"))
     with on_terminal(workspace, *FAST) as (terminal, process):
@@ -121,7 +121,7 @@ def test_the_view_begins_without_a_database_and_tells_when_another_takes_its_pla
         assert process.poll() is None
 
 
-def test_the_view_goes_on_while_the_database_is_locked_or_damaged(ready: Workspace) -> None:
+def test_the_view_continues_while_the_database_is_locked_or_damaged(ready: Workspace) -> None:
     with on_terminal(ready, *FAST) as (terminal, process):
         terminal.wait_for("job-0")
         with closing(sqlite3.connect(ready.database, isolation_level=None)) as writer:
@@ -187,7 +187,7 @@ def test_a_run_whose_answer_a_full_disk_refuses_is_no_hang_up(ready: Workspace) 
     assert (process.returncode, err[:18]) == (1, b"OUTPUT_UNWRITABLE:")
 
 
-def test_elsewhere_it_is_one_frame(ready: Workspace) -> None:
+def test_without_a_terminal_it_prints_one_frame(ready: Workspace) -> None:
     ready.json("run-now", "job-0")
     told = ready.json("watch")
     assert " ".join(told) == "status now timezone scheduler running next recent_runs overdue_count events"
@@ -205,7 +205,7 @@ def test_elsewhere_it_is_one_frame(ready: Workspace) -> None:
     [(("--once",), {}), (("--no-table",), {}), ((), {"TERM": "dumb"})],
     ids=["once", "no table", "dumb terminal"],
 )
-def test_on_a_terminal_one_frame_is_to_be_had_too(
+def test_on_a_terminal_one_frame_can_be_printed_too(
     ready: Workspace, words: tuple[str, ...], env: dict[str, str]
 ) -> None:
     with on_terminal(ready, "watch", *words, env=env) as (terminal, process):
@@ -215,11 +215,11 @@ def test_on_a_terminal_one_frame_is_to_be_had_too(
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon", "4000"])
-def test_an_interval_that_is_none_is_refused(ready: Workspace, interval: str) -> None:
+def test_an_invalid_interval_is_refused(ready: Workspace, interval: str) -> None:
     assert ready.json("watch", "--interval", interval, code=2)["error"]["code"] == "USAGE"
 
 
-def test_a_frame_of_no_database_is_an_error(workspace: Workspace) -> None:
+def test_a_frame_without_a_database_is_an_error(workspace: Workspace) -> None:
     assert workspace.json("watch", code=2)["error"]["code"] == "DATABASE_MISSING"
 
 
@@ -255,7 +255,7 @@ def _json_of(text: str) -> dict[str, Any]:
     return found
 
 
-def test_a_run_by_hand_shows_how_it_goes_and_leaves_the_json_alone(ready: Workspace) -> None:
+def test_a_run_by_hand_shows_its_progress_and_does_not_change_the_json(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "gated") as (terminal, process):
         text = terminal.wait_for("attempt 1 of 1")
         assert "gated" in text
@@ -291,7 +291,7 @@ def test_the_wait_for_a_retry_is_counted_down(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
-def test_a_terminal_that_can_not_rewrite_a_line_shows_none(workspace: Workspace, env: dict[str, str]) -> None:
+def test_a_terminal_that_can_not_overwrite_a_line_shows_no_progress(workspace: Workspace, env: dict[str, str]) -> None:
     prepare(workspace, shell("sleep 1.2; echo done"))
     with on_terminal(workspace, "run-now", "job-0", env=env) as (terminal, process):
         assert process.wait(PATIENCE) == 0
@@ -299,7 +299,7 @@ def test_a_terminal_that_can_not_rewrite_a_line_shows_none(workspace: Workspace,
     assert text.startswith("{")
 
 
-def test_no_color_takes_the_colours_and_not_the_line(ready: Workspace) -> None:
+def test_no_color_removes_the_colours_and_not_the_line(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "gated", env={"NO_COLOR": "1"}) as (terminal, process):
         text = terminal.wait_for("attempt 1 of 1")
         release(ready)
@@ -330,7 +330,7 @@ def test_without_a_terminal_stderr_stays_empty(ready: Workspace, tmp_path: Path,
         assert ready.json("run-now", "gated")["status"] == "ok"
 
 
-def test_a_job_that_is_not_there_is_an_error_without_a_line(ready: Workspace) -> None:
+def test_a_missing_job_is_an_error_without_a_progress_line(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "nobody") as (terminal, process):
         assert process.wait(PATIENCE) == 1
         text = terminal.wait_for("\r\n}\r\n")
