@@ -210,14 +210,14 @@ class Session:
 
     def retention(self, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
-        from maintenance.retention import Limits, Retention
+        from maintenance.retention import Retention
 
         settings = self.app.settings
         return Retention(
             rows=self.store.retention,
             runs_folder=settings.runs_folder,
             events_folder=settings.local_events.parent,
-            limits=Limits(settings.keep_runs, settings.keep_days, settings.keep_output_mb),
+            limits=settings,
             clock=self.app.clock,
             dry_run=dry_run,
         )

@@ -10,7 +10,7 @@ from commands.output import print_json
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 100)
 
 

@@ -19,7 +19,7 @@ from core.errors import UsageError
 from core.run import RunStatus
 from store.history import FIELDS, History, RunFilter
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 40)
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -15,7 +15,7 @@ from schedules.calendar import LocalInstant, show_instant
 from store.definitions import JobRow
 from store.history import History, LastRun
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 30)
 
 

@@ -18,7 +18,7 @@ from schedules.calendar import LocalInstant
 from scheduling.planner import start_of
 from store.definitions import job_state
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 70)
 
 #: The most paused jobs that a note names.

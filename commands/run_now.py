@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from render.progress import ProgressLine
     from system.processes import Stop
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 50)
 
 

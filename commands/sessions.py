@@ -15,7 +15,7 @@ from core.invocation import Session
 if TYPE_CHECKING:
     from core.redact import Redactor
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 110)
 
 _SHOWN = 300

@@ -20,7 +20,7 @@ from schedules.calendar import LocalInstant, show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 90)
 
 MOST_SLOTS = 100_000

@@ -20,7 +20,7 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     from render.console import ViewContext
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 20)
 
 #: If the database is locked for longer than this, the view says so and reads again later.

@@ -119,10 +119,10 @@ def undelivered(channels: Sequence[WaitingEvents]) -> Iterator[Finding]:
             yield warning("EVENTS_WAITING", TICKS, text, fix)
 
 
-def anomalies(found: Sequence[Anomaly]) -> Iterator[Finding]:
+def anomalies(reported: Sequence[Anomaly]) -> Iterator[Finding]:
     """A warning for each anomaly of `status` that no other check covers."""
     few = Few()
-    for anomaly in found:
+    for anomaly in reported:
         code = anomaly["code"]
         subject = f"job {anomaly['job_id']}" if "job_id" in anomaly else CLOCK if code in _CLOCK_CODES else TICKS
         finding = warning(code, subject, anomaly["message"], anomaly.get("hint") or "")

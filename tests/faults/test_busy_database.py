@@ -28,7 +28,7 @@ from tests.support_machine import (
     shell,
     wait_for_run,
 )
-from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
 #: Makes a command wait a fifth of a second for a lock instead of five.
 IMPATIENT = "import db; db.BUSY_TIMEOUT_MS = 200"
@@ -142,7 +142,7 @@ def test_a_locked_file_of_events_holds_up_nobody_for_ever(workspace: Workspace) 
     with file_lock(workspace.events_file), ended(workspace.start("run-now", "job-0")) as process:
         wait_for(lambda: settled(workspace), what="the verdict")
         process.terminate()
-        assert process.wait(timeout=5) in (0, 143)
+        assert process.wait(timeout=PATIENCE) in (0, 143)
     assert workspace.json("tick")["events"] == {"delivered": 1, "waiting": []}
 
 

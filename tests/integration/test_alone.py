@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
-from tests.workspace import PROJECT
+from tests.workspace import PATIENCE, PROJECT
 
 MACHINE = {"x86_64": (56, 60), "aarch64": (220, 93)}
 pytestmark = [
+    pytest.mark.process,
     pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone"),
     pytest.mark.skipif(platform.machine() not in MACHINE, reason="the numbers of two system calls are not known here"),
 ]
@@ -112,7 +113,7 @@ from system import processes
 from pathlib import Path
 from system.subreaper import SUBREAPER
 from system.process_table import system_table
-from system.awaitables import drive
+from system.awaitables import run_blocking
 
 class Clock:
     monotonic = staticmethod(time.monotonic)
@@ -127,7 +128,7 @@ def start(scene):
         stdin_path=None, stdout_path=Path(f"{number}.out"), stderr_path=Path(f"{number}.err"))
 
 def end(child):
-    ended = drive(processes.end_tree(child, {"NEVER": "set"}, 0, Clock()))
+    ended = run_blocking(processes.end_tree(child, {"NEVER": "set"}, 0, Clock()))
     child.close()
     return ended
 
@@ -162,7 +163,7 @@ def run_blocking(folder: Path, length: str, script: str) -> dict[str, Any]:
     numbers = MACHINE[platform.machine()]
     done = subprocess.run(
         [sys.executable, "-c", DRIVER + script, length, *map(str, numbers)],
-        cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60,
+        cwd=folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -340,7 +341,7 @@ ended = end(first)
 kept = len(stayers())
 lives = other.exit_code() is None
 os.kill(other.identity.pid, 9)
-other.wait(30)
+other.wait(120)
 end(other)
 for process in (before, beside):
     process.kill()

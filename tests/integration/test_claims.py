@@ -25,6 +25,7 @@ from store.creation import create
 from store.definitions import Change, Zone
 from store.job_codec import job_json
 from tests.fakes import NOON, at, make_job
+from tests.workspace import PATIENCE
 
 OWNER = Owner("host:1", ProcessId(1, "then", "boot"))
 CHANNELS = ("local", "telegram")
@@ -479,7 +480,7 @@ def test_threads_that_claim_the_same_jobs_start_each_slot_once(tmp_path: Path) -
     def one() -> None:
         own = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             for name in names:
                 state = own.state(name)
                 if state.next_run_at == NOON and not own.store.runs.is_running(name):
@@ -494,7 +495,7 @@ def test_threads_that_claim_the_same_jobs_start_each_slot_once(tmp_path: Path) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert errors == []
     assert sorted(started) == [f"{name}-20260225T120000" for name in names]
     assert len(bench.rows()) == 40
@@ -513,7 +514,7 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     def one(first: int) -> None:
         own = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             outcomes.extend(own.claim(f"job-{number}", cap=5).outcome for number in range(first, 24, 8))
         finally:
             own.store.close()
@@ -522,7 +523,7 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert outcomes.count(ClaimOutcome.CLAIMED) == 5
     assert outcomes.count(ClaimOutcome.NO_PERMIT) == 19
     db.close()

@@ -16,6 +16,7 @@ from core.errors import DatabaseError, DatabaseMissing
 from db import Database, schema_version
 from store.creation import create
 from tests.support_app import python
+from tests.workspace import PATIENCE
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_of_eight_processes_one_creates_it_and_the_others_find_it(tmp_path: Path
             assert maker.stdin is not None
             maker.stdin.write(b"go\n")
             maker.stdin.flush()
-        outputs = [maker.communicate(timeout=120) for maker in makers]
+        outputs = [maker.communicate(timeout=PATIENCE) for maker in makers]
         assert [err for _, err in outputs] == [b""] * 8
         assert sorted(out for out, _ in outputs) == [b"fresh\n"] + [b"there\n"] * 7
         assert sorted(entry.name for entry in path.parent.iterdir()) == ["cron.db"]

@@ -20,6 +20,7 @@ from config import envfile, settings
 from config.problems import Problem
 from config.settings import VARIABLES
 from core.errors import SettingsError
+from tests.workspace import PATIENCE
 from tools import generate_docs
 
 HERE = Path(settings.__file__).resolve().parents[1]
@@ -271,7 +272,9 @@ def test_a_broken_file_prints_nothing_by_itself(tmp_path: Path) -> None:
         "try: settings.load({}, pathlib.Path(sys.argv[1]))\n"
         "except settings.SettingsError: print('refused')"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.stdout, done.stderr) == ("refused\n", "")
 
 
@@ -280,7 +283,9 @@ def test_without_a_file_dotenv_is_not_imported(tmp_path: Path) -> None:
         "import pathlib, sys\nfrom config import settings\n"
         "settings.load({}, pathlib.Path(sys.argv[1]))\nprint('dotenv' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

@@ -17,7 +17,7 @@ from core.job import Job
 from jobs.editing import Editor
 from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -182,7 +182,7 @@ def test_edits_at_once_all_arrive(ready: Workspace) -> None:
             stack.enter_context(ended(ready.start("register-job", f"job-{number}", *WORDS))) for number in range(8)
         ]
         for process in started:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=PATIENCE)
             assert (process.returncode, err) == (0, b""), out
     names = [job["job_id"] for job in json.loads(jobs_file(ready).read_text())["jobs"]]
     assert sorted(names) == sorted(["first", "second", *(f"job-{number}" for number in range(8))])
@@ -203,7 +203,7 @@ def test_the_wait_for_another_edit_is_limited(ready: Workspace, monkeypatch: pyt
 # --- pausing ---
 
 
-def test_a_job_that_is_paused_until_an_instant_resumes_by_itself(workspace: Workspace, clock: FakeClock) -> None:
+def test_a_job_that_is_paused_until_a_time_resumes_by_itself(workspace: Workspace, clock: FakeClock) -> None:
     machine = Machine(workspace, clock)
     machine.ready(shell(COUNT, schedule="0 * * * *", timezone="Europe/Madrid"))
     answer = machine.run("pause-job", "job-0", "--until", "2026-02-26T01:30+01:00")[1]
@@ -299,7 +299,7 @@ def test_a_list_is_given_one_entry_at_a_time_or_as_json(ready: Workspace) -> Non
     assert (refused["code"], "and once more" in refused["message"]) == ("USAGE", True)
 
 
-def test_an_argument_that_is_not_utf_8_is_bad_usage(ready: Workspace) -> None:
+def test_a_word_that_is_not_utf_8_is_wrong_usage(ready: Workspace) -> None:
     for words in ((b"j\xff", *WORDS), ("j", *WORDS, "--prompt", b"\xff"), ("j", *WORDS, "--command", b"\xff")):
         assert ready.json("register-job", *words, code=2)["error"]["code"] == "USAGE"
     assert jobs_file(ready).read_text() == TEXT
@@ -333,7 +333,7 @@ def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> No
     assert ready.json("edit-job", "first", "--unset", "prompt", code=2)["error"]["code"] == "JOBS_FILE_INVALID"
 
 
-def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_the_file_was_edited(ready: Workspace) -> None:
+def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_it_was_written(ready: Workspace) -> None:
     jobs_file(ready).write_text('{"jobs": []}')
     error = ready.json("register-job", "third", *WORDS, code=1)["error"]
     assert (error["code"], error["details"]["sync_error"]["code"]) == ("NOT_SYNCED", "REMOVALS_REFUSED")

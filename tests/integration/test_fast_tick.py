@@ -35,7 +35,7 @@ from store.definitions import Change, Zone
 from store.idle_check import SEEN_KEY
 from store.job_codec import job_json
 from tests.fakes import NOON, make_job
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 MONOTONIC = 5000.0
 SOON = NOON + timedelta(minutes=5)
@@ -465,7 +465,7 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
         daemon=True,
     )
     thread.start()
-    thread.join(5)
+    thread.join(PATIENCE)
     hung = thread.is_alive()
     while thread.is_alive():
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))

@@ -15,7 +15,7 @@ import pytest
 
 from core.private_files import make_private_folder
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
-from tests.workspace import PROJECT, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -114,7 +114,7 @@ def test_an_invocation_outside_any_job_leaves_nothing_that_others_may_read(works
         [sys.executable, str(workspace.root / "invoker.py"), *words],
         env={**workspace.environ, "PURUTO_CRON_RUN_ID": "by-hand", "PURUTO_CRON_SLOT": ""},
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     left = workspace.root / "runs"

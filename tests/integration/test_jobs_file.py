@@ -15,6 +15,7 @@ from core.job import Job
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
+from tests.workspace import PATIENCE
 from tools import generate_docs
 
 HERE = Path(jobs_file.__file__).resolve().parents[1]
@@ -147,20 +148,20 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, job_codec.job_json(FULL_JOB)]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
     code = (
-        "import json, sys, jobs; entry = json.loads(sys.argv[1]);"
+        "import json, sys; from jobs import jobs_file; entry = json.loads(sys.argv[1]);"
         "parse = lambda: jobs_file.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
         "parse(); print('jsonschema' in sys.modules);"
         "entry['success']['json_schema'] = {}; parse(); print('jsonschema' in sys.modules)"
     )
     entry = {**GOOD, "success": {"stdout_matches": "x", "file_changed": "y"}}
     command = [sys.executable, "-c", code, json.dumps(entry)]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("False\nTrue\n", "")
 
 
@@ -225,8 +226,8 @@ def test_broken_markers_are_refused_and_nothing_is_written(
 
 def test_the_generator_runs_as_a_program_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(HERE / "tools/generate_docs.py"), "--check"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     old = [str(path.relative_to(HERE)) for path in generate_docs.outdated(HERE)]
     assert (done.returncode, done.stdout) == (1 if old else 0, "")
     assert [line.split(" is out of date")[0] for line in done.stderr.splitlines()] == old
-    assert subprocess.run([*command, "x"], cwd=tmp_path, capture_output=True, timeout=60).returncode == 2
+    assert subprocess.run([*command, "x"], cwd=tmp_path, capture_output=True, timeout=PATIENCE).returncode == 2

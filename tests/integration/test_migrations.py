@@ -18,7 +18,7 @@ from core.errors import CronError, DatabaseError, DatabaseReadOnly
 from db import Database, migrate, scripts, statements
 from store.creation import create
 from tests.support_app import as_nobody, public_folder, python
-from tests.workspace import PROJECT, Workspace
+from tests.workspace import PATIENCE, PROJECT, Workspace
 
 #: The version of the program, and a made-up one that follows it.
 NOW = db.SCHEMA_VERSION
@@ -52,7 +52,7 @@ def _a_migration_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
     (place / NEXT_FILE).write_text(SCRIPT)
     child = python(_MIGRATE, str(place / "cron.db"), str(place))
     try:
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()

@@ -19,6 +19,7 @@ from system.awaitables import run_blocking
 from system.process_table import ProcTable, PsutilTable, Table
 from system.processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
+from tests.workspace import PATIENCE
 
 LINUX = os.path.exists("/proc/self/stat")
 TABLES: list[Table] = [PsutilTable(), *([ProcTable()] if LINUX else [])]
@@ -36,7 +37,7 @@ def children() -> Iterator[list[Child]]:
     for child in started:
         if processes.is_alive(child.identity):
             os.kill(child.identity.pid, signal.SIGKILL)
-            child.wait(60)
+            child.wait(PATIENCE)
         child.close()
 
 
@@ -236,9 +237,9 @@ def test_another_child_of_this_program_lives_on_and_keeps_its_exit_code(start: S
         child = start("")
         wait_for(lambda: child.wait(1) == 0)
         assert start.end(child, grace=60).pids == ()
-        assert dead.wait(60) == 8
+        assert dead.wait(PATIENCE) == 8
         assert living.poll() is None
-        living.communicate(b"\n", timeout=60)
+        living.communicate(b"\n", timeout=PATIENCE)
     assert living.returncode == 7
 
 
@@ -406,7 +407,7 @@ def test_without_pidfd_waiting_still_works(start: Starter, monkeypatch: pytest.M
     assert child.wait(0.01) is None
     start.end(child, grace=0.2)
     assert alive(members) == []
-    assert child.wait(60) in (-signal.SIGTERM, -signal.SIGKILL)
+    assert child.wait(PATIENCE) in (-signal.SIGTERM, -signal.SIGKILL)
 
 
 def test_output_files_are_new_and_for_us_alone(start: Starter) -> None:
@@ -428,7 +429,7 @@ def test_standard_input_is_empty_or_the_file(start: Starter) -> None:
     text = "sys.stdout.write(repr(sys.stdin.read()))"
     (start.folder / "in").write_text("hello")
     for child in (start(text), start(text, stdin=start.folder / "in", name="b")):
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE) == 0
     assert (start.folder / "out.stdout").read_text() == "''"
     assert (start.folder / "b.stdout").read_text() == "'hello'"
 

@@ -28,7 +28,7 @@ from store.creation import create
 from store.definitions import Change, Definitions, Removal, Zone
 from store.job_codec import job_json
 from tests.fakes import NOON, make_job
-from tests.workspace import FakeClock
+from tests.workspace import PATIENCE, FakeClock
 
 
 @dataclass
@@ -541,7 +541,7 @@ def test_syncs_of_the_same_file_at_once_all_succeed_and_change_it_once(tmp_path:
     def one() -> None:
         bench = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             reports.append(bench.sync(*jobs))
         except BaseException as error:  # handed to the test
             errors.append(error)
@@ -552,7 +552,7 @@ def test_syncs_of_the_same_file_at_once_all_succeed_and_change_it_once(tmp_path:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert errors == []
     assert len(reports) == 6
     bench = Bench(Store(Database(path)))

@@ -29,7 +29,7 @@ from system.systemd import Systemd
 from system.wakeup import Wakeup, notify, wakeup_file
 from system.wall_clock_timer import KernelTimer, SteppingTimer, WallClockTimer, make_timer
 from tests.support_machine import COUNT, GATED, Machine, gated_tick, prepare, shell
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 LIMIT_SEC = 20.0
 SINCE = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)
@@ -540,7 +540,7 @@ def test_a_cancel_and_an_unlock_wake_the_daemon(workspace: Workspace, words: tup
         assert wakeup.clear() is False
         workspace.json(words[0], run["run_id"] if words[0] == "cancel" else "job-0", *words[1:])
         assert wakeup.clear() is True
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_a_cancel_wakes_the_daemon_before_it_waits(machine: Machine, heard: Callable[[], bool]) -> None:

@@ -25,7 +25,8 @@ from core import errors, invocation_errors
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}
 
-#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md "The spine".
+#: The six modules of the root: the packages below them, and who may call them.
+#: Source: docs/architecture.md "The spine".
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
     "scheduler": ("core executor schedules scheduling store", "app"),

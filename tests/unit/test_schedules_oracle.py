@@ -164,6 +164,7 @@ YEARS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "year", "expression"), YEARS)
 def test_a_whole_year_of_slots_is_that_of_cron_itself(zone: str, year: int, expression: str) -> None:
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)

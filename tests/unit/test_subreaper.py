@@ -12,6 +12,7 @@ from core.run import ProcessId
 from system import subreaper
 from system.subreaper import Subreaper
 from tests.unit.test_process_tree import ME, FakeTable, our_pid  # noqa: F401 - a fixture
+from tests.workspace import PATIENCE
 
 OUR_SESSION = 50
 
@@ -213,6 +214,6 @@ def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: S
     looker = threading.Thread(target=lambda: found.append(orphans(ours, table)))
     looker.start()
     go_on.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     looker.join(30)
     assert found == [[]]
