@@ -350,9 +350,9 @@ def test_the_daemon_is_identified_while_it_holds_the_lock(db_path: str) -> None:
 HOLD = """
 import datetime, sys
 from core.errors import CronError
-from system.daemon_lock import OneDaemon
+from system.daemon_lock import DaemonLock
 try:
-    with OneDaemon(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):
+    with DaemonLock(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):
         print("held", flush=True)
         sys.stdin.read()
 except CronError as error:
