@@ -44,11 +44,11 @@ class Rows(Protocol):
     def with_output(self, limit: int) -> Sequence[Any]: ...
     def unmeasured(self, limit: int) -> Sequence[Any]: ...
     def output_bytes(self) -> int: ...
-    def note_size(self, run_id: str, size: int) -> None: ...
+    def record_output_size(self, run_id: str, size: int) -> None: ...
     def forget_output(self, runs: Sequence[Any]) -> None: ...
     def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
     def count_events(self, runs: Sequence[Any]) -> int: ...
-    def knows_run(self, run_id: str) -> bool: ...
+    def run_exists(self, run_id: str) -> bool: ...
 
 
 class PruneReport(TypedDict):
@@ -179,7 +179,7 @@ class Retention:
         for run in self._rows.unmeasured(at_most or 1 << 30):
             size = size_of(self._folder(run))
             if not self._dry_run:
-                self._rows.note_size(run.run_id, size)
+                self._rows.record_output_size(run.run_id, size)
             elif run.run_id not in self._counted:
                 self._measured[run.run_id] = size
         used = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
@@ -239,8 +239,8 @@ class Retention:
                 return error.strerror or str(error)
             return ""
 
-        found = guarded(refusal, f"{path} was not deleted")
-        reason = found.message if isinstance(found, Failure) else found
+        outcome = guarded(refusal, f"{path} was not deleted")
+        reason = outcome.message if isinstance(outcome, Failure) else outcome
         if reason:
             log.warning(f"{path} was not deleted: {reason}")
             self._pruned.failures.append(f"{path}: {reason}")
@@ -263,7 +263,7 @@ class Retention:
                 continue
             keep_sec = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
             for folder in _entries(job):
-                if self._rows.knows_run(folder.name) or not self._is_older(folder, keep_sec):
+                if self._rows.run_exists(folder.name) or not self._is_older(folder, keep_sec):
                     continue
                 if self._dry_run or self._delete(folder):
                     self._pruned.unknown_folders.append(f"{job.name}/{folder.name}")
