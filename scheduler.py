@@ -70,7 +70,7 @@ class TickReport:
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
     delivered: int = 0
-    pruned: Pruned | None = None
+    pruned: Pruned | Failure | None = None
     clock_anomaly: dict[str, object] | None = None
     sync: dict[str, object] | None = None
     waiting: Sequence[Mapping[str, object]] = ()
@@ -190,13 +190,13 @@ class Scheduler:
         report.problems += served.problems
         return report
 
-    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, Sequence[Mapping[str, object]]]:
+    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | Failure, Sequence[Mapping[str, object]]]:
         """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
         pruned = guarded(
             lambda: self._upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up"
         )
         paused = guarded(lambda: self._upkeep.paused(ended), "Which jobs are paused now was not looked at")
-        return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
+        return pruned, ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
