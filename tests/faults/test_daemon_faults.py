@@ -38,7 +38,10 @@ from tests.support_machine import (
 from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
 
 #: A look that failed is repeated at once, and a lock waited for a moment only.
-HASTY = f"{IMPATIENT}; import beside, daemon; daemon.TRY_AGAIN_SEC = beside.TRY_AGAIN_SEC = 0.2"
+HASTY = (
+    f"{IMPATIENT}; import daemon.background, daemon.daemon; "
+    "daemon.daemon.TRY_AGAIN_SEC = daemon.background.TRY_AGAIN_SEC = 0.2"
+)
 
 
 def let_leases_run_out(workspace: Workspace) -> None:
