@@ -164,7 +164,7 @@ def test_no_telegram_for_a_job_that_wants_none(machine: Machine, workspace: Work
 
 
 @pytest.mark.process
-def test_a_run_by_hand_needs_no_place_and_counts_all_the_same(workspace: Workspace) -> None:
+def test_a_run_by_hand_needs_no_permit_but_counts(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED), shell(COUNT, job_id="other"))
     one = {"PURUTO_CRON_MAX_RUNNING": "1"}
     with gated_tick(workspace, "run-now", "job-0", env=one) as (by_hand, _):
