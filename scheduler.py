@@ -206,7 +206,7 @@ class Scheduler:
         """The process that claims."""
         return self._claiming.owner.process
 
-    def mask(self, error: dict[str, object]) -> dict[str, object]:
+    def mask(self, error: Mapping[str, object]) -> dict[str, object]:
         """An error without secrets."""
         return self._reporter.mask(error)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
 from core.invocation_errors import InvocationStopped, TargetAnsweredError
+from core.json_objects import ErrorObject
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
 
@@ -62,12 +63,12 @@ def end_of(
     return End(status, result, error, told, quiet)
 
 
-def _with_facts(error: dict[str, object], outcome: AttemptOutcome) -> dict[str, object]:
+def _with_facts(error: Mapping[str, object], outcome: AttemptOutcome) -> dict[str, object]:
     details = error["details"]
     return {**error, "details": {**(details if isinstance(details, dict) else {}), **outcome.facts}}
 
 
-def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
+def run_error(outcome: AttemptOutcome, attempt: int) -> ErrorObject:
     """The error of a run that failed.
 
     A fault that the invoker found keeps its own code (`TIMEOUT`, `INVALID_RESPONSE`, …). An error that the target
@@ -95,7 +96,7 @@ def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome
     return replace(outcome, response=replace(outcome.response, error=explained))
 
 
-def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> dict[str, object]:
+def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> ErrorObject:
     details: dict[str, object] = {"attempt": attempt, "stopped_by": reason}
     if outcome.exit_code is not None:
         details["exit_code"] = outcome.exit_code

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from core.boundary import Failure, guarded
 from core.clock import utc_text
+from core.json_objects import ErrorObject
 from reports import health
 from schedules.calendar import Calendar
 from scheduling.planner import slots_between
@@ -110,7 +111,7 @@ class TimelineJob(TypedDict):
     overdue: str | None
     runs_left_out: int
     upcoming_left_out: int
-    problem: dict[str, object] | None
+    problem: ErrorObject | None
 
 
 #: What ran in the `hours` before now and what will run in those after. Instants are UTC text.
@@ -264,7 +265,7 @@ def _is_overdue(row: Row, now: datetime) -> bool:
     return bool(row["enabled"]) and row["next_run_at"] is not None and row["next_run_at"] <= utc_text(now)
 
 
-def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], dict[str, object] | None]:
+def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], ErrorObject | None]:
     """The slots after now, and the error if the job can't be planned."""
     if not row["enabled"] or row["next_run_at"] is None or row["removed_at"] is not None:
         return (), None

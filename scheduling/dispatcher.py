@@ -304,7 +304,7 @@ class Reporter:
         notifier: Notifier,
         clock: Clock,
         paths_of: Callable[[str], dict[str, str]],
-        mask: Callable[[dict[str, object]], dict[str, object]],
+        mask: Callable[[Mapping[str, object]], dict[str, object]],
     ) -> None:
         """`mask` takes secrets out of an error."""
         self._store = store

@@ -18,6 +18,7 @@ from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import LeaseLost
+from core.json_objects import ErrorObject
 from core.run import ProcessId, RunStatus, Verdict
 
 #: Runs whose processes are ended at the same time: each may take its grace.
@@ -228,7 +229,7 @@ class Reaper:
         log.info(str(error["message"]), job=run.job_id, run_id=run.run_id, code=end.code)
         return {**ids, "error": error}
 
-    def _error(self, run: Running, end: End, killed: int | None, *, retry: bool) -> dict[str, object]:
+    def _error(self, run: Running, end: End, killed: int | None, *, retry: bool) -> ErrorObject:
         details: dict[str, object] = {
             "attempt": run.attempt,
             "lease_owner": run.lease_owner,

@@ -88,7 +88,7 @@ class Bench:
             terms=Terms(lease_sec=120, max_running=self.max_running, kill_grace_sec=10),
         )  # fmt: skip
         reporter = Reporter(
-            store=self.store, notifier=notifier, clock=self.clock, mask=lambda error: error,
+            store=self.store, notifier=notifier, clock=self.clock, mask=dict,
             paths_of=lambda channel: {"local_events": "events.jsonl", "telegram_outbox": channel},
         )  # fmt: skip
         self.dispatcher = Dispatcher(
