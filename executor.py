@@ -41,15 +41,15 @@ STOPPED = "stopped"
 class Ledger(Protocol):
     """What a run asks of the store."""
 
-    def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
+    def record_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
 
     def renew(self, run: ClaimedRun, until: datetime) -> None: ...
 
-    def cancel_asked_by(self, run: ClaimedRun) -> str: ...
+    def cancel_requested_by(self, run: ClaimedRun) -> str: ...
 
-    def begin_wait(self, run: ClaimedRun) -> None: ...
+    def release_permit(self, run: ClaimedRun) -> None: ...
 
-    def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool: ...
+    def take_permit(self, run: ClaimedRun, attempt: int, max_running: int) -> bool: ...
 
     def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None: ...
 
@@ -240,7 +240,7 @@ class Executor:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         def note() -> None:
             with _tolerated(run, "The run's process was not noted"):
-                self._ledger.note_child(run, child, folder)
+                self._ledger.record_child(run, child, folder)
 
         await write(note, deferred=True)
         crash_points.point("child.noted")
@@ -252,7 +252,7 @@ class Executor:
         """Looks whether somebody cancels the run, and renews its lease each third of its length."""
         # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
         with _tolerated(run, "Nobody could see whether the run is to be cancelled"):
-            if who := self._ledger.cancel_asked_by(run):
+            if who := self._ledger.cancel_requested_by(run):
                 self._stop.set(f"cancel ({who})")
         if self._clock.monotonic() >= self._renew_at:
             with _tolerated(run, "The lease was not renewed"):
@@ -283,7 +283,7 @@ class Executor:
         """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
         with _tolerated(run, "The run keeps its place while it waits for its retry"):
-            self._ledger.begin_wait(run)
+            self._ledger.release_permit(run)
         crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         self._beat(run)
@@ -305,7 +305,7 @@ class Executor:
 
     def _permit_taken(self, run: ClaimedRun, attempt: int) -> bool:
         with _tolerated(run, "No place was asked for"):
-            return self._ledger.end_wait(run, attempt, self._limits.max_running)
+            return self._ledger.take_permit(run, attempt, self._limits.max_running)
         return False
 
     async def _wait(self, run: ClaimedRun, seconds: float) -> bool:
@@ -381,7 +381,7 @@ class Executor:
                     code=error.code,
                 )
             if attempt < VERDICT_ATTEMPTS:
-                await wait(VERDICT_PAUSE_SEC, alone=self._pause)
+                await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,

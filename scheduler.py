@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maintenance.pruning import Upkeep
     from maintenance.retention import Pruned
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
 
@@ -64,13 +65,13 @@ class TickReport:
     lease_owner: str
     due_jobs: list[str] = field(default_factory=list)
     results: list[dict[str, object]] = field(default_factory=list)
-    written_off: list[dict[str, object]] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     settled: list[dict[str, object]] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
     delivered: int = 0
-    pruned: Pruned | None = None
+    pruned: Pruned | Failure | None = None
     clock_anomaly: dict[str, object] | None = None
     sync: dict[str, object] | None = None
     waiting: Sequence[Mapping[str, object]] = ()
@@ -190,13 +191,15 @@ class Scheduler:
         report.problems += served.problems
         return report
 
-    def clean_up(self, ended: Sequence[dict[str, object]]) -> tuple[Pruned | None, Sequence[Mapping[str, object]]]:
+    def clean_up(
+        self, ended: Sequence[dict[str, object]]
+    ) -> tuple[Pruned | Failure | None, Sequence[Mapping[str, object]]]:
         """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
         pruned = guarded(
             lambda: self._upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up"
         )
         paused = guarded(lambda: self._upkeep.paused(ended), "Which jobs are paused now was not looked at")
-        return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
+        return pruned, ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
@@ -296,7 +299,7 @@ class Scheduler:
             return None
         log.warning(f"The clock went back: {utc_text(last_seen)} was seen already", code="CLOCK_SET_BACK")
         forgotten = guarded(
-            lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE),
+            lambda: self._store.definitions.correct_future_rows(now, trusted=last_seen - now > FALSE_FUTURE),
             "Slots of the wrong future stay accounted for",
         )
         if isinstance(forgotten, Failure):

@@ -16,7 +16,7 @@ from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
-from system.daemon_lock import OneDaemon
+from system.daemon_lock import DaemonLock
 from system.processes import Stop
 from system.self_pipe import SelfPipe
 from system.stop_signals import STOP_SIGNALS, signals_as_bytes
@@ -56,7 +56,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with OneDaemon(db_path, since), signals_as_bytes() as signals:
+    with DaemonLock(db_path, since), signals_as_bytes() as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),

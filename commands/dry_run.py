@@ -49,6 +49,6 @@ def command(app: App, job_id: str) -> None:
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
             **({} if isinstance(start, Failure) else mask(start)),
-            "instants": app.calendar.shown(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
+            "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
         }
     )

@@ -103,6 +103,8 @@ def _line(app: App, session: Session, job_id: str, stop: Stop) -> ProgressLine |
     job = session.job(job_id)
     if job is None:
         return None
-    step = Step(job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(session.store.db).usual_ms(job_id))
+    step = Step(
+        job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(session.store.db).median_duration_ms(job_id)
+    )
     fd = sys.stderr.fileno()
     return ProgressLine(fd, step, app.clock.monotonic, app.waits(job), lambda: stop.reason, os.environ)

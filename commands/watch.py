@@ -69,7 +69,8 @@ def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
         report = overview(session.store, now)
         masks = {str(row["job_id"]): app.redactor(session.job(str(row["job_id"]))) for row in report["recent_runs"]}
     report["recent_runs"] = [
-        {**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in report["recent_runs"]
+        {**row, "error": None if row["error"] is None else masks[row["job_id"]].text(row["error"])}
+        for row in report["recent_runs"]
     ]
     head = {"status": "ok", "now": utc_text(now), "timezone": app.default_zone}
     return {**head, "scheduler": app.tick_state(now), **report}

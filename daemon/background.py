@@ -12,7 +12,7 @@ from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
     from scheduling.reaper import Reaped
-    from store.runs import Unattended
+    from store.runs import OrphanCandidate
     from system.processes import BackgroundProcess
 
 #: How soon that is tried again which failed: the database was busy, full or gone.
@@ -60,7 +60,7 @@ class Syncing:
 
     def said(self, now: float, retry_sec: float) -> dict[str, Any] | None:
         """What one that has ended said, once. One that could not be done is begun again after `retry_sec`."""
-        data = None if self._process is None else self._process.said()
+        data = None if self._process is None else self._process.take_output()
         if data is None:
             return None
         self._process = None
@@ -105,7 +105,7 @@ class Reaping:
 
     def begin(
         self,
-        others: Sequence[tuple[Unattended, bool]],
+        others: Sequence[tuple[OrphanCandidate, bool]],
         reap: Callable[[frozenset[str]], Reaped],
         now: tuple[str, float],
         again_sec: float,

@@ -22,7 +22,7 @@ from system.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from daemon.program import Program
-    from store.runs import Unattended
+    from store.runs import OrphanCandidate
     from system.processes import Stop
     from system.systemd import Systemd
     from system.wakeup import Wakeup
@@ -62,7 +62,7 @@ class Daemon:
         self._leave_until: float | None = None
         self._trouble: tuple[str, str] | None = None
         self._in_trouble = False
-        self._others: list[tuple[Unattended, bool]] = []
+        self._others: list[tuple[OrphanCandidate, bool]] = []
         self._ended: list[dict[str, object]] = []
         self._settings = program.env_file_version()
         self._heard: tuple[int, Callable[[], None]] | None = None
@@ -168,7 +168,7 @@ class Daemon:
     def run(self) -> None:
         """Until it was asked to end and its runs are over."""
         while not (self._leaving and not self._dispatcher.running):
-            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.rings()):
+            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.has_fired()):
                 self._look()
             elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
                 self._leave_until = None
@@ -233,7 +233,7 @@ class Daemon:
         self._pinging.look(lambda failed: self._program.ping(failed=failed), monotonic)
 
     def _enqueue_due(self, now: datetime) -> None:
-        others = self._store.runs.unattended(self._scheduler.owner, self._dispatcher.running_ids)
+        others = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
         self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
         # Their next slots wait until they are settled; one that came while its job ran is written off.
         self._dispatcher.orphan_candidates = frozenset(one.job_id for one, is_gone in self._others if is_gone)

@@ -13,7 +13,7 @@ from core import log
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.run import ProcessId
-from system.daemon_lock import leave_look
+from system.daemon_lock import record_poll
 from system.processes import BackgroundProcess, is_alive
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Program:
 
     def leave_look_time(self, now: datetime) -> None:
         """Leaves `now` as the time at which the daemon last looked."""
-        leave_look(str(self._app.settings.db_path), now)
+        record_poll(str(self._app.settings.db_path), now)
 
     def ping(self, *, failed: bool) -> Callable[[], object] | None:
         """What sends the ping, to be called in another thread; None when none is wanted."""

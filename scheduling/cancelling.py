@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ TIMEOUT_SEC = 10
 class Ledger(Protocol):
     """What control asks of the store."""
 
-    def find(self, run_id: str) -> dict[str, object] | None: ...
+    def find(self, run_id: str) -> Mapping[str, object] | None: ...
 
     def running(self) -> Sequence[Any]: ...
 
@@ -31,7 +31,7 @@ class Ledger(Protocol):
 class Jobs(Protocol):
     """What control asks of the stored definitions."""
 
-    def knows(self, job_id: str) -> bool: ...
+    def ever_existed(self, job_id: str) -> bool: ...
 
     def clear_lease(self, job_id: str) -> bool: ...
 
@@ -85,7 +85,7 @@ class Control:
 
         A run whose scheduler lives is ended only with `yes`, else raises `UnlockRefused`; also raises `JobNotFound`.
         """
-        if not self.jobs.knows(job_id):
+        if not self.jobs.ever_existed(job_id):
             raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
         did: list[dict[str, object]] = []
         for run in [run for run in self.ledger.running() if run.job_id == job_id]:

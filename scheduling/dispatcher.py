@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from channels import channels_of
 from core import log
-from core.boundary import Done, Failure, failure_of, guarded
+from core.boundary import Failure, Outcome, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.run import ClaimedRun, RunStatus, Verdict
@@ -25,9 +25,10 @@ from store.claims import Claim, ClaimOutcome
 if TYPE_CHECKING:
     from notifier import Notifier
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
-#: How often a place is asked for while all are taken.
+#: Seconds between two tries to get a permit while all are in use.
 PERMIT_POLL_SEC = 1.0
 #: A claim whose plan was overtaken by another process is planned anew this often.
 REPLANS = 3
@@ -42,7 +43,7 @@ class Served:
     """What was done since this was last looked at."""
 
     results: list[dict[str, object]] = field(default_factory=list)
-    written_off: list[dict[str, object]] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[dict[str, object]] = field(default_factory=list)
@@ -182,7 +183,7 @@ class Dispatcher:
             self._claims += 1
             self._loop.write(prepared, lambda done: self._on_claimed(waiting, done))
 
-    def _on_claimed(self, waiting: Waiting, done: Done) -> None:
+    def _on_claimed(self, waiting: Waiting, done: Outcome) -> None:
         self._claims -= 1
         self._refused = isinstance(done.error, DatabaseError)
         if isinstance(done.error, DatabaseError):
@@ -255,7 +256,7 @@ class Dispatcher:
             return self._on_over(run, self._reporter.give_up(run, made))
         return self._loop.spawn(made.task(run), lambda done: self._on_ended(run, done))
 
-    def _on_ended(self, run: ClaimedRun, done: Done) -> None:
+    def _on_ended(self, run: ClaimedRun, done: Outcome) -> None:
         """A fault of ours becomes the run's verdict, so that no run is left without one."""
         error = done.error
         if error is not None:

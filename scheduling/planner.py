@@ -37,7 +37,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
     runnable = [slot for slot in newest[-limit:] if _in_time(state, slot, at)]
     following = calendar.next_fire(job.schedule, state.timezone, now, anchor=state.anchor)
     if not runnable:
-        missed = Missed(total, cursor, newest[-1], _too_late(state), made_up=False)
+        missed = Missed(total, cursor, newest[-1], _too_late(state), superseded=False)
         return Plan(cursor, None, Trigger.SCHEDULE, missed, following, following)
     slot, waiting = runnable[0], runnable[1:]
     given_up = total - len(runnable)
@@ -48,7 +48,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, served_at: datet
         cursor=cursor,
         slot=slot,
         trigger=Trigger.CATCH_UP if late or waiting else Trigger.SCHEDULE,
-        missed=Missed(given_up, cursor, before, reason, made_up=True) if given_up else None,
+        missed=Missed(given_up, cursor, before, reason, superseded=True) if given_up else None,
         next_run_at=waiting[0] if waiting else following,
         following=following,
     )
@@ -61,7 +61,7 @@ def skip_all(state: JobState, now: datetime, calendar: Calendar, reason: str) ->
         return None
     later = calendar.due_slots(state.job.schedule, state.timezone, cursor, now, anchor=state.anchor)
     last = later.last[-1] if later.last else cursor
-    return Missed(1 + later.count, cursor, last, reason, made_up=False)
+    return Missed(1 + later.count, cursor, last, reason, superseded=False)
 
 
 class Slots:
@@ -127,13 +127,13 @@ def _in_time(state: JobState, slot: datetime, now: datetime) -> bool:
 
 def _too_late(state: JobState) -> str:
     if state.job.max_lateness_sec is not None:
-        return f"no tick served it in time, and max_lateness_sec is {state.job.max_lateness_sec}"
-    return "no tick served it in time, and catch_up is none"
+        return f"the scheduler was not running then (max_lateness_sec: {state.job.max_lateness_sec})"
+    return "the scheduler was not running then (catch_up: none)"
 
 
 def _given_up(state: JobState) -> str:
     if state.job.catch_up == "all":
-        return f"no tick served it in time, and catch_up_limit is {state.job.catch_up_limit}"
+        return f"the scheduler was not running then (catch_up_limit: {state.job.catch_up_limit})"
     if state.job.catch_up == "none":
-        return "no tick served it in time, and catch_up is none"
-    return "no tick served it in time, and catch_up latest runs only the newest slot"
+        return "the scheduler was not running then (catch_up: none)"
+    return "the scheduler was not running then. Only the latest slot is run later (catch_up: latest)"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from core.boundary import Done, attempt, failure_of
+from core.boundary import Outcome, failure_of, outcome_of
 from core.clock import Clock
 from core.errors import LeaseLost
 from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
@@ -24,7 +24,7 @@ DEFERRED_SEC = 0.005
 class Ledger(Protocol):
     """What is asked of the store: pieces of work in one transaction, each undone alone if it fails."""
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]: ...
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]: ...
 
 
 class _Running:
@@ -32,7 +32,7 @@ class _Running:
 
     __slots__ = ("descriptor", "ended", "step", "stoppable", "task")
 
-    def __init__(self, task: Task[Any], ended: Callable[[Done], None]) -> None:
+    def __init__(self, task: Task[Any], ended: Callable[[Outcome], None]) -> None:
         self.task = task
         self.ended = ended
         self.step = 0
@@ -47,7 +47,7 @@ class _Asked(NamedTuple):
     running: _Running | None
     step: int
     deferred: bool
-    then: Callable[[Done], None] | None
+    then: Callable[[Outcome], None] | None
 
 
 class TaskLoop:
@@ -79,13 +79,13 @@ class TaskLoop:
         """How many writes wait for the next commit that somebody waits for."""
         return sum(not asked.deferred for asked in self._asked)
 
-    def spawn(self, task: Task[Any], ended: Callable[[Done], None]) -> None:
+    def spawn(self, task: Task[Any], ended: Callable[[Outcome], None]) -> None:
         """Takes a course up to its first wait; `ended` hears what became of it."""
         running = _Running(task, ended)
         self._running.add(running)
         self._go_on(running, None)
 
-    def write(self, work: Callable[[], Any], then: Callable[[Done], None]) -> None:
+    def write(self, work: Callable[[], Any], then: Callable[[Outcome], None]) -> None:
         """Writes together with what the courses write; `then` hears what became of it."""
         self._asked.append(_Asked(work, None, 0, False, then))
 
@@ -115,14 +115,14 @@ class TaskLoop:
         if not self.writes and not late:
             return False
         asked, self._asked, self._deferred_until = self._asked, [], None
-        outcomes = self._ledger.together([one.work for one in asked])
+        outcomes = self._ledger.group_commit([one.work for one in asked])
         # Whoever fails to hear of a write takes nobody else's answer away.
-        heard = [attempt(partial(self._answer, *pair)) for pair in zip(asked, outcomes, strict=True)]
+        heard = [outcome_of(partial(self._answer, *pair)) for pair in zip(asked, outcomes, strict=True)]
         for fault in [each.error for each in heard if each.error is not None]:
             raise fault
         return any(each.value for each in heard)
 
-    def _answer(self, asked: _Asked, done: Done) -> bool:
+    def _answer(self, asked: _Asked, done: Outcome) -> bool:
         if asked.then is not None:
             asked.then(done)
         elif asked.running in self._running and _is_told(asked, done):
@@ -177,7 +177,7 @@ class TaskLoop:
 
     # --- going on ---
 
-    def _go_on(self, running: _Running, done: Done | None) -> None:
+    def _go_on(self, running: _Running, done: Outcome | None) -> None:
         """Up to the course's next wait, or its end."""
         if running.descriptor is not None:
             self._waiting.pop(running.descriptor, None)
@@ -186,9 +186,9 @@ class TaskLoop:
         running.step += 1
         running.stoppable = False
         while True:
-            stepped = attempt(partial(_step, running.task, done))
+            stepped = outcome_of(partial(_step, running.task, done))
             done = None
-            if stepped.error is not None or isinstance(stepped.value, Done):
+            if stepped.error is not None or isinstance(stepped.value, Outcome):
                 self._running.discard(running)
                 running.ended(stepped if stepped.error is not None else stepped.value)
                 return None
@@ -199,7 +199,7 @@ class TaskLoop:
                     return None
                 if self._deferred_until is None:
                     self._deferred_until = self._clock.monotonic() + DEFERRED_SEC
-                done = Done(None, None)
+                done = Outcome(None, None)
             elif asked.stop is None or not asked.stop.is_set():
                 return self._begin_wait(running, asked)
 
@@ -213,18 +213,18 @@ class TaskLoop:
             self._poll.register(asked.descriptor, select.POLLIN)
 
 
-def _is_told(asked: _Asked, done: Done) -> bool:
+def _is_told(asked: _Asked, done: Outcome) -> bool:
     """Whether its course is to hear of a write: it waits for it still, or it has to hear that its lease is lost."""
     if asked.deferred:
         return isinstance(done.error, LeaseLost)
     return asked.running is not None and asked.step == asked.running.step
 
 
-def _step(task: Task[Any], done: Done | None) -> Any:
-    """What the course waits for next; `Done` when it has ended. A lost lease goes into it where it stands."""
+def _step(task: Task[Any], done: Outcome | None) -> Any:
+    """What the course waits for next; `Outcome` when it has ended. A lost lease goes into it where it stands."""
     try:
         if done is not None and isinstance(done.error, LeaseLost):
             return task.throw(done.error)
         return task.send(done)
     except StopIteration as end:
-        return Done(end.value, None)
+        return Outcome(end.value, None)

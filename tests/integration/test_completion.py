@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from store.names import MOST, Names
-from tests.workspace import Workspace
+from tests.workspace import PATIENCE, Workspace
 
 pytestmark = pytest.mark.process
 
@@ -43,7 +43,7 @@ _puruto_cron_completion puruto-cron
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(
-        ["bash", "-c", script], env=workspace.environ, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", script], env=workspace.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -90,7 +90,7 @@ def test_other_shells_take_their_scripts(installed: Workspace, tmp_path: Path, s
     script = tmp_path / "script"
     script.write_bytes(done.stdout)
     words = [program, "-c", check, str(script)] if shell == "fish" else [program, "-fc", check, "zsh", str(script)]
-    tried = subprocess.run(words, env=installed.environ, capture_output=True, timeout=60, check=False)
+    tried = subprocess.run(words, env=installed.environ, capture_output=True, timeout=PATIENCE, check=False)
     assert tried.returncode == 0, tried.stderr
 
 

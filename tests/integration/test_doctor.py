@@ -23,11 +23,11 @@ from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
-from system.daemon_lock import OneDaemon
-from system.start_errors import foresee
+from system.daemon_lock import DaemonLock
+from system.start_errors import find_obstacle
 from tests.support_app import as_nobody, public_folder
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import PROJECT, FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace, ended
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -125,7 +125,7 @@ def test_on_a_terminal_the_severity_has_a_colour(
     with ended(workspace.start("doctor", env=variables, stdout=theirs)) as process:
         os.close(theirs)
         text = b"".join(iter_pty(ours)).decode()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
     assert "DATABASE_MISSING" in text
     assert ("\033[31;1merror" in text) == coloured
 
@@ -150,7 +150,7 @@ def test_it_never_waits_for_runs(workspace: Workspace) -> None:
         wait_for_run(workspace)
         assert "DATABASE_LOCKED" not in by_code(workspace.json("doctor", "--json", code=1))
         release(workspace)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 # --- settings ---
@@ -451,7 +451,7 @@ def test_a_scheduler_without_ticks_is_an_error(machine: Machine) -> None:
 
 def test_a_daemon_that_has_just_begun_is_in_status_and_needs_no_tick(machine: Machine) -> None:
     machine.clock.advance(minutes=6)
-    with OneDaemon(str(machine.workspace.database), machine.clock.now()):
+    with DaemonLock(str(machine.workspace.database), machine.clock.now()):
         found = examine(machine, code=0)
         assert "NO_TICK" not in found
         status = machine.run("status")[1]
@@ -607,7 +607,7 @@ def test_a_start_that_will_fail_is_predicted_and_one_that_works_is_not(tmp_path:
         if text is not None:
             path.write_text(text, encoding="utf-8")
             path.chmod(0o755)
-        error = foresee(list(argv or ["./program"]), tmp_path, env)
+        error = find_obstacle(list(argv or ["./program"]), tmp_path, env)
         assert error is None or isinstance(error, IpcError)
         return "" if error is None else error.message
 

@@ -15,7 +15,7 @@ import pytest
 
 from doctor import repair as repair_room
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -179,7 +179,7 @@ def test_a_repair_is_refused_while_another_process_has_the_database_open(workspa
         assert workspace.database.read_bytes() == before
         assert not list(workspace.database.parent.glob("*.corrupt-*"))
         release(workspace)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_a_process_that_waits_for_the_repair_finds_the_new_database(damaged: Workspace) -> None:

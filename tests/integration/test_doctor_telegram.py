@@ -14,7 +14,7 @@ import pytest
 from doctor import telegram
 from doctor.scene import Scene
 from tests.support_machine import COUNT, Machine, shell
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 SIBLING = PROJECT / "examples" / "purutos" / "puruto-telegram"
 
@@ -40,7 +40,12 @@ def drain(machine: Machine, *words: str) -> dict[str, Any]:
     sibling = machine.workspace.home / "puruto-telegram"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PURUTO_")}
     done = subprocess.run(
-        [sys.executable, "inbox.py", *words], cwd=sibling, env=environ, capture_output=True, timeout=60, check=False
+        [sys.executable, "inbox.py", *words],
+        cwd=sibling,
+        env=environ,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     found: dict[str, Any] = json.loads(done.stdout or b"{}")

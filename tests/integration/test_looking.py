@@ -16,7 +16,7 @@ from core.errors import JobNotFound, RunNotFound, UsageError
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.support_terminal import on_terminal
-from tests.workspace import FakeClock, Workspace
+from tests.workspace import PATIENCE, FakeClock, Workspace
 
 SECRET = "s3cr3t-of-the-report"
 
@@ -387,7 +387,7 @@ def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace
 def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) -> None:
     for environ, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with on_terminal(odd, "history", "--table", env=environ) as (terminal, process):
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=PATIENCE) == 0
             text = terminal.wait_for("NONZERO_EXIT")
         assert ("\x1b[32m" in text) is coloured
         assert "\x1b[2J" not in text

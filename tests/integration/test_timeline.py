@@ -252,7 +252,7 @@ def _pictured(store: Store) -> None:
     views, span = Views(store.db), Span(utc_text(NOW - timedelta(hours=12)), utc_text(NOW))
     views.count("job-1", span)
     views.runs("job-1", span, 100)
-    views.under_way("job-1", span.start)
+    views.running_at("job-1", span.start)
 
 
 def _plans(store: Store, asked: Callable[[Store], object]) -> list[tuple[str, str]]:
@@ -300,9 +300,9 @@ def test_the_search_for_the_usual_time_of_a_failing_job_is_bounded(full: Store) 
     history = History(full.db)
     succeeded = "UPDATE runs SET status = 'ok', duration_ms = 7 WHERE run_id = ?"
     full.db.run(succeeded, ("run-4000",))
-    assert history.usual_ms("job-1") is None
+    assert history.median_duration_ms("job-1") is None
     full.db.run(succeeded, ("run-400",))
-    assert history.usual_ms("job-1") == 7
+    assert history.median_duration_ms("job-1") == 7
 
 
 @pytest.mark.process

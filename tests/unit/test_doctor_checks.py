@@ -191,7 +191,7 @@ def test_a_default_stands_in_for_everything_but_a_path() -> None:
     assert all(found.values()), "an empty value would not win over .env"
     assert setting_faults.stand_ins(wrong_settings("PURUTO_CRON_MAX_RUNNING", "DB_PATH")) is None
     assert setting_faults.stand_ins(wrong_settings("PURUTO_TELEGRAM_OUTBOX_FILE")) is None
-    assert setting_faults.stand_ins(wrong_settings(None)) is None, "a line of .env can't be understood"
+    assert setting_faults.stand_ins(wrong_settings(None)) is None, "a line of .env can't be parsed"
     assert setting_faults.stand_ins(SettingsError("no such zone")) == {"PURUTO_CRON_TIMEZONE": "UTC"}
 
 
