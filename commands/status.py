@@ -14,6 +14,9 @@ from commands.view import show, table_option
 from core.clock import utc_text
 from reports.health import PING_FACT, SchedulerHealth
 from reports.overview import UndeliveredEvents
+from store.definitions import JobRow
+from store.runs import RecentRun, RunningNow
+from store.spending import DailySpending
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 10)
@@ -23,19 +26,19 @@ SPENDING_SHOWN = timedelta(days=7)
 
 
 class StatusReport(TypedDict):
-    """The state of everything. Rows of jobs, runs and spending have the columns of the database.
+    """The state of everything.
 
     `sync` says whether the database has the jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
     """
 
     status: str
-    jobs: list[dict[str, object]]
-    recent_runs: list[dict[str, object]]
+    jobs: list[JobRow]
+    recent_runs: list[RecentRun]
     notification_targets: Mapping[str, object]
     scheduler: SchedulerHealth
-    running: list[dict[str, object]]
+    running: list[RunningNow]
     events: UndeliveredEvents
-    spending: list[dict[str, object]]
+    spending: list[DailySpending]
     sync: Mapping[str, object]
     ping: Mapping[str, object] | None
     paths: Mapping[str, str]
