@@ -61,9 +61,9 @@ def command(app: App) -> int:
             clock=app.clock,
             stop=stop,
             timer=timer,
-            wakeup=lambda: Wakeup(place),
+            open_wakeup=lambda: Wakeup(place),
             systemd=systemd,
-            say=say,
+            print_line=say,
         )
         try:
             daemon.listen(asked, lambda: _heard(asked, daemon))
@@ -118,4 +118,4 @@ def _heard(asked: int, daemon: Daemon) -> None:
             if number == signal.SIGHUP:
                 daemon.reload()
             elif number in _SIGNALS:
-                daemon.leave(signal.Signals(number).name)
+                daemon.stop_serving(signal.Signals(number).name)

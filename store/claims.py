@@ -11,6 +11,7 @@ from datetime import datetime
 from core.clock import from_text, utc_text
 from core.errors import JobDisabled, JobLocked, JobNotFound
 from core.job import JobState
+from core.json_objects import WrittenOffSlot
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
 from store.definitions import STATE_COLUMNS, job_state, text_or_null
@@ -45,7 +46,7 @@ class Claim:
 
     outcome: ClaimOutcome
     run: ClaimedRun | None = None
-    written_off: tuple[dict[str, object], ...] = ()
+    written_off: tuple[WrittenOffSlot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ class Claims:
             ),
         )
 
-    def _skip(self, state: JobState, slot: datetime, now: datetime) -> dict[str, object] | None:
+    def _skip(self, state: JobState, slot: datetime, now: datetime) -> WrittenOffSlot | None:
         running = self._db.row("SELECT run_id FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
         reason = f"{running['run_id']} was still running" if running is not None else "it was still running"
         overlap = Missed(1, slot, slot, reason, made_up=False)
@@ -274,21 +275,19 @@ class Claims:
 
     def _refuse(
         self, state: JobState, slot: datetime, gate: Refusal, now: datetime, channels: Sequence[str]
-    ) -> dict[str, object] | None:
+    ) -> WrittenOffSlot | None:
         skipped = Missed(1, slot, slot, gate.reason, made_up=False)
         row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
         if row is not None and tell_once(self._db, state.job.job_id, gate.day):
             self._tell(state, row, now, channels)
         return row
 
-    def _tell(self, state: JobState, row: dict[str, object], now: datetime, channels: Sequence[str]) -> None:
+    def _tell(self, state: JobState, row: WrittenOffSlot, now: datetime, channels: Sequence[str]) -> None:
         error = {key: value for key, value in row.items() if key != "run_id"}
         payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
         self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
 
-    def _miss(
-        self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]
-    ) -> dict[str, object] | None:
+    def _miss(self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]) -> WrittenOffSlot | None:
         row = write_off(self._db, state.job, missed, now, status="missed", code="SLOT_MISSED")
         # A slot that a newer one makes up for is in the ledger and in that run's event; only a real gap is told.
         if row is not None and not missed.made_up:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -133,7 +133,7 @@ class Definitions:
                 found.append((job_id, str(row["paused_at"])))
         return found
 
-    def set_problem(self, job_id: str, problem: dict[str, object]) -> None:
+    def set_problem(self, job_id: str, problem: Mapping[str, object]) -> None:
         """Marks a job that could not be planned or run; its cursor stays, so that the next tick tries again."""
         self._db.run(
             "UPDATE jobs SET problem_json = ? WHERE job_id = ?", (json.dumps(problem, ensure_ascii=False), job_id)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from core.clock import utc_text
 from core.job import Job
+from core.json_objects import ErrorObject, WrittenOffSlot
 from core.run import Missed, Trigger
 from db import Database
 
@@ -41,13 +42,13 @@ def write_off(
     status: str,
     code: str,
     more: Mapping[str, object] = MappingProxyType({}),
-) -> dict[str, object] | None:
+) -> WrittenOffSlot | None:
     """Accounts for slots that will not run, in one row whose slot is the last of them.
 
     Returns the error object that the row carries, with its run_id, or None when a row of that slot exists already
     (the clock was set back).
     """
-    error: dict[str, object] = {
+    error: ErrorObject = {
         "code": code,
         "message": f"{_slots(missed.count)} of {job.job_id} did not run: {missed.reason}",
         "details": {

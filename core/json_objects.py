@@ -1,0 +1,78 @@
+"""The JSON objects that packages hand on to each other. Times are UTC text, like `2026-02-25T20:00:00+00:00`."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class ErrorObject(TypedDict):
+    """Why something failed: a stable code, a sentence, and details. Source: docs/errors.md."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class WrittenOffSlot(ErrorObject):
+    """One or more slots of a job that will not run, and the row that says so."""
+
+    run_id: str
+
+
+class SettledRun(TypedDict):
+    """A run whose scheduler was gone, and that another process has ended."""
+
+    job_id: str
+    run_id: str
+    error: ErrorObject
+
+
+class JobProblem(TypedDict):
+    """Why a job could not be served; `job_id` is None if it concerns all jobs."""
+
+    job_id: str | None
+    error: ErrorObject
+
+
+class RunFacts(TypedDict, total=False):
+    """How a run ended: `attempts` and `error` if it failed, `attempt` (the number of the last) and `result` if not."""
+
+    attempts: int
+    error: ErrorObject
+    attempt: int
+    result: dict[str, Any]
+    missed_slots: int
+    retry_of: str
+    survivors: list[str]
+    verdict_not_stored: ErrorObject
+
+
+class RunEvent(RunFacts):
+    """What is reported of a run that ended."""
+
+    job_id: str
+    run_id: str
+
+
+class RunResult(RunEvent):
+    """A run's event and its status, `ok` or `error`."""
+
+    status: str
+
+
+class UndeliveredChannel(TypedDict):
+    """A channel that could not deliver a run's event yet, and why."""
+
+    channel: str
+    error: str
+
+
+class RunDelivery(TypedDict, total=False):
+    """The files that a run's event was written to (the contract's object), and the channels where it still waits."""
+
+    notification_paths: dict[str, str]
+    events_waiting: list[UndeliveredChannel]
+
+
+class ReportedRun(RunResult, RunDelivery):
+    """What `run-now` prints, and a tick for each run."""
