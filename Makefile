@@ -1,22 +1,26 @@
-# Everything happens in .venv; `make test` is what CI runs, `make demo` shows the main job at work.
+# Everything happens in .venv; `make check` and `make test` are for a change, `make demo` shows the main job at work.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lock release demo test lint unit faults soak bench bench-check docs pictures clean
+.PHONY: help install lock release demo check test test-full coverage mutants fresh versions lint unit faults soak bench bench-check docs pictures clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
-	@echo "make test    all checks and tests, as in CI"
+	@echo "make check   lint, types, and the tests that start no process: a minute"
+	@echo "make test    all that a change needs: six minutes"
+	@echo "make test-full  all else: coverage, soak, a thousand kills, clones, agents, other versions of Python"
+	@echo "make coverage   which lines and branches the tests reach"
+	@echo "make mutants    changes the planner, claims, verdicts and process trees, and lists changes that no test sees"
 	@echo "make install the virtual environment only"
 	@echo "make faults  a thousand random kills, and every other fault"
 	@echo "make soak    ten minutes of ticks, runs, kills and edits at once"
 	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
 	@echo "make docs    write the generated documents anew"
-	@echo "make pictures  draw the pictures of the README anew"
+	@echo "make pictures  draw the pictures of the documents anew"
 	@echo "make lock    write requirements.lock anew; UPGRADE=1 takes newer releases"
 	@echo "make release check the version, the changelog and everything else, and set the tag"
 
@@ -53,10 +57,32 @@ lint: install
 unit: install
 	$(PYTEST) tests/unit
 
-# A file's tests stay together, and files in their order: the slow ones, few and first, are not left to a single worker at
-# the end. What they wait for is mostly processes: one worker more than cores.
+# Which test is in which of these is said by markers: docs/testing.md. What tests wait for is mostly processes, so `test`
+# has one worker more than two cores.
+QUICK := not process and not slow and not full
+check: lint
+	$(PYTEST) -n 2 --dist worksteal -m "$(QUICK)"
+
 test: lint
-	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --dist worksteal -m "not full"
+
+test-full: test coverage fresh versions
+	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) -n 3 --dist worksteal tests/faults/test_random_kills.py
+	PURUTO_SOAK_SECONDS=$${PURUTO_SOAK_SECONDS:-120} $(PYTEST) -n 2 --dist loadgroup -m full
+
+# Every command in an interpreter of its own, where `make test` forks one that is warm.
+fresh: install
+	PURUTO_TEST_FRESH=1 $(PYTEST) -n 3 --dist worksteal -m "process and not full"
+
+# The other versions of Python that are on the PATH, each with an environment of its own.
+versions: install
+	tests/versions.sh -n 3 --dist worksteal -m "not full"
+
+coverage: install
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 3 --dist worksteal -m "not full"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 faults: install
 	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) tests/faults
@@ -81,6 +107,7 @@ docs: install
 
 pictures: install
 	$(BIN)/python tools/draw_pictures.py
+	$(BIN)/python tools/draw_architecture.py
 
 clean:
-	rm -rf $(VENV) bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .coverage* mutants bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import gates
+from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
 from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
-from core.invocation_errors import AgentOverloaded
+from core.invocation_errors import AgentOverloaded, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
 from execution.attempt import Attempt, SessionTotals, summary_of
-from execution.retries import LONGEST_BACKOFF_SEC, NOT_RETRIED, OVERLOAD_RETRIES, backoff_sec
+from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec
+from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
 
 if TYPE_CHECKING:
@@ -225,19 +228,22 @@ class Executor:
         return self._day_of(run.timezone, self._clock.now())
 
     def _limit_reached(self, run: ClaimedRun) -> str:
-        """The limit that forbids another call today, or ""."""
-        limit = run.job.max_cost_usd_per_day
-        if limit is None:
-            return ""
+        """The field of the job whose limit forbids another call, or ""."""
+
+        def spent(job_id: str, day: str) -> float:
+            return self._ledger.spent(job_id, day) + self._unspent.cost_usd
+
         with _tolerated(run, "The budget of the day was not checked"):
-            if self._ledger.spent(run.job.job_id, self._day(run)) + self._unspent.cost_usd >= limit:
-                return "max_cost_usd_per_day"
+            return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: the reaper also finds its processes by their marks.
-        with _tolerated(run, "The run's process was not stored"):
-            await write(lambda: self._ledger.note_child(run, child, folder), deferred=True)
+        def note() -> None:
+            with _tolerated(run, "The run's process was not stored"):
+                self._ledger.note_child(run, child, folder)
+
+        await write(note, deferred=True)
         crash_points.point("child.noted")
 
     def _beat_every(self) -> float:
@@ -259,7 +265,7 @@ class Executor:
 
     def _no_retry_reason(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
         error = outcome.response.error
-        if error is not None and error.code in NOT_RETRIED and not outcome.from_target:
+        if error is not None and not outcome.from_target and not is_retried(error.code):
             return f"{error.code} is not retried"
         overloaded = error is not None and error.code == AgentOverloaded.code and not outcome.from_target
         if attempt > (max(run.job.max_retries, OVERLOAD_RETRIES) if overloaded else run.job.max_retries):
@@ -363,8 +369,8 @@ class Executor:
 
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
         """Writes the verdict. If the database is busy or full, tries again for a while. Raises `VerdictNotStored`."""
-        channels = verdicts.channels_of(run.job.notify_channel)
-        for _ in range(VERDICT_ATTEMPTS):
+        channels = channels_of(run.job.notify_channel)
+        for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
@@ -375,6 +381,7 @@ class Executor:
                     run_id=run.run_id,
                     code=error.code,
                 )
+            if attempt < VERDICT_ATTEMPTS:
                 await wait(VERDICT_PAUSE_SEC, alone=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",

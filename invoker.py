@@ -1,6 +1,6 @@
-"""One attempt: InvocationRequest → child process → InvocationResult. A program as well: see `invoker_program`.
+"""One attempt: InvocationRequest → child process → InvocationResult. Also a program: see app/invoke_program.py.
 
-Whatever happens in an attempt, nothing that it started is alive when it is over. Source: docs/design.md "Promises", 3.
+However an attempt ends, all processes that it started are ended. Source: docs/design.md "Promises", 3.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from system.awaitables import run_blocking
 from system.processes import Child, Stop
 
 _NAMED_PROCESSES = 20
-#: A slot that is further ahead is none that was prepared: the clock was set back meanwhile.
+#: An attempt is prepared at most this many seconds ahead; if the slot is later, the clock was set back meanwhile.
 LONGEST_HOLD_SEC = 0.1
 
 
@@ -47,12 +47,12 @@ class _Policy(Protocol):
 
 
 class Invoker:
-    """Makes attempts. It may be used by several threads at once."""
+    """Makes attempts. Several threads may use it at once."""
 
     def __init__(self, targets: _Targets, policy: _Policy, host: Host, kill_grace_sec: float, clock: Clock) -> None:
-        """`host.variables` are what children inherit and `allow_env` picks from.
+        """`host.variables` are inherited by children, and `allow_env` selects from them.
 
-        `kill_grace_sec` is how long processes that are asked to end may take before they are killed.
+        `kill_grace_sec` is the time in seconds between asking processes to end and killing them.
         """
         self._targets = targets
         self._policy = policy
@@ -69,12 +69,12 @@ class Invoker:
         beat: Callable[[], None],
         beat_every: float,
     ) -> AttemptOutcome:
-        """`call`, for who has nothing else to do meanwhile."""
+        """Blocking version of `call`."""
 
-        async def told(child: ProcessId) -> None:
+        async def on_child(child: ProcessId) -> None:
             on_start(child)
 
-        return run_blocking(self.call(invocation, stop=stop, on_start=told, beat=beat, beat_every=beat_every))
+        return run_blocking(self.call(invocation, stop=stop, on_start=on_child, beat=beat, beat_every=beat_every))
 
     async def call(
         self,
@@ -85,10 +85,10 @@ class Invoker:
         beat: Callable[[], None],
         beat_every: float,
     ) -> AttemptOutcome:
-        """Makes one attempt and returns how it ended; failures of the target and of starting it are no exceptions.
+        """Makes one attempt. Failures of the target, and of starting it, are in the outcome and not raised.
 
-        `on_start` hears who the child is; `beat` is called every `beat_every` seconds until all is over. What these two
-        raise (LeaseLost) goes through, after all processes of the attempt were killed without grace.
+        `on_start` gets the child's identity; `beat` is called every `beat_every` seconds until the attempt is over. If
+        one of these raises (LeaseLost), all processes of the attempt are killed at once and the exception is passed on.
         """
         began = self._clock.monotonic()
         task = _InvocationTask()
@@ -158,26 +158,26 @@ class Invoker:
         task.answer = answer = runner.read(invocation, ending)
         task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:
-            # What an agent said is a part of what it printed: here it stands alone, for people and for `success`.
+            # The answer of an agent is a part of its output. It gets its own file, for people and for `success`.
             ending = replace(ending, stdout=files.write_answer(answer.text))
         if answer.failure is not None:
             return answer
 
-        async def fits(spec: Success, ending: Ending, result_key: str) -> None:
-            seen = success.Seen(invocation, folder, ending, before, result_key)
-            if not await success.check(spec, seen, supervision):
+        async def check(spec: Success, ending: Ending, result_key: str) -> None:
+            attempt = success.EndedAttempt(invocation, folder, ending, before, result_key)
+            if not await success.check(spec, attempt, supervision):
                 raise _stopped(task, stop)
 
         if invocation.agent.json_schema is not None and answer.text is not None:
-            # The agent was told the schema, and may have obeyed it.
+            # The agent knew the schema, but may not have followed it.
             structured = files.write_structured((answer.result or {}).get("structured_output"))
-            await _check_structured(invocation, fits, replace(ending, stdout=structured))
+            await _check_structured(invocation, check, replace(ending, stdout=structured))
         if invocation.success is not None:
-            await fits(invocation.success, ending, runner.result_key)
+            await check(invocation.success, ending, runner.result_key)
         return answer
 
     def _hold(self, slot: str) -> None:
-        """Until the slot's instant, for which all was prepared a moment ahead. Holds up all, to the microsecond."""
+        """Waits for the slot's instant, because the attempt is prepared a moment ahead. Blocks, to be exact."""
         left = (from_text(slot) - self._clock.now()).total_seconds() if slot else 0.0
         if 0 < left < LONGEST_HOLD_SEC:
             select.select([], [], [], left)
@@ -190,8 +190,8 @@ class Invoker:
         supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
     ) -> tuple[int | None, processes.Ended]:
-        """The exit code, None when the child did not end by itself; and what had to be ended after or instead."""
-        # After a lost lease at once: what the child does now another run may be doing too.
+        """The exit code (None if the child did not end by itself), and the processes that had to be ended."""
+        # After a lost lease the child is killed at once: another run may be doing the same work.
         gently = False
         try:
             await on_start(child.identity)
@@ -209,7 +209,7 @@ class Invoker:
 
 @dataclass
 class _InvocationTask:
-    """What is known of an attempt besides its answer."""
+    """The state of an attempt besides its answer."""
 
     exit_code: int | None = None
     stopped: bool = False
@@ -220,23 +220,23 @@ class _InvocationTask:
 
 
 async def _check_structured(
-    invocation: Invocation, fits: Callable[[Success, Ending, str], Awaitable[None]], structured: Ending
+    invocation: Invocation, check: Callable[[Success, Ending, str], Awaitable[None]], structured: Ending
 ) -> None:
-    """Raises StructuredOutputInvalid with what does not fit the job's `json_schema`."""
-    asked = Success(exit_codes=[structured.exit_code], json_schema=dict(invocation.agent.json_schema or {}))
+    """Raises StructuredOutputInvalid if the structured answer does not match the job's `json_schema`."""
+    spec = Success(exit_codes=[structured.exit_code], json_schema=dict(invocation.agent.json_schema or {}))
     try:
-        await fits(asked, structured, "")
+        await check(spec, structured, "")
     except SuccessCheckFailed as error:
         raise StructuredOutputInvalid(
-            "the structured answer does not fit json_schema",
+            "the structured answer does not match json_schema",
             hint=f"See {structured.stdout}",
             details={"failed": error.details.get("failed")},
         ) from None
 
 
 def _failure(error: InvocationError, task: _InvocationTask) -> Failure:
-    told = error.as_dict()["details"]
-    details = dict(told) if isinstance(told, Mapping) else {}
+    reported = error.as_dict()["details"]
+    details = dict(reported) if isinstance(reported, Mapping) else {}
     if task.survivors:
         details["not_ended"] = list(task.survivors[:_NAMED_PROCESSES])
     return Failure(error.code, error.message, details)
@@ -256,7 +256,7 @@ def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFile
     if tail := read_tail(files.stderr):
         details["stderr"] = tail
     return InvocationTimeout(
-        f"target {request.target} was not done after {request.timeout_sec} s; its processes were ended",
+        f"target {request.target} had not finished after {request.timeout_sec} s; its processes were ended",
         hint="Raise timeout_sec if the work needs longer.",
         details=details,
     )

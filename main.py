@@ -6,23 +6,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import time
-from datetime import UTC, datetime
+
+from core.system_clock import SystemClock
 
 # The folder that holds this file, links resolved: all relative paths start here, never at the current directory.
 ROOT = os.path.dirname(os.path.realpath(__file__))
-
-
-class SystemClock:
-    """The one place that asks the system for the time."""
-
-    def now(self) -> datetime:
-        """Wall time, UTC, whole seconds cut off nowhere."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Seconds that only grow."""
-        return time.monotonic()
 
 
 def _fast_tick(argv: list[str], clock: SystemClock) -> int | None:

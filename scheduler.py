@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
-from core.errors import GateClosed, JobLocked, JobNotFound
+from core.errors import GateClosed, JobLocked
 from core.json_objects import ErrorObject, JobProblem, ReportedRun, SettledRun, WrittenOffSlot
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, QueuedSlot
-from scheduling.dispatcher import Dispatcher, Reporter
+from scheduling.dispatcher import Dispatcher, Reporter, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
-from store.definitions import job_state
+from store.definitions import job_state, no_such_job
 
 if TYPE_CHECKING:
     from core.run import ClaimedRun, ProcessId
@@ -133,8 +134,7 @@ class TickReport:
     @property
     def has_failed(self) -> bool:
         """Whether a run failed or was interrupted, or .jobs.json or a job is wrong."""
-        failed = any(result["status"] != "ok" for result in self.results)
-        return failed or self.is_sync_broken or bool(self.settled or self.problems)
+        return self.is_sync_broken or any_failed(self.results, self.settled, self.problems)
 
     def as_dict(self) -> TickReportObject:
         """The report as a JSON object: the contract's keys first, in its order."""
@@ -280,11 +280,7 @@ class Scheduler:
         reaped = self._reap()
         state = self._store.definitions.load(job_id)
         if state is None:
-            raise JobNotFound(
-                f"There is no job {job_id}",
-                hint="The names of the jobs: python3 main.py list. A new job in .jobs.json needs sync-jobs.",
-                details={"job_id": job_id},
-            )
+            raise no_such_job(job_id)
         now = self._clock.now()
         refusal = None if force else self._claiming.refusal(state, now)
         if refusal is not None:
@@ -344,7 +340,7 @@ class Scheduler:
         corrected = []
         for row in self._store.definitions.active():
             is_corrected = guarded(
-                lambda row=row: self._correct_cursor(row, now),  # type: ignore[misc]
+                partial(self._correct_cursor, row, now),
                 "The job's next slot was not corrected",
                 job=str(row["job_id"]),
             )

@@ -187,18 +187,11 @@ class App:
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    @cached_property
-    def limits(self) -> Limits:
-        """The settings that a run lives under."""
+    def limits(self, hop: int) -> Limits:
+        """What a run lives under: the settings, and the hop of a run by hand."""
         from executor import Limits
 
-        hop = self.environ.get("PURUTO_CRON_HOP", "")
-        return Limits(
-            lease_sec=self.settings.lease_sec,
-            max_running=self.settings.max_running,
-            # A run that is started from within a run is one hop further from the person who asked for it.
-            hop=int(hop) + 1 if hop.isdecimal() and len(hop) < 6 else 0,
-        )
+        return Limits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
 
     @cached_property
     def owner(self) -> Owner:
@@ -239,25 +232,15 @@ class App:
 
     @cached_property
     def notifier(self) -> Notifier:
-        """Delivers to events.jsonl and to the sibling."""
+        """Delivers to all channels."""
+        from channels.base import Surroundings
         from notifier import Notifier
 
-        return Notifier(
-            local_file=str(self.settings.local_events),
-            telegram_repo=str(self.settings.telegram_path),
-            telegram_file=str(self.settings.telegram_outbox),
-            rotate_at=self.settings.events_mb * 1_000_000,
-            now=self.clock.now,
-            pause=self.pause,
-        )
+        return Notifier.of(Surroundings(self.settings, self.clock.now, self.pause))
 
     def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
-        """The contract's `notification_paths`: the second is empty when nothing is mirrored."""
-        mirrored = notify_channel == "telegram" and self.notifier.telegram_exists()
-        return {
-            "local_events": self.settings.display("local_events"),
-            "telegram_outbox": self.settings.display("telegram_outbox") if mirrored else "",
-        }
+        """The contract's `notification_paths`: a path is empty where the job's events do not go."""
+        return self.notifier.paths_of(notify_channel)
 
     def ping(self, *, failed: bool) -> health.PingResult:
         """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""

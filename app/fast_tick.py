@@ -19,32 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-#: The variables that a tick is governed by; what they mean is said in `settings`. When one changes, a whole tick looks.
-WATCHED = (
-    "DB_PATH",
-    "PURUTO_CRON_AGENTS",
-    "PURUTO_CRON_AGENT_PATH",
-    "PURUTO_CRON_AUTO_SYNC",
-    "PURUTO_CRON_EVENTS_MB",
-    "PURUTO_CRON_FORMAT",
-    "PURUTO_CRON_KEEP_DAYS",
-    "PURUTO_CRON_KEEP_OUTPUT_MB",
-    "PURUTO_CRON_KEEP_RUNS",
-    "PURUTO_CRON_KILL_GRACE_SECONDS",
-    "PURUTO_CRON_LEASE_SECONDS",
-    "PURUTO_CRON_LOG",
-    "PURUTO_CRON_MAX_RUNNING",
-    "PURUTO_CRON_POLL_SECONDS",
-    "PURUTO_CRON_REDACT",
-    "PURUTO_CRON_STALE_SECONDS",
-    "PURUTO_CRON_STOP_SECONDS",
-    "PURUTO_CRON_TIMEZONE",
-    "PURUTO_DATA_PATH",
-    "PURUTO_HOME",
-    "PURUTO_TELEGRAM_OUTBOX_FILE",
-    "PURUTO_TELEGRAM_PATH",
-    "TZ",
-)
+#: When a variable changes that begins so, or is one of these, the whole tick looks: it may govern it.
+_OURS = "PURUTO_"
+_OTHERS = ("DB_PATH", "TZ")
+#: Parts and whole words of names whose values are not stored. More than `redact` masks: it needs the module re.
+_SECRET_PARTS = ("key", "credential", "auth", "pass", "pwd", "token", "secret")
+_SECRET_WORDS = ("pat", "pats")
+#: Names variables that hold secrets, whatever they are called.
+REDACT_VARIABLE = "PURUTO_CRON_REDACT"
 #: With it each tick sends a ping, for which it needs much more than this.
 PING_VARIABLE = "PURUTO_CRON_PING_URL"
 JOBS_FILE = ".jobs.json"
@@ -105,8 +87,21 @@ def fingerprint(root: str, environ: Mapping[str, str]) -> str:
     parts = [f"schema={SCHEMA_VERSION}"]
     parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
     # `ascii`: bytes that are no UTF-8 could not be stored.
-    parts += [f"{name}={environ[name]!a}" for name in WATCHED if name in environ]
+    named = environ.get(REDACT_VARIABLE, "").replace(" ", "").split(",")
+    parts += [
+        f"{name}={'set' if name in named or _may_be_secret(name, environ[name]) else ascii(environ[name])}"
+        for name in sorted(environ)
+        if name.startswith(_OURS) or name in _OTHERS
+    ]
     return "\n".join(parts)
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    """An address may hold a password, and a name that is not all capitals may hide a word."""
+    small = name.lower()
+    if "://" in value or not name.isupper() or any(part in small for part in _SECRET_PARTS):
+        return True
+    return any(word.rstrip("0123456789") in _SECRET_WORDS for word in small.split("_"))
 
 
 def identity(path: str) -> str:

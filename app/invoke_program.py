@@ -1,6 +1,6 @@
 """`python3 invoker.py --target NAME --prompt TEXT`: one invocation from the command line.
 
-It is a program of its own, so it makes its own clock and reads the settings itself.
+It is a program of its own, so it makes the clock and reads the settings itself.
 """
 
 from __future__ import annotations
@@ -9,25 +9,27 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config import settings
 from core import strict_json
 from core.clock import utc_text
 from core.errors import CronError, UsageError
-from core.invocation import Invocation, InvocationRequest
+from core.invocation import MOST_HOPS, Invocation, InvocationRequest
+from core.system_clock import SystemClock
 from invocation.child_environment import OURS
 from invocation.policy import POLICY_FILE, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
 from invoker import Invoker
-from system.processes import Stop
+from system.stop_signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from system.processes import Stop
 
 _LONGEST_TIMEOUT = 604_800
-_MOST_HOPS = 10_000
 _SEE_HELP = "See python3 invoker.py --help"
 _REQUIRED = ("--target", "--prompt")
 _OPTIONS = {
@@ -52,29 +54,17 @@ options:
 """
 
 
-class _SystemClock:
-    """The system's time; asked here because this is a `main`."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 def main(argv: list[str]) -> int:
     """One invocation, printed. Returns the exit code; a failed invocation and bad usage are no exceptions."""
     if "--help" in argv[:1] or "-h" in argv[:1]:
         sys.stdout.write(_HELP + "".join(f"  {name:10} {meaning}\n" for name, meaning in _OPTIONS.items()))
         return 0
-    stop = Stop()
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, lambda number, _frame: stop.set(signal.Signals(number).name))
-    try:
-        answer, code = _answer(argv, stop)
-    except CronError as error:
-        answer, code = {"status": "error", "error": error.as_dict()}, error.exit_code
-    _print(strict_json.dump(answer) + b"\n")
+    with stop_on_signals() as stop:
+        try:
+            answer, code = _answer(argv, stop)
+        except CronError as error:
+            answer, code = {"status": "error", "error": error.as_dict()}, error.exit_code
+        _print(strict_json.dump(answer) + b"\n")
     return code
 
 
@@ -90,7 +80,7 @@ def _print(data: bytes) -> None:
 def _answer(argv: list[str], stop: Stop) -> tuple[dict[str, object], int]:
     root = Path(__file__).resolve().parents[1]
     policy = PolicyFile(root / POLICY_FILE)
-    clock = _SystemClock()
+    clock = SystemClock()
     request = _request(_options(argv), policy.read().default_timeout_sec, os.environ, utc_text(clock.now()))
     loaded = settings.load(os.environ, root)
     targets = Targets(loaded.home, loaded.data_path)
@@ -137,7 +127,7 @@ def _nearest(name: str) -> str:
 def _request(
     options: Mapping[str, str], default_timeout_sec: int, environ: Mapping[str, str], now: str
 ) -> InvocationRequest:
-    """The request that the options ask for. Raises UsageError."""
+    """The request that the options ask for. Raises `UsageError`, or `SettingsError` for an odd PURUTO_CRON_HOP."""
     return InvocationRequest(
         request_id=f"req-{os.urandom(16).hex()}",
         # Within a run the whole chain of requests shares the run's correlation id.
@@ -148,7 +138,7 @@ def _request(
         action=_text(options, "--action", "run", 128),
         prompt=_text(options, "--prompt", "", 100_000),
         timeout_sec=_number(options, "--timeout", default_timeout_sec, 1, _LONGEST_TIMEOUT),
-        hop=_number(options, "--hop", _next_hop(environ), 0, _MOST_HOPS),
+        hop=_number(options, "--hop", 0, 0, MOST_HOPS) if "--hop" in options else settings.next_hop(environ),
         requested_at=now,
         payload=_payload(options.get("--payload", "{}")),
     )
@@ -168,12 +158,6 @@ def _number(options: Mapping[str, str], name: str, default: int, least: int, mos
         shown = strict_json.excerpt(text)
         raise UsageError(f"{name} must be a whole number from {least} to {most}, is {shown}", hint=_SEE_HELP)
     return number
-
-
-def _next_hop(environ: Mapping[str, str]) -> int:
-    """One more than that of the run that we are called from."""
-    name = OURS + "HOP"
-    return _number(environ, name, 0, 0, _MOST_HOPS - 1) + 1 if environ.get(name) else 0
 
 
 def _payload(text: str) -> dict[str, object]:

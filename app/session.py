@@ -69,13 +69,16 @@ class Session:
 
     # --- running ---
 
-    def scheduler(self, stop: Stop, around: Around | None = None) -> Scheduler:
-        """Serves due slots in the calling thread. `around` may put something around the calls that runs make."""
+    def scheduler(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Scheduler:
+        """Serves due slots in the calling thread. `around` may put something around the calls that runs make.
+
+        `hop` is that of a run by hand: one more than the run's that it is started in, else 0.
+        """
         from scheduler import Scheduler
 
         return Scheduler(
             store=self.store,
-            make_executor=lambda: self.executor(stop.for_run(), around),
+            make_executor=lambda: self.executor(stop.for_run(), around, hop),
             reap=lambda: self.reaper().reap(),
             claiming=self.claiming(),
             reporter=self.reporter(),
@@ -86,7 +89,7 @@ class Session:
             stop=stop,
         )
 
-    def executor(self, stop: Stop, around: Around | None = None) -> Executor:
+    def executor(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Executor:
         """Sees one run to its end, with a stop of the run's own, which it closes."""
         from executor import Executor
         from maintenance.retention import size_of
@@ -98,7 +101,7 @@ class Session:
             clock=app.clock,
             stop=stop,
             pause=app.pause,
-            limits=app.limits,
+            limits=app.limits(hop),
             runs_folder=str(app.settings.runs_folder),
             measure=size_of,
             new_id=lambda: os.urandom(16).hex(),
@@ -124,8 +127,9 @@ class Session:
     def gate(self, state: JobState, now: datetime) -> Refusal | None:
         """Why no run of the job may start now; None when nothing speaks against it."""
         import gates
+        from gates.base import Facts
 
-        return gates.verdict(state, now, self.store.spending.spent, self.app.day_of)
+        return gates.verdict(state, now, Facts(self.store.spending.spent, self.app.day_of))
 
     def reporter(self) -> Reporter:
         """Brings what has happened to those who are to know."""
@@ -141,7 +145,7 @@ class Session:
 
     def reaper(self) -> Reaper:
         """Ends what dead schedulers left."""
-        from execution.verdicts import channels_of
+        from channels import channels_of
         from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 

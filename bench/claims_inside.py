@@ -22,7 +22,7 @@ def main(root: str) -> None:
     """Measures; see above."""
     sys.path[0] = root
     from app.app import App
-    from main import SystemClock
+    from core.system_clock import SystemClock
     from store.claims import Owner
     from system.processes import identify
 
@@ -45,7 +45,7 @@ def main(root: str) -> None:
 
 def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
     """The steps of a tick's claim; whether the slot is ours."""
-    from execution.verdicts import channels_of
+    from channels import channels_of
     from scheduling.planner import plan
     from store.claims import ClaimOutcome, ClaimTerms
 

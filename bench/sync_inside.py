@@ -15,7 +15,7 @@ def main(root: str, count: int) -> None:
     """Measures; see above."""
     sys.path[0] = root
     from app.app import App
-    from main import SystemClock
+    from core.system_clock import SystemClock
 
     app = App(SystemClock(), os.environ, root)
     seconds = []

@@ -1,4 +1,8 @@
-"""The command line: a file a command, loaded on use. Parses, calls one thing, prints one JSON object on stdout."""
+"""The command line. Each command is a file that is imported on use: it parses, calls one thing, and prints the result.
+
+It may import everything below it; nobody imports it but `main.py`. A new command is one new file here: named like the
+command, with its `command` and its `PLACE` in the help. `listing.py` finds it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.own_log import own_log
+from commands import listing
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import print_error, print_json
@@ -22,58 +27,15 @@ if TYPE_CHECKING:
     from app.app import App
     from core.clock import Clock
 
-#: Commands by what one wants, in the order of `--help`, each with its module. A new command is one file and one line.
-GROUPS = {
-    "Running": {
-        "init-db": "init_db",
-        "sync-jobs": "sync_jobs",
-        "tick": "tick",
-        "daemon": "daemon",
-        "run-now": "run_now",
-        "cancel": "cancel",
-        "unlock": "unlock",
-    },
-    "Looking": {
-        "status": "status",
-        "watch": "watch",
-        "list": "list_jobs",
-        "history": "history",
-        "show": "show",
-        "logs": "logs",
-        "next": "next_instants",
-        "timeline": "timeline",
-        "simulate": "simulate",
-        "dry-run": "dry_run",
-        "sessions": "sessions",
-    },
-    "Editing .jobs.json": {
-        "register-job": "register_job",
-        "edit-job": "edit_job",
-        "pause-job": "pause_job",
-        "resume-job": "resume_job",
-        "remove-job": "remove_job",
-        "import-crontab": "import_crontab",
-    },
-    "Installing, and seeing to it": {
-        "install-crontab": "install_crontab",
-        "uninstall-crontab": "uninstall_crontab",
-        "install-systemd": "install_systemd",
-        "completion": "completion",
-        "doctor": "doctor",
-        "prune": "prune",
-    },
-}
-COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
-
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
-Jobs are declared in .jobs.json, beside main.py. The system crontab starts `tick` each minute, or one `daemon` stays;
-either runs what is due. Each command prints one JSON object on stdout (doctor with --json, daemon one after another),
-also for errors.
+Jobs are declared in .jobs.json, in the same folder as main.py. The system crontab starts `tick` each minute, or one
+`daemon` runs all the time; both start the jobs that are due. Each command prints one JSON object on stdout, also for
+errors (doctor: with --json; daemon: one object per line).
 
 \b
-Exit codes: 0 fine; 1 a controlled error, or a run that failed; 2 bad usage or configuration; 129, 130 and 143 ended
-by a closed terminal, Ctrl-C or TERM; of a daemon that was asked to end 0.
+Exit codes: 0 success; 1 a known error, or a run that failed; 2 wrong usage or configuration; 129, 130 and 143 after a
+closed terminal, Ctrl-C and TERM (a daemon that was asked to stop: 0).
 
 \b
 Start here:
@@ -86,53 +48,54 @@ Start here:
 
 
 class Commands(click.Group):
-    """Imports a command's module when the command is named."""
+    """Imports the module of a command when that command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All names, in the order of the help."""
-        return list(COMMANDS)
+        """The names of all commands, in the order of the help."""
+        return listing.names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None if there is none of that name."""
-        if cmd_name not in COMMANDS:
+        """The command of that name, or None."""
+        if not listing.is_command(cmd_name):
             return None
-        command: click.Command = importlib.import_module(f"commands.{COMMANDS[cmd_name]}").command
+        command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Names the nearest command when there is none of that name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        """Raises `UsageError`, which suggests the nearest name, if there is no such command."""
+        if args and not args[0].startswith("-") and not listing.is_command(args[0]):
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.7)
+            names = listing.names()
+            near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
-            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": list(COMMANDS)})
+            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands, by what one wants."""
-        width = formatter.width - 6 - max(map(len, COMMANDS))
-        for title, group in GROUPS.items():
+        """Writes the commands by purpose."""
+        width = formatter.width - 6 - max(map(len, listing.names()))
+        for title, group in listing.groups().items():
             with formatter.section(title):
-                found = [(name, self.get_command(ctx, name)) for name in group]
-                formatter.write_dl([(name, known.get_short_help_str(width)) for name, known in found if known])
+                commands = [(name, self.get_command(ctx, name)) for name in group]
+                formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in commands if command])
 
 
 @click.command(cls=Commands, help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120})
 @click.option("--debug", is_flag=True, help="Print the traceback of a fault of puruto-cron on stderr.")
 @click.version_option(VERSION, prog_name=PROGRAM)
 def cli(debug: bool) -> None:
-    """Holds the commands."""
+    """The group of all commands."""
     if debug:
         log.print_tracebacks()
 
 
 def run(argv: list[str], clock: Clock, root: str) -> int:
-    """Runs one command line and returns its exit code. Every error ends as one JSON object.
+    """Runs a command line and returns its exit code. Every error is printed as one JSON object.
 
-    `root` is the folder that holds main.py, links resolved.
+    `root` is the folder of main.py, with links resolved.
     """
     from app.app import App
     from config.settings import main_folder
@@ -165,13 +128,13 @@ def _run(argv: list[str], app: App) -> int:
 
 
 def _fail(error: CronError, app: App | None) -> int:
-    # Settings that can't be read name no secrets; what is wrong with them is told without their values.
+    # If the settings can't be read, no secrets are known; errors in settings are reported without their values.
     redact = guarded(lambda: app.redactor(None)) if app is not None else None
     mask = None if isinstance(redact, Failure) else redact
     try:
         print_error(error, mask)
     except OutputUnwritable:
-        # stderr is all that is left.
+        # stdout can't be written, so only stderr is left.
         sys.stderr.write(f"{error.code}: {mask.text(error.message) if mask else error.message}\n")
     return error.exit_code
 

@@ -8,15 +8,18 @@ from app.app import App
 from commands.names import running_names
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 60)
+
 
 @click.command("cancel")
 @click.argument("run_id", shell_complete=running_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
-    """End a run that goes on in another process, with all that it started; it then reads "cancelled".
+    """End a running run and all processes that it started. Its status becomes "cancelled".
 
-    Its processes get TERM, and KILL after PURUTO_CRON_KILL_GRACE_SECONDS. A run that waits between two attempts is not
-    tried again. If the run's scheduler is gone or does not answer, this command ends the run itself.
+    Its processes get TERM, and KILL after PURUTO_CRON_KILL_GRACE_SECONDS. A run that waits for a retry is not tried
+    again. If the run's scheduler is gone or does not answer, this command ends the run itself.
 
     Prints how the run ended ("run_status") and who ended it. Exit code 1 for RUN_NOT_FOUND and RUN_NOT_RUNNING.
 

@@ -6,8 +6,11 @@ import click
 
 from commands.output import print_text
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 40)
+
 PROGRAM = "puruto-cron"
-#: Click's variable for this program: set by its scripts when a key is pressed.
+#: Click's variable for this program: its scripts set it when the user presses the completion key.
 VARIABLE = "_PURUTO_CRON_COMPLETE"
 
 
@@ -15,14 +18,15 @@ VARIABLE = "_PURUTO_CRON_COMPLETE"
 @click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the script by which a shell completes commands, options, jobs and runs of `puruto-cron`.
+    """Print the script with which a shell completes the commands, options, jobs and runs of `puruto-cron`.
 
-    It is the name that `make install` puts into .venv/bin; `python3 main.py` itself can't be completed. Prints no JSON.
+    `make install` puts the command `puruto-cron` into .venv/bin; `python3 main.py` can't be completed. The script is
+    not JSON.
 
     \b
     Examples:
       eval "$(puruto-cron completion bash)"                       in ~/.bashrc
-      eval "$(puruto-cron completion zsh)"                        in ~/.zshrc, behind compinit
+      eval "$(puruto-cron completion zsh)"                        in ~/.zshrc, after compinit
       python3 main.py completion fish > ~/.config/fish/completions/puruto-cron.fish
     """
     from click.shell_completion import BashComplete, FishComplete, ZshComplete

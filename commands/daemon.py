@@ -6,8 +6,6 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import click
 
@@ -20,27 +18,31 @@ from daemon.daemon import Daemon
 from daemon.program import Program
 from system.daemon_lock import OneDaemon
 from system.processes import Stop
+from system.self_pipe import SelfPipe
+from system.stop_signals import STOP_SIGNALS, signals_as_bytes
 from system.systemd import Systemd
 from system.wakeup import Wakeup
 from system.wall_clock_timer import make_timer
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 40)
 
 
 @click.command("daemon")
 @click.pass_obj
 def command(app: App) -> int:
-    """Serve jobs on the instant, as one process that stays: instead of ticks from cron, or beside them.
+    """Run jobs at the exact time, as one process that keeps running: instead of ticks from cron, or in addition.
 
-    It sleeps until the next instant that matters, at most PURUTO_CRON_POLL_SECONDS. Commands that change jobs or cancel
-    runs wake it at once; an edited .jobs.json or .env is heeded at the next look. A second daemon is refused
-    (DAEMON_RUNNING).
+    It sleeps until the next job is due, at most PURUTO_CRON_POLL_SECONDS. Commands that change jobs or cancel runs wake
+    it at once; it sees an edited .jobs.json or .env when it next wakes. Only one daemon can run: a second one is
+    refused (DAEMON_RUNNING).
 
-    TERM and Ctrl-C: nothing more is started, runs may go on for PURUTO_CRON_STOP_SECONDS and are ended then, at once
-    when asked again. HUP: a look at both at once. Under systemd it says when it is ready and alive.
+    TERM and Ctrl-C stop it: it starts no more jobs, and ends running ones after PURUTO_CRON_STOP_SECONDS, or at once
+    when asked again. HUP makes it read .jobs.json and .env at once. Under systemd it reports that it is ready and
+    alive.
 
-    Prints one line when it is ready, and one when runs have ended or something is wrong; lines as tick prints them.
-    Exit code 0 when it was asked to end and has.
+    Prints one line when it is ready, and one when runs have ended or something is wrong, in the form of tick. Exit
+    code 0 after it was asked to stop.
 
     \b
     Example:
@@ -49,38 +51,38 @@ def command(app: App) -> int:
     """
     settings = app.settings
     log.reopen(lambda: own_log(app, level="info"))
-    place, since = str(settings.db_path), app.clock.now()
+    db_path, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
-    # Before anything is made beside it: a wrong DB_PATH leaves no trace.
+    # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with OneDaemon(place, since), _signals() as asked:
+    with OneDaemon(db_path, since), signals_as_bytes() as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
             clock=app.clock,
             stop=stop,
             timer=timer,
-            open_wakeup=lambda: Wakeup(place),
+            open_wakeup=lambda: Wakeup(db_path),
             systemd=systemd,
             print_line=say,
         )
         try:
-            daemon.listen(asked, lambda: _heard(asked, daemon))
+            daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))
             daemon.begin()
             say(
                 {
                     "status": "ready",
                     "pid": os.getpid(),
                     "now": utc_text(app.clock.now()),
-                    "database": place,
+                    "database": db_path,
                     "poll_sec": settings.poll_sec,
                     "max_running": settings.max_running,
                     "warnings": list(settings.warnings),
                 }
             )
-            log.info(f"The daemon starts: {place}")
-            # What is there now stays: it need not be looked through again and again.
+            log.info(f"The daemon starts: {db_path}")
+            # The objects that exist now stay for ever: the garbage collector need not examine them again.
             gc.collect()
             gc.freeze()
             daemon.run()
@@ -92,30 +94,9 @@ def command(app: App) -> int:
     return 0
 
 
-@contextmanager
-def _signals() -> Iterator[int]:
-    """A descriptor from which each signal can be read as a byte."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    read, write = os.pipe()
-    for descriptor in (read, write):
-        os.set_blocking(descriptor, False)
-    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # HUP too where it is ignored, as under nohup: here it is no end, but a reload.
-    old = {name: signal.signal(name, lambda *_: None) for name in _SIGNALS}
-    try:
-        yield read
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)
-        signal.set_wakeup_fd(before)
-        os.close(read)
-        os.close(write)
-
-
-def _heard(asked: int, daemon: Daemon) -> None:
-    with suppress(BlockingIOError):
-        for number in os.read(asked, 64):
-            if number == signal.SIGHUP:
-                daemon.reload()
-            elif number in _SIGNALS:
-                daemon.stop_serving(signal.Signals(number).name)
+def _on_signals(signals: SelfPipe, daemon: Daemon) -> None:
+    for number in signals.clear():
+        if number == signal.SIGHUP:
+            daemon.reload()
+        elif number in STOP_SIGNALS:
+            daemon.stop_serving(signal.Signals(number).name)

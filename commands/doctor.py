@@ -16,22 +16,26 @@ if TYPE_CHECKING:
     from doctor.findings import Finding
     from doctor.scene import Scene
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 50)
+
 
 @click.command("doctor")
-@click.option("--as-cron", is_flag=True, help="Repeat it in the environment that cron gives, and mark what differs.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines for people.")
+@click.option("--as-cron", is_flag=True, help="Repeat the checks in cron's environment, and mark what differs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines for people.")
 @click.option(
-    "--repair", is_flag=True, help="Replace a damaged database: a copy is kept, the jobs come from .jobs.json."
+    "--repair", is_flag=True, help="Replace a damaged database; a copy is kept, and the jobs come from .jobs.json."
 )
 @click.pass_obj
 def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
-    """Look at everything that jobs need to be started, and say what is wrong and how it is cured.
+    """Check everything that jobs need to start, and say what is wrong and how to fix it.
 
-    The interpreter and its libraries, settings, clock, crontab, database, folders and rights, .jobs.json, each enabled
-    job's target and program, schedules, what waits. Nothing is changed, except a damaged database with --repair.
+    It checks the interpreter and its libraries, settings, clock, crontab, database, folders and permissions,
+    .jobs.json, schedules, undelivered events, and the target and program of each enabled job. It changes nothing,
+    except a damaged database with --repair.
 
-    Prints lines for people, worst first, or with --json {"status", "findings", "counts", "paths"}. Exit code 1 if
-    there is an error among them, else 0.
+    Prints lines for people, the worst first, or with --json {"status", "findings", "counts", "paths"}. Exit code 1 if
+    there is an error, else 0.
 
     \b
     Example:
@@ -39,13 +43,13 @@ def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
     """
     from doctor.findings import counts, worst_first
 
-    found = worst_first(_examined(app, as_cron=as_cron, repair=repair))
-    number = counts(found)
+    findings = worst_first(_examined(app, as_cron=as_cron, repair=repair))
+    number = counts(findings)
     if as_json:
         print_json(
             {
                 "status": "error" if number["error"] else "ok",
-                "findings": [finding.as_dict() for finding in found],
+                "findings": [finding.as_dict() for finding in findings],
                 "counts": number,
                 "paths": _paths(app),
             }
@@ -53,7 +57,7 @@ def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
     else:
         from doctor.plain import lines
 
-        print_text(lines(found, number, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        print_text(lines(findings, number, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return 1 if number["error"] else 0
 
 
@@ -62,19 +66,19 @@ def _examined(app: App, *, as_cron: bool, repair: bool) -> list[Finding]:
     from doctor.checks import examine
     from doctor.repair import repair as repair_database
 
-    scene, found = _scene(app)
-    if repair and scene.settings is not None and not found:
-        found += repair_database(scene)
+    scene, findings = _scene(app)
+    if repair and scene.settings is not None and not findings:
+        findings += repair_database(scene)
     try:
-        found += examine(scene)
+        findings += examine(scene)
     finally:
         if scene.session is not None:
             scene.session.close()
-    return found + (under_cron(scene, found, _paths(app)) if as_cron else [])
+    return findings + (under_cron(scene, findings, _paths(app)) if as_cron else [])
 
 
 def _scene(app: App) -> tuple[Scene, list[Finding]]:
-    """The scene; with wrong settings as much of it as there can be, and what is wrong with them."""
+    """What the checks examine, and findings about wrong settings. With wrong settings a part of it is missing."""
     from doctor.scene import Scene
     from doctor.setting_faults import faults, stand_ins
 

@@ -10,16 +10,18 @@ from commands.output import print_json
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 100)
+
 
 @click.command("dry-run")
 @click.argument("job_id", shell_complete=job_names)
 @click.pass_obj
 def command(app: App, job_id: str) -> None:
-    """Show what a run of a job would be, and start nothing: arguments, environment, target, gates, next instants.
+    """Show how a job would run, without starting it: arguments, environment, target, gates and next instants.
 
-    Values that look like secrets are masked. What would keep it from starting stands under "problem"; what a gate says
-    now, under "gate". Of a disabled or paused job the instants are those that it would have. RUN_ID stands for the name
-    that a run would get.
+    Values that look like secrets are masked. "problem" says why it could not start, and "gate" why a gate would refuse
+    it now. For a disabled or paused job the instants are those that it would have. RUN_ID stands for the ID of the run.
 
     \b
     Example:

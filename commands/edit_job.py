@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -15,23 +16,26 @@ from commands.output import print_json
 from core.errors import UsageError
 from core.job import Job
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 20)
+
 
 @click.command("edit-job")
 @click.argument("job_id", shell_complete=job_names)
-@click.option("--from-json", "source", metavar="FILE|-|JSON", help="Fields from a JSON object; options win over it.")
+@click.option("--from-json", "source", metavar="FILE|-|JSON", help="A JSON object of fields; options override them.")
 @click.option(
-    "--unset", multiple=True, metavar="FIELD", help="Take a field away: its default rules. May be given again."
+    "--unset", multiple=True, metavar="FIELD", help="Remove a field, so that its default applies. May be given again."
 )
-@click.option("--dry-run", is_flag=True, help="Check and show it, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check and show the job, but write nothing.")
 @field_options
 @click.pass_obj
 def command(
     app: App, /, job_id: str, source: str | None, unset: tuple[str, ...], dry_run: bool, **options: Any
 ) -> None:
-    """Change fields of a job in .jobs.json, and sync it. The rest of the file stays as it is, also in its look.
+    """Change fields of a job in .jobs.json, and sync the file. The rest of it keeps its content and layout.
 
-    Prints the whole entry, its next three instants, and warnings. What a sync would refuse is refused, and nothing
-    changes. `pause-job` and `resume-job` switch it off and on.
+    Prints the whole entry, its next three instants, and warnings. If a sync would refuse the job, nothing is changed.
+    `pause-job` and `resume-job` disable and enable a job.
 
     \b
     Example:
@@ -39,12 +43,13 @@ def command(
     """
     changes = {**(from_json(source) if source else {}), **given_fields(options)}
     if changes.pop("job_id", job_id) != job_id:
-        raise UsageError("A job can't be renamed: its history hangs on its name", hint="Register another one.")
+        message = "A job can't be renamed, because its history is stored under its name"
+        raise UsageError(message, hint="Register a new job, and remove this one.")
     removed = frozenset(map(_field, unset))
     if not changes and not removed:
-        raise UsageError("Nothing to change was given", hint="See: python3 main.py edit-job --help")
+        raise UsageError("No change was given", hint="See: python3 main.py edit-job --help")
     edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
-    report: dict[str, object] = {
+    report: Mapping[str, object] = {
         "next": preview(app, edit.entry or {}),
         "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, edit.entry or {})],
     }
@@ -54,11 +59,11 @@ def command(
 
 
 def _field(name: str) -> str:
-    """A field that was named as in the file, or as its option. Raises `UsageError`."""
-    plain = name.lstrip("-").replace("-", "_")
-    known = [field.name for field in dataclasses.fields(Job)]
-    if plain not in known:
-        near = difflib.get_close_matches(plain, known, n=1)
+    """The field that is named as in the file or as its option. Raises `UsageError`."""
+    field_name = name.lstrip("-").replace("-", "_")
+    names = [field.name for field in dataclasses.fields(Job)]
+    if field_name not in names:
+        near = difflib.get_close_matches(field_name, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else "docs/jobs-file.md lists the fields."
         raise UsageError(f"--unset {name}: a job has no such field", hint=hint)
-    return plain
+    return field_name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 import click
 
@@ -13,20 +15,35 @@ from commands.names import job_names, run_names
 from commands.output import print_json, print_text
 from commands.view import show
 from commands.when import given_instant
-from core.errors import JobNotFound, UsageError
+from core.errors import UsageError
 from core.run import RunStatus
 from store.history import FIELDS, History, Wanted
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 40)
+
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class HistoryReport(TypedDict):
+    """A page of runs with the columns of `store.history.FIELDS`; `next_page` is a run ID, null on the last page."""
+
+    status: str
+    runs: list[dict[str, object]]
+    next_page: str | None
 
 
 @click.command("history")
 @click.argument("job_id", shell_complete=job_names, required=False)
 @click.option("--status", type=click.Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
-@click.option("--since", metavar="T", help="Started since: ISO 8601 (local without an offset), or 90m, 12h, 7d, 2w.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Newest runs shown.")
 @click.option(
-    "--before", metavar="RUN_ID", shell_complete=run_names, help="Only runs older than this one: the next page."
+    "--since", metavar="T", help="Only runs since then: ISO 8601 (without an offset: local), or 90m, 12h, 7d, 2w."
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The number of runs to show."
+)
+@click.option(
+    "--before", metavar="RUN_ID", shell_complete=run_names, help="Only runs older than this one, to get the next page."
 )
 @click.option(
     "--format", "form", type=click.Choice(["json", "csv", "table"]), help="Default: PURUTO_CRON_FORMAT, json."
@@ -37,10 +54,10 @@ def command(
     app: App, job_id: str | None, status: str | None, since: str | None, limit: int, before: str | None,
     form: str | None, table: bool,
 ) -> None:  # fmt: skip
-    """Show past runs, the newest first: when, how they ended, how long they took, what they cost, why they failed.
+    """Show past runs, the newest first: times, status, duration, cost and error.
 
-    Also slots that did not run: skipped and missed ones. Prints {"status": "ok", "runs": [...], "next_page": RUN_ID};
-    the last is what --before takes, null on the last page.
+    Slots that did not run (skipped and missed) are listed too. Prints {"status": "ok", "runs": [...], "next_page":
+    RUN_ID}. Pass "next_page" to --before for the next page; it is null on the last one.
 
     \b
     Examples:
@@ -48,34 +65,34 @@ def command(
       python3 main.py history --status error --format csv > errors.csv
     """
     if table and form not in (None, "table"):
-        raise UsageError(f"--table and --format {form}: give one of them", hint="See: python3 main.py history --help")
+        message = f"--table contradicts --format {form}"
+        raise UsageError(message, hint="Give one of them. See: python3 main.py history --help")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
-        edge = None
+        session.store.definitions.require_known(job_id)
+        older_than = None
         if before is not None:
             row = session.store.runs.find(before)
             if row is None:
-                raise UsageError(f"--before {before}: there is no such run", hint="Take next_page of the page before.")
-            edge = (str(row["started_at"]), before)
-        wanted = Wanted(job_id or "", status or "", _since(app, since), edge, limit + 1)
-        found = History(session.store.db).page(wanted)
-        masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in found}}
-    runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in found[:limit]]
+                hint = "Pass the next_page of the previous page."
+                raise UsageError(f"--before {before}: there is no such run", hint=hint)
+            older_than = (str(row["started_at"]), before)
+        query = Wanted(job_id or "", status or "", _since(app, since), older_than, limit + 1)
+        page = History(session.store.db).page(query)
+        masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in page}}
+    runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in page[:limit]]
     form = "table" if table else form or app.settings.format
     if form == "csv":
         print_text(_csv(runs))
         return
-    following = runs[-1]["run_id"] if len(found) > limit else None
-    report = {"status": "ok", "runs": runs, "next_page": following}
+    next_page = str(runs[-1]["run_id"]) if len(page) > limit else None
+    report: HistoryReport = {"status": "ok", "runs": runs, "next_page": next_page}
     if form == "json":
         print_json(report)
     else:
         show(app, "history", report, table=True)
 
 
-def _csv(runs: list[dict[str, object]]) -> list[str]:
+def _csv(runs: Sequence[Mapping[str, object]]) -> list[str]:
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -84,7 +101,7 @@ def _csv(runs: list[dict[str, object]]) -> list[str]:
 
 
 def _cell(value: object) -> object:
-    # A spreadsheet would take a text that begins like these for a formula.
+    # A spreadsheet would interpret a text that begins with one of these as a formula.
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
@@ -95,5 +112,6 @@ def _since(app: App, text: str | None) -> datetime | None:
         try:
             return app.clock.now() - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
         except OverflowError:
-            raise UsageError(f"--since {text!r} is before all time", hint="Write it as 7d, or as an instant.") from None
+            message = f"--since {text!r} is too long ago"
+            raise UsageError(message, hint="Write a time such as 7d, or a date.") from None
     return given_instant("--since", text, app.default_zone, "2026-03-01, 2026-03-01T09:00+01:00, 90m, 12h, 7d or 2w")

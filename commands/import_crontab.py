@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from install.crontab_lines import Entry, Line
     from install.crontab_plan import Plan
     from install.crontab_translation import Refused, Terms
+    from reports.health import WarningEntry
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 60)
 
 MAX_BYTES = 1024 * 1024
-#: Of a line so much is shown; cron itself takes no longer command. Source: cron's MAX_COMMAND.
+#: At most this many characters of a line are shown; cron's own limit of a command. Source: cron's MAX_COMMAND.
 _LONGEST_SHOWN = 1000
 
 
@@ -33,27 +37,27 @@ _LONGEST_SHOWN = 1000
     "--system/--user-form",
     "system",
     default=None,
-    help="Whether lines name a user before the command. Without it: yes for /etc/crontab, /etc/cron.d, and where "
-    "every line unmistakably does.",
+    help="Whether lines name a user before the command. Default: yes for /etc/crontab and /etc/cron.d, and if every "
+    "line clearly does.",
 )
-@click.option("--target", metavar="NAME", help="The sibling to run in. Without it commands start in HOME, as by cron.")
-@click.option("--enable", is_flag=True, help="Let the jobs run. Without this they are imported disabled.")
-@click.option("--dry-run", is_flag=True, help="Check and show it, and write nothing.")
+@click.option("--target", metavar="NAME", help="The sibling to run in. Default: commands start in HOME, as under cron.")
+@click.option("--enable", is_flag=True, help="Enable the jobs. Without this they are imported disabled.")
+@click.option("--dry-run", is_flag=True, help="Check and show the jobs, but write nothing.")
 @click.pass_obj
 def command(app: App, source: str | None, system: bool | None, target: str | None, enable: bool, dry_run: bool) -> None:
-    """Turn the lines of a crontab into jobs of .jobs.json, and show what could not be taken over.
+    """Import the lines of a crontab as jobs into .jobs.json, and show which could not be imported.
 
-    Without FILE your own crontab is read, which stays as it is. Prints each line with its number: the job that it
-    became, or that is there already and is not added again, or why it can't be one (@reboot, another user's, a time at
-    random, the line that starts our own tick). All jobs are added in one step, and disabled: cron goes on with its
-    lines until you take them out.
+    Without FILE your own crontab is read; it is not changed. Prints each line with its number, and the job that it
+    became, or the job that already does the same, or why it can't be a job (@reboot, another user, a random time, the
+    line that starts our tick). All jobs are added in one step. They are disabled, because cron still runs its lines
+    until you remove them.
 
-    A job runs as under cron: by the crontab's SHELL, in HOME, with its variables and cron's PATH, what follows % on
-    stdin. Different from cron: no mail; a second run does not start beside the first; a run ends after a day, and what
-    it left in the background with it; a slot that is up to three hours late still runs; daylight saving as in Debian's
-    cron, also in the zone of CRON_TZ.
+    A job runs as under cron: with the crontab's SHELL, in HOME, with its variables and cron's PATH, and the text after
+    % on stdin. Different from cron: there is no mail; a second run does not start while the first is running; a run is
+    ended after a day, with all that it left in the background; a slot that is up to three hours late still runs;
+    daylight saving is handled as by Debian's cron, also in the zone of CRON_TZ.
 
-    Ends with 1 and NOTHING_IMPORTED when there are lines and none of them could be taken over.
+    Exit code 1 and NOTHING_IMPORTED if there are lines, but none could be imported.
 
     \b
     Examples:
@@ -76,19 +80,20 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
 
     app.editor().add_all(choose, dry_run=dry_run)
     made, mask, secrets = plans[-1], app.redactor(None), _secrets(app, lines)
-    done = synced_all(app) if made.new and not dry_run else _dry(app, made)
-    lists = _lists(made, done.pop("next"))
+    outcome = synced_all(app) if made.new and not dry_run else _dry(app, made)
+    lists: Mapping[str, Any] = _lists(made, outcome.pop("next"))
     report = {
         "source": source or "the crontab of this user",
         "form": "system" if is_of_system else "user",
         "dry_run": dry_run,
         **{name: [_masked(record, secrets) for record in records] for name, records in lists.items()},
-        **done,
-        "warnings": [*_warnings(text, made, enable=enable), *done["warnings"]],
+        **outcome,
+        "warnings": [*_warnings(text, made, enable=enable), *outcome["warnings"]],
     }
-    if made.refused and not made.new and not made.existing and {why.code for _, why in made.refused} != {"OWN_TICK"}:
+    reasons = {refused.code for _, refused in made.refused}
+    if made.refused and not made.new and not made.existing and reasons != {"OWN_TICK"}:
         hint = "details.not_imported says why, line by line. Nothing was changed."
-        raise NothingImported("No line of the crontab could be taken over", hint=hint, details=mask(report))
+        raise NothingImported("No line of the crontab could be imported", hint=hint, details=mask(report))
     print_json({"status": "ok", **mask(report)})
 
 
@@ -96,7 +101,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
 
 
 def _text(app: App, source: str | None) -> str:
-    """The crontab; bytes that are no UTF-8 as lone surrogates. Raises `CrontabUnreadable`, `CrontabUnusable`."""
+    """The crontab; bytes that are not UTF-8 become surrogates. Raises `CrontabUnreadable`, `CrontabUnusable`."""
     if source is None:
         return read_crontab(app.environ)
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else _bytes(source)
@@ -107,10 +112,10 @@ def _text(app: App, source: str | None) -> str:
 
 def _bytes(source: str) -> bytes:
     try:
-        # A FIFO without a writer would hold up an ordinary open for ever.
+        # An ordinary open of a FIFO without a writer would block for ever.
         with open(source, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _unreadable(source, "is no regular file")
+                raise _unreadable(source, "is not a regular file")
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -119,7 +124,7 @@ def _bytes(source: str) -> bytes:
 
 def _unreadable(source: str, reason: str) -> CrontabUnreadable:
     name = _shown(source)
-    hint = "Name a file with the lines of a crontab, or - for standard input; without one, your own crontab is read."
+    hint = "Name a file with crontab lines, or - for standard input; without a name your own crontab is read."
     return CrontabUnreadable(f"{name} {reason}", hint=hint, details={"file": name})
 
 
@@ -142,23 +147,23 @@ def _is_account(name: str) -> bool:
 
 
 def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
-    """Raises `UsageError` when the target is not there, or none is given and our own folder can't be one."""
+    """Raises `UsageError` if the target does not exist, or if none is given and our own folder can't be one."""
     from doctor.scene import account
     from install.crontab_translation import Terms
     from invocation.targets import Targets
 
-    # Lines without CRON_TZ are in cron's own zone, whatever zone is set for our jobs.
+    # Lines without CRON_TZ are in the machine's zone, even if another zone is set for our jobs.
     zone = app.machine_zone if app.machine_zone != app.default_zone else None
     name = target or app.settings.root.name
-    found = guarded(lambda: Targets(app.settings.home, app.settings.data_path).resolve(name))
-    if isinstance(found, Failure):
-        message = found.message
+    folder = guarded(lambda: Targets(app.settings.home, app.settings.data_path).resolve(name))
+    if isinstance(folder, Failure):
+        message = folder.message
         if target is None:
-            # Whose name is no target's, or which lies elsewhere than its siblings.
+            # Its name is not valid for a target, or it is not in the folder of the siblings.
             message = f"This folder, {app.settings.root}, can't be the target of the jobs: {message}"
-        raise UsageError(message, hint="Name a sibling that is there: --target NAME")
-    if target is None and os.path.realpath(found) != os.path.realpath(app.root):
-        message = f"The name {name} leads to {found}, not to this folder: the jobs need another target"
+        raise UsageError(message, hint="Name an existing sibling: --target NAME")
+    if target is None and os.path.realpath(folder) != os.path.realpath(app.root):
+        message = f"The name {name} means {folder} and not this folder, so the jobs need another target"
         raise UsageError(message, hint="Name a sibling to run in: --target NAME")
     return Terms(name, in_home=target is None, account=account()[0], timezone=zone, enabled=enable)
 
@@ -195,7 +200,53 @@ def _check(app: App) -> Callable[[dict[str, Any]], Refused | None]:
     return refusal
 
 
-# --- telling ---
+# --- reporting ---
+
+
+class _Line(TypedDict):
+    line: int
+    text: str
+
+
+class ImportedLine(_Line):
+    """A line that became a job: its entry in .jobs.json, its next instants, and notes."""
+
+    job_id: str
+    entry: Mapping[str, object]
+    next: object
+    notes: list[str]
+
+
+class ExistingLine(_Line):
+    """A line for which there is a job already."""
+
+    job_id: str
+
+
+class RefusedLine(_Line):
+    """A line that can't be a job: the code and sentence that say why, and what to do."""
+
+    code: str
+    reason: str
+    hint: str
+
+
+class VariableLine(_Line):
+    """A variable, and what becomes of it: env, shell, timezone or not_taken_over."""
+
+    name: str
+    value: str
+    use: str
+    note: str
+
+
+class ImportLists(TypedDict):
+    """Each line of the crontab is in one of these lists."""
+
+    imported: list[ImportedLine]
+    already_there: list[ExistingLine]
+    not_imported: list[RefusedLine]
+    variables: list[VariableLine]
 
 
 def _dry(app: App, made: Plan) -> dict[str, Any]:
@@ -203,75 +254,84 @@ def _dry(app: App, made: Plan) -> dict[str, Any]:
     return {"next": instants, "warnings": app.no_tick_warning(app.clock.now())}
 
 
-def _lists(made: Plan, instants: Mapping[str, object]) -> dict[str, list[dict[str, object]]]:
+def _lists(made: Plan, instants: Mapping[str, object]) -> ImportLists:
     from install.crontab_translation import use_of
 
-    imported: list[dict[str, object]] = []
+    imported: list[ImportedLine] = []
     for new in made.new:
         job_id = new.entry["job_id"]
-        more = {"job_id": job_id, "entry": new.entry, "next": instants.get(job_id), "notes": list(new.notes)}
-        imported.append({**_place(new.line), **more})
-    variables: list[dict[str, object]] = []
+        imported.append(
+            {
+                **_line(new.line),
+                "job_id": job_id,
+                "entry": new.entry,
+                "next": instants.get(job_id),
+                "notes": list(new.notes),
+            }
+        )
+    variables: list[VariableLine] = []
     for variable in made.variables:
         use, note = use_of(variable)
-        named = {"name": variable.name, "value": variable.value, "use": use, "note": note}
-        variables.append({**_place(variable), **named})
+        variables.append({**_line(variable), "name": variable.name, "value": variable.value, "use": use, "note": note})
     return {
         "imported": imported,
-        "already_there": [{**_place(line), "job_id": job_id} for line, job_id in made.existing],
+        "already_there": [{**_line(line), "job_id": job_id} for line, job_id in made.existing],
         "not_imported": [
-            {**_place(line), "code": why.code, "reason": why.reason, "hint": why.hint} for line, why in made.refused
+            {**_line(line), "code": refused.code, "reason": refused.reason, "hint": refused.hint}
+            for line, refused in made.refused
         ],
         "variables": variables,
     }
 
 
-def _place(line: Line) -> dict[str, object]:
+def _line(line: Line) -> _Line:
     return {"line": line.number, "text": line.text}
 
 
 def _shown(text: str) -> str:
-    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[:_LONGEST_SHOWN]}…"
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return decoded if len(decoded) <= _LONGEST_SHOWN else f"{decoded[:_LONGEST_SHOWN]}…"
 
 
-def _warnings(text: str, made: Plan, *, enable: bool) -> list[dict[str, object]]:
-    found: list[tuple[str, str]] = []
+def _warnings(text: str, made: Plan, *, enable: bool) -> list[WarningEntry]:
+    warnings: list[tuple[str, str]] = []
     names = [new.entry["job_id"] for new in made.new]
     if names and enable:
-        found.append(("RUNS_TWICE", "cron goes on with these lines too: take them out of the crontab now"))
+        warnings.append(("RUNS_TWICE", "cron still runs these lines too: remove them from the crontab now"))
     elif names:
-        message = "The jobs are disabled, so that nothing runs twice. Take a line out of the crontab, then: resume-job"
-        found.append(("DISABLED", f"{message} {names[0]}"))
+        message = "The jobs are disabled, so that nothing runs twice. Remove a line from the crontab, then: resume-job"
+        warnings.append(("DISABLED", f"{message} {names[0]}"))
     if not (names or made.existing or made.refused):
-        found.append(("NO_LINES", "The crontab has no line that runs anything"))
+        warnings.append(("NO_LINES", "The crontab has no line that runs a command"))
     if "\r\n" in text:
-        found.append(("CRLF", "Lines end with CR LF; the CR is left out here, while cron makes it part of the command"))
+        message = "Lines end with CR LF. The CR is removed here, but cron makes it part of the command"
+        warnings.append(("CRLF", message))
     if text and not text.endswith("\n"):
-        found.append(("NO_NEWLINE_AT_END", "The last line has no end: it is taken over here, while cron may ignore it"))
-    return [{"code": code, "message": message} for code, message in found]
+        message = "The last line has no newline. It was imported, but cron may ignore it"
+        warnings.append(("NO_NEWLINE_AT_END", message))
+    return [{"code": code, "message": message} for code, message in warnings]
 
 
 def _secrets(app: App, lines: list[Line]) -> list[str]:
-    """What looks like a secret in the crontab."""
+    """The texts in the crontab that look like secrets."""
     from core.redact import secrets_of
     from install.crontab_lines import Entry, Variable
     from install.crontab_translation import secrets_in
 
-    found: list[str] = []
+    secrets: list[str] = []
     for line in lines:
-        found += secrets_in(line.text)
+        secrets += secrets_in(line.text)
         if isinstance(line, Variable):
-            found += secrets_of({line.name: line.value}, app.settings.redact)
+            secrets += secrets_of({line.name: line.value}, app.settings.redact)
         elif isinstance(line, Entry):
-            found += secrets_in(line.command) + secrets_in(line.stdin or "")
-    return sorted(set(found))
+            secrets += secrets_in(line.command) + secrets_in(line.stdin or "")
+    return sorted(set(secrets))
 
 
 def _masked(record: dict[str, object], secrets: list[str]) -> dict[str, object]:
-    """A record without the secrets, and with its text cut to what is shown.
+    """A record with secrets masked and its text shortened.
 
-    Only secrets that stand in it are looked for in all their forms: there may be many.
+    There may be many secrets: only those that it contains are then searched in all their forms.
     """
     from core.redact import Redactor
 

@@ -7,14 +7,17 @@ import click
 from app.app import App
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 10)
+
 
 @click.command("init-db")
 @click.pass_obj
 def command(app: App) -> None:
-    """Make the folders db/, notifications/ and runs/, for you alone, and the database. Run again, it changes nothing.
+    """Make the folders db/, notifications/ and runs/, private to you, and the database. If run again, nothing changes.
 
-    Prints the database's path, its schema version and whether it was made now. A database of an older version is
-    migrated, after a copy to <path>.v<version>.bak.
+    Prints the path of the database, its schema version, and whether it was made now. The database of an older version
+    is copied to <path>.v<version>.bak, and migrated.
 
     \b
     Example:
@@ -35,13 +38,13 @@ def command(app: App) -> None:
         except OSError as error:
             raise ConfigurationError(
                 f"The folder {folder} can't be made: {error.strerror}",
-                hint="Let this user write there, or remove the file that stands in its place.",
+                hint="Let this user write there, or remove the file of that name.",
                 details={"path": str(folder)},
             ) from error
     db, created = create(str(settings.db_path))
     try:
         if settings.db_path.parent == settings.root / "db":
-            # Another folder that DB_PATH names is not ours alone: it may be the person's home.
+            # Another folder that DB_PATH names may hold other files too: it may be the user's home.
             close_to_others(str(settings.db_path.parent))
         if not created:
             db.require_sound()

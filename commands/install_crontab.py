@@ -14,20 +14,23 @@ from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 10)
+
 
 @click.command("install-crontab")
-@click.option("--print", "only_print", is_flag=True, help="Show the crontab as it would be, and change nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but change nothing.")
 @click.option(
-    "--telegram/--no-telegram", default=None, help="Also drain the inbox of puruto-telegram. Default: as it was."
+    "--telegram/--no-telegram", default=None, help="Also drain the inbox of puruto-telegram. Default: as before."
 )
 @click.pass_obj
 def command(app: App, only_print: bool, telegram: bool | None) -> None:
-    """Put the line that starts a tick each minute into your crontab, as a marked block; other lines stay as they are.
+    """Add the line that starts a tick each minute to your crontab, in a marked block. Other lines are not changed.
 
-    With this interpreter's own path, and a log in db/tick.log. Run again, it replaces its own block, and nothing else.
-    A line that you wrote yourself is left alone: `doctor` tells of two lines. With --telegram a second line sends what
-    is told through the sibling's inbox.py, with a log in db/telegram.log. Prints the lines, and the whole crontab as it
-    is now, or would be.
+    The line names this interpreter, and writes its log to db/tick.log. If run again, only the block is replaced. A line
+    that you wrote yourself is kept; `doctor` warns about two lines. With --telegram a second line sends notifications
+    with the sibling's inbox.py, and writes its log to db/telegram.log. Prints the lines and the whole crontab, as it is
+    now or would be.
 
     \b
     Examples:
@@ -46,12 +49,12 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
 
 
 def stray_marks(text: str, root: str) -> list[dict[str, str]]:
-    """A warning when a mark of ours stands alone: what stands behind it is left for its owner to look at."""
-    found = units.stray_marks(text, root)
-    if not found:
+    """A warning if a block of ours has no begin or no end; such a block is not changed."""
+    numbers = units.stray_marks(text, root)
+    if not numbers:
         return []
-    message = f"Line {', '.join(map(str, found))} of the crontab begins or ends a block of this copy that is not whole"
-    return [{"code": "BLOCK_BROKEN", "message": f"{message}: nothing of it was touched. See to it with crontab -e."}]
+    message = f"Line {', '.join(map(str, numbers))} of the crontab begins or ends a block of this copy, but not both"
+    return [{"code": "BLOCK_BROKEN", "message": f"{message}: nothing of it was changed. Correct it with crontab -e."}]
 
 
 def this_copy(app: App) -> units.Copy:
@@ -60,7 +63,7 @@ def this_copy(app: App) -> units.Copy:
 
 
 def sibling(app: App) -> str:
-    """The folder whose `inbox.py` sends. Raises `UsageError` when there is none."""
+    """The folder of puruto-telegram with its `inbox.py`. Raises `UsageError` if there is none."""
     folder = Path(os.path.normpath(app.settings.telegram_path))
     if not (folder / "inbox.py").is_file():
         hint = "Copy the example, cp -r examples/purutos/puruto-telegram .., or set PURUTO_TELEGRAM_PATH."

@@ -16,21 +16,25 @@ from commands.output import print_json
 from core.errors import UnitsUnwritable
 from install import units
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 30)
+
 
 @click.command("install-systemd")
-@click.option("--print", "only_print", is_flag=True, help="Show the units, and write nothing.")
-@click.option("--telegram", is_flag=True, help="Also a timer that drains the inbox of puruto-telegram.")
-@click.option("--daemon", is_flag=True, help="A service that runs the daemon, instead of a tick each minute.")
-@click.option("--folder", metavar="PATH", help="Where units go; default: ~/.config/systemd/user.")
+@click.option("--print", "only_print", is_flag=True, help="Show the units, but write nothing.")
+@click.option("--telegram", is_flag=True, help="Add a timer that drains the inbox of puruto-telegram.")
+@click.option("--daemon", is_flag=True, help="Write a service for the daemon, instead of a tick each minute.")
+@click.option("--folder", metavar="PATH", help="The folder for the units. Default: ~/.config/systemd/user.")
 @click.pass_obj
 def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: str | None) -> None:
-    """Write a user timer and service that start a tick each minute, or the daemon: for machines without cron.
+    """Write systemd user units that start a tick each minute, or the daemon. For machines without cron.
 
-    With --daemon, one service that runs all the time, starts jobs on the instant, and is started again if it crashes.
+    With --daemon it is one service that runs all the time, starts jobs at the exact time, and is restarted if it
+    crashes.
 
-    Nothing is started. A unit of the same name that is not this copy's stays, and nothing is written. Prints the units,
-    under "then" the commands that start them, and under "undo" those that take them away. One is enough of cron, timer
-    and daemon; several do no harm. What they say: journalctl --user -t puruto-cron.
+    Nothing is started. If there is a unit of the same name that another copy wrote, nothing is written. Prints the
+    units, under "then" the commands that start them, and under "undo" those that remove them. One of cron, timer and
+    daemon is enough; several do no harm. Their output: journalctl --user -t puruto-cron.
 
     \b
     Examples:
@@ -75,29 +79,29 @@ def _enabled(texts: Mapping[str, str]) -> str:
 
 
 def _ticks(folder: Path, copy: units.Copy) -> bool:
-    """Whether this copy's timer is there, which the daemon makes needless."""
+    """Whether this copy's timer is installed; the daemon replaces it."""
     try:
-        there = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
+        existing = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
     except OSError:
         return False
-    return not units.is_foreign(there, units.units(copy)[units.TIMER])
+    return not units.is_foreign(existing, units.units(copy)[units.TIMER])
 
 
 def _write(target: Path, texts: Mapping[str, str]) -> None:
-    """All of them or, when one of these names is another's, none. Raises `UnitsUnwritable` and `OSError`."""
+    """Writes all units, or none if one of the files belongs to another copy. Raises `UnitsUnwritable`, `OSError`."""
     target.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         path = target / name
         if not os.path.lexists(path):
             continue
-        there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-        if units.is_foreign(there, text):
-            owner = units.owner_of(there)
-            whose = f"belongs to the copy in {owner}" if owner else "is of no copy of puruto-cron, or of an older one"
+        existing = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+        if units.is_foreign(existing, text):
+            owner = units.owner_of(existing)
+            whose = f"belongs to the copy in {owner}" if owner else "does not belong to puruto-cron, or is an older one"
             raise UnitsUnwritable(
-                f"{path} is there and {whose}",
-                hint=f"Look at it. If it is not needed: systemctl --user disable --now {name}, delete the file, and"
-                " install again; or name another folder with --folder.",
+                f"{path} exists and {whose}",
+                hint=f"If it is not needed: systemctl --user disable --now {name}, delete the file, and"
+                " install again. Or name another folder with --folder.",
                 details={"path": str(path), "owner": owner or None},
             )
     for name, text in texts.items():

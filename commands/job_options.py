@@ -1,4 +1,4 @@
-"""Options for the fields of a job, made from its one definition, and what becomes of an edit."""
+"""Options for the fields of a job, made from the schema of .jobs.json, and the sync that follows an edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
 
@@ -15,21 +15,42 @@ from core.boundary import Failure, guarded
 from core.errors import NotSynced, UsageError
 from core.job import Job
 
+if TYPE_CHECKING:
+    from reports.health import WarningEntry
+
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")
-#: Fields that are given as a JSON object, each with an example.
+#: Fields whose value is a JSON object, each with an example.
 _OBJECTS = {
     "success": '{"stdout_matches": "^Done"}',
     "heartbeat": '{"max_iterations": 5}',
     "json_schema": '{"type": "object"}',
 }
+
+
+class Preview(TypedDict):
+    """The next instants of a job, each in UTC and local time, and the zone of its schedule."""
+
+    timezone: str
+    enabled: bool
+    instants: list[dict[str, str]]
+
+
+class SyncedEdit(TypedDict):
+    """The outcome of an edit and its sync: the job's next instants (null if it was removed), and warnings."""
+
+    synced: bool
+    next: object
+    warnings: list[WarningEntry]
+
+
 _ENTRY = '{"job_id": "report", "puruto_target": "reports", "schedule": "@daily", "prompt": "x"}'
 
 
 def field_options(command: F) -> F:
-    """An option for each field of a job but its name and `enabled`: `--timeout-sec 120`, `--command A --command B`.
+    """Adds an option for each field of a job except its name and `enabled`: `--timeout-sec 120`, `--command A`.
 
-    Lists are given an entry at a time, `env` as NAME=VALUE, objects as JSON.
+    The option of a list is given once for each entry, `env` as NAME=VALUE, an object as JSON.
     """
     from jobs.jobs_file import json_schema
 
@@ -64,8 +85,8 @@ def _kind(field: Mapping[str, Any]) -> str:
 
 
 def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that were given as options, as they stand in the file. Raises `UsageError`."""
-    found: dict[str, Any] = {}
+    """The fields that were given as options, with values as in .jobs.json. Raises `UsageError`."""
+    fields: dict[str, Any] = {}
     for name, value in options.items():
         if value is None or value == ():
             continue
@@ -73,31 +94,31 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         for text in value if isinstance(value, tuple) else (value,):
             must_be_utf8(option, text)
         if name == "env":
-            found[name] = dict(_pair(text) for text in value)
+            fields[name] = dict(_pair(text) for text in value)
         elif isinstance(value, tuple):
-            found[name] = _list(option, value)
+            fields[name] = _list(option, value)
         elif isinstance(value, str) and name in _OBJECTS:
-            found[name] = parsed(value, option, _OBJECTS[name])
+            fields[name] = parsed(value, option, _OBJECTS[name])
         else:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
 def must_be_utf8(name: str, value: object) -> None:
-    """Raises `UsageError` for a word of the command line that was no UTF-8."""
+    """Raises `UsageError` if a word of the command line was not UTF-8."""
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            raise UsageError(f"{name} is no UTF-8", hint="Write it in UTF-8, as the file is.") from None
+            raise UsageError(f"{name} is not UTF-8", hint="Write it in UTF-8, as .jobs.json is.") from None
 
 
 def _list(option: str, values: tuple[str, ...]) -> list[str]:
-    """Entries that were given one at a time, or all at once as a JSON list. Raises `UsageError`."""
-    lists = [found for text in values if (found := _json_list(text)) is not None]
+    """Entries that were given one by one, or all at once as a JSON list. Raises `UsageError`."""
+    lists = [entries for text in values if (entries := _json_list(text)) is not None]
     if lists and len(values) > 1:
         hint = f"Write {option} A {option} B, or {option} once with a JSON list."
-        raise UsageError(f"{option} was given as a JSON list and again beside it", hint=hint)
+        raise UsageError(f"{option} was given as a JSON list and once more", hint=hint)
     return lists[0] if lists else list(values)
 
 
@@ -105,10 +126,10 @@ def _json_list(text: str) -> list[str] | None:
     if not text.lstrip().startswith("["):
         return None
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and all(isinstance(entry, str) for entry in found) else None
+    return value if isinstance(value, list) and all(isinstance(entry, str) for entry in value) else None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -122,16 +143,16 @@ def parsed(text: str, option: str, example: str) -> dict[str, Any]:
     """A JSON object that was given on the command line. Raises `UsageError`."""
     hint = f"Write it like '{example}'."
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option} is no JSON: {error}", hint=hint) from None
-    if not isinstance(found, dict):
+        raise UsageError(f"{option} is not valid JSON: {error}", hint=hint) from None
+    if not isinstance(value, dict):
         raise UsageError(f"{option} must be a JSON object", hint=hint)
-    return found
+    return value
 
 
 def from_json(source: str) -> dict[str, Any]:
-    """One entry, from a file, from standard input (`-`), or as it stands. Raises `UsageError`."""
+    """One entry of .jobs.json: from a file, from standard input (`-`), or given as JSON. Raises `UsageError`."""
     if source.lstrip()[:1] in ("{", "["):
         return parsed(source, "--from-json", _ENTRY)
     try:
@@ -141,18 +162,17 @@ def from_json(source: str) -> dict[str, Any]:
     return parsed(text, f"--from-json {source}", _ENTRY)
 
 
-def synced(
-    app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False
-) -> dict[str, object]:
-    """The sync that follows an edit, and the job's next instants. Raises `NotSynced`: the next tick tries again."""
+def synced(app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False) -> SyncedEdit:
+    """Syncs after an edit of one job; reports its next instants. Raises `NotSynced`: the next tick tries again."""
     report = synced_all(app, allow_removals=allow_removals)
-    # The sync itself speaks of jobs that have changed.
+    # The report of the sync has only jobs that are new or changed.
     own = report["next"].get(job_id) or (preview(app, entry) if entry else None)
-    return {**report, "next": own, "warnings": [*report["warnings"], *(target_warnings(app, entry) if entry else ())]}
+    warnings = [*report["warnings"], *(target_warnings(app, entry) if entry else ())]
+    return {"synced": True, "next": own, "warnings": warnings}
 
 
 def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
-    """The same for several jobs: `next` holds what it says of each that is new or changed, by job_id.
+    """Syncs after an edit: `synced`, `warnings`, and `next` with the instants of each new or changed job by job_id.
 
     Raises `NotSynced`.
     """
@@ -166,33 +186,32 @@ def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
     report = guarded(sync)
     if not isinstance(report, Failure):
         return report
-    told = report.as_dict()
-    message = f"The edit stands in .jobs.json, and could not be synced: {report.message}"
+    message = f"The edit was written to .jobs.json, but could not be synced: {report.message}"
     hint = f"The next tick tries again. {report.details.get('hint', '')}".strip()
-    raise NotSynced(message, hint=hint, details={"sync_error": told})
+    raise NotSynced(message, hint=hint, details={"sync_error": report.as_dict()})
 
 
 def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An entry of the file as it is shown: with what looks like a secret masked."""
+    """An entry of the file as it is printed: texts that look like secrets are masked."""
     return app.redactor(_job(entry))(entry)
 
 
-def target_warnings(app: App, entry: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A warning when the target of an entry is not there: the job would fail."""
-    found = guarded(lambda: app.targets().resolve(_job(entry).puruto_target))
-    return [{"code": found.code, "message": found.message}] if isinstance(found, Failure) else []
+def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
+    """A warning if the target of an entry does not exist: the job would fail."""
+    folder = guarded(lambda: app.targets().resolve(_job(entry).puruto_target))
+    return [{"code": folder.code, "message": folder.message}] if isinstance(folder, Failure) else []
 
 
 def _job(entry: Mapping[str, Any]) -> Job:
     from jobs.jobs_file import parse_jobs
 
-    # The edit has checked it: here it only becomes a job.
+    # The edit has checked the entry already: schedules need no second check.
     (job,) = parse_jobs(json.dumps({"jobs": [entry]}).encode(), "", lambda *_: None).jobs
     return job
 
 
-def preview(app: App, entry: Mapping[str, Any]) -> dict[str, object]:
-    """The next three instants of an entry that is not in the file yet."""
+def preview(app: App, entry: Mapping[str, Any]) -> Preview:
+    """The next three instants of an entry that need not be in the file."""
     from scheduling.planner import start_of
 
     job = _job(entry)

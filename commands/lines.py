@@ -1,4 +1,4 @@
-"""Says what a long-lived command has to say, a JSON object a line, for as long as somebody takes it."""
+"""The output of a command that runs for long: one JSON object per line, without blocking on a slow reader."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from contextlib import suppress
 
 from commands.output import json_text
 
-#: So much a pipe that is ready takes at once, without a wait. Source: POSIX, PIPE_BUF; pipe(7).
+#: A pipe that is ready accepts so many bytes without blocking. Source: POSIX, PIPE_BUF; pipe(7).
 _CHUNK = select.PIPE_BUF
-#: A reader that is busy is waited for so long, in milliseconds; then the line is lost.
+#: How long to wait for a slow reader, in milliseconds; after that the line is dropped.
 _TIMEOUT_MS = 200
 
 
 class Lines:
-    """Lines on a descriptor. What nobody reads any more, or no disk takes, is dropped: the next one is tried again."""
+    """Writes lines to a descriptor. A line that can't be written is dropped; the next one is tried again."""
 
     def __init__(self, descriptor: int | None) -> None:
-        """None: there is nobody to say anything to."""
+        """`descriptor` is None if there is no output."""
         self._descriptor = descriptor
         self._is_cut = False
 
-    def say(self, told: Mapping[str, object]) -> None:
-        """Never raises for the descriptor's sake, and never waits for long."""
+    def say(self, report: Mapping[str, object]) -> None:
+        """Writes one line. It never raises because of the descriptor, and never blocks for long."""
         if self._descriptor is None:
             return
-        data = f"{json_text(told)}\n".encode("utf-8", "backslashreplace")
+        data = f"{json_text(report)}\n".encode("utf-8", "backslashreplace")
         if self._is_cut:
-            # The rest of a line that was cut must not become the beginning of this one.
+            # A new line, so that this one is not appended to the beginning of the line that was cut.
             data = b"\n" + data
         left = len(data)
         with suppress(OSError):
-            while left and self._is_taken():
+            while left and self._is_ready():
                 left -= os.write(self._descriptor, data[-left:][:_CHUNK])
         self._is_cut = (self._is_cut and left == len(data)) or 0 < left < len(data)
 
-    def _is_taken(self) -> bool:
+    def _is_ready(self) -> bool:
         poll = select.poll()
         poll.register(self._descriptor or 1, select.POLLOUT)
         return any(event & select.POLLOUT for _, event in poll.poll(_TIMEOUT_MS))

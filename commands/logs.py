@@ -5,32 +5,56 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import click
 
 from app.app import App
 from commands.names import job_names, run_names
 from commands.view import show, table_option
-from core.errors import JobNotFound, RunNotFound
+from core.errors import RunNotFound
 
 if TYPE_CHECKING:
     from core.redact import Redactor
 
-#: Of each captured file at most this much is shown: its end, where programs say what went wrong.
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 60)
+
+#: At most so many bytes from the end of each output file are shown: errors are usually at the end.
 SHOWN_BYTES = 65_536
 
 
+class OutputFile(TypedDict):
+    """A file in the folder of a run: its size in bytes, and the end of its text, at most `SHOWN_BYTES`."""
+
+    file: str
+    path: str
+    bytes: int
+    truncated: bool
+    text: str
+
+
+class LogsReport(TypedDict):
+    """Events as they were sent, each with `ts`; with --run the run's row and its output."""
+
+    status: str
+    events: list[dict[str, object]]
+    run: NotRequired[dict[str, object]]
+    output: NotRequired[list[OutputFile]]
+
+
 @click.command("logs")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Newest events shown.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="The number of events to show."
+)
 @click.option("--job", "job_id", shell_complete=job_names, help="Only events of this job.")
-@click.option("--run", "run_id", shell_complete=run_names, help="One run: its row, its events and its captured output.")
+@click.option("--run", "run_id", shell_complete=run_names, help="Show one run: its row, its events and its output.")
 @table_option
 @click.pass_obj
 def command(app: App, limit: int, job_id: str | None, run_id: str | None, table: bool | None) -> None:
-    """Show the newest events, the oldest of them first; with --run also what that run printed.
+    """Show the newest events in the order of time; with --run also the output of that run.
 
-    Of a captured file the last 64 KiB are shown; "path" names the whole file.
+    The last 64 KiB of each output file are shown; "path" names the whole file.
 
     \b
     Examples:
@@ -38,46 +62,41 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
       python3 main.py logs --run daily-data-backup-20260225T200000
     """
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            raise JobNotFound(
-                f"There is no job {job_id}, and there never was",
-                hint="See: python3 main.py list",
-                details={"job_id": job_id},
-            )
+        session.store.definitions.require_known(job_id)
         run = session.store.runs.find(run_id) if run_id is not None else None
         if run_id is not None and run is None:
             raise RunNotFound(
                 f"There is no run {run_id}", hint="See: python3 main.py status", details={"run_id": run_id}
             )
         events = session.store.events.recent(limit, job_id=job_id or "", run_id=run_id or "")
-        whose = {event.job_id for event in events} | ({str(run["job_id"])} if run is not None else set())
-        masks = {job: app.redactor(session.job(job)) for job in whose}
-    shown = [masked({"ts": event.ts, **event.payload}, masks[event.job_id]) for event in events]
-    report: dict[str, object] = {"status": "ok", "events": shown}
+        job_ids = {event.job_id for event in events} | ({str(run["job_id"])} if run is not None else set())
+        masks = {name: app.redactor(session.job(name)) for name in job_ids}
+    masked_events = [masked({"ts": event.ts, **event.payload}, masks[event.job_id]) for event in events]
+    report: LogsReport = {"status": "ok", "events": masked_events}
     if run is not None:
         mask = masks[str(run["job_id"])]
         report["run"] = masked(run, mask)
         output = captured(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
-        report["output"] = [{**file, "text": mask.text(str(file["text"]))} for file in output]
+        report["output"] = [{**file, "text": mask.text(file["text"])} for file in output]
     show(app, "logs", report, table=table)
 
 
-def masked(told: Mapping[str, object], mask: Redactor) -> dict[str, object]:
-    """A run or an event without the secrets in its result and error.
+def masked(record: Mapping[str, object], mask: Redactor) -> dict[str, object]:
+    """A run or an event with the secrets in its result and error masked.
 
-    They were taken out before they were stored; of what has become a secret since, only here.
+    They were masked before they were stored; this masks values that have become secrets since then.
     """
-    return {key: mask.any(value) if key in ("result", "error") else value for key, value in told.items()}
+    return {key: mask.any(value) if key in ("result", "error") else value for key, value in record.items()}
 
 
-def captured(folder: Path) -> list[dict[str, object]]:
-    """What a run's calls printed: of each file its path, size in bytes and the end of its text."""
+def captured(folder: Path) -> list[OutputFile]:
+    """The output files of a run, in the order of their names."""
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return []
     return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
 
 
-def _tail(path: Path) -> dict[str, object]:
+def _tail(path: Path) -> OutputFile:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - SHOWN_BYTES))

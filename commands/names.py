@@ -1,4 +1,4 @@
-"""Completes the names of jobs and runs on a command line: what click calls `shell_complete`."""
+"""Completes the names of jobs and runs in a shell. Source: `shell_complete` of click."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from store.names import Names
 
 
 def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
-    """Jobs whose name begins so; none when they can't be read, because nobody reads an error there."""
+    """Jobs whose name begins so; none if they can't be read, because the shell can't show an error."""
     return _read(ctx, lambda names: names.jobs(incomplete))
 
 
 def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
-    """The newest runs whose name begins so."""
+    """The newest runs whose ID begins so."""
     return _read(ctx, lambda names: names.runs(incomplete))
 
 
 def running_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """The same, of those that go on."""
+    """The running runs whose ID begins so."""
     return _read(ctx, lambda names: names.runs(incomplete, running=True))
 
 
 def session_words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """What `sessions` takes: a job, or the word reset and a job."""
+    """Completes the arguments of `sessions`: a job, or the word reset and a job."""
     given = tuple(ctx.params.get(param.name or "") or ())
     if given not in ((), ("reset",)):
         return []
@@ -44,5 +44,5 @@ def _read(ctx: click.Context, read: Callable[[Names], list[str]]) -> list[str]:
         with app.session(read_only=True) as session:
             return read(Names(session.store.db))
 
-    found = guarded(names)
-    return [] if isinstance(found, Failure) else found
+    result = guarded(names)
+    return [] if isinstance(result, Failure) else result

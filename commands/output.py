@@ -1,4 +1,4 @@
-"""The one way in which commands print."""
+"""How commands print: all output on stdout goes through this module."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from core.strict_json import escape_line_ends
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """One JSON object and a newline on stdout: in one line for programs, indented on a terminal. Always UTF-8.
+    """Prints one JSON object on stdout, in UTF-8: on one line for programs, indented on a terminal.
 
-    Numbers that JSON has no word for, infinity and NaN, read null (RFC 8259, section 6).
-    A reader that has seen enough (head, less) is no error. Raises `OutputUnwritable`.
+    Infinity and NaN, which JSON does not have, become null (RFC 8259, section 6). If the reader closes the pipe early
+    (head, less), that is not an error. Raises `OutputUnwritable`.
     """
     print_text([json_text(value, indent=2 if sys.stdout.isatty() else None)])
 
 
 def json_text(value: Mapping[str, object], indent: int | None = None) -> str:
-    """One JSON object as `print_json` writes it."""
+    """A JSON object as the text that `print_json` prints."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
@@ -39,21 +39,21 @@ def _finite(value: object) -> object:
 
 
 def print_text(lines: Sequence[str]) -> None:
-    """Lines on stdout, always UTF-8. Raises `OutputUnwritable`."""
-    # cron's locale is C: the text layer of stdout can't be trusted with what a prompt or a target says.
+    """Prints lines on stdout, always in UTF-8. Raises `OutputUnwritable`."""
+    # Under cron the locale is C: the text layer of stdout could not encode all characters.
     data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python flushes once more at its end, and would complain once more.
+        # Python flushes stdout at exit and would report the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            raise OutputUnwritable(f"The answer can't be written to stdout: {error.strerror}") from error
+            raise OutputUnwritable(f"The output can't be written to stdout: {error.strerror}") from error
 
 
 def print_error(error: CronError, mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None) -> None:
-    """The error as `{"status": "error", "error": {"code", "message", "details"}}`; `mask` takes secrets out of it."""
-    told = error.as_dict()
-    print_json({"status": "error", "error": mask(told) if mask else told})
+    """Prints the error as `{"status": "error", "error": {"code", "message", "details"}}`; `mask` masks secrets."""
+    report = error.as_dict()
+    print_json({"status": "error", "error": mask(report) if mask else report})

@@ -13,20 +13,23 @@ from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 30)
+
 
 @click.command("pause-job")
 @click.argument("job_id", shell_complete=job_names)
 @click.option(
     "--until",
     metavar="T",
-    help="Go on by itself from then: ISO 8601; in the job's zone without an offset.",
+    help="Resume by itself at this time: ISO 8601, without an offset in the job's zone.",
 )
 @click.pass_obj
 def command(app: App, job_id: str, until: str | None) -> None:
-    """Keep a job from running, in .jobs.json itself. A run that goes on is not touched: see `cancel`.
+    """Pause a job, in .jobs.json. A running run is not ended: see `cancel`.
 
-    Without --until it is disabled until `resume-job`. With it, no slot before that instant runs, and then it goes on by
-    itself. Slots of the pause are not made up for. Prints the entry and the next instants.
+    Without --until the job is disabled until `resume-job`. With --until, no slot before that time runs, and then the
+    job resumes by itself. Slots during the pause are not run later. Prints the entry and the next instants.
 
     \b
     Examples:
@@ -42,19 +45,20 @@ def command(app: App, job_id: str, until: str | None) -> None:
 
 
 def _instant(app: App, job_id: str, text: str) -> str:
-    found = utc_text(given_instant("--until", text, _zone(app, job_id)))
-    if found <= utc_text(app.clock.now()):
-        raise UsageError(f"--until {text!r} is past", hint="Name an instant to come; `resume-job` ends a pause.")
-    return found
+    until = utc_text(given_instant("--until", text, _zone(app, job_id)))
+    if until <= utc_text(app.clock.now()):
+        message = f"--until {text!r} is in the past"
+        raise UsageError(message, hint="Give a time in the future. To end a pause now, use `resume-job`.")
+    return until
 
 
 def _zone(app: App, job_id: str) -> str:
-    """The job's own zone, as far as it is known."""
+    """The job's own zone; the default zone if the job is not in the database."""
 
-    def stored() -> str | None:
+    def stored_zone() -> str | None:
         with app.session(read_only=True) as session:
             state = session.store.definitions.load(job_id)
             return None if state is None else state.timezone
 
-    found = guarded(stored)
-    return found if isinstance(found, str) else app.default_zone
+    zone = guarded(stored_zone)
+    return zone if isinstance(zone, str) else app.default_zone

@@ -7,17 +7,20 @@ import click
 from app.app import App
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 60)
+
 
 @click.command("prune")
-@click.option("--dry-run", is_flag=True, help="Delete nothing; say what would go.")
+@click.option("--dry-run", is_flag=True, help="Delete nothing; show what would be deleted.")
 @click.pass_obj
 def command(app: App, dry_run: bool) -> None:
-    """Delete what is older or more than is kept: ended runs with their events and output, and old event files.
+    """Delete old data: ended runs with their events and output, and old event files.
 
-    Ticks do the same bit by bit; this does all of it at once, and also deletes folders in runs/ that no row names. Kept
-    are PURUTO_CRON_KEEP_RUNS runs of each job, none older than PURUTO_CRON_KEEP_DAYS, PURUTO_CRON_KEEP_OUTPUT_MB of
-    output, and always each job's newest run, what still runs, and what is still to be told. A deleted slot never starts
-    again.
+    Ticks do this step by step; this command does all of it at once, and also deletes folders in runs/ that have no
+    row. It keeps the last PURUTO_CRON_KEEP_RUNS runs of each job, but none older than PURUTO_CRON_KEEP_DAYS, and
+    PURUTO_CRON_KEEP_OUTPUT_MB of output. It always keeps each job's newest run, running runs, and runs with undelivered
+    events. A deleted slot never starts again.
 
     Prints how much was deleted, the limits, and what could not be deleted.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -20,20 +21,22 @@ from commands.job_options import (
 from commands.output import print_json
 from core.errors import UsageError
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 10)
+
 
 @click.command("register-job")
 @click.argument("job_id", required=False)
-@click.option("--from-json", "source", metavar="FILE|-|JSON", help="Fields from a JSON object; options win over it.")
-@click.option("--dry-run", is_flag=True, help="Check and show it, and write nothing.")
-@click.option("--enable", is_flag=True, help="Let it run. Without this the job is registered disabled.")
+@click.option("--from-json", "source", metavar="FILE|-|JSON", help="A JSON object of fields; options override them.")
+@click.option("--dry-run", is_flag=True, help="Check and show the job, but write nothing.")
+@click.option("--enable", is_flag=True, help="Enable the job. Without this it is registered disabled.")
 @field_options
 @click.pass_obj
 def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, enable: bool, **options: Any) -> None:
-    """Add a job to .jobs.json, and sync it. The rest of the file stays as it is, also in its look.
+    """Add a job to .jobs.json, and sync the file. The rest of it keeps its content and layout.
 
     Prints the entry, its next three instants in UTC and local time, and warnings. The job is disabled unless --enable
-    is given: look at the instants first, then `resume-job`. A job that a sync would refuse is refused, and nothing
-    changes.
+    is given: check the instants first, then run `resume-job`. If a sync would refuse the job, nothing is changed.
 
     \b
     Examples:
@@ -47,12 +50,13 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
         must_be_utf8("JOB_ID", job_id)
         entry["job_id"] = job_id
     if "job_id" not in entry:
-        raise UsageError("A job needs a name", hint="Write it as: register-job JOB_ID …, or with --from-json.")
+        hint = "Write: register-job JOB_ID …, or put job_id into the JSON object of --from-json."
+        raise UsageError("The job has no name", hint=hint)
     first = {name: entry.pop(name) for name in ("job_id", "enabled") if name in entry}
     entry = {"job_id": first["job_id"], "enabled": enable, **entry}
     edit = app.editor().register(entry, dry_run=dry_run)
     name = str(entry["job_id"])
-    report: dict[str, object] = {
+    report: Mapping[str, object] = {
         "next": preview(app, entry),
         "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, entry)],
     }

@@ -10,14 +10,17 @@ from commands.names import job_names
 from commands.output import print_json
 from core.boundary import guarded
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Editing .jobs.json", 40)
+
 
 @click.command("resume-job")
 @click.argument("job_id", shell_complete=job_names)
 @click.pass_obj
 def command(app: App, job_id: str) -> None:
-    """Let a job run again: one that is disabled, paused with --until, or paused because it failed too often.
+    """Resume a job that is disabled, paused with --until, or paused because it failed too often.
 
-    It goes on from now: slots of the pause are not made up for. Prints the entry and the next instants.
+    It continues from now: slots during the pause are not run later. Prints the entry and the next instants.
 
     \b
     Example:
@@ -29,7 +32,7 @@ def command(app: App, job_id: str) -> None:
         with app.session() as session:
             return session.end_pause(job_id, app.clock.now())
 
-    # Before the sync, which would else speak of the pause; what the database has against it, the sync says.
+    # Before the sync, which would otherwise report the pause. If the database has an error, the sync reports it.
     was_paused = guarded(end_pause, "The pause was not ended", job=job_id) is True
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})

@@ -15,6 +15,7 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 from commands.view import is_screen
+from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
 from store.history import History
@@ -25,24 +26,29 @@ if TYPE_CHECKING:
     from render.progress import ProgressLine
     from system.processes import Stop
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 50)
+
 
 @click.command("run-now")
 @click.argument("job_id", shell_complete=job_names)
 @click.option(
-    "--force", is_flag=True, help="Run it even if it is disabled or paused. A job that is running is never run twice."
+    "--force",
+    is_flag=True,
+    help="Run it even if it is disabled or paused. A job that is running is never started twice.",
 )
 @click.pass_obj
 def command(app: App, job_id: str, force: bool) -> int:
-    """Run one job now, with its retries, and wait for it. Its schedule is not touched.
+    """Run one job now, with its retries, and wait for its end. Its schedule does not change.
 
-    An edited .jobs.json is synced first, as by tick. Ctrl-C ends the run, which then reads "cancelled".
+    A changed .jobs.json is synced first, as by tick. Ctrl-C ends the run; its status is then "cancelled".
 
-    On a terminal a line on stderr shows how it goes: the attempt, the time against what the job usually takes, the
-    wait for a retry. It is gone at the end.
+    On a terminal, a line on stderr shows the progress: the attempt, the time compared with the usual duration, the wait
+    for a retry. It is erased at the end.
 
-    Prints the result or the error, and where the event is written; "events_waiting" when that was not possible yet.
-    Exit code 0 when the run succeeded, 1 when it failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130
-    after Ctrl-C, 129 when the terminal was closed, 143 after TERM.
+    Prints the result or the error, and where the event was written, or "events_waiting" if that was not possible yet.
+    Exit code 0 if the run succeeded, 1 if it failed or was refused (JOB_NOT_FOUND, JOB_DISABLED, JOB_LOCKED), 130
+    after Ctrl-C, 129 after the terminal was closed, 143 after TERM.
 
     \b
     Example:
@@ -50,15 +56,17 @@ def command(app: App, job_id: str, force: bool) -> int:
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
     on_terminal = sys.stdout.isatty()
+    # Refused before anything is done, if it can't be understood.
+    hop = next_hop(app.environ)
     with app.session() as session, stop_on_signals() as stop:
         sync = session.sync_if_changed(app.clock.now())
         broken = sync if sync is not None and sync["status"] == "error" else None
         try:
             with _progress(app, session, job_id, stop) as line:
-                scheduler = session.scheduler(stop, line.around if line is not None else None)
+                scheduler = session.scheduler(stop, line.around if line is not None else None, hop)
                 result = scheduler.run_now(job_id, force=force)
         except JobNotFound as error:
-            # A job that is new in a broken file is known to nobody: what is wrong with the file is the answer.
+            # The job may be new in a file that can't be synced: then the error in the file is the reason.
             error.details |= {"sync": broken} if broken else {}
             raise
         reason = stop.reason
@@ -67,7 +75,7 @@ def command(app: App, job_id: str, force: bool) -> int:
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise
-        # Nobody is there any more to be told; the ledger has the result.
+        # The terminal is gone, so nobody can read the result; the database has it.
         reason = reason or signal.SIGHUP.name
     if reason:
         return 128 + signal.Signals[reason]
@@ -75,16 +83,16 @@ def command(app: App, job_id: str, force: bool) -> int:
 
 
 def _is_hung_up(error: OutputUnwritable) -> bool:
-    """Whether this is what a terminal answers that is gone: it may do so before its signal comes."""
+    """Whether the error means that the terminal is gone; it may come before the signal HUP."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO
 
 
 def _progress(app: App, session: Session, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
-    """The line on stderr; nothing where no person would see it."""
+    """The progress line on stderr; None if that is no terminal."""
     if not is_screen(sys.stderr):
         return nullcontext()
-    found = guarded(lambda: _line(app, session, job_id, stop))
-    return nullcontext() if isinstance(found, Failure) or found is None else found
+    line = guarded(lambda: _line(app, session, job_id, stop))
+    return nullcontext() if isinstance(line, Failure) or line is None else line
 
 
 def _line(app: App, session: Session, job_id: str, stop: Stop) -> ProgressLine | None:

@@ -1,8 +1,8 @@
-"""`sessions`: what the last run of a job left for the next, and forgetting it."""
+"""`sessions`: shows or forgets what the last run of a job left for the next one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -15,6 +15,9 @@ from core.invocation import Session
 if TYPE_CHECKING:
     from core.redact import Redactor
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 110)
+
 _SHOWN = 300
 
 
@@ -22,14 +25,15 @@ _SHOWN = 300
 @click.argument("words", nargs=-1, metavar="[JOB_ID | reset JOB_ID]", shell_complete=session_words)
 @click.pass_obj
 def command(app: App, words: tuple[str, ...]) -> None:
-    """Show what the last run of each job left for the next, or forget it.
+    """Show what the last run of each job left for the next one, or forget it.
 
-    Jobs with session_mode shared_persistent go on with one session of their agent; those with ephemeral_with_summary
-    are told what the run before reported. Prints {"status": "ok", "sessions": [...]}: job_id, session_mode, runner,
-    session_id, the beginning of the summary, and the run that left it. With a JOB_ID the whole summary. Secrets are
+    Jobs with session_mode shared_persistent continue one session of their agent; jobs with ephemeral_with_summary get
+    the report of the previous run. Prints {"status": "ok", "sessions": [...]}: job_id, session_mode, runner,
+    session_id, the beginning of the summary, and the run that left it. With a JOB_ID, the whole summary. Secrets are
     masked.
 
-    `reset` forgets it, so that the next run begins anew; the agent's own files stay. Prints whether there was anything.
+    `reset` forgets the session, so that the next run starts without it; the agent's own files stay. Prints whether
+    there was one.
 
     \b
     Example:
@@ -49,21 +53,33 @@ def command(app: App, words: tuple[str, ...]) -> None:
                 raise UsageError("sessions reset needs a JOB_ID", hint="Write: python3 main.py sessions reset JOB_ID")
             raise _unknown(words[0])
         jobs = {str(row["job_id"]): row["definition"] for row in session.store.definitions.table()}
-        found = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
-        masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in found}
-    shown = [_shown(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in found]
-    print_json({"status": "ok", "sessions": shown})
+        stored = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
+        masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in stored}
+    reports = [_report(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in stored]
+    print_json({"status": "ok", "sessions": reports})
 
 
-def _shown(kept: Session, definition: object, mask: Redactor, *, whole: bool) -> dict[str, object]:
-    # Masked before it is cut: half a secret is harder to tell.
-    told = mask.text(kept.summary)
-    summary = told if whole or len(told) <= _SHOWN else told[:_SHOWN] + "…"
+class SessionReport(TypedDict):
+    """What a job's last run left: the agent's session (null for none), its summary, and when (UTC text)."""
+
+    job_id: str
+    session_mode: object
+    runner: str
+    session_id: str | None
+    summary: str
+    run_id: str
+    updated_at: str
+
+
+def _report(kept: Session, definition: object, mask: Redactor, *, whole: bool) -> SessionReport:
+    # Masked before it is cut: half a secret could not be recognised.
+    text = mask.text(kept.summary)
+    summary = text if whole or len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return {
         "job_id": kept.job_id,
         "session_mode": definition.get("session_mode") if isinstance(definition, dict) else None,
         "runner": kept.runner,
-        # The agent is given it back, so it is stored as it is; an agent may make it of a variable of its own.
+        # It is stored unmasked, because the agent gets it back. An agent may make it from a secret variable.
         "session_id": mask.text(kept.session_id) or None,
         "summary": summary,
         "run_id": kept.run_id,

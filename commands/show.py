@@ -13,14 +13,17 @@ from commands.names import run_names
 from commands.output import print_json
 from core.errors import RunNotFound
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 50)
+
 
 @click.command("show")
 @click.argument("run_id", shell_complete=run_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
-    """Show all of a run: its row, the request of each call, the events, what it printed, its error, what it cost.
+    """Show everything about a run: its row, the request of each call, its events, output, error and cost.
 
-    Secrets are masked. "calls" are in the order in which they were made; a run that is under way shows what there is.
+    Secrets are masked. "calls" are in the order of time; for a running run, what there is so far is shown.
 
     \b
     Example:
@@ -40,7 +43,7 @@ def command(app: App, run_id: str) -> None:
             "run": masked(run, mask),
             "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
             "events": [masked(event, mask) for event in events],
-            "output": [{**file, "text": mask.text(str(file["text"]))} for file in captured(folder)],
+            "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
         }
     )
 
@@ -48,9 +51,9 @@ def command(app: App, run_id: str) -> None:
 def _requests(folder: Path) -> list[Path]:
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return []
-    # By time: the tenth call is named before the second one.
-    found = [path for path in folder.glob("attempt-*.request.json") if path.is_file() and not path.is_symlink()]
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    # Sorted by time: by name the tenth call would come before the second one.
+    paths = [path for path in folder.glob("attempt-*.request.json") if path.is_file() and not path.is_symlink()]
+    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
 def _request(path: Path) -> object:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import click
 
 from app.app import App
-from commands.list_jobs import without_secrets
+from commands.list import without_secrets
 from commands.view import show, table_option
 from core.clock import utc_text
 from reports.health import PING_FACT
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20
 SPENDING_SHOWN = timedelta(days=7)
@@ -18,17 +22,17 @@ SPENDING_SHOWN = timedelta(days=7)
 
 @click.command("status")
 @click.option(
-    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="Recent runs shown."
+    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="The number of recent runs."
 )
 @table_option
 @click.pass_obj
 def command(app: App, limit: int, table: bool | None) -> None:
-    """Show the jobs, the recent runs, and the health of the scheduler. Never waits for running jobs.
+    """Show the jobs, the recent runs, and the health of the scheduler. It never waits for running jobs.
 
-    "scheduler" says when the last tick ran and whether that is too long ago, which jobs are overdue, which events
-    wait, and what looks wrong; "running" what runs now; "spending" what agents have cost, per job and day, in the last
-    week; "sync" whether the stored jobs are those of .jobs.json and
-    what is wrong with the file; "events" which events wait for delivery and why; "paths" where all of it lies.
+    "scheduler" has the time of the last tick, whether that is too long ago, overdue jobs, undelivered events and
+    anomalies. "running" are the running runs. "spending" is the cost of agents per job and day in the last week. "sync"
+    says whether the database has the jobs of .jobs.json, and what is wrong with the file. "events" are undelivered
+    events with the reason. "paths" are the files and folders in use.
 
     \b
     Example:
@@ -37,15 +41,11 @@ def command(app: App, limit: int, table: bool | None) -> None:
     now = app.clock.now()
     settings = app.settings
     with app.session(read_only=True) as session:
-        report: dict[str, object] = {
+        report: dict[str, Any] = {
             "status": "ok",
             "jobs": without_secrets(app, session.store.definitions.table()),
             "recent_runs": session.store.runs.recent(limit),
-            "notification_targets": {
-                "local_events": settings.display("local_events"),
-                "telegram_outbox": settings.display("telegram_outbox"),
-                "telegram_repo_exists": app.notifier.telegram_exists(),
-            },
+            "notification_targets": app.notifier.targets(),
             "scheduler": session.scheduler_health(now),
             "running": session.store.runs.running_now(),
             "events": {"waiting": session.waiting_events()},

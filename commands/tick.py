@@ -1,4 +1,4 @@
-"""`tick`. One with nothing to do ends in `app.fast_tick`, before this is imported."""
+"""`tick`. If nothing is due, `app.fast_tick` does the work, and this module is not imported."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     pass
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 30)
+
 
 @click.command("tick")
 @click.option(
-    "--quiet", is_flag=True, help="Print nothing unless something was due or is wrong: for the crontab's log."
+    "--quiet", is_flag=True, help="Print only if a job was due or something is wrong; for the log of the crontab."
 )
 @click.pass_obj
 def command(app: App, quiet: bool) -> int:
-    """Run what is due: the command for the system crontab, each minute.
+    """Run the jobs that are due. The system crontab starts this command each minute.
 
-    It first syncs .jobs.json if that has changed (PURUTO_CRON_AUTO_SYNC=0 turns that off), settles what dead ticks
-    left, delivers waiting events, then starts the due jobs, oldest first, several at once up to
-    PURUTO_CRON_MAX_RUNNING, and waits for them. Several ticks at once do no harm: each slot is started once.
+    It syncs .jobs.json if that has changed (PURUTO_CRON_AUTO_SYNC=0 turns this off), ends the runs of dead ticks, and
+    delivers events that wait. Then it starts the due jobs, the oldest first, at most PURUTO_CRON_MAX_RUNNING at a time,
+    and waits for their end. Several ticks at once do no harm: each slot is started once.
 
-    Prints what was due, the results as run-now prints them, slots written off as missed or skipped, and what is wrong.
-    Exit code 0 when the scheduler did its work, even if a job failed.
+    Prints the due jobs, their results as run-now prints them, missed and skipped slots, and problems. Exit code 0 if
+    the scheduler did its work, even if a job failed.
 
     \b
     Example:
@@ -40,6 +43,6 @@ def command(app: App, quiet: bool) -> int:
         if not quiet or report.is_worth_a_line:
             print_json(report.as_dict())
         if app.settings.ping_url:
-            # After all is said and done: a server that does not answer holds up no run and no line.
+            # At the very end: a server that does not answer must delay no run and no output.
             session.ping(failed=report.has_failed)
     return 128 + signal.Signals[reason] if reason else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import TypedDict
 
 import click
 
@@ -11,28 +12,29 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
-from core.errors import JobNotFound, PictureUnwritable, UsageError
+from core.errors import PictureUnwritable, UsageError
 from reports.overview import Window, timeline
+
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 80)
 
 
 @click.command("timeline")
-@click.option(
-    "--hours", type=click.IntRange(1, 336), default=12, show_default=True, help="So many before now, and after it."
-)
+@click.option("--hours", type=click.IntRange(1, 336), default=12, show_default=True, help="Hours before and after now.")
 @click.option("--job", "job_id", shell_complete=job_names, help="Only this job.")
-@click.option("--limit", type=click.IntRange(1, 500), default=40, show_default=True, help="Jobs shown.")
-@click.option("--svg", "svg_file", metavar="FILE", help="Write the picture as SVG; - for stdout.")
+@click.option("--limit", type=click.IntRange(1, 500), default=40, show_default=True, help="The most jobs to show.")
+@click.option("--svg", "svg_file", metavar="FILE", help="Write the picture as SVG to a file; - for stdout.")
 @table_option
 @click.pass_obj
 def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str | None, table: bool | None) -> None:
-    """Show what ran in the last hours and what will run in the next ones; with --table as a picture.
+    """Show the runs of the last hours and the slots of the next ones; with --table as a picture.
 
     Prints {"status": "ok", "from", "to", "now", "jobs": [{"job_id", "runs", "missed", "upcoming", …}], …}. "missed"
     are slots that were missed or skipped. What a limit leaves out is counted: "jobs_left_out", and per job
     "runs_left_out" and "upcoming_left_out". Labels are local time of the default zone.
 
-    With --svg the file's "svg": {"path", "bytes"} stands in place of "jobs"; with --table too the picture is shown and
-    the file named below it.
+    With --svg the output has "svg": {"path", "bytes"} instead of "jobs". With --svg and --table the picture is also
+    shown on the terminal, and the file is named below it.
 
     \b
     Examples:
@@ -40,13 +42,11 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
       python3 main.py timeline --svg timeline.svg
     """
     if svg_file == "-" and table:
-        raise UsageError("--svg - and --table both want stdout", hint="Name a file, or leave one of them out.")
+        raise UsageError("--svg - and --table would both write to stdout", hint="Name a file, or omit one of them.")
     with app.session(read_only=True) as session:
-        if job_id is not None and not session.store.definitions.knows(job_id):
-            hint = "See the names: python3 main.py list"
-            raise JobNotFound(f"There is no job {job_id}, and there never was", hint=hint, details={"job_id": job_id})
-        found = timeline(session.store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
-    report = {"status": "ok", "timezone": app.default_zone, **found, "warnings": app.no_tick_warning(app.clock.now())}
+        session.store.definitions.require_known(job_id)
+        jobs = timeline(session.store, Window(app.clock.now(), hours, limit, job_id or ""), app.calendar)
+    report = {"status": "ok", "timezone": app.default_zone, **jobs, "warnings": app.no_tick_warning(app.clock.now())}
     if svg_file is None:
         show(app, "timeline", report, table=table)
         return
@@ -63,12 +63,19 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
         print_json({key: value for key, value in written.items() if key != "jobs"})
 
 
-def _write(file: str, text: str) -> dict[str, object]:
-    """Puts the picture in its place, whole or not at all. Raises `PictureUnwritable`."""
-    # A link stays one; what it points to is replaced.
+class WrittenFile(TypedDict):
+    """The path of the written picture, and its size in bytes."""
+
+    path: str
+    bytes: int
+
+
+def _write(file: str, text: str) -> WrittenFile:
+    """Writes the picture completely or not at all. Raises `PictureUnwritable`."""
+    # A symbolic link is kept, and its target is replaced.
     path = os.path.realpath(file)
     if os.path.lexists(path) and not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        kind = "a folder" if os.path.isdir(path) else "not a regular file"
         raise PictureUnwritable(f"{file} is {kind}", hint="Name a file, or - for stdout.", details={"path": path})
     data = f"{text}\n".encode()
     try:
@@ -86,7 +93,7 @@ def _replace(path: str, data: bytes) -> None:
         with open(handle, "wb") as out:
             out.write(data)
             out.flush()
-            # As `>` would make it: the person's umask decides who may read it.
+            # With the mode that the shell's `>` would give it: the user's umask decides who may read it.
             mask = os.umask(0o077)
             os.umask(mask)
             os.fchmod(out.fileno(), 0o666 & ~mask)

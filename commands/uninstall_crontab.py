@@ -10,14 +10,17 @@ from commands.output import print_json
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Installing and checking", 20)
+
 
 @click.command("uninstall-crontab")
-@click.option("--print", "only_print", is_flag=True, help="Show the crontab as it would be, and change nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but change nothing.")
 @click.pass_obj
 def command(app: App, only_print: bool) -> None:
-    """Take the block of `install-crontab` out of your crontab; other lines stay as they are, also one of your own.
+    """Remove the block of `install-crontab` from your crontab. All other lines are kept, also your own line for a tick.
 
-    Prints whether there was one, and the whole crontab as it is now, or would be.
+    Prints whether there was a block, and the whole crontab as it is now or would be.
 
     \b
     Example:

@@ -8,19 +8,23 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Running", 70)
+
 
 @click.command("unlock")
 @click.argument("job_id", shell_complete=job_names)
-@click.option("--yes", is_flag=True, help="Also end a run whose scheduler is alive.")
+@click.option("--yes", is_flag=True, help="Also kill a run whose scheduler is alive.")
 @click.pass_obj
 def command(app: App, job_id: str, yes: bool) -> None:
-    """Free a job that can't start because a run of it seems to go on: ends that run and whatever lives of it.
+    """Release a job whose run looks stuck: end that run and its processes, so that the job can start again.
 
-    A run whose scheduler is gone is ended at once, without waiting for its lease; it reads "interrupted" and is not
-    made up for. One whose scheduler is alive is ended only with --yes; without it the command says what it would end.
+    If the run's scheduler is gone, the run is ended at once, without waiting for its lease; its status becomes
+    "interrupted", and it is not run again. If its scheduler is alive, --yes kills it; without --yes the command says
+    what it would end.
 
-    Prints what it did: "was_locked", and under "ended_runs" each run, who owned it, and the error that it now carries.
-    Exit code 1 for JOB_NOT_FOUND and UNLOCK_NEEDS_YES.
+    Prints "was_locked", and under "ended_runs" each run with its owner and its error. Exit code 1 for JOB_NOT_FOUND and
+    UNLOCK_NEEDS_YES.
 
     \b
     Example:

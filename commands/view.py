@@ -1,4 +1,4 @@
-"""JSON, or a table for people where that is asked for: by `--table`, or by PURUTO_CRON_FORMAT."""
+"""Prints a report as JSON, or as a table if `--table` or PURUTO_CRON_FORMAT asks for it."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def table_option(command: F) -> F:
-    """`--table` and `--no-table`."""
+    """Adds the options `--table` and `--no-table`."""
     option = click.option(
-        "--table/--no-table", default=None, help="A table in local time; PURUTO_CRON_FORMAT=table makes it the default."
+        "--table/--no-table",
+        default=None,
+        help="Print a table in local time; PURUTO_CRON_FORMAT=table makes it the default.",
     )
     decorated: F = option(command)
     return decorated
 
 
 def is_screen(stream: TextIO | None) -> bool:
-    """Whether it is a terminal on which text can be written over. None: the descriptor was closed."""
+    """Whether it is a terminal on which text can be overwritten; False for None, a closed descriptor."""
     return stream is not None and stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
 
 
 def wants_table(app: App, table: bool | None) -> bool:
-    """Whether a table is wanted: by the option, or without it by the setting."""
+    """Whether to print a table: the option decides, or without it the setting."""
     return table if table is not None else app.settings.format == "table"
 
 
 def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
-    """Prints a report in the form that is wanted."""
+    """Prints a report as JSON or as the table of that view."""
     if wants_table(app, table):
         from render.console import ViewContext
         from render.tables import show as show_table

@@ -1,4 +1,5 @@
-"""The settings: variables of the environment and of .env, checked, with their defaults.
+"""The settings: variables of the environment and of `.env`, checked.
 
-It knows `core`. A new setting is one entry in `variables.py`; the table in the docs and `.env.example` follow from it.
+It may import `core`. A new setting is one field in `variables.py`; the table in the docs and `.env.example` follow from
+it.
 """

@@ -1,11 +1,18 @@
-"""The file `.env`: read by python-dotenv's parser, with every fault and its line."""
+"""The file `.env`: split into assignments here, each read by python-dotenv, with every fault and its line.
+
+python-dotenv's documented function gives values only: no lines, its faults go to a log, and `${…}` is replaced from the
+environment of this process alone, never from one that is handed in. So we find where an assignment begins and ends, and
+replace `${…}`. What a name, a quote, an escape or a comment means, python-dotenv says.
+"""
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +21,16 @@ from config.variables import PREFIX, VARIABLES
 
 #: Names of ours that are no setting: what a run finds in its environment.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
+#: An assignment, or a line that is none, to the end of its last line: a name or a value in quotes may go over several.
+_ASSIGNMENT = re.compile(
+    r"""[^\S\n]*(?:export[^\S\n]+)?(?:'[^']+'|[^=\#\s]+)"""
+    r"""(?:[^\S\n]*=[^\S\n]*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")?)?[^\n]*\n?""",
+    re.DOTALL,
+)
+_LINE = re.compile(r"[^\n]*\n?")
+_EMPTY = re.compile(r"\s*(?:(?:export[^\S\n]+)?#.*)?", re.DOTALL)
+#: Source: the README of python-dotenv, "File format" and "Variable expansion".
+_REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
 _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'")
 
 
@@ -93,25 +110,35 @@ def _assignments(text: str, problems: list[Problem]) -> Iterator[tuple[int, str,
 
     A line that can't be parsed goes to `problems` without its text, which may be part of a secret.
     """
-    import io
-
-    from dotenv.parser import parse_stream
-
-    line = 1
-    for binding in parse_stream(io.StringIO(text)):
-        piece = binding.original.string
-        # dotenv counts from the blank lines before an assignment.
-        start = line + piece[: len(piece) - len(piece.lstrip())].count("\n")
+    place, line = 0, 1
+    while place < len(text):
+        # One of them fits: a line may be empty.
+        piece = (_ASSIGNMENT.match(text, place) or _LINE.match(text, place) or [""])[0]
+        start, place = line, place + len(piece)
         line += piece.count("\n")
-        if binding.error:
+        if _EMPTY.fullmatch(piece):
+            continue
+        values = _dotenv_values()(stream=io.StringIO(piece), interpolate=False)
+        if not values:
             hint = "write NAME=value; a value that begins with a quote must end with it"
             problems.append(about("DOTENV_SYNTAX", start, f".env line {start} can't be understood", hint))
-        elif binding.key is not None:
-            yield start, binding.key, binding.value, _SINGLE_QUOTED.match(piece) is not None
+        for name, value in values.items():
+            yield start, name, value, _SINGLE_QUOTED.match(piece) is not None
+
+
+@functools.cache
+def _dotenv_values() -> Callable[..., dict[str, str | None]]:
+    import logging
+
+    from dotenv import dotenv_values
+
+    # What it can't parse it tells its log, with the line within the piece that it was given.
+    logger = logging.getLogger("dotenv")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return dotenv_values
 
 
 def _replaced(value: str, known: Mapping[str, str]) -> str:
-    """`value` with `${NAME}` and `${NAME:-default}` replaced, as python-dotenv does."""
-    from dotenv.variables import parse_variables
-
-    return "".join(atom.resolve(known) for atom in parse_variables(value))
+    """`value` with `${NAME}` and `${NAME:-default}` replaced, as python-dotenv documents it."""
+    return _REFERENCE.sub(lambda found: known.get(found["name"], found["default"] or ""), value)

@@ -15,51 +15,26 @@ from typing import NamedTuple
 
 from config.envfile import Dotenv, over, read
 from config.problems import Problem, Unfit, about, shown
-from config.values import PARSERS
+from config.values import PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
+from config.variables import Values
 from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
+from core.invocation import MOST_HOPS
 from core.redact import looks_secret
 
 #: Places that can't be moved, as the contract writes them.
 _FIXED_PLACES = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All that can be set, checked. Paths are absolute; times are whole seconds."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(Values):
+    """The values of all variables, and where they are from."""
 
     root: Path
     """The folder that holds main.py."""
     env_file: Path | None
     """The `.env` that was read, or None."""
-    db_path: Path
-    poll_sec: int
-    lease_sec: int
-    data_path: Path
-    telegram_path: Path
-    telegram_outbox_file: str
-    """Relative to `telegram_path`, and inside it."""
-    home: Path
-    timezone: str | None
-    """As written; whether it is a zone is for `schedules` to say."""
-    max_running: int
-    auto_sync: bool
-    kill_grace_sec: int
-    stop_sec: int
-    stale_after_sec: int
-    keep_runs: int
-    keep_days: int
-    keep_output_mb: int
-    events_mb: int
-    ping_url: str | None = field(repr=False)
-    """May hold a secret."""
-    redact: tuple[str, ...]
-    agents: tuple[str, ...]
-    agent_path: tuple[str, ...]
-    format: str
-    log_level: str
-    """"" when it is left to the command."""
     private: tuple[str, ...] = ()
     """Names in `.env` that are no settings: what jobs may be given, secrets above all."""
     warnings: tuple[Problem, ...] = ()
@@ -140,6 +115,24 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
+
+
+#: What a run finds in its environment: how many invocations led to it. It is no setting, and `.env` can't give it.
+_HOP = Variable("hop", "PURUTO_CRON_HOP", "integer", "0", "", 0, MOST_HOPS)
+
+
+def next_hop(environ: Mapping[str, str]) -> int:
+    """One more than the hop of the run that we are called from; 0 outside any run. Raises `SettingsError`.
+
+    Only those who ask for an invocation by hand call this. A slot's run has hop 0, whatever the environment says.
+    """
+    text = environ.get(_HOP.name, "").strip()
+    if not text:
+        return 0
+    try:
+        return integer(_HOP, text) + 1
+    except Unfit as unfit:
+        raise _error([_problem(_HOP, _Found(text, "environment", text), unfit)]) from None
 
 
 class _Found(NamedTuple):

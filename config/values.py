@@ -9,10 +9,10 @@ from pathlib import Path
 
 from config.problems import Unfit
 from config.variables import Kind, Variable
+from core.kinds import AGENTS
 from core.log import LEVELS
 
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-AGENTS = frozenset({"claude", "codex", "gemini"})
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -43,6 +43,11 @@ def _inside(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
 
 
 def _integer(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> int:
+    return integer(variable, text)
+
+
+def integer(variable: Variable, text: str) -> int:
+    """A whole number within the variable's bounds. Raises `Unfit`."""
     fits = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
     if not fits or not variable.low <= int(text) <= variable.high:
         code = "OUT_OF_RANGE" if fits else "NOT_A_NUMBER"
@@ -83,7 +88,7 @@ def _names(variable: Variable, text: str, _root: Path, _environ: Mapping[str, st
 
 def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in _plain(variable, text).split(",") if name.strip()))
-    if not names or not set(names) <= AGENTS:
+    if not names or not set(names) <= set(AGENTS):
         raise Unfit("UNKNOWN_AGENT", f"must be {variable.allowed}", f"the default is {variable.default}")
     return names
 

@@ -1,5 +1,5 @@
-"""What all packages share: models, errors, redaction, strict JSON, private files, crash points.
+"""What all packages share: models, errors, redaction, strict JSON, the log.
 
-It knows no other package. A new error code is a class in `errors.py` (what an invocation meets: in
-`invocation_errors.py`); what several packages hand each other is a dataclass in the module of its subject.
+It imports no other package. A new error code is a class in `errors.py` (what an invocation meets: in
+`invocation_errors.py`). What several packages hand each other is a dataclass in the module of its subject.
 """

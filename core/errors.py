@@ -17,6 +17,10 @@ class CronError(Exception):
 
     code = "INTERNAL_ERROR"
     exit_code = 1
+    #: The table of docs/errors.md in which it stands, and what is written there about what to do. What it means there
+    #: is the first paragraph of its docstring.
+    table = "commands"
+    fix = ""
 
     def __init__(self, message: str, *, hint: str = "", details: dict[str, object] | None = None) -> None:
         super().__init__(message)
@@ -33,139 +37,177 @@ class CronError(Exception):
 
 
 class InternalError(CronError):
-    """A fault of ours: an exception that nobody expected."""
+    """A fault of puruto-cron."""
+
+    table = "usage"
+    fix = "[report it](#faults-of-puruto-cron)"
 
 
 class UsageError(CronError):
-    """The command line itself is wrong."""
+    """The command line is wrong: an unknown command or option, a value out of bounds."""
 
     code = "USAGE"
     exit_code = 2
+    table = "usage"
+    fix = "`python3 main.py COMMAND --help`"
 
 
 class Interrupted(CronError):
-    """A person or the system asked this command to end (130 for Ctrl-C, 143 for TERM)."""
+    """Ctrl-C during a command that runs no job."""
 
     code = "INTERRUPTED"
     exit_code = 130
+    table = "usage"
+    fix = "run it again"
 
 
 class OutputUnwritable(CronError):
-    """The answer could not be written to stdout: a full disk behind `>>`, a closed descriptor."""
+    """The answer could not be written to stdout; this is printed on stderr. If the terminal was closed, the exit code
+    is 129.
+    """
 
     code = "OUTPUT_UNWRITABLE"
+    table = "usage"
+    fix = "free some space where `>>` leads"
 
 
 # --- configuration: exit code 2 -------------------------------------------------------------------------------
 
 
 class ConfigurationError(CronError):
-    """Something that a person wrote down is wrong; nothing was changed."""
+    """`init-db` can't create a folder.
+
+    Also the base of all that is wrong in what people wrote down: nothing was changed.
+    """
 
     code = "CONFIGURATION_INVALID"
     exit_code = 2
+    table = "configuration"
+    fix = "let this user write there"
 
 
 class SettingsError(ConfigurationError):
-    """An environment variable or a line of .env is wrong."""
+    """A variable of the environment, or a line of `.env`, is wrong."""
 
     code = "SETTINGS_INVALID"
+    fix = "`details.problems` lists [each fault](#faults-in-settings)"
 
 
 class NotInPlaceError(ConfigurationError):
-    """The program was copied into site-packages; it is made to run in its own folder."""
+    """The program was copied into `site-packages` instead of running in its own folder."""
 
     code = "NOT_IN_PLACE"
+    fix = "clone the repository and install it there: `pip install -e .`"
 
 
 class CrontabUnusable(CronError):
-    """The program `crontab` is not there, or refuses."""
+    """The program `crontab` is not installed, or refuses."""
 
     code = "CRONTAB_UNUSABLE"
+    fix = "install it (Debian: `apt-get install cron`), or `install-systemd`"
 
 
 class PictureUnwritable(CronError):
-    """The SVG file of `timeline` can't be written."""
+    """`timeline --svg`: the file is a folder, a device or a pipe, or can't be written."""
 
     code = "PICTURE_UNWRITABLE"
+    fix = "name another one"
 
 
 class CrontabUnreadable(ConfigurationError):
-    """A crontab to import is not there, no regular file, too large, or may not be read."""
+    """`import-crontab`: the file does not exist, is not a regular file, is larger than 1 MiB, or may not be read."""
 
     code = "CRONTAB_UNREADABLE"
+    table = "commands"
+    fix = "name another one"
 
 
 class NothingImported(CronError):
-    """None of a crontab's lines could become a job; `details.not_imported` says why, line by line."""
+    """`import-crontab`: none of its lines could become a job."""
 
     code = "NOTHING_IMPORTED"
+    fix = "`details.not_imported` says why, line by line"
 
 
 class NotSynced(CronError):
-    """An edit stands in .jobs.json, and the sync behind it failed; `details.sync_error` says why."""
+    """`.jobs.json` was edited, and the sync after the edit failed."""
 
     code = "NOT_SYNCED"
+    fix = "`details.sync_error` says why; the next tick tries again"
 
 
 class UnitsUnwritable(CronError):
-    """systemd's units can't be written."""
+    """systemd's units can't be written, or a unit of that name belongs to another copy: its first line is not `#
+    puruto-cron: ` and this folder. `details.owner` is the copy that it belongs to, or null.
+    """
 
     code = "UNITS_UNWRITABLE"
+    fix = "name another folder with `--folder`; or disable and delete the unit, if nobody needs it"
 
 
 class DependencyMissing(ConfigurationError):
-    """A library is not installed for this interpreter: mostly the wrong interpreter."""
+    """This interpreter lacks a library."""
 
     code = "DEPENDENCY_MISSING"
+    table = "usage"
+    fix = "`make install` once, then `.venv/bin/python`; in the crontab that interpreter's full path"
 
 
 class JobsFileMissing(ConfigurationError):
-    """There is no .jobs.json."""
+    """There is no `.jobs.json`, or it is a broken link."""
 
     code = "JOBS_FILE_MISSING"
+    fix = 'write one; `{"jobs": []}` has no jobs'
 
 
 class JobsFileUnreadable(ConfigurationError):
-    """.jobs.json is a folder, a device, too large, or may not be read."""
+    """`.jobs.json` is a folder or a device, may not be read, or is larger than 256 MiB."""
 
     code = "JOBS_FILE_UNREADABLE"
+    fix = "put a readable file in its place"
 
 
 class JobsFileUnwritable(ConfigurationError):
-    """.jobs.json can't be replaced by an edited one."""
+    """`.jobs.json` can't be replaced by the edited file."""
 
     code = "JOBS_FILE_UNWRITABLE"
+    table = "commands"
+    fix = "let this user write the file and its folder"
 
 
 class JobsFileBusy(CronError):
-    """Another edit of .jobs.json goes on, and does not end."""
+    """Another edit of `.jobs.json` is running and does not end."""
 
     code = "JOBS_FILE_BUSY"
+    fix = "wait for it; `.jobs.json.lock` is released when its process ends"
 
 
 class JobsFileNotJson(ConfigurationError):
-    """.jobs.json is not JSON; details carry `line` and `column` where they are known."""
+    """`.jobs.json` is not JSON in UTF-8; `details` has `line` and `column`."""
 
     code = "JOBS_FILE_NOT_JSON"
+    fix = "correct that place; the hint names the usual cause"
 
 
 class JobsFileInvalid(ConfigurationError):
-    """.jobs.json is JSON but not a list of good jobs; `details.problems` lists every fault with its path."""
+    """`.jobs.json` is JSON, but not a list of valid jobs."""
 
     code = "JOBS_FILE_INVALID"
+    fix = "`details.problems` lists [each fault](#faults-in-jobsjson)"
 
 
 class RemovalsRefused(ConfigurationError):
-    """A sync would remove more than half of the jobs at once."""
+    """More than half of the stored jobs are missing from `.jobs.json`."""
 
     code = "REMOVALS_REFUSED"
+    fix = "if that is intended: `sync-jobs --allow-removals`"
 
 
 class ScheduleError(ConfigurationError):
-    """A schedule is wrong. `field` is the name of the field (or "schedule", "timezone"), `text` what was there."""
+    """A schedule is wrong or never fires; `details` has `field` and `text`."""
 
     code = "SCHEDULE_INVALID"
+    fix = "[schedules.md](schedules.md#what-is-refused)"
 
     def __init__(self, message: str, *, field: str = "schedule", text: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint, details={"field": field, "text": text[:256]})
@@ -174,9 +216,10 @@ class ScheduleError(ConfigurationError):
 
 
 class TimezoneError(ScheduleError):
-    """A timezone is no IANA name that this machine knows."""
+    """A zone is not an IANA name that this machine knows."""
 
     code = "TIMEZONE_INVALID"
+    fix = "write it like `Europe/Madrid`"
 
 
 # --- refusals of a command: exit code 1 -------------------------------------------------------------------------
@@ -187,106 +230,136 @@ class JobRefused(CronError):
 
 
 class JobNotFound(JobRefused):
-    """No such job."""
+    """There is no such job."""
 
     code = "JOB_NOT_FOUND"
+    fix = "`list` shows the names; a new job needs a sync"
 
 
 class JobDisabled(JobRefused):
-    """The job is disabled, and --force was not given."""
+    """The job is disabled, or it is paused; then `details.paused_at` says since when."""
 
     code = "JOB_DISABLED"
+    fix = "`run-now --force`, or enable it; the hint says what ends a pause"
 
 
 class DuplicateJob(JobRefused):
-    """A job of that name stands in .jobs.json already."""
+    """`register-job`: `.jobs.json` has a job of that name."""
 
     code = "DUPLICATE_JOB"
+    fix = "another name, or `edit-job`"
 
 
 class GateClosed(JobRefused):
-    """A gate lets no run of the job start now; `details.reason` says which: `COST_LIMIT`."""
+    """No run of the job may start now; `details.reason` says why, like `COST_LIMIT`."""
 
     code = "GATE_CLOSED"
+    fix = "the message says until when; `run-now --force` starts it anyway"
 
 
 class JobLocked(JobRefused):
-    """The job is running already."""
+    """The job is already running; `details` has the `run_id` and its owner."""
 
     code = "JOB_LOCKED"
+    fix = (
+        "wait, or `cancel` the run. If the owner is dead, the next tick closes the run when its lease has expired; "
+        "`unlock` does it at once"
+    )
 
 
 class DaemonRunning(CronError):
-    """A daemon serves this database already; `details` say which: `pid`, `host`, `since`, `database`."""
+    """A daemon already serves this database, perhaps one of another copy; `details` has its `pid`, `host`, `since` and
+    the `database`.
+    """
 
     code = "DAEMON_RUNNING"
+    fix = "one is enough. To end it: `kill` and its pid, or `systemctl --user stop puruto-cron-daemon`"
 
 
 class DaemonFileUnusable(CronError):
-    """Something else stands where the daemon has its lock or its bell, beside the database; `details.path`."""
+    """The daemon's lock or its pipe, `details.path` beside the database, can't be created, locked or opened; or a link,
+    a folder or the like is in its place.
+    """
 
     code = "DAEMON_FILE_UNUSABLE"
+    fix = "look at it, and move it away"
 
 
 class RunNotFound(CronError):
-    """No such run."""
+    """There is no such run."""
 
     code = "RUN_NOT_FOUND"
+    fix = "`status` and `logs` show run ids"
 
 
 class RunNotRunning(CronError):
-    """The run has ended already, so there is nothing to cancel."""
+    """`cancel`: the run has already ended; `details.run_status` says how."""
 
     code = "RUN_NOT_RUNNING"
+    fix = "nothing to do"
 
 
 class UnlockRefused(CronError):
-    """The job's run is alive: `unlock` ends it only with --yes."""
+    """`unlock`: the job's run is alive; `details` says which process runs it."""
 
     code = "UNLOCK_NEEDS_YES"
+    fix = "`cancel` it, or `unlock JOB_ID --yes`"
 
 
 # --- database -----------------------------------------------------------------------------------------------------
 
 
 class DatabaseError(CronError):
-    """The database can't do what was asked."""
+    """Any other error of SQLite; `details.sqlite` has its message.
+
+    Also the base of all that the database can't do.
+    """
 
     code = "DATABASE_ERROR"
+    table = "database"
+    fix = "see that message"
 
 
 class DatabaseMissing(DatabaseError):
-    """There is no database yet."""
+    """There is no database, or the file is empty."""
 
     code = "DATABASE_MISSING"
     exit_code = 2
+    fix = "`init-db`; `details.path` says where it was looked for"
 
 
 class DatabaseUnreadable(DatabaseError):
-    """The path is a folder or may not be opened."""
+    """The path is a folder, or may not be opened."""
 
     code = "DATABASE_UNREADABLE"
     exit_code = 2
+    fix = "check `DB_PATH` and the file's owner"
 
 
 class DatabaseReadOnly(DatabaseError):
-    """The file or its folder may not be written."""
+    """The file or its folder can't be written."""
 
     code = "DATABASE_READ_ONLY"
     exit_code = 2
+    fix = "let this user write both"
 
 
 class DatabaseCorrupt(DatabaseError):
-    """The file is no SQLite database, or a damaged one."""
+    """The file is damaged, or not an SQLite file."""
 
     code = "DATABASE_CORRUPT"
+    fix = (
+        "`doctor --repair` keeps a copy, and brings back the jobs and [whatever it can "
+        "read](doctor.md#a-damaged-database)"
+    )
 
 
 class DatabaseNotOurs(DatabaseError):
-    """A sound SQLite file without our schema."""
+    """An SQLite file of another program."""
 
     code = "DATABASE_NOT_OURS"
     exit_code = 2
+    fix = "name another one in `DB_PATH`"
 
 
 class DatabaseNewer(DatabaseError):
@@ -294,49 +367,64 @@ class DatabaseNewer(DatabaseError):
 
     code = "DATABASE_NEWER"
     exit_code = 2
+    fix = "update the program"
 
 
 class DatabaseLocked(DatabaseError):
-    """Another process held the write lock for longer than we wait (5 s)."""
+    """Another program held the database for more than five seconds."""
 
     code = "DATABASE_LOCKED"
+    fix = "`fuser db/cron.db`"
 
 
 class DatabaseReplaced(DatabaseError):
-    """The file was removed, or another put in its place, while it was in use."""
+    """The file was removed or replaced while a run used it, so the end of the run is not recorded."""
 
     code = "DATABASE_REPLACED"
+    fix = "put it back, or `init-db`; take the line out of the crontab before you touch the file"
 
 
 class DatabaseFull(DatabaseError):
-    """No space left, or a failing disk."""
+    """The disk is full or failing."""
 
     code = "DATABASE_FULL"
+    fix = "free some space"
 
 
 class SqliteTooOld(DatabaseError):
-    """SQLite is older than 3.37, which knows no STRICT tables."""
+    """This Python's SQLite is older than 3.37."""
 
     code = "SQLITE_TOO_OLD"
     exit_code = 2
+    fix = "a newer Python"
 
 
 class DefinitionUnreadable(CronError):
-    """A stored definition is no job: it was changed by hand, or by a version that knew other fields."""
+    """A stored job can't be read: its row was changed by hand."""
 
     code = "DEFINITION_UNREADABLE"
+    table = "database"
+    fix = "change the job in `.jobs.json` in any way, and run `sync-jobs`"
 
 
 class VerdictNotStored(CronError):
-    """A run has ended and the database takes no word of it. Its row stays running until it is settled."""
+    """The run has ended, and its end could not be written to the database; `details` says how it ended and why that
+    failed.
+    """
 
     code = "VERDICT_NOT_STORED"
+    table = "results"
+    fix = "make the database writable; the next tick records the row as `interrupted`"
 
 
 class LeaseLost(CronError):
-    """The run's token is no longer ours: somebody settled it. Nothing more may be written for it."""
+    """Another process has recorded the end of this run meanwhile; what was left of it was ended, and nothing was
+    written.
+    """
 
     code = "LEASE_LOST"
+    table = "results"
+    fix = "its row says how it ended"
 
 
 # --- invocation: why an attempt has no good answer ------------------------------------------------------------------

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.boundary import Failure
-from core.job import Job, RunnerName, Success
+from core.job import Job, Success
+
+#: The greatest hop that is understood, in an option, in the environment, and as the policy's limit.
+MOST_HOPS = 1_000
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class Invocation:
     scheduled_for: str = ""
     job_id: str = ""
     call: int = 1
-    runner: RunnerName | None = None
+    runner: str | None = None
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     allow_env: tuple[str, ...] = ()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
 from core.errors import CronError
 
 
@@ -9,30 +12,39 @@ class InvocationError(CronError):
     """An attempt failed. The invoker turns it into the error of an InvocationResult with this class's code."""
 
     code = "IPC_ERROR"
+    table = "runs"
+    #: Whether the attempt may be made again. Not where it would fail again, or cost again what it has just cost.
+    retried = True
 
 
 class TargetNotFound(InvocationError):
-    """No folder belongs to the target's name; details carry `looked_at`."""
+    """No folder belongs to the target's name."""
 
     code = "TARGET_NOT_FOUND"
+    retried = False
+    fix = "`details.looked_at` lists where it was looked for"
 
 
 class RunnerNotFound(InvocationError):
-    """The target is there, but nothing says how it is run."""
+    """Nothing says how the target is run."""
 
     code = "RUNNER_NOT_FOUND"
+    fix = "give the job a `command`, or the target an `invoke`"
 
 
 class Denied(InvocationError):
-    """The policy, .puruto-ipc.json, forbids this invocation, or could not be read."""
+    """`.puruto-ipc.json` forbids the call, or can't be read; `details.rule` says which rule."""
 
     code = "DENIED"
+    retried = False
+    fix = "change that file"
 
 
 class InvocationTimeout(InvocationError):
-    """The attempt took longer than its timeout; its processes were ended."""
+    """The attempt was not done after `timeout_sec`; its processes were ended."""
 
     code = "TIMEOUT"
+    fix = "raise `timeout_sec`; `details.alive` says what was still running"
 
 
 class InvocationStopped(InvocationError):
@@ -42,84 +54,125 @@ class InvocationStopped(InvocationError):
 
 
 class InvalidResponse(InvocationError):
-    """The target ended well but did not answer with a valid InvocationResult."""
+    """`invoke` ended with exit code 0, but gave no valid answer."""
 
     code = "INVALID_RESPONSE"
+    fix = "`details.wrong` says what is wrong with it"
 
 
 class NonzeroExit(InvocationError):
     """The process ended with an exit code other than 0, or by a signal."""
 
     code = "NONZERO_EXIT"
+    fix = "`details` has the end of stderr; `logs --run RUN_ID` has more"
 
 
 class SuccessCheckFailed(InvocationError):
-    """The attempt ended well, but did not do what its job calls success; `details.failed` says what it missed."""
+    """The attempt ended, but not as the job's [success](jobs-file.md#success) demands."""
 
     code = "SUCCESS_CHECK_FAILED"
+    fix = "`details.failed` lists each check that failed: what was expected, and what was found"
+
+
+class TargetAnsweredError(InvocationError):
+    """`invoke` answered with status `error`.
+
+    Nobody raises it: it is the error of a run whose target gave one of its own.
+    """
+
+    code = "INVOKER_ERROR_STATUS"
+    fix = "the target's own code is in `details.response_error`"
 
 
 class AgentFailed(InvocationError):
-    """The agent says that it failed; `details.said` is how it says so."""
+    """The agent reports that it failed, or that its provider did."""
 
     code = "AGENT_FAILED"
+    fix = "`details.said` has its message"
 
 
 class AgentOverloaded(AgentFailed):
-    """The agent's provider is asked too much, or too often, for now."""
+    """The agent's provider is overloaded: 429, 503, 529. Retried twice even with `max_retries` 0."""
 
     code = "AGENT_OVERLOADED"
+    fix = "wait, or run it less often"
 
 
 class AgentRefused(AgentFailed):
-    """The agent's provider does not know who asks: a key or a login is missing, wrong or over."""
+    """The provider does not accept the key or login: 401, 403."""
 
     code = "AGENT_REFUSED"
+    retried = False
+    fix = "put the key into `.env`, or log in: [agents.md](agents.md#who-asks)"
 
 
 class AgentLimitReached(AgentFailed):
-    """The agent ended itself at a limit that the job gave it: turns or dollars."""
+    """`max_turns` or `max_budget_usd` is used up."""
 
     code = "AGENT_LIMIT_REACHED"
+    retried = False
+    fix = "raise it if the work needs more"
 
 
 class AgentOutputTruncated(AgentFailed):
-    """The agent's answer breaks off."""
+    """The answer is incomplete."""
 
     code = "AGENT_OUTPUT_TRUNCATED"
+    fix = "ask for less in one run; `details.file` has what there is"
 
 
 class AgentOptionUnsupported(AgentFailed):
-    """The job has a field that its agent has no option for."""
+    """The job has a field that its agent does not support."""
 
     code = "AGENT_OPTION_UNSUPPORTED"
+    retried = False
+    fix = "[agents.md](agents.md#fields) says which agent supports which"
 
 
 class PermissionDenied(AgentFailed):
-    """A tool was refused to the agent, and the job calls that a failure."""
+    """A tool was refused, and the job says `fail_on_permission_denial`."""
 
     code = "PERMISSION_DENIED"
+    fix = "set `allowed_tools` or `permission_mode`"
 
 
 class StructuredOutputMissing(AgentFailed):
-    """The job has a `json_schema`, and the agent's answer has no structured part."""
+    """The job has a `json_schema`, and the answer has no structured part."""
 
     code = "STRUCTURED_OUTPUT_MISSING"
+    fix = "say in the prompt what is wanted"
 
 
 class StructuredOutputInvalid(AgentFailed):
-    """The structured part of the agent's answer does not fit the job's `json_schema`."""
+    """The structured part does not fit `json_schema`."""
 
     code = "STRUCTURED_OUTPUT_INVALID"
+    fix = "`details` says where"
 
 
 class SessionLost(AgentFailed):
-    """The agent does not know the session that it was to go on with."""
+    """The agent does not know its session any more. A run then starts a new one by itself and says so; you see this
+    code only if that fails too.
+    """
 
     code = "SESSION_LOST"
+    fix = "`sessions reset JOB_ID`"
 
 
 class IpcError(InvocationError):
-    """The process could not be started or its output could not be read."""
+    """The process could not be started, or its output could not be read or written."""
 
     code = "IPC_ERROR"
+    fix = "the message says what is missing: program, interpreter, permission, space"
+
+
+@functools.cache
+def is_retried(code: str) -> bool:
+    """Whether an attempt that failed with this code may be made again."""
+    return all(kind.retried for kind in _all_kinds(InvocationError) if kind.code == code)
+
+
+def _all_kinds(kind: type[InvocationError]) -> Iterator[type[InvocationError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _all_kinds(below)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+
+from core.kinds import RUNNERS, choices_of_notify_channel
 
 #: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: docs/design.md "A target".
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -29,6 +32,16 @@ class Matches:
         return schema
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """A string constraint: one of the names that are there when the checks are made."""
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: Any) -> Any:
+        return {"type": "literal", "expected": list(self.names())}
+
+
 Name = Annotated[
     str,
     MinLen(1),
@@ -41,7 +54,8 @@ Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
 Dollars = Annotated[float, Gt(0), Le(100_000)]
 #: What a call of an agent knows of the one before it.
 ContextMode = Literal["fully_ephemeral", "shared_persistent", "ephemeral_with_summary"]
-RunnerName = Literal["command", "invoke", "claude", "codex", "gemini"]
+RunnerName = Annotated[str, OneOf(lambda: RUNNERS)]
+NotifyChannel = Annotated[str, OneOf(choices_of_notify_channel)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +122,7 @@ class Job:
     paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
     """No slot before this time runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
 
-    notify_channel: Literal["telegram", "none"] = "telegram"
+    notify_channel: NotifyChannel = "telegram"
     """Where events go in addition to `notifications/events.jsonl`."""
 
     timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
@@ -222,27 +236,6 @@ AGENT_FIELDS = (
     "json_schema",
     "agent_args",
 )
-#: Fields for which an agent has no option. Source: the `--help` of each; codex and gemini tell no dollars either.
-UNSUPPORTED: dict[str, tuple[str, ...]] = {
-    "claude": (),
-    "codex": (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-    ),
-    "gemini": (
-        "allowed_tools",
-        "fail_on_permission_denial",
-        "max_budget_usd",
-        "max_cost_usd_per_day",
-        "max_turns",
-        "append_system_prompt",
-        "json_schema",
-    ),
-}
 #: Arguments by which an agent would answer in another form, to nobody, as another session than the job's, or otherwise
 #: than the fields of the job say.
 RESERVED_ARGUMENTS = (

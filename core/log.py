@@ -151,7 +151,7 @@ def write(
 
             _State.logger = log_file.logger(log, with_stderr=_State.debug)
         mask = log.mask_of(None if isinstance(job, str) else job)
-        _State.logger.log(level, "%s", message, exc_info=error, extra={"names": names, "mask": mask})
+        _State.logger.log(level, "%s", message, exc_info=error, extra={"names": names, "mask": mask, "at": log.now()})
         if level >= WARNING:
             log.remember(what)
         return log.path is not None

@@ -35,14 +35,11 @@ class LineFormatter(logging.Formatter):
     ours. Secrets are masked first, before anything of them is escaped or broken into lines.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._now = now
-
     def format(self, record: logging.LogRecord) -> str:
         """The line and what is below it, each ended by a newline."""
         mask: Callable[[str], str] = record.__dict__["mask"]
-        words = [self._now().isoformat(timespec="milliseconds"), record.levelname, f"pid={record.process}"]
+        at: datetime = record.__dict__["at"]
+        words = [at.isoformat(timespec="milliseconds"), record.levelname, f"pid={record.process}"]
         names: Mapping[str, str] = record.__dict__["names"]
         words += [f"{name}={_plain(value, mask)}" for name, value in names.items() if value]
         words.append(_escaped(mask(record.getMessage()[:_LONGEST_MESSAGE])))
@@ -134,6 +131,6 @@ def logger(log: Log, *, with_stderr: bool) -> logging.Logger:
     if log.path is not None:
         handlers.append(AppendingHandler(log.path))
     for handler in handlers:
-        handler.setFormatter(LineFormatter(log.now))
+        handler.setFormatter(LineFormatter())
     found.handlers[:] = handlers
     return found

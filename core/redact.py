@@ -5,7 +5,8 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
@@ -27,6 +28,10 @@ _NO_SECRET = re.compile(
 SHORTEST_SECRET = 6
 #: What every process gets anyway, and nobody hides: a HOME that is masked would garble each path.
 NO_SECRETS = frozenset({"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR"})
+#: So many characters of a form are searched for first.
+_LONGEST_NEEDLE = 6
+#: More needles are not searched for one by one. Measured: a search costs 3 ns a character, a window 300.
+_MOST_SEARCHES = 100
 #: Of a secret that was cut off, by a limit of ours, so much must be left to be told from ordinary text.
 _SHORTEST_PIECE = 8
 #: Lines of a secret of several, like a private key, are masked on their own from this length.
@@ -72,6 +77,10 @@ def _passwords(address: str) -> Iterator[str]:
             yield text
 
 
+#: Where something of one secret stands in a text, as (begin, end).
+_Look = Callable[[str], Iterator[tuple[int, int]]]
+
+
 class Redactor:
     """Replaces the given values wherever they stand in strings, also inside nested objects and lists.
 
@@ -82,21 +91,31 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         whole = {text for given in secrets for text in _texts(given)}
         written = {form for text in whole for form in (text, *_written(text))}
-        self._cut = sorted(form for form in written if len(form) > _SHORTEST_PIECE)
-        self._base64 = sorted({form for text in whole for form in _base64(text)})
-        self._secrets = sorted(written.union(self._base64))
+        cut = sorted(form for form in written if len(form) > _SHORTEST_PIECE)
+        base64 = sorted({form for text in whole for form in _base64(text)})
+        forms = sorted(written.union(base64))
+        # Each way to find a form begins with a search for so many characters of it, its needle. Nearly every text holds
+        # no needle, and then one pass is all.
+        self._width = min([_LONGEST_NEEDLE, *map(len, forms)])
+        self._looks: dict[str, list[_Look]] = {}
+        for find, where, searched in ((_every, 0, forms), (_beginnings, 0, cut), (_ends, -_SHORTEST_PIECE, cut)):
+            for form in searched:
+                self._looks.setdefault(form[where:][: self._width], []).append(partial(find, form))
+        self._wrapped_looks: dict[str, list[_Look]] = {}
+        for form in base64:
+            self._wrapped_looks.setdefault(form[: self._width], []).append(partial(_every, form))
 
     def __call__(self, value: Mapping[str, object]) -> dict[str, object]:
         """A copy of a JSON object without the secrets, in values, and in keys unless they are plain small letters."""
-        if not self._secrets:
+        if not self._looks:
             return dict(value)
         return {key if _PLAIN_KEY.fullmatch(key) else self.text(key): self.any(item) for key, item in value.items()}
 
     def text(self, text: str) -> str:
         """A string without the secrets."""
-        spans = [span for secret in self._secrets for span in _every(secret, text)]
-        spans += [span for secret in self._cut for span in _pieces(secret, text)]
-        spans += self._wrapped(text)
+        spans = list(self._spans(text, self._looks))
+        if "\n" in text and self._wrapped_looks:
+            spans += self._wrapped(text)
         if not spans:
             return text
         parts, done = [], 0
@@ -106,15 +125,15 @@ class Redactor:
             done = end
         return "".join([*parts, text[done:]])
 
+    def _spans(self, text: str, looks: Mapping[str, Sequence[_Look]]) -> Iterator[tuple[int, int]]:
+        needles = _needles_in(text, looks.keys(), self._width)
+        return (span for needle in needles for look in looks[needle] for span in look(text))
+
     def _wrapped(self, text: str) -> Iterator[tuple[int, int]]:
         """Base64 that was broken into lines, as `base64` and mail do it."""
-        if "\n" not in text or not self._base64:
-            return
-        places = [place for place, char in enumerate(text) if char not in "\r\n"]
-        joined = "".join(text[place] for place in places)
-        for secret in self._base64:
-            for start, end in _every(secret, joined):
-                yield places[start], places[end - 1] + 1
+        found = list(self._spans(text.replace("\r", "").replace("\n", ""), self._wrapped_looks))
+        places = [place for place, char in enumerate(text) if char not in "\r\n"] if found else []
+        return ((places[start], places[end - 1] + 1) for start, end in found)
 
     def any(self, value: object) -> object:
         """A copy of any JSON value without the secrets."""
@@ -180,12 +199,25 @@ def _every(secret: str, text: str) -> Iterator[tuple[int, int]]:
         start = text.find(secret, start + 1)
 
 
-def _pieces(secret: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where the beginning of the secret stands before a cut, or its end behind one."""
+def _needles_in(text: str, needles: Set[str], width: int) -> Iterable[str]:
+    """Those of the needles, which are `width` long, that the text holds."""
+    windows = range(len(text) - width + 1)
+    if min(len(windows), _MOST_SEARCHES) < len(needles):
+        # What a text costs must not grow with the number of secrets, be it long or one of very many short ones.
+        return {window for start in windows if (window := text[start : start + width]) in needles}
+    return [needle for needle in needles if needle in text]
+
+
+def _beginnings(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the beginning of the secret stands before a cut."""
     for start, _ in _every(secret[:_SHORTEST_PIECE], text):
         end = start + _common(secret, text[start : start + len(secret)])
         if _CUT_AFTER.match(text, end):
             yield start, end
+
+
+def _ends(secret: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the end of the secret stands behind a cut."""
     first = len(text) - len(text.lstrip())
     for _, end in _every(secret[-_SHORTEST_PIECE:], text):
         begin = end - _common(secret[::-1], text[max(0, end - len(secret)) : end][::-1])

@@ -1,4 +1,5 @@
-"""The scheduler as one process that stays: its loop, its background work, and its view of the program.
+"""The daemon: the scheduler as one process that keeps running.
 
-It knows everything below `app`; only `commands` imports it. What it repeats is the tick of `scheduler.py`.
+It may import `app` and everything below it; only `commands` imports it. What it repeats is the tick of `scheduler.py`.
+New background work goes into `background.py`, a new question to the program into `program.py`.
 """

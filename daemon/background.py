@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from core import log
@@ -178,27 +176,3 @@ class BackgroundPing:
         with log.tolerated(RuntimeError, "The ping was not sent"):
             self._thread.start()
             self._failed, self._next_at = False, monotonic + PING_SEC
-
-
-class Waker:
-    """A pipe with which another thread wakes the loop."""
-
-    def __init__(self) -> None:
-        self.descriptor, self._write = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._write, False)
-
-    def wake(self) -> None:
-        """Wakes the loop. May be called from any thread and any number of times."""
-        with suppress(OSError):
-            os.write(self._write, b"!")
-
-    def clear(self) -> None:
-        """Empties the pipe."""
-        with suppress(BlockingIOError):
-            os.read(self.descriptor, 4096)
-
-    def close(self) -> None:
-        """Closes the pipe. `wake` must not be called afterwards."""
-        os.close(self.descriptor)
-        os.close(self._write)

@@ -15,10 +15,11 @@ from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
 from core.json_objects import JobProblem, ReportedRun, SettledRun
-from daemon.background import PING_SEC, RETRY_SEC, BackgroundPing, BackgroundReaper, BackgroundSync, Waker
+from daemon.background import PING_SEC, RETRY_SEC, BackgroundPing, BackgroundReaper, BackgroundSync
 from scheduling.claiming import QueuedSlot
-from scheduling.dispatcher import Dispatcher, DispatchReport
+from scheduling.dispatcher import Dispatcher, DispatchReport, any_failed
 from scheduling.task_loop import TaskLoop
+from system.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from daemon.program import Program
@@ -67,7 +68,7 @@ class Daemon:
         self._settled: list[SettledRun] = []
         self._env_version = program.env_file_version()
         self._listener: tuple[int, Callable[[], None]] | None = None
-        self._waker = Waker()
+        self._waker = SelfPipe()
         self._sync = BackgroundSync()
         self._reaper = BackgroundReaper(self._waker.wake)
         self._ping = BackgroundPing()
@@ -365,7 +366,7 @@ class Daemon:
                 "warnings": paused,
             }
         )
-        if settled or problems or any(row["status"] != "ok" for row in report.results):
+        if any_failed(report.results, settled, problems):
             self._ping.note_failure()
 
     def _problems(self, report: DispatchReport) -> list[JobProblem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from app import fast_tick
@@ -50,7 +49,7 @@ class Program:
         from invocation import runners
 
         for name in _COMMON:
-            import_module(runners.RUNNERS[name])
+            runners.named(name)
         # Each of these imports what it needs. The values are not used.
         app = self._app
         _ = gates, app.invoker, session.retention()

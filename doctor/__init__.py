@@ -1,4 +1,5 @@
-"""Checks everything that a job needs to start, and says what is wrong and how to fix it.
+"""Checks all that a job needs to start, and says how to fix what is wrong.
 
-A file for each subject; a new check goes into the file of its subject and into the list `checks.CHECKS`.
+It may import `app` and everything below it; nobody imports it but `commands`. It has a file for each subject: a new
+check goes into the file of its subject and into the list `CHECKS` of `checks.py`.
 """

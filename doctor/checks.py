@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from core.boundary import Failure, guarded
@@ -64,7 +65,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
         if (check.need != "nothing" and scene.settings is None) or (check.need == "store" and scene.session is None):
             left_out.append(check.subject)
             continue
-        outcome = guarded(lambda check=check: _gather(check.run(scene), findings))  # type: ignore[misc]
+        outcome = guarded(partial(_gather, check, scene, findings))
         if isinstance(outcome, Failure):
             findings.append(of_error(check.subject, outcome))
     if left_out:
@@ -73,7 +74,7 @@ def examine(scene: Scene, checks: Iterable[Check] = CHECKS) -> list[Finding]:
     return findings
 
 
-def _gather(findings: Iterator[Finding], into: list[Finding]) -> None:
+def _gather(check: Check, scene: Scene, into: list[Finding]) -> None:
     # One by one, so that the findings before a failure are kept.
-    for finding in findings:
+    for finding in check.run(scene):
         into.append(finding)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from core.boundary import Failure, guarded
 from core.errors import CronError
 from core.invocation import AgentOptions, Invocation, InvocationRequest
 from core.job import Job
+from db import Row
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from invocation import runners
@@ -32,7 +34,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     starts = Starts(Targets(settings.home, settings.data_path), policy, host)
     for row in jobs:
         job_id = str(row["job_id"])
-        refusal = guarded(lambda row=row: starts.refusal(job_state(row).job))  # type: ignore[misc]
+        refusal = guarded(partial(_refusal, starts, row))
         if refusal is None:
             continue
         finding = of_error(f"job {job_id}", refusal)
@@ -50,6 +52,10 @@ def policy_faults(policy: Policy) -> Iterator[Finding]:
     elif not policy.enabled:
         text = f"{policy.path} sets enabled to false, so nothing is allowed"
         yield error("POLICY_DISABLED", SUBJECT, text, "Set enabled to true there, or remove the file.")
+
+
+def _refusal(starts: Starts, row: Row) -> CronError | Failure | None:
+    return starts.refusal(job_state(row).job)
 
 
 class Starts:

@@ -11,7 +11,7 @@ from doctor.scene import Scene
 
 SUBJECT = "settings"
 #: Values that replace wrong ones, by kind. A path has none: checks of another database would be meaningless.
-_STAND_INS = {"text": "UTC", "url": "http://localhost/", "names": "nothing", "folders": "/"}
+_STAND_INS = {"text": "UTC", "level": "warning", "url": "http://localhost/", "names": "nothing", "folders": "/"}
 
 
 def faults(failure: SettingsError) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.boundary import Failure, guarded
@@ -34,7 +35,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         if not row["enabled"] or row["job_id"] in complete:
             continue
         kept_zones[str(row["timezone"])] += row["timezone_source"] == "machine"
-        state = guarded(lambda row=row: job_state(row))  # type: ignore[misc]
+        state = guarded(partial(job_state, row))
         if isinstance(state, Failure):
             continue
         states.append(state)
@@ -105,11 +106,7 @@ def minutes(states: Iterable[JobState], now: datetime, calendar: Calendar) -> Co
         schedules[state.job.schedule, state.timezone, anchor] += 1
     load: Counter[datetime] = Counter()
     for (schedule, zone, anchor), count in schedules.most_common(MOST_SCHEDULES):
-        slots = guarded(
-            lambda schedule=schedule, zone=zone, anchor=anchor: calendar.due_slots(  # type: ignore[misc]
-                schedule, zone, now, now + AHEAD, anchor=anchor, keep=_MINUTES
-            )
-        )
+        slots = guarded(partial(calendar.due_slots, schedule, zone, now, now + AHEAD, anchor=anchor, keep=_MINUTES))
         if isinstance(slots, Failure):
             continue
         # More slots than minutes: an interval of seconds, which is due at every tick.

@@ -1,5 +1,5 @@
-"""The parts of `executor.py`: the attempts of a claimed run, their requests, the retries, and the verdict.
+"""The parts of `executor.py`: attempts, requests, retries, verdicts.
 
-It knows `core`; the invoker is one callable. A rule about the end of a run goes into `verdicts.py`, one about retries
-into `retries.py`.
+It may import `core`; the invoker is one callable. A new rule about the end of a run goes into `verdicts.py`, one about
+retries into `retries.py`, one about the calls of an attempt into `attempt.py`.
 """

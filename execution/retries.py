@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from core.job import Job
+from core.kinds import AGENTS
 
 #: The longest wait between two attempts, in seconds. Source: docs/design.md "The life of a slot".
 LONGEST_BACKOFF_SEC = 3_600
-#: Codes of errors that are not retried: the retry would fail too, or it would cost as much as the attempt did.
-NOT_RETRIED = frozenset(
-    {"TARGET_NOT_FOUND", "DENIED", "AGENT_LIMIT_REACHED", "AGENT_OPTION_UNSUPPORTED", "AGENT_REFUSED"}
-)
 #: Retries after an overloaded provider, even if the job has none.
 OVERLOAD_RETRIES = 2
 
@@ -23,7 +20,7 @@ def backoff_sec(first: int, failed_attempts: int) -> int:
 def ceiling_sec(job: Job, grace: int) -> int:
     """Most seconds that a run of the job can take: its attempts, their kill grace, the backoffs, waits for permits."""
     job_timeout, backoff = job.timeout_sec, job.retry_backoff_sec
-    may_be_agent = job.command is None and job.runner not in ("command", "invoke")
+    may_be_agent = job.command is None and (job.runner is None or job.runner in AGENTS)
     retries = max(job.max_retries, OVERLOAD_RETRIES) if may_be_agent else job.max_retries
     waits = sum(backoff_sec(backoff, n) for n in range(1, retries + 1))
     return (retries + 1) * (job_timeout + 2 * grace + 60) + waits + retries * LONGEST_BACKOFF_SEC

@@ -8,7 +8,7 @@ from typing import cast
 
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
-from core.invocation_errors import InvocationStopped
+from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.json_objects import ErrorObject, RunFacts
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
@@ -70,11 +70,6 @@ def _with_facts(failure: Failure, outcome: AttemptOutcome, redact: Redactor) -> 
     return cast("ErrorObject", redact(explained.as_dict()))
 
 
-def channels_of(notify_channel: str) -> tuple[str, ...]:
-    """The channels that a job's events go to: the local file always."""
-    return ("local",) if notify_channel == "none" else ("local", notify_channel)
-
-
 def run_error(outcome: AttemptOutcome, attempt: int) -> Failure:
     """The error of a run that failed.
 
@@ -91,7 +86,7 @@ def run_error(outcome: AttemptOutcome, attempt: int) -> Failure:
         details["not_retried"] = error.details["not_retried"]
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
-    return Failure("INVOKER_ERROR_STATUS", "El invoker devolvió status != ok", details)
+    return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details)
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:

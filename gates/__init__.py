@@ -1,23 +1,40 @@
-"""May this run start? Each gate is a file; the first that refuses decides."""
+"""May this run start, and may it go on? A file for each gate; the first that refuses decides.
+
+It may import `core`. A new gate is one new file here, on the base of `base.py`; it is found by listing this folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from core.job import JobState
-from core.run import Refusal
-from gates import budget
+from core.kinds import GATES
 
-#: `(job_id, day)` → dollars that the job's runs have cost on that local day.
-Spent = Callable[[str, str], float]
-#: `(timezone, instant)` → the local day, like `2026-02-25`.
-DayOf = Callable[[str, datetime], str]
+if TYPE_CHECKING:
+    from core.job import Job, JobState
+    from core.run import Refusal
+    from gates.base import Facts, Gate
 
 
-def verdict(state: JobState, now: datetime, spent: Spent, day_of: DayOf) -> Refusal | None:
+@functools.cache
+def all_gates() -> tuple[Gate, ...]:
+    """All of them, in the order in which they are asked."""
+    found: list[Gate] = [GATES[name] for name in GATES]
+    return tuple(sorted(found, key=lambda gate: (gate.order, gate.code)))
+
+
+def verdict(state: JobState, now: datetime, facts: Facts) -> Refusal | None:
     """Why no run of this job may start now; None when nothing speaks against it."""
-    if state.job.max_cost_usd_per_day is None:
-        return None
-    day = day_of(state.timezone, now)
-    return budget.verdict(state.job, day, spent(state.job.job_id, day))
+    for gate in all_gates():
+        if gate.concerns(state.job) and (refusal := gate.verdict(state, now, facts)) is not None:
+            return refusal
+    return None
+
+
+def limit_reached(job: Job, timezone: str, now: datetime, facts: Facts) -> str:
+    """The field whose limit a run of this job has reached on its way; "" while it may go on."""
+    for gate in all_gates():
+        if gate.concerns(job) and (field := gate.limit_reached(job, timezone, now, facts)):
+            return field
+    return ""

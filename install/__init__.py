@@ -1,4 +1,5 @@
-"""Crontab lines and systemd units as texts, and the translation of existing crontab lines into jobs.
+"""Crontab lines and systemd units, as texts.
 
-It knows `core`; its callers read and write the files. A new dialect of crontab goes into the file of its subject.
+It may import `core`; its callers read and write the files. A new dialect of crontab goes into the file of its subject,
+a new line of a unit into `units.py`.
 """

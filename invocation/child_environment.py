@@ -1,4 +1,4 @@
-"""The environment of a child: what it inherits, what its job gives it, and what is ours."""
+"""The environment of a child process: inherited variables, those of its job and runner, and ours."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from system import processes
 
 _INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-#: Names that start so are ours: no job can set them.
+#: Variables with this prefix belong to the scheduler: no job can set them.
 OURS = "PURUTO_CRON_"
 
 
 def child_environment(
     variables: Mapping[str, str], invocation: Invocation, request_file: str | Path, runner_env: Mapping[str, str]
 ) -> dict[str, str]:
-    """All that a child sees. Source: docs/design.md "A target".
+    """The complete environment of a child. Source: docs/design.md "A target".
 
-    Later ones win: what is inherited, the job's `env`, what its runner needs, the variables named by `allow_env` as far
-    as they are set, ours.
+    In this order, the later ones win: inherited variables, the job's `env`, those of the runner, those that `allow_env`
+    names (if they are set), ours.
     """
-    found = {name: variables[name] for name in _INHERITED if name in variables}
+    environ = {name: variables[name] for name in _INHERITED if name in variables}
     for name, value in _account().items():
-        # Empty counts as missing: a HOME of "" sends programs to the current folder.
-        found[name] = found.get(name) or value
-    found.update(invocation.env)
-    found.update(runner_env)
-    found.update({name: variables[name] for name in invocation.allow_env if name in variables})
-    found = {name: value for name, value in found.items() if not name.startswith(OURS)}
+        # Empty counts as missing: with HOME="" programs would use the current folder.
+        environ[name] = environ.get(name) or value
+    environ.update(invocation.env)
+    environ.update(runner_env)
+    environ.update({name: variables[name] for name in invocation.allow_env if name in variables})
+    environ = {name: value for name, value in environ.items() if not name.startswith(OURS)}
     request = invocation.request
-    found.update(processes.marks(invocation.run_id, invocation.run_folder))
-    if around := processes.lineage(variables):
-        found[processes.RUN_FOLDERS] = around
-    found[OURS + "SLOT"] = invocation.scheduled_for
-    found[OURS + "ATTEMPT"] = str(invocation.attempt)
-    found[OURS + "REQUEST_ID"] = request.request_id
-    found[OURS + "CORRELATION_ID"] = request.correlation_id
-    found[OURS + "HOP"] = str(request.hop)
-    found[OURS + "REQUEST_FILE"] = str(request_file)
+    environ.update(processes.marks(invocation.run_id, invocation.run_folder))
+    if run_folders := processes.lineage(variables):
+        environ[processes.RUN_FOLDERS] = run_folders
+    environ[OURS + "SLOT"] = invocation.scheduled_for
+    environ[OURS + "ATTEMPT"] = str(invocation.attempt)
+    environ[OURS + "REQUEST_ID"] = request.request_id
+    environ[OURS + "CORRELATION_ID"] = request.correlation_id
+    environ[OURS + "HOP"] = str(request.hop)
+    environ[OURS + "REQUEST_FILE"] = str(request_file)
     if invocation.job_id:
-        found[OURS + "JOB_ID"] = invocation.job_id
-    return found
+        environ[OURS + "JOB_ID"] = invocation.job_id
+    return environ
 
 
 @functools.cache
 def _account() -> dict[str, str]:
-    """What a login would have set: cron leaves some of it out."""
+    """The variables that a login sets; cron leaves some of them out."""
     import pwd
 
     try:

@@ -1,10 +1,11 @@
-"""What a call would be: its target, arguments and environment. Starts nothing, writes nothing."""
+"""A dry run of an invocation: its target, arguments and environment. It starts nothing and writes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from core.invocation import Invocation
 from invocation import runners
@@ -14,16 +15,31 @@ from invocation.runners.base import Host
 from invocation.targets import Targets
 
 
+class PlannedStart(TypedDict):
+    """What would be started. Secrets are not masked.
+
+    `stdin` is the request as an object, the text on standard input, or null for none.
+    """
+
+    target: str
+    runner: str
+    argv: list[str]
+    stdin: Mapping[str, object] | str | None
+    prompt: str
+    environment: dict[str, str]
+    timeout_sec: int
+
+
 @dataclass(frozen=True)
 class DryRun:
-    """The way down to a process, up to its start."""
+    """All steps of an invocation before the start of its process."""
 
     targets: Targets
     policy: PolicyFile
     host: Host
 
-    def of(self, invocation: Invocation) -> Mapping[str, object]:
-        """What would be started, secrets and all. Raises `InvocationError` where it could not start."""
+    def of(self, invocation: Invocation) -> PlannedStart:
+        """What would be started. Raises `InvocationError` if it could not start."""
         request = invocation.request
         self.policy.check(request)
         folder = self.targets.resolve(request.target)

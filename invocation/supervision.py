@@ -1,4 +1,4 @@
-"""What the processes of one call live under: who may stop them, the heartbeat, the time, the grace and the marks."""
+"""Supervises the processes of one call: stop requests, heartbeats, timeout, grace period and process marks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from system.processes import Child, Ended, Stop
 
 
 class Supervision:
-    """Watches and ends the processes of one call. `stop` is asked by the caller; `marks` are in their environment.
+    """Watches and ends the processes of one call. `stop` is the caller's request; `marks` are in their environment.
 
-    `beat` is called every `beat_every_sec` seconds while something is watched or ended. What it raises goes through.
+    `beat` is called every `beat_every_sec` seconds while a process is watched or ended; its exceptions are passed on.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Supervision:
         self._due = clock.monotonic() + beat_every_sec
 
     async def watch(self, child: Child, timeout_sec: float) -> int | None:
-        """The exit code; None when the time is over or a stop was asked for."""
+        """Waits for the exit code; None after `timeout_sec` seconds or when a stop was requested."""
         deadline = self.clock.monotonic() + timeout_sec
         while True:
             left = deadline - self.clock.monotonic()
@@ -44,14 +44,14 @@ class Supervision:
             processes.reap_orphans()
 
     async def end(self, child: Child, *, gently: bool) -> Ended:
-        """Ends all that lives of the call: `gently` with TERM and the grace, else at once."""
+        """Ends all processes of the call: `gently` with TERM and a grace period before KILL, else with KILL at once."""
         return await processes.end_tree(child, self.marks, self._grace_sec if gently else 0, self.clock, self.beat)
 
     def beat(self) -> None:
         """Calls `beat` if it is due."""
         if self.clock.monotonic() >= self._due:
             self._beat()
-            # From now, not from when it was due: after a long sleep one beat is enough.
+            # Counted from now and not from when it was due: after a long sleep one beat is enough.
             self._due = self.clock.monotonic() + self._every
 
     def _beat_in(self) -> float:

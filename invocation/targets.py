@@ -1,4 +1,4 @@
-"""Names of targets → folders. Source: docs/design.md "A target", docs/contract.md "Invocation"."""
+"""Finds the folder of a target by its name. Source: docs/design.md "A target", docs/contract.md "Invocation"."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _is_name(text: str) -> bool:
 
 
 class Targets:
-    """Finds a target's folder: where `registry.json` says, else the sibling of that name.
+    """Finds target folders: the one that `registry.json` names, else the sibling of that name.
 
-    The registry is read anew each time, so that a daemon follows its changes.
+    The registry is read again each time, so that a daemon sees changes.
     """
 
     def __init__(self, home: Path, data_path: Path) -> None:
@@ -33,15 +33,15 @@ class Targets:
         self._registry = data_path / REGISTRY
 
     def resolve(self, name: str) -> Path:
-        """The target's folder, absolute. Raises TargetNotFound, which names the paths looked at.
+        """The absolute path of the target's folder. Raises TargetNotFound, which names the paths that were tried.
 
-        A registry that is missing or broken does not matter as long as the sibling is there; a `path` in it that
-        leads nowhere does, because running another copy than the registered one would be a surprise.
+        A missing or broken registry is ignored if the sibling exists. A registered `path` that does not exist is an
+        error: to run another copy than the registered one would be a surprise.
         """
         if not _is_name(name):
             raise TargetNotFound(
-                f"{strict_json.excerpt(name)} can't be the name of a target",
-                hint="Use a name of letters, digits, dots, dashes and underscores, never a path.",
+                f"{strict_json.excerpt(name)} is not a valid name of a target",
+                hint="Use a name of letters, digits, dots, dashes and underscores, not a path.",
                 details={"target": strict_json.plain_text(name[:_LONGEST_NAME]), "looked_at": []},
             )
         note = ""
@@ -58,16 +58,16 @@ class Targets:
         raise self._not_found(name, folder, note)
 
     def _registered(self, name: str) -> Path | None:
-        """What the registry says about `name`. Raises OSError or ValueError when it can't be used."""
+        """The folder that the registry names, if any. Raises OSError or ValueError if the registry can't be used."""
         purutos = strict_json.read_object(self._registry, _REGISTRY_LIMIT).get("purutos")
         if not isinstance(purutos, list):
             raise ValueError(f"purutos must be a list, is {strict_json.kind(purutos)}")
         for number, entry in enumerate(purutos):
             if isinstance(entry, dict) and entry.get("name") == name:
-                return self._place(entry, f"purutos[{number}]")
+                return self._folder(entry, f"purutos[{number}]")
         return None
 
-    def _place(self, entry: Mapping[str, object], where: str) -> Path | None:
+    def _folder(self, entry: Mapping[str, object], where: str) -> Path | None:
         path, folder = entry.get("path"), entry.get("folder")
         if path is not None:
             if not isinstance(path, str) or not path:

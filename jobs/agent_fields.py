@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from core.job import AGENT_FIELDS, RESERVED_ARGUMENTS, UNSUPPORTED
+from core.job import AGENT_FIELDS, RESERVED_ARGUMENTS
+from core.kinds import AGENTS, RUNNERS
 from jobs.messages import inner, quoted
 from jobs.success_fields import Fault, schema_faults
 
@@ -18,11 +19,11 @@ def faults(entry: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator[F
     said = [field for field in AGENT_FIELDS if entry.get(field) not in (None, [], False)]
     runner = entry.get("runner")
     for field in said:
-        if runner in ("command", "invoke") or entry.get("command") is not None:
+        if (runner in RUNNERS and runner not in AGENTS) or entry.get("command") is not None:
             what = "command" if entry.get("command") is not None else runner
             hint = "remove it, or let an agent run the target"
             yield "CONFLICT", f".{field}", f"is for agents, and this job runs by {what}", hint
-        elif isinstance(runner, str) and field in UNSUPPORTED.get(runner, ()):
+        elif isinstance(runner, str) and runner in AGENTS and field in AGENTS[runner].unsupported:
             yield "CONFLICT", f".{field}", f"can't be obeyed by {runner}, which has no option for it", "remove it"
     texts = [(f".{field}", entry[field]) for field in _TEXTS if isinstance(entry.get(field), str)]
     for field in _LISTS:

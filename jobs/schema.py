@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
-from core.job import NESTED, UNSUPPORTED, Job
+from core.job import NESTED, Job
+from core.kinds import RUNNERS
 from jobs.checker import RESERVED_PREFIX, RUNTIME_KEYS
 from jobs.messages import meaning
 
@@ -62,7 +63,7 @@ def _schemas() -> dict[str, Any]:
         job["properties"][key] = {"description": RUNTIME_NOTE, "deprecated": True}
     job["allOf"] = [
         _if_runner("command", {"required": ["command"], "properties": {"command": {"type": "array"}}}),
-        *(_if_runner(name, {"properties": {"command": {"type": "null"}}}) for name in ("invoke", *UNSUPPORTED)),
+        *(_if_runner(name, {"properties": {"command": {"type": "null"}}}) for name in RUNNERS if name != "command"),
     ]
     return {"Job": job, **{part["title"]: part for part in nested.values()}}
 

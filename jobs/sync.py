@@ -13,6 +13,7 @@ from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, S
 from core.job import Job, JobState
 from core.run import Missed
 from schedules.calendar import Calendar
+from schedules.zones import is_zone
 from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
 from store.pauses import how_to_resume
@@ -195,7 +196,7 @@ class Sync:
         if self._set_zone is not None:
             return _zone_of(self._set_zone, "setting")
         # One that this machine does not know any more can't be kept.
-        kept = row is not None and row["timezone_source"] == "machine" and _is_known(row["timezone"])
+        kept = row is not None and row["timezone_source"] == "machine" and is_zone(row["timezone"])
         return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
@@ -301,14 +302,3 @@ def _readable(row: Row | None) -> JobState | None:
 
 class _OvertakenError(Exception):
     """Rolls back a sync whose reading is out of date."""
-
-
-@functools.cache
-def _is_known(zone: str) -> bool:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True

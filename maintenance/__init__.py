@@ -1,4 +1,5 @@
-"""Retention: deletes rows, run folders and event files that are too old or too many.
+"""Retention: deletes what is too old or too much.
 
-It knows `core` and `store`. A new retention rule goes into `retention.py`.
+It may import `core` and `store`. A new rule of retention goes into `retention.py`, and when it is applied into
+`pruning.py`.
 """

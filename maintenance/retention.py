@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
@@ -130,7 +131,7 @@ class Retention:
     def everything(self) -> Pruned:
         """Applies all rules to all jobs, without a bound, and deletes folders that have no row."""
         for job_id in self._rows.job_ids():
-            self._repeat(lambda limit, job_id=job_id: self._beyond_count(job_id, limit))  # type: ignore[misc]
+            self._repeat(partial(self._beyond_count, job_id))
         self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
         self._make_room(None)
         self._drop_event_files()

@@ -1,5 +1,5 @@
-"""What commands show to people instead of JSON: tables, pictures, a live view. The only package that imports rich.
+"""Reports as tables and pictures for people, in place of JSON.
 
-It is imported only when something is drawn, and may import `core` alone; it reads the reports as plain JSON objects.
-A new view is one new file.
+It may import `core`, and reads the reports as plain JSON objects. It is the only package that imports rich, and is
+imported only when something is drawn. A new view is one new file, a new table a function of `tables.py`.
 """

@@ -1,5 +1,5 @@
-"""Reports as data: the health of the scheduler, and the overview of jobs and runs that commands print or draw.
+"""Reports as data: the health of the scheduler, the overview of jobs and runs.
 
-It knows `core`, `store`, `schedules` and `scheduling`, and prints nothing. A new figure goes here; how it is drawn goes
-into `render`.
+It may import `core`, `schedules`, `scheduling` and `store`, and prints nothing. A new figure goes here; how it is drawn
+goes into `render`.
 """

@@ -180,7 +180,7 @@ def silence_warning(
         {
             "code": fault.value,
             "message": f"No tick has run {since}: no job starts by itself. "
-            "Start ticks with: python3 main.py install-crontab, or install-systemd.",
+            "Start ticks: python3 main.py install-crontab, or install-systemd.",
         }
     ]
 

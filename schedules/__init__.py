@@ -1,4 +1,5 @@
-"""From the text of a schedule to instants. Pure: no clock, no database; the only package that imports croniter.
+"""From the text of a schedule to instants. Pure: no clock, no database.
 
-It knows `core`. Everybody asks `language.py`; a new form of schedule or an alias of cron goes there or into `cron.py`.
+It may import `core`, and is the only package that imports croniter. Everybody asks `language.py`; a new form of
+schedule or a new alias, like `@daily`, goes there.
 """

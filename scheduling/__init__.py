@@ -1,5 +1,6 @@
-"""The parts of `scheduler.py`: what is due, claiming it, running it, and ending what dead schedulers left.
+"""The parts of `scheduler.py`: planner, claims, dispatcher, reaper.
 
-It knows `core`, `system`, `store` and `executor`. A rule about due slots is pure and goes into `planner.py`; how they
-are dispatched goes into `dispatcher.py`.
+It may import `channels`, `core`, `execution`, `executor`, `schedules`, `store` and `system`. A new rule about due slots
+is pure and goes into `planner.py`; how slots are claimed goes into `claiming.py`, how they are started into
+`dispatcher.py`.
 """

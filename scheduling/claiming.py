@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from channels import channels_of
 from core.clock import Clock
 from core.job import Job, JobState
 from core.run import Refusal
 from execution.retries import ceiling_sec
-from execution.verdicts import channels_of
 from schedules.calendar import Calendar
 from scheduling.planner import plan
 from store.claims import Claim, ClaimTerms, Owner

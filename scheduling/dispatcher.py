@@ -6,11 +6,12 @@ All of it happens in one thread. A tick serves the slots that were due when it b
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from channels import channels_of
 from core import log
 from core.boundary import Done, Failure, failure_of, guarded
 from core.clock import Clock
@@ -27,7 +28,6 @@ from core.json_objects import (
     WrittenOffSlot,
 )
 from core.run import ClaimedRun, RunStatus, Verdict
-from execution.verdicts import channels_of
 from executor import Executor
 from scheduling.claiming import Claiming, QueuedSlot
 from scheduling.task_loop import TaskLoop
@@ -57,6 +57,11 @@ class DispatchReport:
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[JobProblem] = field(default_factory=list)
+
+
+def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
+    """Whether the dead-man's ping has to report a failure: of a run, of an interrupted run, or of a job."""
+    return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 class Dispatcher:

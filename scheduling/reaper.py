@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from core import crash_points, log
@@ -143,7 +144,7 @@ class Reaper:
         dead: list[tuple[Running, ForcedEnd]] = []
         for run in self._ledger.running():
             checked = guarded(
-                lambda run=run: self.health(run),  # type: ignore[misc]
+                partial(self.health, run),
                 "It is unknown whether the run's scheduler is alive",
                 job=run.job_id,
                 run_id=run.run_id,

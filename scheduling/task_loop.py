@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from core.boundary import Done, attempt
+from core.boundary import Done, attempt, failure_of
 from core.clock import Clock
 from core.errors import LeaseLost
 from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
@@ -129,6 +129,9 @@ class TaskLoop:
         elif pending.running in self._running and _wants_outcome(pending, outcome):
             self._resume(pending.running, outcome)
         else:
+            if outcome.error is not None and not isinstance(outcome.error, LeaseLost):
+                # No task waits for a deferred write, so its failure is only logged.
+                failure_of(outcome.error, "A deferred write failed")
             return False
         return True
 

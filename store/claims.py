@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import from_text, utc_text
-from core.errors import JobDisabled, JobLocked, JobNotFound
+from core.errors import JobDisabled, JobLocked
 from core.job import JobState
 from core.json_objects import WrittenOffSlot
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
-from store.definitions import STATE_COLUMNS, job_state, text_or_null
+from store.definitions import STATE_COLUMNS, job_state, no_such_job, text_or_null
 from store.events import Events
 from store.ledger import free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
 from store.runs import PERMITS
-from store.spending import tell_once
 
 #: All that a claim has to know before it is made, in one statement.
 _LOOK = (
@@ -154,11 +153,7 @@ class Claims:
         with self._db.transaction("manual_claim"):
             row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
             if row is None:
-                raise JobNotFound(
-                    f"There is no job {job_id}",
-                    hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
-                    details={"job_id": job_id},
-                )
+                raise no_such_job(job_id)
             state = job_state(row)
             if not state.enabled and not force:
                 raise _disabled(job_id, row)
@@ -278,9 +273,17 @@ class Claims:
     ) -> WrittenOffSlot | None:
         skipped = Missed(1, slot, slot, gate.reason, made_up=False)
         row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
-        if row is not None and tell_once(self._db, state.job.job_id, gate.day):
+        if row is not None and self._is_first_refusal(state.job.job_id, gate):
             self._tell(state, row, now, channels)
         return row
+
+    def _is_first_refusal(self, job_id: str, gate: Refusal) -> bool:
+        """Whether that this gate refuses is still to be told for the day. Notes that it is."""
+        added = self._db.run(
+            "INSERT INTO refusals_told (job_id, day, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (job_id, gate.day, gate.code),
+        )
+        return added == 1
 
     def _tell(self, state: JobState, row: WrittenOffSlot, now: datetime, channels: Sequence[str]) -> None:
         error = {key: value for key, value in row.items() if key != "run_id"}

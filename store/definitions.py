@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import from_text, utc_text
-from core.errors import DefinitionUnreadable
+from core.errors import DefinitionUnreadable, JobNotFound
 from core.job import Job, JobState
 from core.run import Missed
 from db import Database, Row
@@ -73,6 +73,15 @@ class Definitions:
     def knows(self, job_id: str) -> bool:
         """Whether a job of this name is or once was in the file."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
+
+    def require_known(self, job_id: str | None) -> None:
+        """Raises `JobNotFound` if no job of this name is or once was in the file. None stands for all jobs."""
+        if job_id is not None and not self.knows(job_id):
+            raise JobNotFound(
+                f"There is no job {job_id}, and there never was",
+                hint="See the names: python3 main.py list",
+                details={"job_id": job_id},
+            )
 
     def end_pause(self, job_id: str, next_run_at: datetime | None) -> bool:
         """Forgets the failures that have paused a job, and lets it go on; False when it was not paused."""
@@ -285,3 +294,12 @@ def _pause(shown: dict[str, object]) -> dict[str, object] | None:
 def text_or_null(instant: datetime | None) -> str | None:
     """An instant as it is stored; null when there is none."""
     return None if instant is None else utc_text(instant)
+
+
+def no_such_job(job_id: str) -> JobNotFound:
+    """The error about a job that can't be run, because no such job was synced."""
+    return JobNotFound(
+        f"There is no job {job_id}",
+        hint="See the names: python3 main.py list. A job new in .jobs.json needs sync-jobs.",
+        details={"job_id": job_id},
+    )

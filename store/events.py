@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from core.strict_json import encode
 from db import Database, Row
 
-LOCAL = "local"
-TELEGRAM = "telegram"
-
 
 @dataclass(frozen=True)
 class StoredEvent:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from core.clock import utc_text
 from core.errors import LeaseLost
 from core.invocation import Usage
+from core.job import Job
 from core.run import ClaimedRun, ProcessId, Verdict
 from core.strict_json import encode
 from db import Database, Row
@@ -175,8 +176,9 @@ class Runs:
     def running(self) -> list[RunningRun]:
         """All runs that are running, with their owners."""
         rows = self._db.rows(
-            "SELECT r.*, coalesce(j.notify_channel, 'telegram') AS notify_channel FROM runs r"
-            " LEFT JOIN jobs j ON j.job_id = r.job_id WHERE r.status = 'running'"
+            "SELECT r.*, coalesce(j.notify_channel, ?) AS notify_channel FROM runs r"
+            " LEFT JOIN jobs j ON j.job_id = r.job_id WHERE r.status = 'running'",
+            (Job.notify_channel,),
         )
         return [_running(row) for row in rows]
 

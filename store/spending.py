@@ -45,12 +45,3 @@ def add(db: Database, run_id: str, job_id: str, day: str, usage: Usage) -> None:
         " input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens",
         (job_id, day, int(first), *used),
     )
-
-
-def tell_once(db: Database, job_id: str, day: str) -> bool:
-    """Whether a refusal of this day is still to be told. Belongs to the caller's transaction."""
-    db.run("INSERT INTO spending (job_id, day) VALUES (?, ?) ON CONFLICT DO NOTHING", (job_id, day))
-    changed = db.run(
-        "UPDATE spending SET refusal_told = 1 WHERE job_id = ? AND day = ? AND refusal_told = 0", (job_id, day)
-    )
-    return changed == 1

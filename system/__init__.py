@@ -1,5 +1,5 @@
-"""What the operating system offers: processes and their trees, signals, pidfds, the wake-up, the timer, the locks.
+"""What the operating system offers: processes, signals, timers, locks.
 
-It knows `core`, and no job, run or database. A new system call or file of /proc goes here, a file a subject, with a
-portable answer beside it where there is one.
+It may import `core`; it knows no job, run or database. A new system call or file of /proc goes here, a file a subject,
+with a portable answer beside it where there is one.
 """

@@ -1,7 +1,7 @@
 """The system's table of processes: who is there, since when, whose child, with which mark; and signals that can't miss.
 
 A pid alone names nobody: it is used again after its process died. So everything here pairs it with the start time.
-Linux is read from /proc, other systems through psutil.
+Linux is read from /proc, other systems through psutil. macOS is untried.
 """
 
 from __future__ import annotations

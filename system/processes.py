@@ -18,6 +18,7 @@ from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import Ended, Family
+from system.self_pipe import SelfPipe
 from system.subreaper import OURS
 
 __all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
@@ -41,25 +42,15 @@ class Stop:
     def __init__(self, parent: Stop | None = None) -> None:
         self._parent = parent
         self._reason: str | None = None
-        self._read = self._write = -1
-        if parent is None:
-            # A signal may come at any moment; what is asked below it is asked in the thread that waits.
-            self._open()
-
-    def _open(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
+        # A signal may come at any moment; what is asked below it is asked in the thread that waits.
+        self._pipe = SelfPipe() if parent is None else None
 
     def set(self, reason: str) -> None:
         """Asks to stop; the first reason stays. Safe in a signal handler."""
         if self._reason is None:
             self._reason = reason
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._write >= 0:
-            with suppress(OSError):
-                os.write(self._write, b"x")
+            if self._pipe is not None:
+                self._pipe.wake()
 
     def is_set(self) -> bool:
         """Whether anybody asked."""
@@ -82,18 +73,17 @@ class Stop:
 
     def descriptors(self) -> list[int]:
         """What to poll for reading; never to be read from."""
-        if self._read < 0:
-            self._open()
+        if self._pipe is None:
+            self._pipe = SelfPipe()
             if self._reason is not None:
-                self._tell()
-        return [self._read, *(self._parent.descriptors() if self._parent is not None else [])]
+                self._pipe.wake()
+        return [self._pipe.descriptor, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
         """Gives the descriptors back, once; nobody may wait for it any more."""
-        read, write, self._read, self._write = self._read, self._write, -1, -1
-        for descriptor in (read, write):
-            if descriptor >= 0:
-                os.close(descriptor)
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.close()
 
 
 class Child:

@@ -74,8 +74,7 @@ class Workspace:
         self.home = folder / "purutos"
         self.root = self.home / "puruto-cron"
         self.home.mkdir(parents=True)
-        # Links: to copy each file for each test takes longer than most tests. Nothing writes into these files.
-        shutil.copytree(_program(), self.root, copy_function=os.link)
+        link_program(self.root)
         self.environ = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(folder),
@@ -83,6 +82,8 @@ class Workspace:
             "LANG": "C.UTF-8",
             "PYTHONWARNINGS": "error",
             "PURUTO_CRON_KILL_GRACE_SECONDS": "1",
+            # Set when coverage is measured, so that it is in what the tests start too.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
 
     # --- files ---
@@ -200,8 +201,10 @@ def _jobs_text(jobs: Sequence[Mapping[str, object]]) -> str:
 @functools.cache
 def _program() -> Path:
     """One copy of the program, for all workspaces of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="puruto-cron-program-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    parent = Path(tempfile.mkdtemp(prefix="puruto-cron-program-"))
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = parent / "puruto-cron"
+    folder.mkdir()
     for source in PROJECT.glob("*.py"):
         shutil.copy2(source, folder)
     # Compiled files come along with their times, so that the copy need not be compiled again.
@@ -209,6 +212,11 @@ def _program() -> Path:
         if (PROJECT / name).is_dir():
             shutil.copytree(PROJECT / name, folder / name)
     return folder
+
+
+def link_program(root: Path) -> None:
+    """Makes a folder with the program's files, as links, which cost less than copies. Nothing may write into them."""
+    shutil.copytree(_program(), root, copy_function=os.link)
 
 
 def _changed(before: str, argv: list[str]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
-from commands import GROUPS, cli
+from commands import cli, listing
 from core.job import Job
 
 _WIDTH = 110
@@ -19,7 +19,7 @@ def command_table() -> str:
     """A Markdown table for each group of commands: how one is called, and what it does."""
     root = _root()
     parts = []
-    for title, group in GROUPS.items():
+    for title, group in listing.groups().items():
         rows = [f"| `{_cell(usage(known))}` | {_first_line(known)} |" for known in _commands(root, group)]
         parts.append("\n".join([f"**{title}**", "", "| command | what it does |", "|---|---|", *rows]))
     return "\n" + "\n\n".join(parts) + "\n\n"
@@ -29,7 +29,7 @@ def command_help() -> str:
     """The `--help` of each command, without the options that stand for a field of a job."""
     root = _root()
     parts = []
-    for group in GROUPS.values():
+    for group in listing.groups().values():
         for command in _commands(root, group):
             text = "\n".join(f"    {line}".rstrip() for line in _help(command, root).strip().splitlines())
             parts.append(f"### {command.name}\n\n{text}\n")
@@ -57,7 +57,7 @@ def _root() -> click.Context:
     return click.Context(cli, info_name="main.py")
 
 
-def _commands(root: click.Context, names: dict[str, str]) -> Iterator[click.Command]:
+def _commands(root: click.Context, names: Iterable[str]) -> Iterator[click.Command]:
     for name in names:
         found = cli.get_command(root, name) if isinstance(cli, click.Group) else None
         if found is not None:

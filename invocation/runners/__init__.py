@@ -1,34 +1,29 @@
-"""How a target is run: one file for each way, found in one dictionary and imported on first use."""
+"""How a target is run: a file for each way, on the base of `base.py`; the agents have a folder of their own.
+
+They are found by listing both folders, and imported on first use. It may import `core` and `system`. A new way to run a
+target is one new file here, a new agent one in `agents/`.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import cast
 
 from core.invocation import Invocation
 from core.invocation_errors import RunnerNotFound
+from core.kinds import AGENTS, RUNNERS
 from invocation.runners.base import INSTALL_HINT, Host, Runner
-
-#: Names and modules. Each module has its runner as `RUNNER`. Agents come after these two, in the order of the settings.
-RUNNERS = {
-    "command": "invocation.runners.command",
-    "invoke": "invocation.runners.invoke",
-    "claude": "invocation.runners.claude",
-    "codex": "invocation.runners.codex",
-    "gemini": "invocation.runners.gemini",
-}
-AGENTS = ("claude", "codex", "gemini")
 
 
 def choose(invocation: Invocation, folder: Path, host: Host) -> Runner:
     """The runner that the invocation names, or the first that fits the target. Raises RunnerNotFound."""
     if invocation.runner is not None:
-        return _named(invocation.runner)
-    tried = [name for name in RUNNERS if name not in AGENTS] + list(host.agents)
+        return named(invocation.runner)
+    programs = sorted((named(name) for name in RUNNERS if name not in AGENTS), key=lambda runner: runner.order)
+    # Agents come after these, in the order of the settings.
+    tried = [runner.name for runner in programs] + list(host.agents)
     reasons, installs = [], []
     for name in tried:
-        runner = _named(name)
+        runner = named(name)
         if runner.fits(invocation, folder):
             if not (reason := runner.lacks(host)):
                 return runner
@@ -45,8 +40,9 @@ def choose(invocation: Invocation, folder: Path, host: Host) -> Runner:
     )
 
 
-def _named(name: str) -> Runner:
-    module = RUNNERS.get(name)
-    if module is None:
+def named(name: str) -> Runner:
+    """The runner of that name. Raises RunnerNotFound."""
+    if name not in RUNNERS:
         raise RunnerNotFound(f"there is no runner {name}", hint=f"Use one of: {', '.join(RUNNERS)}.")
-    return cast(Runner, import_module(module).RUNNER)
+    runner: Runner = RUNNERS[name]
+    return runner

@@ -68,7 +68,14 @@ class Runner(ABC):
     A runner judges the exit code only of a job without `success`; else that is one of the things asked for there.
     """
 
+    #: As a job's `runner` names it; that of its file.
     name = ""
+    #: Of those that fit a target the one with the lowest is taken. Agents come after all others, as the settings say.
+    order = 100
+    #: For the table of runners in the documents: when it fits, what is on standard input, what counts as a success.
+    fits_when = ""
+    stdin = ""
+    success = ""
     #: How the program is installed that it needs; "" where it needs none.
     install = ""
     #: The key of the printed JSON object that holds the result; "" where all that is printed is the result.

@@ -24,6 +24,10 @@ class CommandRunner(Runner):
     """Success is exit code 0, or what the job says; the result is what the program printed."""
 
     name = "command"
+    order = 10
+    fits_when = "the job has a `command`"
+    stdin = "empty"
+    success = "exit code 0"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return bool(invocation.command)
@@ -65,4 +69,4 @@ def _session(data: bytes) -> str:
     return session if isinstance(session, str) else ""
 
 
-RUNNER = CommandRunner()
+KIND = CommandRunner()

@@ -35,6 +35,10 @@ class InvokeRunner(Runner):
     """Success is exit code 0, or what the job says, and a valid answer with status ok on stdout."""
 
     name = "invoke"
+    order = 20
+    fits_when = "the target has a file `invoke`"
+    stdin = "the request, as JSON"
+    success = "exit code 0 and an answer with status `ok`"
     result_key = "result"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
@@ -163,4 +167,4 @@ def _bounded(value: dict[str, object], path: str) -> dict[str, object]:
     return {"truncated": True, "bytes": len(data), "file": str(path), **kept, "preview": preview}
 
 
-RUNNER = InvokeRunner()
+KIND = InvokeRunner()

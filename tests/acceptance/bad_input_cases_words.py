@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from commands import COMMANDS
+from commands import listing
 from system.processes import identify
 from tests.acceptance.bad_input_cases import Case, as_process
 from tests.acceptance.bad_input_cases_stage import Stage, Word
@@ -34,7 +34,7 @@ _COMMANDS = [
 _OPTIONS = [
     *(
         _usage(f"unknown option of {name}", (name, "--no-such-option"), "--no-such-option", f"main.py {name}")
-        for name in COMMANDS
+        for name in listing.names()
     ),
     *(
         _usage(f"surplus word for {words[0]}", (*words, "surplus"), "surplus")
@@ -52,26 +52,26 @@ _OPTIONS = [
     _usage("run-now with two jobs", ("run-now", "backup", "report"), "report"),
     _usage("next with two jobs", ("next", "backup", "report"), "report"),
     _usage("next with a job and a schedule", ("next", "backup", "--schedule=@daily"), "JOB_ID or --schedule"),
-    _usage("next with a job and a zone", ("next", "backup", "--timezone=UTC"), "--timezone goes with --schedule"),
-    _usage("next with a zone alone", ("next", "--timezone=UTC"), "--timezone goes with --schedule"),
+    _usage("next with a job and a zone", ("next", "backup", "--timezone=UTC"), "--timezone needs --schedule"),
+    _usage("next with a zone alone", ("next", "--timezone=UTC"), "--timezone needs --schedule"),
     _usage("next without a value for --schedule", ("next", "--schedule"), "--schedule"),
     _usage("next without a value for --after", ("next", "--after"), "--after"),
     _usage("next with an unquoted schedule", ("next", "--schedule", "0", "9", "*", "*", "1"), "*"),
     _usage("logs without a value for --job", ("logs", "--job"), "--job"),
     _usage("logs without a value for --run", ("logs", "--run"), "--run"),
     _usage("logs with a word for --job", ("logs", "backup"), "backup"),
-    _usage("register-job without a name", ("register-job", "--prompt", "x"), "needs a name"),
+    _usage("register-job without a name", ("register-job", "--prompt", "x"), "has no name"),
     _usage("register-job with a word for a number", ("register-job", "x", "--timeout-sec", "ten"), "'ten'"),
-    _usage("register-job from no JSON", ("register-job", "x", "--from-json", "{,}"), "--from-json is no JSON"),
+    _usage("register-job from no JSON", ("register-job", "x", "--from-json", "{,}"), "--from-json is not valid JSON"),
     _usage("register-job from a list", ("register-job", "x", "--from-json", "/dev/null"), "/dev/null"),
     _usage("register-job with half a variable", ("register-job", "x", "--env", "NAME"), "NAME=VALUE"),
-    _usage("edit-job without a change", ("edit-job", "backup"), "Nothing to change"),
+    _usage("edit-job without a change", ("edit-job", "backup"), "No change was given"),
     _usage("edit-job to another name", ("edit-job", "backup", "--from-json", '{"job_id": "b"}'), "can't be renamed"),
-    _usage("pause-job until yesterday", ("pause-job", "backup", "--until", "2020-01-01T00:00"), "is past"),
-    _usage("pause-job until some day", ("pause-job", "backup", "--until", "some day"), "is no instant"),
+    _usage("pause-job until yesterday", ("pause-job", "backup", "--until", "2020-01-01T00:00"), "is in the past"),
+    _usage("pause-job until some day", ("pause-job", "backup", "--until", "some day"), "is not a date and time"),
     _usage("sessions with three words", ("sessions", "reset", "backup", "report"), "reset and a JOB_ID"),
     _usage("history before no run", ("history", "--before", "nobody"), "there is no such run"),
-    _usage("history since some day", ("history", "--since", "some day"), "is no instant"),
+    _usage("history since some day", ("history", "--since", "some day"), "is not a date and time"),
     _usage("history of an unknown status", ("history", "--status", "good"), "'good'"),
     _usage("timeline of no hours", ("timeline", "--hours", "0"), "1<=x<=336"),
     _usage("watch without a rest", ("watch", "--interval", "0"), "0.2<=x<=3600"),

@@ -18,7 +18,7 @@ def done_in(home: Path) -> dict[str, str]:
     return {path.name: path.read_text().replace(str(home), "{home}") for path in home.iterdir()}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_debians_cron_and_an_imported_job_do_the_same(workspace: Workspace, tmp_path: Path) -> None:
     if reason := reason_without_cron():
         assert not os.environ.get("CI"), f"CI must run this test, but it {reason}"

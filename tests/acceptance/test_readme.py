@@ -21,6 +21,9 @@ from tests.support_real_agents import CLIS, PROGRAMS, reason_without
 from tests.support_telegram import TOKEN, BotApi, bot_api
 from tests.workspace import PROJECT, ended, wait_for
 
+# All of them need the clone with its environment, which one worker makes once.
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("clone")]
+
 #: Runs in mounts of its own, so that no crontab of this machine is read, changed or run.
 PRIVATE_CRON = """
 set -e
@@ -261,7 +264,6 @@ def reason_without_cron() -> str:
     return ""
 
 
-@pytest.mark.slow
 def test_debians_cron_runs_a_due_job_in_the_next_minute_and_has_it_told(
     told: dict[str, Any], telegram: BotApi, clone: Path, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from tests.support_provider_forms import INPUT_TOKENS, OUTPUT_TOKENS
 from tests.support_real_agents import CLIS, PROMPT, Cli, connect, conversation_of, reason_without, texts_of
 from tests.workspace import Workspace, is_running, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(150)]
 SCHEMA = {
     "type": "object",
     "properties": {"a": {"type": "integer"}},

@@ -321,11 +321,12 @@ def test_what_a_run_within_a_run_left_ends_with_the_outer_one(workspace: Workspa
     assert not is_running(pid)
 
 
-def test_a_tick_within_a_run_starts_slots_that_nobody_asked_for(workspace: Workspace) -> None:
+@pytest.mark.parametrize("hop", ["2", "many"])
+def test_a_tick_within_a_run_starts_slots_that_nobody_asked_for(workspace: Workspace, hop: str) -> None:
     workspace.add_target()
     workspace.ready({"schedule": "@yearly"})
     workspace.make_due()
-    report = workspace.json("tick", env={"PURUTO_CRON_HOP": "2"})
+    report = workspace.json("tick", env={"PURUTO_CRON_HOP": hop})
     (result,) = report["results"]
     (row,) = workspace.runs()
     with open(f"{row['output_dir']}/attempt-1.request.json", encoding="utf-8") as file:

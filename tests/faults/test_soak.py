@@ -1,6 +1,6 @@
 """Ticks and runs by hand from eight loops at once, with kills and edits in between; at the end the ledger is asked.
 
-`make soak` does it for ten minutes, `make test` for one.
+`make soak` does it for ten minutes, `make test-full` for two.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Loop(threading.Thread):
         time.sleep(0.1)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(SOAK_SEC * 3 + 600)
 def test_the_ledger_tells_the_truth_after_a_soak(workspace: Workspace) -> None:
     workspace.add_target("puruto-telegram", invoke=None)

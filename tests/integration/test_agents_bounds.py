@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from invocation.runners.claude import _retries_within
+from invocation.runners.agents.claude import _retries_within
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import python, shell
 from tests.workspace import Workspace

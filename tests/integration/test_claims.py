@@ -15,7 +15,7 @@ import pytest
 
 from core.errors import DatabaseFull, JobDisabled, JobLocked, JobNotFound, LeaseLost
 from core.job import JobState
-from core.run import ClaimedRun, Plan, ProcessId, RunStatus, Trigger, Verdict
+from core.run import ClaimedRun, Plan, ProcessId, Refusal, RunStatus, Trigger, Verdict
 from db import Database
 from schedules import language
 from scheduling.planner import plan
@@ -58,11 +58,17 @@ class Bench:
         return plan(state, self.now, language)
 
     def claim(
-        self, name: str = "report", *, state: JobState | None = None, running: bool = False, cap: int = 4
+        self,
+        name: str = "report",
+        *,
+        state: JobState | None = None,
+        running: bool = False,
+        cap: int = 4,
+        gate: Refusal | None = None,
     ) -> Claim:
         seen = state or self.state(name)
         return self.store.claims.claim(
-            seen, self.plan(seen), OWNER, self.terms, running=running, max_running=cap, channels=CHANNELS
+            seen, self.plan(seen), OWNER, self.terms, running=running, max_running=cap, channels=CHANNELS, gate=gate
         )
 
     def claimed(self, name: str = "report") -> ClaimedRun:
@@ -520,3 +526,13 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     assert outcomes.count(ClaimOutcome.CLAIMED) == 5
     assert outcomes.count(ClaimOutcome.NO_PERMIT) == 19
     db.close()
+
+
+def test_that_a_gate_refuses_is_told_once_a_day_for_each_gate(bench: Bench) -> None:
+    bench.add(cursor=NOON)
+    for code, day in (("A", "02-25"), ("A", "02-25"), ("B", "02-25"), ("B", "02-25"), ("A", "02-26")):
+        written_off = bench.claim(gate=Refusal(code, "it is closed", f"2026-{day}", {})).written_off
+        assert [row["code"] for row in written_off] == [code]
+        bench.now += timedelta(hours=1)
+    told = [json.loads(row["payload_json"])["error"]["code"] for row in bench.rows("events")]
+    assert told == ["A", "B", "A"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from commands import COMMANDS, cli
+from commands import cli, listing
 from core.version import VERSION
 from db import SCHEMA_VERSION
 from tests.support_machine import COUNT, Machine, answer_of, prepare, shell
@@ -29,14 +29,14 @@ def test_the_help_names_every_command_and_the_exit_codes(workspace: Workspace) -
     done = workspace.run("--help")
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
-    assert all(f"\n  {name}" in text for name in COMMANDS)
+    assert all(f"\n  {name}" in text for name in listing.names())
     assert all(word in text for word in ("Exit codes", "130", "init-db", "JSON"))
     assert workspace.run().stdout == done.stdout, "without a word it helps too"
     version = workspace.run("--version")
     assert (version.returncode, version.stdout.decode()) == (0, f"puruto-cron, version {VERSION}\n")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", listing.names())
 def test_the_help_of_each_command_is_complete(name: str) -> None:
     done = CliRunner().invoke(cli, [name, "--help"])
     text = done.output
@@ -52,7 +52,7 @@ def test_the_help_of_each_command_is_complete(name: str) -> None:
             assert option.opts[0] in text
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"init-db"}))
+@pytest.mark.parametrize("name", sorted(set(listing.names()) - {"init-db"}))
 def test_the_help_of_each_command_says_what_it_prints_or_shows(name: str) -> None:
     command = cli.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None

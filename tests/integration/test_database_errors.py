@@ -43,7 +43,7 @@ def made(path: Path) -> Path:
     return path
 
 
-def _raised(error: type[CronError], path: Path, **options: bool) -> CronError:
+def _raised(error: type[CronError], path: Path, **options: Any) -> CronError:
     with pytest.raises(CronError) as caught:
         Database(str(path), **options).close()
     found = caught.value
@@ -272,14 +272,13 @@ def test_a_write_lock_that_is_held_for_too_long_is_named_and_reading_goes_on(mad
             found.close()
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_database_that_another_process_holds_for_itself_alone_is_locked(made: Path) -> None:
     with closing(sqlite3.connect(made, isolation_level=None)) as holder:
         holder.execute("PRAGMA locking_mode = EXCLUSIVE")
         holder.execute("BEGIN EXCLUSIVE")
         holder.execute("INSERT INTO state VALUES ('a', 'b')")
-        _raised(DatabaseLocked, made, read_only=True)
-        _raised(DatabaseLocked, made)
+        _raised(DatabaseLocked, made, read_only=True, busy_timeout_sec=0.03)
+        _raised(DatabaseLocked, made, busy_timeout_sec=0.03)
 
 
 def test_a_full_disk_rolls_back_and_is_named(opened: Database) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import db
 from core.invocation_errors import IpcError
 from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
@@ -666,7 +667,8 @@ def test_overdue_jobs_are_found_by_their_index(machine: Machine) -> None:
             assert not any("TEMP B-TREE" in step for step in steps), "the index gives the order too"
 
 
-def test_status_and_doctor_only_read(machine: Machine) -> None:
+def test_status_and_doctor_only_read(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 30)
     with closing(sqlite3.connect(machine.workspace.database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert machine.run("status")[0] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import os
 import subprocess
@@ -10,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from config import settings
+from config import envfile, settings
 from config.settings import VARIABLES
 from core.errors import SettingsError
 from tools import generate_docs
 
-HERE = Path(settings.__file__).resolve().parent
+HERE = Path(settings.__file__).resolve().parents[1]
 
 
 def load(root: Path, text: str | bytes, **environ: str) -> settings.Settings:
@@ -90,6 +95,37 @@ def test_the_later_of_two_values_counts(tmp_path: Path) -> None:
 def test_quotes_comments_and_replacements(tmp_path: Path, line: str, value: str) -> None:
     found = load(tmp_path, f"A=1\nOUTER=file\n{line}\n", OUTER="environment")
     assert found.variables["B"] == value
+
+
+#: What the syntax of a `.env` is made of.
+PIECES = ["A", "B", "=", " ", "\t", "'", '"', "\\", "#", "\n", "\r\n", "export ", "x", "1", "\x0c"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+@example("'A\nB'=1\nC=2\n")
+@example("A='x\ny' z\nB=1\n")
+@example("'A=2\nB='x'\nC=3\n")
+@example("export # nothing\nA= #\nB=#1\n")
+def test_any_file_is_read_as_python_dotenv_reads_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.env"
+    path.write_bytes(text.encode())
+    problems: list[dict[str, Any]] = []
+    found = envfile.read(path, {}, problems)
+    expected = dotenv_values(stream=io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), interpolate=False)
+    # A line without `=` sets nothing here, also when an earlier one has set that name.
+    valued = {name: value for name, value in expected.items() if value is not None}
+    assert {name: value for name, value in found.values.items() if name in valued} == valued
+    assert set(found.values) <= set(expected)
+    told = [problem["line"] for problem in [*problems, *found.warnings]]
+    assert len(told) >= sum(value is None for value in expected.values())
+    assert all(1 <= line <= text.count("\n") + 1 for line in [*told, *(line for line, _ in found.origins.values())])
+
+
+def test_only_what_python_dotenv_documents_is_used() -> None:
+    """Its submodules may change with any release."""
+    tree = ast.parse(Path(envfile.__file__).read_text(encoding="utf-8"))
+    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in names if name and name.split(".")[0] == "dotenv"] == ["dotenv"]
 
 
 def test_windows_files_with_a_mark_are_read(tmp_path: Path) -> None:
@@ -230,7 +266,7 @@ def test_the_environment_of_this_process_is_not_touched(tmp_path: Path) -> None:
 def test_a_broken_file_prints_nothing_by_itself(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A B\n")
     code = (
-        "import pathlib, sys, settings\n"
+        "import pathlib, sys\nfrom config import settings\n"
         "try: settings.load({}, pathlib.Path(sys.argv[1]))\n"
         "except settings.SettingsError: print('refused')"
     )
@@ -239,7 +275,10 @@ def test_a_broken_file_prints_nothing_by_itself(tmp_path: Path) -> None:
 
 
 def test_without_a_file_dotenv_is_not_imported(tmp_path: Path) -> None:
-    code = "import pathlib, sys, settings; settings.load({}, pathlib.Path(sys.argv[1])); print('dotenv' in sys.modules)"
+    code = (
+        "import pathlib, sys\nfrom config import settings\n"
+        "settings.load({}, pathlib.Path(sys.argv[1]))\nprint('dotenv' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("False\n", "")
 

@@ -298,7 +298,7 @@ def test_a_list_is_given_one_entry_at_a_time_or_as_json(ready: Workspace) -> Non
         assert found["entry"]["command"] == ["sh", "-c", "[ 1 ]"]
     assert ready.json("register-job", "x", *WORDS, "--command", "[", "--dry-run")["entry"]["command"] == ["["]
     refused = ready.json("register-job", "x", *WORDS, "--command", '["a"]', "--command", "b", code=2)["error"]
-    assert (refused["code"], "again beside it" in refused["message"]) == ("USAGE", True)
+    assert (refused["code"], "and once more" in refused["message"]) == ("USAGE", True)
 
 
 def test_a_word_that_is_no_utf_8_is_bad_usage(ready: Workspace) -> None:

@@ -173,6 +173,7 @@ def test_names_and_contents_of_every_kind_come_back(home: Path, tmp_path: Path) 
 folder_names = st.text("ab .ñ\\'\"\n-", min_size=1, max_size=4).filter(lambda name: name not in (".", ".."))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.dictionaries(st.lists(folder_names, min_size=1, max_size=4).map(tuple), st.binary(max_size=3000)))
 def test_any_tree_comes_back_and_is_verified(files: dict[tuple[str, ...], bytes]) -> None:

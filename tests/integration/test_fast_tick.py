@@ -15,6 +15,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import db
 from app import fast_tick
@@ -22,6 +24,7 @@ from app.app import App
 from config import settings
 from core.clock import utc_text
 from core.errors import CronError
+from core.redact import looks_secret
 from core.run import ProcessId, Verdict
 from core.run import RunStatus as Status
 from store import last_tick
@@ -381,7 +384,7 @@ def test_options_other_than_quiet_are_left_to_the_whole_tick(place: Place, optio
     assert place.look(*options) is None
 
 
-@pytest.mark.parametrize("name", fast_tick.WATCHED)
+@pytest.mark.parametrize("name", [*(variable.name for variable in settings.VARIABLES if variable.kind != "url"), "TZ"])
 def test_a_change_of_any_variable_that_governs_a_tick_is_looked_at(place: Place, name: str) -> None:
     if name == "DB_PATH":
         place.environ[name] = str(place.database)
@@ -509,11 +512,26 @@ def test_a_scheduler_that_never_ticked_is_stale(place: Place) -> None:
 # --- which configuration was seen ---
 
 
-def test_the_watched_variables_are_those_of_the_settings_and_the_zone() -> None:
-    assert set(fast_tick.WATCHED) == {variable.name for variable in settings.VARIABLES} - {"PURUTO_CRON_PING_URL"} | {
-        "TZ"
-    }
-    assert len(set(fast_tick.WATCHED)) == len(fast_tick.WATCHED)
+def test_the_value_of_every_setting_is_part_of_the_fingerprint_but_that_of_an_address(tmp_path: Path) -> None:
+    for variable in settings.VARIABLES:
+        seen = {fast_tick.fingerprint(str(tmp_path), {variable.name: value}) for value in ("1", "2")}
+        assert len(seen) == 2, variable.name
+    urls = {f"https://{name}@ping.example/{name}" for name in ("a", "b")}
+    assert len({fast_tick.fingerprint(str(tmp_path), {"PURUTO_CRON_PING_URL": url}) for url in urls}) == 1
+
+
+def test_the_order_of_the_environment_changes_no_fingerprint(tmp_path: Path) -> None:
+    environ = {"TZ": "UTC", "PURUTO_HOME": "/h", "DB_PATH": "d"}
+    turned = dict(reversed(environ.items()))
+    assert fast_tick.fingerprint(str(tmp_path), environ) == fast_tick.fingerprint(str(tmp_path), turned)
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9_]*(KEY|Token|secret|PASS|pat|PWD|AUTH|Credential)S?[0-9]?[A-Za-z0-9_]*", fullmatch=True)
+)
+def test_the_fingerprint_holds_the_value_of_no_name_that_looks_like_that_of_a_secret(name: str) -> None:
+    held = "s3cr3t" in fast_tick.fingerprint("/nowhere", {f"PURUTO_{name}": "s3cr3t"})
+    assert not (held and looks_secret(f"PURUTO_{name}"))
 
 
 def test_the_places_are_those_of_the_settings(tmp_path: Path) -> None:
@@ -523,7 +541,13 @@ def test_the_places_are_those_of_the_settings(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_holds_no_variable_that_may_be_a_secret(tmp_path: Path) -> None:
-    environ = {"PURUTO_TELEGRAM_BOT_TOKEN": "s3cr3t", "TZ": "UTC"}
+    environ = {"PURUTO_TELEGRAM_BOT_TOKEN": "s3cr3t", "TZ": "UTC", "PURUTO_DB": "postgres://me:s3cr3t@host/x"}
+    environ |= {
+        "PURUTO_CRON_REDACT": "A, PURUTO_BANK",
+        "PURUTO_BANK": "s3cr3t",
+        "PURUTO_my_pat": "s3cr3t",
+        "A": "s3cr3t",
+    }
     (tmp_path / ".env").write_text("TOKEN=s3cr3t")
     assert "s3cr3t" not in fast_tick.fingerprint(str(tmp_path), environ)
 
@@ -547,9 +571,13 @@ FORBIDDEN = {
     "dataclasses", "json", "re", "typing", "pathlib", "subprocess", "threading", "zoneinfo", "logging", "enum",
     "inspect", "select", "selectors", "signal", "socket", "asyncio", "concurrent", "queue", "tempfile", "shutil",
     "uuid", "hashlib", "fcntl", "contextlib", "random", "argparse", "importlib.metadata",
-    "models", "settings", "commands", "wiring", "scheduler", "executor", "processes", "notifier",
+    "app.app", "app.own_log", "app.session", "commands", "config", "core.boundary", "core.job", "core.log",
+    "core.log_file", "executor", "notifier", "scheduler", "system",
 }  # fmt: skip
-OURS = {"crash", "idle", "db", "errors", "store", "store.look"}
+OURS = {
+    "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",
+    "db", "store", "store.last_tick", "store.look",
+}  # fmt: skip
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
 

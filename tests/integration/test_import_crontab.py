@@ -181,7 +181,7 @@ def test_the_form_of_the_system_is_known_or_said(ready: Workspace) -> None:
     [
         (lambda path: None, "No such file"),
         (lambda path: path.mkdir(), "directory"),
-        (os.mkfifo, "no regular file"),
+        (os.mkfifo, "not a regular file"),
         (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "larger"),
     ],
     ids=["missing", "folder", "fifo", "large"],

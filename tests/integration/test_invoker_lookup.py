@@ -41,16 +41,16 @@ def assert_denied(place: Place, **changes: Any) -> str:
 def test_without_a_policy_file_two_hops_are_allowed_and_a_third_starts_nothing(place: Place) -> None:
     result_of(place.run(("true",), hop=2))
     place.run_folder.rename(place.home / "first")
-    assert "hop 3 is beyond max_hops 2" in assert_denied(place, hop=3)
+    assert "hop 3 is above max_hops 2" in assert_denied(place, hop=3)
 
 
 @pytest.mark.parametrize(
     ("policy", "reason"),
     [
-        ({"enabled": False}, "enabled false"),
+        ({"enabled": False}, "enabled to false"),
         ({"allowed_targets": ["puruto-data"]}, "puruto-x is not in allowed_targets"),
         ({"allowed_actions": {"puruto-x": ["read"]}}, "action 'run' is not allowed"),
-        ({"max_hops": 0}, "hop 1 is beyond max_hops 0"),
+        ({"max_hops": 0}, "hop 1 is above max_hops 0"),
     ],
 )
 def test_what_the_policy_forbids_starts_nothing(place: Place, policy: dict[str, object], reason: str) -> None:

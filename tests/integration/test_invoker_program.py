@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,9 @@ import pytest
 
 from system import processes
 from tests.support_invocation import invoke_file, told
+from tests.workspace import link_program
 
-SOURCE = Path(__file__).parents[2]
+pytestmark = pytest.mark.process
 ECHO = """
 import json
 asked = json.load(sys.stdin)
@@ -29,12 +29,8 @@ class Program:
 
     def __init__(self, home: Path) -> None:
         self.root, self.target = home / "puruto-cron", home / "puruto-x"
-        self.root.mkdir()
         self.target.mkdir()
-        for path in SOURCE.glob("*.py"):
-            shutil.copy(path, self.root)
-        for name in ("environment", "model", "runners"):
-            shutil.copytree(SOURCE / name, self.root / name)
+        link_program(self.root)
         invoke_file(self.target, ECHO)
         self.environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -165,7 +161,9 @@ def test_a_call_from_within_a_run_is_one_hop_further_and_keeps_the_correlation(p
         (("--target", "puruto-x", "--prompt", "x", "--bogus", "1"), {}, "--bogus"),
         (("--target", "puruto-x", "--prompt", "x", "more"), {}, "more"),
         (("--target", "puruto-x", "--promp", "x"), {}, "--promp"),
+        (("--target", "puruto-x", "--prompt", "x", "--hop", "1001"), {}, "--hop must be a whole number from 0 to 1000"),
         (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_HOP": "many"}, "PURUTO_CRON_HOP"),
+        (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_HOP": "1001"}, "PURUTO_CRON_HOP"),
         (("--target", "puruto-x", "--prompt", "x"), {"PURUTO_CRON_KILL_GRACE_SECONDS": "x"}, "KILL_GRACE"),
     ],
 )
@@ -217,6 +215,25 @@ sleep()
     assert not any(processes.is_alive(member) for member in members)
 
 
+def test_a_terminal_that_is_closed_ends_nothing_that_nohup_protects(program: Program) -> None:
+    invoke_file(program.target, "tell('root')\nsleep()\n")
+    command = [sys.executable, str(program.root / "invoker.py"), "--target", "puruto-x", "--prompt", "x"]
+    with subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command],
+        cwd="/",
+        env=program.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    ) as process:
+        told(program.target, "root")
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate()
+    # Signals that wait together are handled by their numbers: HUP, had it been heard, would be the reason.
+    assert process.returncode == 128 + signal.SIGTERM
+    assert json.loads(out)["response"]["error"]["details"]["reason"] == "SIGTERM"
+
+
 MEASURED = """
 import resource, runpy, sys
 sys.argv[0] = {program!r}
@@ -244,7 +261,6 @@ def peak_kib(program: Program, code: int) -> int:
     return int(done.stderr)
 
 
-@pytest.mark.slow
 def test_a_gigabyte_of_output_costs_no_memory_of_ours(program: Program) -> None:
     before = peak_kib(program, 0)
     script = program.target / "invoke"

@@ -333,6 +333,7 @@ def test_next_shows_no_slot_before_the_end_of_a_pause_and_says_so(machine: Machi
     assert [slot["utc"] for slot in simulated_slots] == [instant["utc"] for instant in one["instants"]]
 
 
+@pytest.mark.slow
 def test_what_is_too_much_to_be_shown_is_cut_and_said(machine: Machine, workspace: Workspace) -> None:
     workspace.write_jobs({"job_id": "each", "command": ["true"], "schedule": "* * * * *"})
     answer(machine, "sync-jobs", "--allow-removals")

@@ -315,6 +315,16 @@ def test_a_database_of_an_earlier_version_goes_on_with_all_that_is_in_it(kept: W
 
 
 @pytest.mark.process
+def test_what_was_told_of_a_refusal_stays_told_of_its_gate(kept: Workspace) -> None:
+    """Up to schema 4 a day had one mark for all gates, and there was one gate."""
+    columns = {row["name"] for row in kept.sql("SELECT name FROM pragma_table_info('spending')")}
+    marked = kept.sql("SELECT job_id, day FROM spending WHERE refusal_told = 1") if columns else []
+    kept.json("sync-jobs")
+    assert kept.sql("SELECT * FROM refusals_told") == [{**row, "code": "COST_LIMIT"} for row in marked]
+    assert bool(marked) is bool(columns)
+
+
+@pytest.mark.process
 def test_a_reading_command_may_be_the_first_after_an_update(kept: Workspace) -> None:
     assert len(kept.json("list")["jobs"]) == 3
     assert len(kept.json("status")["recent_runs"]) > 3

@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from channels import channels_of
+from channels.local import LocalChannel
+from channels.telegram import TelegramChannel
 from core.boundary import Failure
 from core.errors import JobRefused
 from core.invocation import AttemptOutcome, Invocation, InvocationResult
@@ -27,7 +31,6 @@ from core.job import Job
 from core.redact import Redactor
 from core.run import ProcessId
 from db import Database
-from execution.verdicts import channels_of
 from executor import Executor, Limits
 from jobs.sync import Sync
 from notifier import Notifier
@@ -94,11 +97,12 @@ class Machine(RuleBasedStateMachine):
 
     def notifier(self) -> Notifier:
         (self.folder / "mirror").mkdir(exist_ok=True)
-        return Notifier(
-            local_file=str(self.folder / "events.jsonl"), telegram_repo=str(self.folder / "mirror"),
-            telegram_file=str(self.folder / "mirror" / "inbox.jsonl"), rotate_at=1 << 40,
-            now=self.clock.now, pause=lambda _: None,
-        )  # fmt: skip
+        local = LocalChannel(
+            str(self.folder / "events.jsonl"), "", rotate_at=1 << 40, now=self.clock.now, pause=lambda _: None
+        )
+        folder = self.folder / "mirror"
+        mirror = TelegramChannel(str(folder / "inbox.jsonl"), "", repo=str(folder), pause=lambda _: None)
+        return Notifier([local, mirror], self.clock.now)
 
     def reaper(self, store: Store) -> Reaper:
         return Reaper(
@@ -310,7 +314,7 @@ class Machine(RuleBasedStateMachine):
         assert self.rows("SELECT * FROM jobs WHERE lease_owner IS NOT NULL") == []
 
 
-TestModel = Machine.TestCase
+TestModel = pytest.mark.slow(Machine.TestCase)
 TestModel.settings = settings(
     max_examples=30, stateful_step_count=30, print_blob=True,
     suppress_health_check=[HealthCheck.filter_too_much],

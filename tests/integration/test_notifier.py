@@ -19,10 +19,15 @@ from unittest import mock
 
 import pytest
 
+from channels.jsonl import line
+from channels.local import LocalChannel
+from channels.telegram import TelegramChannel
 from core.errors import DatabaseError, DatabaseFull, DatabaseLocked
-from notifier import BATCH, LOCAL, TELEGRAM, Notifier, line
+from notifier import BATCH, Notifier
 from tests.fakes import NOON
 from tests.support_app import as_nobody, public_folder
+
+LOCAL, TELEGRAM = LocalChannel.name, TelegramChannel.name
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,11 @@ class Place:
         return self.repo / "inbox" / "cron-events.jsonl"
 
     def deliver(self) -> dict[str, tuple[int, str]]:
-        notifier = Notifier(
-            local_file=str(self.local),
-            telegram_repo=str(self.repo),
-            telegram_file=str(self.mirror),
-            rotate_at=self.rotate_at,
-            now=lambda: NOON,
-            pause=self.pause,
+        local = LocalChannel(
+            str(self.local), "events.jsonl", rotate_at=self.rotate_at, now=lambda: NOON, pause=self.pause
         )
+        mirror = TelegramChannel(str(self.mirror), "cron-events.jsonl", repo=str(self.repo), pause=self.pause)
+        notifier = Notifier([local, mirror], lambda: NOON)
         return {done.channel: (done.delivered, done.error) for done in notifier.deliver(self.outbox)}
 
     def ids(self, path: Path | None = None) -> list[str]:

@@ -22,15 +22,18 @@ _WRITER = """
     import os, sys, time
     from datetime import UTC, datetime
     from db import Database
+    from channels.local import LocalChannel
+    from channels.telegram import TelegramChannel
     from notifier import Notifier
     from store.bundle import Store
     root, name, count, dies, rotate_at = sys.argv[1:]
     store = Store(Database(root + "/cron.db"))
-    notifier = Notifier(
-        local_file=root + "/notifications/events.jsonl", telegram_repo=root + "/puruto-telegram",
-        telegram_file=root + "/puruto-telegram/inbox/cron-events.jsonl", rotate_at=int(rotate_at),
-        now=lambda: datetime(2026, 1, 1, tzinfo=UTC), pause=time.sleep,
-    )
+    now = lambda: datetime(2026, 1, 1, tzinfo=UTC)
+    mirror = root + "/puruto-telegram/inbox/cron-events.jsonl"
+    notifier = Notifier([
+        LocalChannel(root + "/notifications/events.jsonl", "", rotate_at=int(rotate_at), now=now, pause=time.sleep),
+        TelegramChannel(mirror, "", repo=root + "/puruto-telegram", pause=time.sleep),
+    ], now)
     if dies == "after the append":
         store.events.settle = lambda *_: os.kill(os.getpid(), 9)
     if dies == "within a line":

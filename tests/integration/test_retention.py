@@ -240,7 +240,7 @@ def test_links_are_not_followed(machine: Machine, workspace: Workspace, clock: F
     assert (code, done["runs"]) == (0, 2)
     assert (treasure / "gold").read_text() == "mine"
     assert len(list((tmp_path / "moved").iterdir())) == 3
-    assert any("is a link" in failure for failure in done["failures"])
+    assert any("is a symbolic link" in failure for failure in done["failures"])
     assert len(workspace.runs("job-1")) == 3, "a row stays as long as its output does"
 
 

@@ -53,6 +53,15 @@ def test_a_failure_prints_the_error_and_exits_1(workspace: Workspace) -> None:
     assert [row["status"] for row in workspace.runs()] == ["error"]
 
 
+@pytest.mark.parametrize("hop", ["many", "-1", "1001"])
+def test_a_hop_that_can_not_be_understood_is_refused_and_nothing_runs(workspace: Workspace, hop: str) -> None:
+    prepare(workspace, shell(COUNT))
+    refused = workspace.json("run-now", "job-0", code=2, env={"PURUTO_CRON_HOP": hop})
+    assert refused["error"]["code"] == "SETTINGS_INVALID"
+    assert "PURUTO_CRON_HOP" in refused["error"]["message"]
+    assert workspace.runs() == []
+
+
 @pytest.mark.process
 def test_an_unknown_job_is_refused_and_nothing_is_written(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))

@@ -173,7 +173,7 @@ def test_an_expression_without_end_counts_as_missed_after_a_while(
         {
             "check": "stdout_not_matches",
             "expected": ENDLESS,
-            "found": "not decided: it took more than 1 s of computing",
+            "found": "not decided: it took more than 1 s of processor time",
         }
     ]
     assert_only_the_three_files_are_left(place)
@@ -282,12 +282,12 @@ def test_a_new_file_in_a_new_folder_is_a_success_and_may_lie_outside_the_target(
 @pytest.mark.parametrize(
     ("script", "found"),
     [
-        ("pass", "as before the attempt: 3 bytes, same time of change"),
-        ("open('out').read()", "as before the attempt: 3 bytes, same time of change"),
-        ("os.remove('out')", "can't be seen: No such file or directory"),
-        ("os.remove('out'); os.mkdir('out')", "no regular file"),
-        ("os.remove('out'); os.mkfifo('out')", "no regular file"),
-        ("os.remove('out'); os.symlink('out', 'out')", "can't be seen: Too many levels of symbolic links"),
+        ("pass", "unchanged by the attempt: 3 bytes, same time of change"),
+        ("open('out').read()", "unchanged by the attempt: 3 bytes, same time of change"),
+        ("os.remove('out')", "it can't be accessed: No such file or directory"),
+        ("os.remove('out'); os.mkdir('out')", "not a regular file"),
+        ("os.remove('out'); os.mkfifo('out')", "not a regular file"),
+        ("os.remove('out'); os.symlink('out', 'out')", "it can't be accessed: Too many levels of symbolic links"),
     ],
 )
 def test_a_file_that_did_not_change_is_missed(place: Place, script: str, found: str) -> None:
@@ -343,7 +343,7 @@ def test_what_does_not_fit_is_told_with_its_place(
 def test_stdout_that_is_not_one_json_value_is_missed(place: Place, printed: str) -> None:
     (entry,) = missed(place.run(python(f"print({printed!r})"), success=Success(json_schema=ROWS)))
     assert entry["expected"] == "one JSON value"
-    assert entry["found"].startswith("no JSON: ")
+    assert entry["found"].startswith("not JSON: ")
 
 
 def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
@@ -351,7 +351,7 @@ def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
     (entry,) = missed(place.run(python(script), success=Success(json_schema={})))
     assert (
         entry["found"]
-        == f"{success_child.LONGEST_JSON + 3} bytes; at most {success_child.LONGEST_JSON} are read as JSON"
+        == f"{success_child.LONGEST_JSON + 3} bytes; at most {success_child.LONGEST_JSON} are parsed as JSON"
     )
 
 
@@ -405,7 +405,7 @@ def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.sock
     for number, target in enumerate([f"http://127.0.0.1:{port}/x.json", f"file://{__file__}", "#/$defs/none"]):
         outcome = place.run(python("print(1)"), success=Success(json_schema={"$ref": target}), attempt=number + 1)
         (entry,) = missed(outcome)
-        assert entry["found"].startswith("nothing is fetched: ")
+        assert entry["found"].startswith("remote references are not fetched: ")
     with pytest.raises(BlockingIOError):
         listener.accept()
 
@@ -413,7 +413,7 @@ def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.sock
 @pytest.mark.process
 def test_a_schema_that_leads_back_to_itself_is_told(place: Place) -> None:
     (entry,) = missed(place.run(python("print(1)"), success=Success(json_schema={"$ref": "#"})))
-    assert entry["found"] == "it leads back to itself for ever"
+    assert entry["found"] == "it refers to itself without end"
 
 
 # --- all together, and what goes wrong with the check itself ---
@@ -455,7 +455,7 @@ def test_jobs_without_such_checks_start_no_process_for_them(place: Place, monkey
     assert result_of(place.run(python("open('out', 'w').close()"), success=spec))["exit_code"] == 0
 
 
-def test_the_limits_hold_in_the_inspector_itself(place: Place) -> None:
+def test_the_limits_hold_in_the_checking_process_itself(place: Place) -> None:
     script = f"sys.path.insert(0, {str(Path(success_child.__file__).parent)!r}); import success_child, resource as r; "
     script += "success_child._limit(7); print(*map(r.getrlimit, (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_CORE)))"
     assert (

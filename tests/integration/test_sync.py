@@ -276,6 +276,16 @@ def test_a_machine_that_moves_leaves_its_jobs_in_their_zone_and_says_so(bench: B
     assert bench.row("old")["timezone"] == "UTC"
 
 
+def test_a_stored_zone_that_nobody_may_write_is_not_kept(bench: Bench) -> None:
+    job = make_job(schedule="0 15 * * *")
+    bench.sync(job)
+    # zoneinfo knows Factory, but it is no zone: it stands for a machine on which none was set.
+    bench.store.db.run("UPDATE jobs SET timezone = 'Factory'")
+    bench.machine_zone = "Europe/Madrid"
+    bench.sync(job)
+    assert bench.row()["timezone"] == "Europe/Madrid"
+
+
 def test_naming_the_zone_that_was_the_default_changes_the_job_but_not_its_cursor(bench: Bench) -> None:
     bench.sync(HOURLY)
     bench.clock.advance(hours=3)

@@ -236,6 +236,7 @@ _ENTRY = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(files=st.lists(st.lists(_ENTRY, max_size=5), min_size=2, max_size=4))
 def test_with_and_without_a_memory_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, files: list[Jobs]) -> None:

@@ -394,6 +394,7 @@ def test_the_last_days_of_the_year_9999_run_and_then_nothing_is_left(
     assert machine.run("list")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_clock_before_1970_does_no_harm(machine: Machine, workspace: Workspace, clock: FakeClock) -> None:
     machine.ready(shell(COUNT, schedule="0 * * * *"))
     machine.tick()

@@ -22,7 +22,7 @@ import pytest
 
 import system.wall_clock_timer
 from core.errors import DaemonFileUnusable, DaemonRunning
-from main import SystemClock
+from core.system_clock import SystemClock
 from scheduling import cancelling
 from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
 from system.systemd import Systemd
@@ -193,8 +193,8 @@ def test_the_pipe_is_its_owners_alone_whatever_the_umask_and_goes_with_the_daemo
 
 HANG = """
 import sys
-from system.wakeup import Doorbell
-bell = Doorbell(sys.argv[1])
+from system.wakeup import Wakeup
+wakeup = Wakeup(sys.argv[1])
 print("hung", flush=True)
 sys.stdin.read()
 """
@@ -319,7 +319,7 @@ def test_a_path_may_be_longer_than_a_sockets(tmp_path: Path) -> None:
 def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
     code = (
         "import __future__, sys, os, stat, errno, contextlib; before = set(sys.modules)\n"
-        "import system.wakeup; system.wakeup.ring('/nonexistent/cron.db')\n"
+        "import system.wakeup; system.wakeup.notify('/nonexistent/cron.db')\n"
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)

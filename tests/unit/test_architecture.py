@@ -25,17 +25,19 @@ from core import errors, invocation_errors
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}
 
-#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md.
+#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md "The spine".
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
     "scheduler": ("core executor schedules scheduling store", "app"),
-    "executor": ("core execution system", "app scheduling scheduler"),
+    "executor": ("channels core execution gates system", "app scheduling scheduler"),
     "invoker": ("core invocation system", "app"),
-    "notifier": ("core", "app"),
+    "notifier": ("channels core", "app"),
     "db": ("core", "app commands doctor store"),
 }
-#: Programs of their own: they make the clock that the rooms are given.
-MAINS = {"main.py", "app/invoke_program.py"}
+#: What kinds are made of: what a method is for is said there.
+KIND_BASES = ("Runner", "AgentRunner", "Channel", "FileChannel", "PlainChannel", "Gate")
+#: The clock that everybody else is handed.
+CLOCK = "core/system_clock.py"
 
 
 LONGEST_FILE = 400
@@ -158,6 +160,7 @@ def test_sqlite3_is_imported_by_db_alone() -> None:
 @pytest.mark.parametrize(
     "name",
     ["main.py", "app/__init__.py", "app/fast_tick.py", "core/__init__.py", "core/crash_points.py", "core/errors.py",
+     "core/system_clock.py",
      "db.py", "store/__init__.py", "store/last_tick.py", "store/look.py"],
 )  # fmt: skip
 def test_what_a_fast_tick_loads_imports_next_to_nothing_at_the_top(name: str) -> None:
@@ -180,6 +183,21 @@ def test_every_package_says_what_it_is_for_and_where_a_new_thing_goes() -> None:
             assert re.search(r"\bnew\b", text), f"{source.name} does not say where a new thing of its kind goes"
 
 
+_MAY_IMPORT = re.compile(r"\bIt (?:may import|imports) (.*?)[.;](?=\s)", re.DOTALL)
+
+
+@pytest.mark.parametrize("package", sorted({source.room for source in SOURCES} - set(SPINE)))
+def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
+    (start,) = [source for source in SOURCES if source.name == f"{package}/__init__.py"]
+    said = _MAY_IMPORT.search(ast.get_docstring(start.tree) or "")
+    assert said is not None, f"{package} does not say what it may import"
+    rooms = {source.room for source in SOURCES}
+    used = {top for source in SOURCES if source.room == package for top in _tops(source)} & rooms - {package}
+    if "everything below it" not in said[1]:
+        # What it is the only user of, or must not know, is named by other words than a package's.
+        assert set(re.findall(r"`(\w+)`", said[1])) & rooms == used
+
+
 # --- habits ---
 
 
@@ -196,8 +214,8 @@ _CLOCK = re.compile(
 )
 
 
-def test_nobody_but_the_mains_asks_the_system_for_the_time() -> None:
-    others = [source for source in SOURCES if source.name not in MAINS]
+def test_nobody_but_the_one_clock_asks_the_system_for_the_time() -> None:
+    others = [source for source in SOURCES if source.name != CLOCK]
     asked = [
         (source.name, line, name)
         for source in others
@@ -230,6 +248,43 @@ def test_nothing_goes_through_a_shell() -> None:
     ] == []
 
 
+@pytest.mark.parametrize(
+    ("call", "places"),
+    [
+        # `main.py` and a child that is about to be started only set aside what Python or a caller has set.
+        ("signal.signal", {"system/stop_signals.py", "system/processes.py", "main.py"}),
+        ("os.pipe", {"system/self_pipe.py"}),
+        # The codec of jobs writes one form for one job, with its keys in order.
+        ("json.JSONEncoder", {"core/strict_json.py", "store/job_codec.py"}),
+    ],
+)
+def test_what_has_a_place_of_its_own_is_done_there_alone(call: str, places: set[str]) -> None:
+    assert {source.name for source in SOURCES for _, name in _calls(source) if name == call} == places
+
+
+def test_no_lambda_binds_a_variable_of_its_loop_by_a_default() -> None:
+    """`functools.partial` says the same, and mypy can check it."""
+    bound = [
+        (source.name, node.lineno)
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Lambda)
+        for name, value in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False)
+        if isinstance(value, ast.Name) and value.id == name.arg
+    ]
+    assert bound == []
+
+
+def test_numbers_of_json_are_bounded_by_one_reader() -> None:
+    bounded = [
+        source.name
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.keyword) and node.arg in ("parse_int", "parse_float", "parse_constant")
+    ]
+    assert set(bounded) == {"core/strict_json.py"}
+
+
 def _handlers() -> Iterator[tuple[str, ast.ExceptHandler, set[str]]]:
     for source in SOURCES:
         for node in ast.walk(source.tree):
@@ -245,7 +300,7 @@ def _handlers() -> Iterator[tuple[str, ast.ExceptHandler, set[str]]]:
 def test_everything_is_caught_in_three_places_at_most_each_with_its_reason() -> None:
     places = [place for place, _, caught in _handlers() if "Exception" in caught]
     assert len(places) <= 3, places
-    assert {place.split(":")[0] for place in places} <= {"commands/__init__.py", "core/boundary.py"}
+    assert {place.split(":")[0] for place in places} <= {"commands/__init__.py", "core/boundary.py", "core/log.py"}
     texts = {source.name: source.text.splitlines() for source in SOURCES}
     for place in places:
         name, line = place.split(":")
@@ -299,7 +354,7 @@ _DECLARED = {
     for source in SOURCES
     for node in ast.walk(source.tree)
     if isinstance(node, ast.ClassDef)
-    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in ("Runner", "AgentRunner"))
+    and ("Protocol" in {ast.unparse(base) for base in node.bases} or node.name in KIND_BASES)
     for member in node.body
     if isinstance(member, ast.FunctionDef)
 }

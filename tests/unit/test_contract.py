@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import commands
 import db
+from commands import listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import InvocationRequest, InvocationResult
@@ -75,7 +75,7 @@ def test_commands_and_codes_are_there() -> None:
     text = section("Commands")
     named = {word.split()[0] for word in quoted(text.split("Each prints", 1)[0])}
     assert len(named) == 6
-    assert named <= set(commands.COMMANDS)
+    assert named <= set(listing.names())
     refusals = re.findall(r"`(JOB_[A-Z_]+)`", text)
     assert {errors.JobNotFound.code, errors.JobDisabled.code, errors.JobLocked.code} == set(refusals)
     reserved = section("Invocation").split("The error codes", 1)[1].split("are reserved", 1)[0]

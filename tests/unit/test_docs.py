@@ -16,18 +16,22 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import commands
 from app import invoke_program
+from commands import listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
 from core.job import Job
+from core.kinds import RUNNERS
 from core.run import RunStatus, Trigger
 from install import crontab_translation
-from invocation import child_environment, policy, runners
-from invocation.runners import agent, claude
+from invocation import child_environment, policy
+from invocation.runners.agents import base as agent
+from invocation.runners.agents import claude
 from jobs import jobs_file
 from schedules import language
+from tools.draw_architecture import SPINE
+from tools.generate_docs import wanted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
@@ -175,12 +179,11 @@ def test_the_documented_exit_codes_are_those_of_the_classes() -> None:
 
 
 def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
-    from execution.retries import NOT_RETRIED
-
     table = rows(section(read("docs/errors.md"), "## Codes of runs"))
     kinds = {kind.code for kind in error_classes() if issubclass(kind, invocation_errors.InvocationError)}
+    not_retried = {code for code in kinds if not invocation_errors.is_retried(code)}
     answer = {row[0].strip("`"): row[1] for row in table if row[1] in ("yes", "no")}
-    assert {code for code, retried in answer.items() if retried == "no"} == NOT_RETRIED | {"INTERNAL_ERROR"}
+    assert {code for code, retried in answer.items() if retried == "no"} == not_retried
     assert kinds - {"CANCELLED"} <= set(answer)
 
 
@@ -191,7 +194,7 @@ def test_every_command_is_in_the_list_and_in_the_formats() -> None:
     for name in ("docs/commands.md", "docs/files.md"):
         first = [row[0] for row in rows(read(name))]
         named = {word.split()[0] for cell in first for word in quoted(cell) if word.strip()}
-        assert set(commands.COMMANDS) <= named, name
+        assert set(listing.names()) <= named, name
 
 
 def test_every_option_of_a_command_is_in_the_list() -> None:
@@ -199,8 +202,8 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
     table = {quoted(row[0])[0].split()[0]: row[0] for row in rows(section(read("docs/commands.md"), "## All commands"))}
     fields = {field.name for field in dataclasses.fields(Job)}
-    for name, module in commands.COMMANDS.items():
-        command = importlib.import_module(f"commands.{module}").command
+    for name in listing.names():
+        command = importlib.import_module(listing.module_of(name)).command
         for parameter in command.params:
             argument = parameter.metavar or parameter.name.upper()
             option = parameter.opts[0] if parameter.opts[0].startswith("--") else argument.strip("[]")
@@ -212,7 +215,7 @@ def test_every_option_of_a_command_is_in_the_list() -> None:
 
 def test_every_command_has_its_help_in_the_list() -> None:
     helps = section(read("docs/commands.md"), "## The help of each command")
-    assert [heading.removeprefix("### ") for heading in headings(helps)] == list(commands.COMMANDS)
+    assert [heading.removeprefix("### ") for heading in headings(helps)] == listing.names()
 
 
 def called(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -225,14 +228,14 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
 def options_of(name: str) -> set[str]:
     import importlib
 
-    command = importlib.import_module(f"commands.{commands.COMMANDS[name]}").command
+    command = importlib.import_module(listing.module_of(name)).command
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize("path", [*map(ROOT.joinpath, READMES), *(ROOT / "docs").rglob("*.md")], ids=lambda p: p.name)
 def test_every_command_line_in_a_document_is_one(path: Path) -> None:
     for name, options in called(path.read_text(encoding="utf-8")):
-        assert name in commands.COMMANDS
+        assert listing.is_command(name)
         assert set(options) - {"--help"} <= options_of(name), name
 
 
@@ -257,12 +260,58 @@ def test_every_setting_has_a_row() -> None:
     assert {f"`{variable.name}`" for variable in settings.VARIABLES} <= first
 
 
-def test_the_rooms_are_those_that_are_there() -> None:
-    text = section(read("docs/architecture.md"), "## Rooms")
-    named = {name for row in rows(text) for name in quoted(row[0])}
+# --- architecture ---
+
+PATHS = re.compile(r"(new )?`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?|\w+\.(?:py|toml)|README[\w.]*\.md|\.env\.example)`")
+
+
+def architecture(heading: str) -> str:
+    return section(read("docs/architecture.md"), heading)
+
+
+def test_the_architecture_page_has_every_package_and_root_module_and_none_that_is_not_there() -> None:
+    spine, around = architecture("## The spine").split("\nAround it:")
     files = {path.relative_to(ROOT) for path in program_files()}
-    wanted = {str(path) if len(path.parts) == 1 else f"{path.parts[0]}/" for path in files}
-    assert named & {name for name in named if "/" in name or name.endswith(".py")} == wanted
+    assert [quoted(row[0])[0] for row in rows(spine)] == [f"{name}.py" for name in SPINE]
+    assert {quoted(row[0])[0] for row in rows(spine)} == {path.name for path in files if len(path.parts) == 1}
+    named = [quoted(row[2])[0] for row in rows(spine)] + [quoted(row[1])[0] for row in rows(around)]
+    assert sorted(named) == sorted({f"{path.parts[0]}/" for path in files if len(path.parts) > 1})
+    assert [quoted(row[2])[0] for row in rows(spine)] == [f"{parts}/" for parts in SPINE.values()]
+
+
+def test_what_the_architecture_page_names_is_there_and_what_is_to_be_new_is_not() -> None:
+    named = PATHS.findall(read("docs/architecture.md"))
+    # Each installation has the first of its own; the others come from a run.
+    made = {"notifications/events.jsonl"}
+    assert len(named) > 80
+    assert [name for is_new, name in named if name not in made and (ROOT / name).exists() == bool(is_new)] == []
+
+
+def test_the_walk_of_a_slot_goes_through_seven_files_and_functions_that_are_there() -> None:
+    walk = architecture("## The walk of one slot")
+    steps = re.findall(r"^(\d)\. \*\*`([\w/.]+)`\*\*: ", walk, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, 8))
+    assert len({name for _, name in steps}) == 7
+    texts = "".join(path.read_text(encoding="utf-8") for path in program_files())
+    functions = {word for word in quoted(walk) if re.fullmatch(r"[A-Za-z_]+(\.[a-z_]+)?", word) and ".py" not in word}
+    assert len(functions) > 10
+    for word in functions:
+        assert re.search(rf"\b(def|class) {word.rpartition('.')[2]}\b", texts), word
+
+
+def test_each_change_names_its_file_its_test_and_what_is_generated() -> None:
+    changes = rows(architecture("## Where do I put …").split("\nAnd what these ask for")[0])
+    assert len(changes) == 10
+    made = {str(path.relative_to(ROOT)): text for path, text in wanted(ROOT).items()}
+    for change, file, test, generated in changes:
+        assert PATHS.search(file), change
+        assert "`tests/" in test, change
+        automatic = generated.partition(";")[0]
+        assert automatic == "nothing" or quoted(automatic), change
+        for name in quoted(automatic):
+            if "/" in name or name.startswith("."):
+                assert not name.endswith(".md") or "<!-- generated: " in made[name], (change, name)
+                assert name in made, (change, name)
 
 
 # --- targets ---
@@ -291,7 +340,7 @@ def test_the_request_in_the_document_has_the_keys_of_a_request() -> None:
 
 def test_runners_policy_keys_and_options_of_the_invoker_are_all_documented() -> None:
     text = read("docs/targets.md")
-    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(runners.RUNNERS)
+    assert {quoted(row[0])[0] for row in rows(section(text, "## Runners"))} == set(RUNNERS)
     keys = rows(section(text, "## Policy and hops"))
     assert [quoted(row[0])[0] for row in keys] == list(policy._KEYS)
     defaults = dataclasses.asdict(policy.Policy())

@@ -299,8 +299,8 @@ def test_a_daemon_that_has_not_looked_for_long_hangs_also_beside_ticks(
 def test_the_daemon_is_told_by_its_name_and_its_absence_is_fine() -> None:
     for state, told in (
         ({"running": True, "pid": 7, "host": "here", "since": "then"}, "since then: process 7 on here"),
-        ({"running": True, "pid": None, "host": None, "since": None}, "gave no name"),
-        (NO_DAEMON, "None runs"),
+        ({"running": True, "pid": None, "host": None, "since": None}, "of unknown ID"),
+        (NO_DAEMON, "None is running"),
     ):
         app: Any = SimpleNamespace(daemon_state=lambda state=state: state)
         settings: Any = object()

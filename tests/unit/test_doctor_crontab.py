@@ -164,7 +164,7 @@ def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab:
     [
         (Answer(None, reason="crontab was not found"), "crontab was not found"),
         (Answer(1, "", "you are not allowed"), "you are not allowed"),
-        (f"* * * * * {PYTHON} {MAIN} status", "other words: status"),
+        (f"* * * * * {PYTHON} {MAIN} status", "other arguments: status"),
         (f"* * * * * {PYTHON} /elsewhere/main.py tick", "another copy: /elsewhere/main.py"),
     ],
 )

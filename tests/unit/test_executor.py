@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from channels import channels_of
 from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
 from core.run import RunStatus, Trigger
-from execution.verdicts import channels_of
-from executor import VERDICT_PAUSE_SEC, Limits
+from executor import VERDICT_ATTEMPTS, VERDICT_PAUSE_SEC, Limits
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 
@@ -335,6 +335,15 @@ def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_suc
         bench.run(make_run())
     assert bench.ledger.verdicts == []
     assert len(bench.ledger.named("finish")) < 100, "it gives up: the row is settled when its lease is over"
+
+
+def test_nobody_waits_after_the_last_attempt_to_store_a_verdict() -> None:
+    bench = make_bench(answered(), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 100_000}))
+    with pytest.raises(VerdictNotStored):
+        bench.run(make_run())
+    waited = (bench.clock.now() - NOON).total_seconds()
+    assert len(bench.ledger.named("finish")) == VERDICT_ATTEMPTS
+    assert waited == (VERDICT_ATTEMPTS - 1) * VERDICT_PAUSE_SEC
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["", "while somebody asks to stop"])

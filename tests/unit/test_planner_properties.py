@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def slots_between(state: JobState, first: datetime, last: datetime) -> Iterator[
         slot = language.next_fire(state.job.schedule, state.timezone, slot, anchor=state.anchor)
 
 
+@pytest.mark.slow
 @examples
 @given(states(), ticks)
 def test_every_slot_of_the_span_is_accounted_for_exactly_once(
@@ -157,6 +159,7 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
     assert found.next_run_at == found.following or (found.next_run_at is not None and found.next_run_at <= now)
 
 
+@pytest.mark.slow
 @examples
 @given(states(catch_up=["latest", "all"], lateness=False), ticks, ticks)
 def test_the_accounted_slots_do_not_depend_on_when_the_ticks_came(

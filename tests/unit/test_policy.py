@@ -105,9 +105,9 @@ def test_a_whole_file_is_understood_and_unknown_keys_are_tolerated() -> None:
         ({"allowed_targets": [""]}, r"allowed_targets\[0\]"),
         ({"allowed_actions": ["read"]}, "allowed_actions"),
         ({"allowed_actions": {"puruto-x": "read"}}, r"allowed_actions\.puruto-x"),
-        ({"allowed_target": ["puruto-x"]}, "allowed_targets is meant"),
-        ({"Enabled": False}, "enabled is meant"),
-        ({"maxHops": 1}, "max_hops is meant"),
+        ({"allowed_target": ["puruto-x"]}, "did you mean allowed_targets"),
+        ({"Enabled": False}, "did you mean enabled"),
+        ({"maxHops": 1}, "did you mean max_hops"),
     ],
 )
 def test_a_wrong_value_or_a_misspelt_key_is_named(found: dict[str, Any], place: str) -> None:

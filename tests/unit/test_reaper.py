@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from channels import channels_of
 from core.errors import LeaseLost
 from core.json_objects import ErrorObject
 from core.run import ProcessId, RunStatus, Verdict
-from execution.verdicts import channels_of
 from scheduling.reaper import LEASE_SLACK_SEC, Health, Reaped, Reaper, health
 from tests.fakes import RunningRow, at
 from tests.workspace import FakeClock

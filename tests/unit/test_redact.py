@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shlex
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,6 +135,59 @@ def test_a_piece_of_a_secret_is_masked_where_a_text_was_cut_off(text: str, maske
     assert Redactor([LONG]).text(text) == masked
 
 
+class CountedText(str):
+    """Counts how much of it was looked at: characters that were searched, and windows that were cut out."""
+
+    __slots__ = ("work",)
+
+    work: int
+
+    def __new__(cls, text: str) -> CountedText:
+        made = super().__new__(cls, text)
+        made.work = 0
+        return made
+
+    def find(self, *args: Any) -> int:
+        self.work += len(self)
+        return super().find(*args)
+
+    def __contains__(self, part: object) -> bool:
+        self.work += len(self)
+        return super().__contains__(part)  # type: ignore[operator]
+
+    def __getitem__(self, key: Any) -> str:
+        self.work += 1
+        return super().__getitem__(key)
+
+
+def tokens(count: int) -> list[str]:
+    return [base64.b64encode(hashlib.sha256(str(number).encode()).digest()).decode() for number in range(count)]
+
+
+@pytest.mark.parametrize("size", [8, 80, 64 * 1024])
+def test_what_a_text_costs_does_not_grow_with_the_number_of_secrets(size: int) -> None:
+    work = []
+    for count in (10, 100, 1_000):
+        text = CountedText("0123456789 and nothing of a secret here: " * size)
+        text = CountedText(text[:size])
+        assert Redactor(tokens(count)).text(text) == text
+        work.append(text.work)
+    assert max(work) <= 110 * size, work
+
+
+@pytest.mark.parametrize("count", [1, 10, 1_000])
+def test_a_secret_in_a_long_text_is_masked_whatever_the_number_of_secrets(count: int) -> None:
+    around = "nothing of a secret here, " * 2_000
+    secrets = tokens(count)
+    wrapped = base64.b64encode(secrets[-1].encode()).decode()
+    wrapped = f"{wrapped[:20]}\n{wrapped[20:]}"
+    text = f"{around}<{secrets[-1]}>{around}<{wrapped}>{around}{secrets[-1][:12]}"
+    masked = Redactor(secrets).text(text)
+    assert masked.startswith(f"{around}<***>{around}<***")
+    assert masked.endswith(f">{around}***")
+    assert secrets[-1][:8] not in masked
+
+
 def test_secrets_that_overlap_leave_nothing_of_either() -> None:
     assert Redactor(["abcdefgh", "efghijkl"]).text("<abcdefghijkl>") == "<***>"
 
@@ -212,6 +267,7 @@ told = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts, told), st.lists(st.text(alphabet="s3cr3t-", min_size=6, max_size=9), max_size=3))
 def test_no_secret_survives_in_any_object(value: dict[str, object], secrets: list[str]) -> None:
     text = json.dumps(Redactor(secrets)(value))

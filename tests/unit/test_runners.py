@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from core.invocation import Invocation
 from core.invocation_errors import RunnerNotFound
+from core.kinds import RUNNERS
 from invocation import runners
 from invocation.runners.base import Host, Runner, to_text
+from jobs.jobs_file import json_schema
 from tests.support_invocation import request
 
 NOWHERE = Path("/nonexistent/puruto-x")
@@ -54,10 +56,11 @@ def test_a_named_runner_says_what_is_missing() -> None:
         runners.choose(invocation(runner="invoke"), NOWHERE, HOST).launch(invocation(runner="invoke"), NOWHERE, HOST)
 
 
-@pytest.mark.parametrize("name", runners.RUNNERS)
-def test_every_runner_of_the_dictionary_can_be_loaded_and_named_by_an_invocation(name: str) -> None:
-    assert isinstance(runners._named(name), Runner)
-    allowed = get_args(get_args(get_type_hints(Invocation)["runner"])[0])
+@pytest.mark.parametrize("name", RUNNERS)
+def test_every_runner_of_the_dictionary_can_be_loaded_and_named_by_a_job(name: str) -> None:
+    assert isinstance(runners.named(name), Runner)
+    assert runners.named(name).name == name, "its name is that of its file"
+    allowed = json_schema()["$defs"]["Job"]["properties"]["runner"]["anyOf"][0]["enum"]
     assert name in allowed
 
 

@@ -176,6 +176,7 @@ def test_a_whole_year_of_slots_is_that_of_cron_itself(zone: str, year: int, expr
         assert stepped(expression, zone, start, end) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=250, derandomize=True)
 @given(expression=expressions, change=st.sampled_from(CHANGES), late=st.integers(0, 59 * 60))
 def test_any_expression_has_the_slots_of_cron_itself(expression: str, change: tuple[str, str], late: int) -> None:

@@ -11,6 +11,8 @@ import pytest
 from config import settings
 from config.settings import VARIABLES, Settings, Variable
 from core.errors import NotInPlaceError, SettingsError
+from core.invocation import MOST_HOPS
+from invocation.policy import PolicyFile
 from tests.workspace import PROJECT
 
 #: A folder that does not exist, so that no `.env` is there.
@@ -213,7 +215,7 @@ def test_with_several_faults_the_message_counts_them() -> None:
 @pytest.mark.parametrize("name", ["API_TOKEN", "My_Secret", "SSH_KEY", "DB_PASSWORD"])
 def test_a_variable_that_looks_like_a_secret_is_never_quoted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        settings, "VARIABLES", (*VARIABLES, Variable(name, "secret", "integer", "1", "A secret.", 0, 9))
+        settings, "VARIABLES", (*VARIABLES, Variable("secret", name, "integer", "1", "A secret.", 0, 9))
     )
     with pytest.raises(SettingsError) as caught:
         load(**{name: "hunter2"})
@@ -254,3 +256,29 @@ def test_a_copy_in_the_packages_folder_is_refused(place: str) -> None:
 def test_the_main_folder_is_that_of_this_program() -> None:
     assert settings.main_folder(str(PROJECT / "main.py")) == PROJECT
     assert settings.main_folder("/srv/site-packages/puruto-cron/main.py") == Path("/srv/site-packages/puruto-cron")
+
+
+# --- the hop of the run that we are called from ---
+
+
+@pytest.mark.parametrize(("text", "hop"), [(None, 0), ("", 0), ("0", 1), ("1", 2), (" 7 ", 8), ("1000", 1001)])
+def test_a_call_by_hand_is_one_hop_further_than_the_run_around_it(text: str | None, hop: int) -> None:
+    assert settings.next_hop({} if text is None else {"PURUTO_CRON_HOP": text}) == hop
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "1.5", "1001", "10000", "99999999999999999999", "²", "٣", "1_0"])
+def test_an_odd_hop_is_a_setting_fault_with_its_name(text: str) -> None:
+    with pytest.raises(SettingsError, match="PURUTO_CRON_HOP") as caught:
+        settings.next_hop({"PURUTO_CRON_HOP": text})
+    problems = caught.value.details["problems"]
+    assert isinstance(problems, list)
+    assert [(problem["variable"], problem["source"]) for problem in problems] == [("PURUTO_CRON_HOP", "environment")]
+
+
+def test_the_policy_the_option_and_the_environment_know_the_same_greatest_hop(tmp_path: Path) -> None:
+    file = tmp_path / ".puruto-ipc.json"
+    for most, fault in ((MOST_HOPS, False), (MOST_HOPS + 1, True)):
+        file.write_text(json.dumps({"max_hops": most}))
+        assert bool(PolicyFile(file).read().fault) is fault
+    # A call from within a run of the greatest hop is understood, and refused by every policy.
+    assert settings.next_hop({"PURUTO_CRON_HOP": str(MOST_HOPS)}) > MOST_HOPS

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from typing import NotRequired, TypedDict
+
 import click
 
 from app.app import App
 from commands.names import job_names
 from commands.view import show, table_option
 from core.clock import from_text
+from reports.health import WarningEntry
 from schedules.calendar import show_instant
 from store.history import History
 
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 30)
+
+
+class JobsReport(TypedDict):
+    """A page of jobs. Each has the fields of .jobs.json, its state, `next_run` and `last_run`."""
+
+    status: str
+    jobs: list[dict[str, object]]
+    warnings: list[WarningEntry]
+    next_page: NotRequired[str | None]
+
 
 @click.command("list")
-@click.option("--limit", type=click.IntRange(1, 100_000), help="Show at most so many jobs, and say what follows.")
-@click.option("--after", metavar="JOB_ID", shell_complete=job_names, help="Only jobs behind this one: the next page.")
+@click.option("--limit", type=click.IntRange(1, 100_000), help="Show at most so many jobs, and name the next page.")
+@click.option(
+    "--after", metavar="JOB_ID", shell_complete=job_names, help="Only jobs after this one, to get the next page."
+)
 @table_option
 @click.pass_obj
 def command(app: App, limit: int | None, after: str | None, table: bool | None) -> None:
-    """List the jobs by name: what each does, when it runs next in its own zone, and how its last run ended.
+    """List the jobs by name: their fields, their next run in their own zone, and how their last run ended.
 
-    With --limit or --after the answer also has "next_page", the JOB_ID that --after takes, null on the last page.
+    With --limit or --after the output also has "next_page": pass it to --after. It is null on the last page.
 
     \b
     Examples:
@@ -34,17 +51,17 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
             rows = session.store.definitions.table()
         else:
             rows = session.store.definitions.page(after or "", -1 if limit is None else limit + 1)
-        shown = without_secrets(app, rows[:limit])
-        last = History(session.store.db).last_runs(str(row["job_id"]) for row in shown)
-    jobs = [_job(row, last.get(str(row["job_id"]))) for row in shown]
-    report: dict[str, object] = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
+        page = without_secrets(app, rows[:limit])
+        last_runs = History(session.store.db).last_runs(str(row["job_id"]) for row in page)
+    jobs = [_job(row, last_runs.get(str(row["job_id"]))) for row in page]
+    report: JobsReport = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
     if limit is not None or after is not None:
-        report["next_page"] = shown[-1]["job_id"] if len(rows) > len(shown) else None
+        report["next_page"] = str(page[-1]["job_id"]) if len(rows) > len(page) else None
     show(app, "list", report, table=table)
 
 
 def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The jobs' rows, without the secrets that stand in an `env`, where they should not."""
+    """The rows of jobs, with secrets in their `env` masked (they should be in .env instead)."""
     from core.redact import Redactor, secrets_of
 
     for row in rows:
@@ -57,12 +74,12 @@ def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, o
 
 def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str, object]:
     definition = row["definition"]
-    known = {name: row[name] for name in ("job_id", "enabled", "puruto_target", "schedule", "prompt")}
-    fields = {**known, **(definition if isinstance(definition, dict) else {})}
+    columns = {name: row[name] for name in ("job_id", "enabled", "puruto_target", "schedule", "prompt")}
+    fields = {**columns, **(definition if isinstance(definition, dict) else {})}
     zone, cursor = str(row["timezone"]), row["next_run_at"]
     return {
         **fields,
-        # A paused job is declared as enabled, and is not.
+        # The definition of a paused job says enabled; the row says that it is not.
         "enabled": row["enabled"],
         "paused": row["paused"],
         "consecutive_failures": row["consecutive_failures"],
@@ -75,7 +92,7 @@ def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str
 
 
 def _next_run(cursor: object, zone: str) -> dict[str, str] | None:
-    """None also of a row that was changed by hand into what is no instant: one job must not hide the others."""
+    """The next run in UTC and local time; None if there is none, or if somebody changed the row to an invalid time."""
     try:
         return show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None
     except ValueError:

@@ -22,7 +22,6 @@ from core.invocation_errors import (
     RunnerNotFound,
     SessionLost,
 )
-from core.job import UNSUPPORTED
 from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
 #: Of what an agent prints so much is read; its answer is a part of it.
@@ -57,10 +56,22 @@ _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 class AgentRunner(Runner):
     """An agent's program, without anybody to talk to: the prompt comes on its standard input."""
 
+    #: Who makes it, and how people call it.
+    title = ""
+    #: Fields of a job that the agent has no option for. Source: its `--help`.
+    unsupported: tuple[str, ...] = ()
+    stdin = "the prompt"
+    success = "[agents.md](agents.md#what-counts-as-a-success)"
     #: Files of a target that say it is made for this agent.
     markers: tuple[str, ...] = ()
     #: Beginnings of the names of variables that the agent gets of ours.
     prefixes: tuple[str, ...] = ()
+
+    @property
+    def fits_when(self) -> str:  # type: ignore[override]
+        """For the table of runners: which files of a target it asks for."""
+        named = " or ".join(f"{'an' if marker[0].lower() in 'aeiou' else 'a'} `{marker}`" for marker in self.markers)
+        return f"the target has {named}, and the program is found"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
         return any((folder / marker).is_file() for marker in self.markers)
@@ -71,7 +82,7 @@ class AgentRunner(Runner):
         return f"it has {' or '.join(self.markers)}, but no program {self.name} was found"
 
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
-        for field in UNSUPPORTED[self.name]:
+        for field in self.unsupported:
             # A job that asks for it does not run, instead of running without it.
             if getattr(invocation.agent, field):
                 raise AgentOptionUnsupported(

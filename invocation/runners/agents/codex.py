@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from core import strict_json
 from core.invocation import Answer, Invocation, Usage
 from core.invocation_errors import AgentOutputTruncated, StructuredOutputMissing
-from invocation.runners import agent
-from invocation.runners.agent import AgentRunner
+from invocation.runners.agents import base as agent
+from invocation.runners.agents.base import AgentRunner
 from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "no rollout found for thread id"
@@ -27,7 +27,17 @@ class CodexRunner(AgentRunner):
     """Success is a turn that was completed with a message, and exit code 0."""
 
     name = "codex"
+    title = "OpenAI's Codex CLI"
     markers = ("AGENTS.md",)
+    # It tells no dollars either.
+    unsupported = (
+        "allowed_tools",
+        "fail_on_permission_denial",
+        "max_budget_usd",
+        "max_cost_usd_per_day",
+        "max_turns",
+        "append_system_prompt",
+    )
     prefixes = ("OPENAI_", "CODEX_")
     install = "npm install -g @openai/codex."
 
@@ -149,4 +159,4 @@ def _since(before: Usage, total: Usage) -> Usage:
     return Usage(turns=1, input_tokens=read, output_tokens=written)
 
 
-RUNNER = CodexRunner()
+KIND = CodexRunner()

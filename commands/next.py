@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import NotRequired, TypedDict
 
 import click
 
@@ -15,29 +17,32 @@ from core.job import JobState
 from scheduling.planner import start_of
 from store.definitions import job_state
 
-#: Jobs that a note names.
+#: Its group in `--help`, and how far down it stands there.
+PLACE = ("Looking", 70)
+
+#: The most paused jobs that a note names.
 _NAMED = 10
 
 
 @click.command("next")
 @click.argument("job_id", shell_complete=job_names, required=False)
-@click.option("--schedule", help="A schedule to try, instead of a job.")
-@click.option("--timezone", help="IANA zone of --schedule; else PURUTO_CRON_TIMEZONE, else the machine's.")
+@click.option("--schedule", help="A schedule to evaluate, instead of a job.")
+@click.option("--timezone", help="IANA zone of --schedule. Default: PURUTO_CRON_TIMEZONE, else the machine's.")
 @click.option(
-    "--after", help="Start behind this instant, ISO 8601; without an offset it is wall time in the zone. Default: now."
+    "--after", help="Only instants after this one: ISO 8601, without an offset local time of the zone. Default: now."
 )
-@click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="How many instants.")
+@click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="The number of instants.")
 @table_option
 @click.pass_obj
 def command(
     app: App, job_id: str | None, schedule: str | None, timezone: str | None, after: str | None, count: int,
     table: bool | None,
 ) -> None:  # fmt: skip
-    """Show when a job, or any schedule, will run, in UTC and in its zone, and what the schedule means in words.
+    """Show the next instants of a job or a schedule, in UTC and in its zone, and the schedule in words.
 
-    Without JOB_ID and --schedule: the next instants of all enabled jobs together. Of a job that is disabled or paused
-    its instants if it were not, and a "note" that says so; of one that is paused until an instant those from then on,
-    and a "note" with the instant.
+    Without JOB_ID and --schedule: the next instants of all enabled jobs. For a disabled or paused job the instants are
+    those that it would have, and a "note" says so. For a job that is paused until a time they begin at that time, and a
+    "note" names it.
 
     \b
     Examples:
@@ -47,7 +52,9 @@ def command(
     if job_id is not None and schedule is not None:
         raise UsageError("Give JOB_ID or --schedule, not both", hint="See: python3 main.py next --help")
     if timezone is not None and schedule is None:
-        raise UsageError("--timezone goes with --schedule: a job has its own", hint="See: python3 main.py next --help")
+        message = "--timezone needs --schedule: a job has its own zone"
+        raise UsageError(message, hint="See: python3 main.py next --help")
+    report: Mapping[str, object]
     if schedule is not None:
         report = _of_schedule(app, schedule, app.default_zone if timezone is None else timezone, after, count)
     elif job_id is not None:
@@ -57,7 +64,24 @@ def command(
     show(app, "next", {"status": "ok", **report}, table=table)
 
 
-def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> dict[str, object]:
+class ScheduleInstants(TypedDict):
+    """The next instants of a schedule, each in UTC and local time, and its meaning in words."""
+
+    schedule: str
+    timezone: str
+    meaning: str
+    instants: list[dict[str, str]]
+
+
+class FleetInstants(TypedDict):
+    """The next instants of all enabled jobs, each with its `job_id`, and the errors of jobs that can't be planned."""
+
+    note: NotRequired[str]
+    instants: list[dict[str, str]]
+    problems: list[dict[str, object]]
+
+
+def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: int) -> ScheduleInstants:
     from schedules.language import check, describe
 
     check(schedule, zone)
@@ -70,31 +94,31 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
     }
 
 
-def _of_job(app: App, job_id: str, after: str | None, count: int) -> dict[str, object]:
+def _of_job(app: App, job_id: str, after: str | None, count: int) -> Mapping[str, object]:
+    """`job_id`, `enabled`, a `note` for a disabled or paused job, and the fields of `ScheduleInstants`."""
     from schedules.language import describe
 
     with app.session(read_only=True) as session:
         state = session.store.definitions.load(job_id)
     if state is None:
         raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
-    notes = [] if state.enabled else ["The job is disabled or paused: these would be its instants."]
-    if _waits(app, state, after):
+    notes = [] if state.enabled else ["The job is disabled or paused: it would run at these instants."]
+    if _is_paused_after(app, state, after):
         notes.append(f"The job is paused until {state.job.paused_until}: these are its instants from then on.")
-    return {
-        "job_id": job_id,
-        "enabled": state.enabled,
-        **({"note": " ".join(notes)} if notes else {}),
+    instants: ScheduleInstants = {
         "schedule": state.job.schedule,
         "timezone": state.timezone,
         "meaning": describe(state.job.schedule, state.timezone),
         "instants": _instants_of(app, state, after, count),
     }
+    note = {"note": " ".join(notes)} if notes else {}
+    return {"job_id": job_id, "enabled": state.enabled, **note, **instants}
 
 
-def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
+def _of_all(app: App, after: str | None, count: int) -> FleetInstants:
     with app.session(read_only=True) as session:
         rows = [row for row in session.store.definitions.active() if row["enabled"]]
-    found: list[dict[str, str]] = []
+    all_instants: list[dict[str, str]] = []
     problems: list[dict[str, object]] = []
     paused: list[str] = []
     for row in rows:
@@ -104,21 +128,21 @@ def _of_all(app: App, after: str | None, count: int) -> dict[str, object]:
         except (DefinitionUnreadable, ScheduleError) as error:
             problems.append({"job_id": row["job_id"], "error": error.as_dict()})
         else:
-            found += [{"job_id": row["job_id"], **instant} for instant in instants]
-            paused += [f"{row['job_id']} until {state.job.paused_until}"] if _waits(app, state, after) else []
-    found.sort(key=lambda entry: (entry["utc"], entry["job_id"]))
-    return {**_note(paused), "instants": found[:count], "problems": problems}
+            all_instants += [{"job_id": row["job_id"], **instant} for instant in instants]
+            if _is_paused_after(app, state, after):
+                paused.append(f"{row['job_id']} until {state.job.paused_until}")
+    all_instants.sort(key=lambda entry: (entry["utc"], entry["job_id"]))
+    report: FleetInstants = {"instants": all_instants[:count], "problems": problems}
+    return {"note": _note(paused), **report} if paused else report
 
 
-def _note(paused: list[str]) -> dict[str, object]:
-    if not paused:
-        return {}
-    more = f", and {len(paused) - _NAMED} more" if len(paused) > _NAMED else ""
-    return {"note": f"Paused, and not shown before the end of it: {', '.join(paused[:_NAMED])}{more}."}
+def _note(paused: list[str]) -> str:
+    others = f", and {len(paused) - _NAMED} more" if len(paused) > _NAMED else ""
+    return f"Jobs that are paused, whose instants begin after the pause: {', '.join(paused[:_NAMED])}{others}."
 
 
-def _waits(app: App, state: JobState, after: str | None) -> bool:
-    """Whether the job's pause goes on beyond the instant that its slots are asked behind."""
+def _is_paused_after(app: App, state: JobState, after: str | None) -> bool:
+    """Whether the job is still paused at the instant after which its slots are listed."""
     start = _start(app, after, state.timezone)
     return start_of(state.job, start) > start
 

@@ -15,8 +15,8 @@ from core.invocation_errors import (
     PermissionDenied,
     StructuredOutputMissing,
 )
-from invocation.runners import agent
-from invocation.runners.agent import AgentRunner
+from invocation.runners.agents import base as agent
+from invocation.runners.agents.base import AgentRunner
 from invocation.runners.base import Ending, Host, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "No conversation found with session ID"
@@ -34,6 +34,7 @@ class ClaudeRunner(AgentRunner):
     """Success is a result with subtype `success` that is no error, exit code 0, and what the job asks for besides."""
 
     name = "claude"
+    title = "Claude Code"
     markers = ("CLAUDE.md",)
     install = "npm install -g @anthropic-ai/claude-code."
 
@@ -182,4 +183,4 @@ def _usage(told: dict[str, object]) -> Usage:
     )
 
 
-RUNNER = ClaudeRunner()
+KIND = ClaudeRunner()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from core import strict_json
 from core.invocation import Answer, Invocation, Usage
-from invocation.runners import agent
-from invocation.runners.agent import AgentRunner
+from invocation.runners.agents import base as agent
+from invocation.runners.agents.base import AgentRunner
 from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = ("Invalid session identifier", "No previous sessions found")
@@ -25,7 +25,18 @@ class GeminiRunner(AgentRunner):
     """Success is a response without an error, and exit code 0."""
 
     name = "gemini"
+    title = "Google's Gemini CLI"
     markers = ("GEMINI.md",)
+    # It tells no dollars either.
+    unsupported = (
+        "allowed_tools",
+        "fail_on_permission_denial",
+        "max_budget_usd",
+        "max_cost_usd_per_day",
+        "max_turns",
+        "append_system_prompt",
+        "json_schema",
+    )
     prefixes = ("GEMINI_", "GOOGLE_")
     install = "npm install -g @google/gemini-cli."
 
@@ -98,4 +109,4 @@ def _usage(stats: object) -> Usage:
     )
 
 
-RUNNER = GeminiRunner()
+KIND = GeminiRunner()
