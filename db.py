@@ -1,6 +1,6 @@
 """Opens, migrates and transacts on the SQLite file. Nothing else imports sqlite3.
 
-What is said in SQL stands in `store/`. Imports next to nothing, because the idle tick imports it.
+All other SQL is in `store/`. Imports almost nothing, because the idle tick imports this module.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ Value = str | int | float | bytes | None
 
 
 def translate(error: sqlite3.Error, path: str) -> DatabaseError:
-    """The error of ours that says what a SQLite error means for the person who runs this, and what to do."""
+    """Our error for an error of SQLite: it says what it means for the user, and what to do."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     details: dict[str, object] = {"path": path, "sqlite": str(error)}
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DatabaseLocked(
             f"{path} is locked by another process",
-            hint=f"It was waited for {BUSY_TIMEOUT_MS // 1000} s. See who holds it: fuser {path}",
+            hint=f"The lock was not released within {BUSY_TIMEOUT_MS // 1000} s. See who holds it: fuser {path}",
             details=details,
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DatabaseCorrupt(f"{path} is damaged or no SQLite database", hint=_REPAIR, details=details)
+        return DatabaseCorrupt(f"{path} is damaged or not an SQLite database", hint=_REPAIR, details=details)
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return DatabaseFull(
             f"{path} can't be written: the disk is full or failing", hint="Free some space.", details=details
@@ -70,7 +70,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
 
 
 def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
-    """Why there is no opening it, and what to do."""
+    """The error for a file that can't be opened: the reason, and what to do."""
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
@@ -84,9 +84,9 @@ def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
 
 
 class Transaction:
-    """`with db.transaction("claim"):` takes the write lock at once (never upgraded later), commits, or rolls all back.
+    """`with db.transaction("claim"):` takes the write lock at once, then commits, or rolls back on an exception.
 
-    In a `db.group()` it rolls back alone and is committed with the others. The name is that of its crash points.
+    In a `db.group()` it is rolled back alone and committed with the others. Its crash points have this name.
     """
 
     def __init__(self, db: Database, name: str) -> None:
@@ -95,7 +95,7 @@ class Transaction:
 
     def __enter__(self) -> None:
         if self._db.grouped is not None and not self._db.connection.in_transaction:
-            raise DatabaseError(f"{self._db.path}: the group was undone, and this would be committed by itself")
+            raise DatabaseError(f"{self._db.path}: the group was rolled back, so this would be committed by itself")
         self._db.run("BEGIN IMMEDIATE" if self._db.grouped is None else "SAVEPOINT part")
 
     def __exit__(
@@ -113,7 +113,7 @@ class Transaction:
         return None
 
     def _roll_back(self) -> None:
-        # SQLite has rolled back by itself after a full disk; a second ROLLBACK would hide the first error.
+        # After a full disk SQLite has already rolled back; a second ROLLBACK would hide the first error.
         if self._db.grouped is None:
             self._db.roll_back()
         elif self._db.connection.in_transaction:
@@ -122,14 +122,14 @@ class Transaction:
 
 
 class Group:
-    """`with db.group():` makes one commit of all transactions within, and so one wait for the disk."""
+    """`with db.group():` commits all transactions in it at once, with one wait for the disk."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     @property
     def broken(self) -> bool:
-        """Whether SQLite has undone all of it by itself, as it does when the disk is full: to be asked after each."""
+        """Whether SQLite has rolled back the whole group, as on a full disk. Check it after each transaction."""
         return not self._db.connection.in_transaction
 
     def __enter__(self) -> Group:
@@ -150,7 +150,7 @@ class Group:
 
 
 class Translated:
-    """`with db.translated():` raises our error in the place of SQLite's."""
+    """`with db.translated():` raises our errors instead of SQLite's."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -176,13 +176,13 @@ class Database:
         self.path = path
         self.connection = connect(path, "ro" if read_only else "rw", busy_timeout_sec)
         self._identity = _identity(path)
-        #: Within a group the names of its parts that are done.
+        #: In a group: the names of its finished transactions.
         self.grouped: list[str] | None = None
         try:
             version = self._check_version()
             if version < SCHEMA_VERSION and read_only:
-                # What we ask names columns of the present schema, and the first command after an update may be a
-                # reading one.
+                # Queries use columns of the current schema, and the first command after an update may be one that only
+                # reads.
                 Database(path).close()
             elif version < SCHEMA_VERSION:
                 self._migrate_from(version)
@@ -191,7 +191,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Ends the connection; pending reads end with it."""
+        """Closes the connection; pending reads end."""
         self.connection.close()
 
     def run(self, sql: str, values: Sequence[Value] = ()) -> int:
@@ -202,7 +202,7 @@ class Database:
             raise translate(error, self.path) from error
 
     def insert_new(self, sql: str, values: Sequence[Value]) -> bool:
-        """Executes an INSERT; False when a UNIQUE key says that the row is there already."""
+        """Executes an INSERT. False if a UNIQUE key shows that the row already exists."""
         try:
             self.connection.execute(sql, values)
         except sqlite3.Error as error:
@@ -233,14 +233,14 @@ class Database:
         try:
             found: Row | None = self.connection.execute(sql, values).fetchone()
         except UnicodeEncodeError:
-            # Bytes of a command line that are no UTF-8: no row holds such text.
+            # Text from a command line that is not UTF-8: no row contains it.
             return None
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         return found
 
     def transaction(self, name: str) -> Transaction:
-        """A write transaction; not to be nested but in a group."""
+        """A write transaction. They must not be nested, except in a group."""
         return Transaction(self, name)
 
     def group(self) -> Group:
@@ -248,7 +248,7 @@ class Database:
         return Group(self)
 
     def commit(self) -> None:
-        """Ends a transaction; what can't be committed is rolled back."""
+        """Commits a transaction; rolls it back if that fails."""
         try:
             self.run("COMMIT")
         except DatabaseError:
@@ -256,47 +256,49 @@ class Database:
             raise
 
     def roll_back(self) -> None:
-        """Undoes a transaction that SQLite has not undone already."""
+        """Rolls back a transaction, unless SQLite has already done so."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
     def _check_version(self) -> int:
         version = schema_version(self.connection, self.path)
         if version > SCHEMA_VERSION:
-            told: dict[str, object] = {"path": self.path, "schema_version": version, "known": SCHEMA_VERSION}
-            message = f"{self.path} has schema {version}, made by a newer version; this one knows {SCHEMA_VERSION}"
-            raise DatabaseNewer(message, hint="Update the program, or name another file in DB_PATH.", details=told)
+            details: dict[str, object] = {"path": self.path, "schema_version": version, "known": SCHEMA_VERSION}
+            message = (
+                f"{self.path} has schema {version} of a newer version; this version supports up to {SCHEMA_VERSION}"
+            )
+            raise DatabaseNewer(message, hint="Update the program, or name another file in DB_PATH.", details=details)
         return version
 
     def require_sound(self) -> None:
-        """Reads all of the file. Raises `DatabaseCorrupt` with what SQLite says is damaged."""
-        found = damage(self.connection, self.path)
-        if found:
-            told: dict[str, object] = {"path": self.path, "sqlite": "; ".join(found)[:500]}
-            raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=told)
+        """Checks the whole file. Raises `DatabaseCorrupt` with SQLite's list of the damage."""
+        problems = damage(self.connection, self.path)
+        if problems:
+            details: dict[str, object] = {"path": self.path, "sqlite": "; ".join(problems)[:500]}
+            raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=details)
 
     def require_in_place(self) -> None:
-        """Raises `DatabaseReplaced` when the file at the path is not the one that is open."""
+        """Raises `DatabaseReplaced` if the file at the path is not the open one."""
         if _identity(self.path) != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was removed or replaced while it was in use",
-                hint="Put it back, or run: python3 main.py init-db. Stop ticks and daemon before you touch it.",
+                hint="Restore it, or run: python3 main.py init-db. Stop ticks and the daemon before you move it.",
                 details={"path": self.path},
             )
 
     def translated(self) -> Translated:
-        """A `with` in which SQLite's errors become ours, for statements on the bare connection."""
+        """A context in which SQLite's errors become ours, for statements on the connection itself."""
         return Translated(self.path)
 
     def back_up(self, path: str) -> None:
-        """Writes a copy of all that is committed to `path`, mode 0600; also within a transaction."""
+        """Writes a copy of the committed data to `path`, mode 0600. Also works in a transaction."""
         try:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         except OSError as error:
-            hint = "A database is copied before it is migrated: make room, and let this user write there."
+            hint = "The database is copied before it is migrated: free some space, and let this user write there."
             message = f"The copy {path} can't be made: {error.strerror}"
             raise DatabaseReadOnly(message, hint=hint, details={"path": path}) from error
-        # A connection of its own: SQLite copies nothing from one that is writing, and Python would wait for ever.
+        # On a connection that is writing, SQLite's backup makes no progress, and Python would wait for ever.
         source, target = connect(self.path, "ro"), sqlite3.connect(path)
         try:
             source.backup(target)
@@ -312,23 +314,23 @@ class Database:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def damage(connection: Connection, path: str) -> list[str]:
-    """What SQLite says is damaged, five places at most; empty when the whole file is sound. Raises `DatabaseError`s."""
+    """SQLite's list of the damage, five entries at most; empty if the file is sound. Raises `DatabaseError`s."""
     with Translated(path):
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
-    return [] if found == ["ok"] else found
+        lines = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+    return [] if lines == ["ok"] else lines
 
 
 def schema_version(connection: sqlite3.Connection, path: str) -> int:
-    """`user_version` of a database of ours. Raises for an empty file, a foreign one and a damaged one."""
+    """The schema version of a database of ours. Raises `DatabaseError`s for an empty, foreign or damaged file."""
     try:
-        # One statement, one moment: another process may be making the schema just now.
+        # One statement, so one snapshot: another process may be creating the schema.
         version, application, tables = connection.execute(
             "SELECT (SELECT user_version FROM pragma_user_version),"
             " (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)"
@@ -347,15 +349,15 @@ def schema_version(connection: sqlite3.Connection, path: str) -> int:
 
 
 def bare(path: str) -> Connection:
-    """A reading connection that checks and migrates nothing: for looking at a database that may be damaged.
+    """A read-only connection without checks and migrations, for a database that may be damaged.
 
-    Raises what `Database` raises; statements on it go inside `Translated(path)`.
+    Raises what `Database` raises. Use it inside `Translated(path)`.
     """
     return connect(path, "ro")
 
 
 def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:
-    """A connection, `mode` ro or rw. Raises what `Database` raises."""
+    """A connection; `mode` is ro or rw. Raises what `Database` raises."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise SqliteTooOld(
             f"SQLite {sqlite3.sqlite_version} is too old, 3.37 is needed",
@@ -376,9 +378,9 @@ def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 10
     connection.row_factory = sqlite3.Row
     if mode != "ro":
         try:
-            # The first statement reads the file: here a damaged, locked or forbidden one shows.
+            # The first statement reads the file, so a damaged, locked or unreadable file is found here.
             connection.execute("PRAGMA synchronous = FULL")
-            # KiB, for the ends of all indexes of a full ledger: SQLite's own 2 MB hold fewer.
+            # 16 MiB, for the ends of all indexes of a full ledger: SQLite's default of 2 MB is too small.
             connection.execute("PRAGMA cache_size = -16384")
         except sqlite3.Error as error:
             connection.close()
@@ -387,26 +389,26 @@ def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 10
 
 
 def _refuse_other_kinds(path: str) -> None:
-    """SQLite would wait for ever on a named pipe, and take a folder for a failing disk."""
+    """Refuses named pipes, on which SQLite would block, and folders, which it reports as a failing disk."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise DatabaseUnreadable(f"{path} is {kind}", hint="DB_PATH must name a file.", details={"path": path})
 
 
-# --- migrations: a file a version in store/sql/, all in one transaction, after a copy of the old database ---
+# --- migrations: one file per version in store/sql/, all in one transaction, after a copy of the old database ---
 
 
 def scripts(folder: str, after: int, upto: int) -> list[tuple[int, str]]:
-    """`(version, text)` of each migration with `after` < version <= `upto`, ascending, without a gap."""
-    found = {int(name[:4]): name for name in os.listdir(folder) if name[:4].isdecimal() and name.endswith(".sql")}
-    wanted = range(after + 1, upto + 1)
-    if missing := [version for version in wanted if version not in found]:
+    """`(version, text)` of each migration with `after` < version <= `upto`, ascending. Raises if one is missing."""
+    files = {int(name[:4]): name for name in os.listdir(folder) if name[:4].isdecimal() and name.endswith(".sql")}
+    versions = range(after + 1, upto + 1)
+    if missing := [version for version in versions if version not in files]:
         raise DatabaseError(f"{folder} lacks the migration {missing[0]:04d}", hint="Restore the folder store/sql/.")
-    return [(version, _read(os.path.join(folder, found[version]))) for version in wanted]
+    return [(version, _read(os.path.join(folder, files[version]))) for version in versions]
 
 
 def _read(path: str) -> str:
@@ -415,7 +417,7 @@ def _read(path: str) -> str:
 
 
 def apply_migrations(connection: Connection, after: int, upto: int, folder: str) -> None:
-    """Runs the migrations inside the caller's transaction and sets `user_version`. Raises SQLite's own errors."""
+    """Runs the migrations in the caller's transaction and sets `user_version`. Raises SQLite's own errors."""
     for _version, text in scripts(folder, after, upto):
         for statement in statements(text):
             connection.execute(statement)
@@ -423,25 +425,25 @@ def apply_migrations(connection: Connection, after: int, upto: int, folder: str)
 
 
 def statements(text: str) -> list[str]:
-    """The single statements of a script: `executescript` would commit our transaction before it starts."""
-    found: list[str] = []
+    """The statements of a script: `executescript` can't be used, as it commits the transaction first."""
+    complete: list[str] = []
     pending = ""
     for line in text.splitlines(keepends=True):
         pending += line
         if sqlite3.complete_statement(pending):
-            found.append(pending)
+            complete.append(pending)
             pending = ""
     if any(not line.lstrip().startswith("--") for line in pending.splitlines() if line.strip()):
         raise DatabaseError(
             f"A migration ends without a semicolon: {pending.strip()[:80]}", hint="Restore the folder store/sql/."
         )
-    return found
+    return complete
 
 
 def migrate(db: Database, version: int, upto: int, folder: str) -> None:
-    """Brings an existing database from `version` to `upto`; a copy stays at `<path>.v<version>.bak`.
+    """Migrates a database from `version` to `upto`; a copy is kept at `<path>.v<version>.bak`.
 
-    Raises `DatabaseError`s, and then the old schema and its rows are as they were.
+    Raises `DatabaseError`s; then the old schema and its rows are unchanged.
     """
     with db.transaction("migration"):
         row = db.row("PRAGMA user_version")

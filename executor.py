@@ -42,15 +42,15 @@ STOPPED = "stopped"
 class Ledger(Protocol):
     """What a run needs of the store."""
 
-    def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
+    def record_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
 
     def renew(self, run: ClaimedRun, until: datetime) -> None: ...
 
-    def cancel_asked_by(self, run: ClaimedRun) -> str: ...
+    def cancel_requested_by(self, run: ClaimedRun) -> str: ...
 
-    def begin_wait(self, run: ClaimedRun) -> None: ...
+    def release_permit(self, run: ClaimedRun) -> None: ...
 
-    def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool: ...
+    def take_permit(self, run: ClaimedRun, attempt: int, max_running: int) -> bool: ...
 
     def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None: ...
 
@@ -188,7 +188,7 @@ class Executor:
             return await self._invoke(
                 invocation,
                 stop=self._stop,
-                on_start=lambda child: self._note_child(run, child, invocation.run_folder),
+                on_start=lambda child: self._record_child(run, child, invocation.run_folder),
                 beat=lambda: self._beat(run),
                 beat_every=self._beat_every(),
             )
@@ -237,11 +237,11 @@ class Executor:
             return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
-    async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
+    async def _record_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: the reaper also finds its processes by their marks.
         def note() -> None:
             with _tolerated(run, "The run's process was not stored"):
-                self._ledger.note_child(run, child, folder)
+                self._ledger.record_child(run, child, folder)
 
         await write(note, deferred=True)
         crash_points.point("child.noted")
@@ -253,7 +253,7 @@ class Executor:
         """Checks whether somebody has cancelled the run, and renews its lease when a third of it is over."""
         # A busy or full database must not end a healthy run: the lease is safe as long as this process is alive.
         with _tolerated(run, "It was not checked whether the run was cancelled"):
-            if cancelled_by := self._ledger.cancel_asked_by(run):
+            if cancelled_by := self._ledger.cancel_requested_by(run):
                 self._stop.set(f"cancel ({cancelled_by})")
         if self._clock.monotonic() >= self._renew_at:
             with _tolerated(run, "The lease was not renewed"):
@@ -284,7 +284,7 @@ class Executor:
         """Waits for the backoff and for a permit. Returns None, or `STOPPED`, or the reason why there is no retry."""
         # If the database is busy, the run keeps its permit while it waits. That is better than no retry.
         with _tolerated(run, "The run keeps its permit while it waits for its retry"):
-            self._ledger.begin_wait(run)
+            self._ledger.release_permit(run)
         crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
         self._beat(run)
@@ -306,7 +306,7 @@ class Executor:
 
     def _take_permit(self, run: ClaimedRun, attempt: int) -> bool:
         with _tolerated(run, "No permit was requested"):
-            return self._ledger.end_wait(run, attempt, self._limits.max_running)
+            return self._ledger.take_permit(run, attempt, self._limits.max_running)
         return False
 
     async def _wait(self, run: ClaimedRun, seconds: float) -> bool:
@@ -382,7 +382,7 @@ class Executor:
                     code=error.code,
                 )
             if attempt < VERDICT_ATTEMPTS:
-                await wait(VERDICT_PAUSE_SEC, alone=self._pause)
+                await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
         raise VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,

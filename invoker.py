@@ -189,7 +189,7 @@ class Invoker:
         task: _InvocationTask,
         supervision: Supervision,
         on_start: Callable[[ProcessId], Awaitable[None]],
-    ) -> tuple[int | None, processes.Ended]:
+    ) -> tuple[int | None, processes.EndedTree]:
         """The exit code (None if the child did not end by itself), and the processes that had to be ended."""
         # After a lost lease the child is killed at once: another run may be doing the same work.
         gently = False
@@ -200,7 +200,7 @@ class Invoker:
         finally:
             try:
                 ended = await supervision.end(child, gently=gently)
-                task.survivors = ended.left
+                task.survivors = ended.survivors
                 task.exit_code = child.exit_code()
             finally:
                 child.close()
@@ -247,11 +247,11 @@ def _stopped(task: _InvocationTask, stop: Stop) -> InvocationStopped:
     return InvocationStopped(f"the attempt was ended: {stop.reason}", details={"reason": stop.reason})
 
 
-def _timeout(request: InvocationRequest, ended: processes.Ended, files: CallFiles) -> InvocationTimeout:
+def _timeout(request: InvocationRequest, ended: processes.EndedTree, files: CallFiles) -> InvocationTimeout:
     details: dict[str, object] = {
         "timeout_sec": request.timeout_sec,
-        "alive": list(ended.found[:_NAMED_PROCESSES]),
-        "alive_count": len(ended.found),
+        "alive": list(ended.alive[:_NAMED_PROCESSES]),
+        "alive_count": len(ended.alive),
     }
     if tail := read_tail(files.stderr):
         details["stderr"] = tail

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import channels
 from channels.base import Channel, Surroundings
 from core import log
-from core.boundary import attempt, failure_of
+from core.boundary import failure_of, outcome_of
 from core.clock import utc_text
 from core.errors import CronError
 
@@ -69,7 +69,7 @@ class Notifier:
         return [self._guarded(channel, outbox) for channel in self._channels]
 
     def _guarded(self, channel: Channel, outbox: Outbox) -> Delivery:
-        done = attempt(lambda: self._bring(channel, outbox) if channel.is_there() else self._drop(channel, outbox))
+        done = outcome_of(lambda: self._bring(channel, outbox) if channel.is_there() else self._drop(channel, outbox))
         if done.error is None:
             return Delivery(channel.name, done.value, "")
         if isinstance(done.error, CronError):

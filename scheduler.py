@@ -15,7 +15,7 @@ from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked
-from core.json_objects import ErrorObject, JobProblem, ReportedRun, SettledRun, WrittenOffSlot
+from core.json_objects import ErrorObject, JobProblem, ReportedRun, SettledRun
 from executor import Executor
 from schedules.calendar import Calendar
 from scheduling.claiming import Claiming, QueuedSlot
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from maintenance.pruning import PausedJob, Upkeep
     from maintenance.retention import Pruned, PruneReport
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
 
@@ -58,12 +59,12 @@ class TickReportObject(TypedDict):
     lease_owner: str
     due_jobs: list[str]
     results: list[ReportedRun]
-    written_off: list[WrittenOffSlot]
+    written_off: list[WrittenOff]
     settled: list[SettledRun]
     left_due: list[str]
     taken_elsewhere: int
     problems: list[JobProblem]
-    pruned: PruneReport | None
+    pruned: PruneReport | ErrorObject | None
     clock_anomaly: ClockAnomaly | None
     sync: Mapping[str, object] | None
     events: EventCounts
@@ -101,13 +102,13 @@ class TickReport:
     lease_owner: str
     due_jobs: list[str] = field(default_factory=list)
     results: list[ReportedRun] = field(default_factory=list)
-    written_off: list[WrittenOffSlot] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     settled: list[SettledRun] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[JobProblem] = field(default_factory=list)
     delivered: int = 0
-    pruned: Pruned | None = None
+    pruned: Pruned | Failure | None = None
     clock_anomaly: ClockAnomaly | None = None
     sync: Mapping[str, object] | None = None
     waiting: Sequence[Mapping[str, object]] = ()
@@ -229,11 +230,11 @@ class Scheduler:
         report.problems += dispatched.problems
         return report
 
-    def clean_up(self, ended: Sequence[ReportedRun | SettledRun]) -> tuple[Pruned | None, Sequence[PausedJob]]:
+    def clean_up(self, ended: Sequence[ReportedRun | SettledRun]) -> tuple[Pruned | Failure, Sequence[PausedJob]]:
         """Prunes after runs that ended, and returns warnings about the jobs that they have paused. Never raises."""
         pruned = guarded(lambda: self._upkeep.prune(row["job_id"] for row in ended), "Old runs were not deleted")
         paused = guarded(lambda: self._upkeep.paused(ended), "It was not checked which jobs are paused now")
-        return (None if isinstance(pruned, Failure) else pruned), ([] if isinstance(paused, Failure) else paused)
+        return pruned, ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
@@ -332,7 +333,7 @@ class Scheduler:
             return None
         log.warning(f"The clock was set back: the last tick was at {utc_text(last_seen)}", code="CLOCK_SET_BACK")
         forgotten = guarded(
-            lambda: self._store.definitions.take_back(now, trusted=last_seen - now > FALSE_FUTURE),
+            lambda: self._store.definitions.correct_future_rows(now, trusted=last_seen - now > FALSE_FUTURE),
             "Slots that were written off while the clock was ahead stay written off",
         )
         if isinstance(forgotten, Failure):

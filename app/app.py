@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.editing import Editor
     from notifier import Notifier
     from store.claims import Owner
+    from system.daemon_lock import DaemonState
 
 __all__ = ["App", "Session"]
 
@@ -279,18 +280,18 @@ class App:
         """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
         return health.tick_state(self.last_tick(), now, self.settings.stale_after_sec)
 
-    def daemon_state(self) -> dict[str, object]:
+    def daemon_state(self) -> DaemonState:
         """Whether a daemon serves this database, and which: `running`, `pid`, `host`, `since`."""
         from system.daemon_lock import daemon_state
 
         return daemon_state(str(self.settings.db_path))
 
-    def last_look(self) -> datetime | None:
+    def last_poll(self) -> datetime | None:
         """When the daemon has last looked."""
-        from system.daemon_lock import last_look
+        from system.daemon_lock import last_poll
 
-        return last_look(str(self.settings.db_path))
+        return last_poll(str(self.settings.db_path))
 
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """One warning when no tick has been seen lately: then nothing starts, however good the jobs are."""
-        return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_look(), now)
+        return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_poll(), now)

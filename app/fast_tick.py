@@ -12,7 +12,7 @@ import stat
 from core.errors import CronError
 from db import SCHEMA_VERSION, Database
 from store import last_tick
-from store.look import nothing_to_do
+from store.idle_check import is_idle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def nothing_due(
     if db_path is None or not _PLAIN.issuperset(host) or last_tick.read(db_path) > text:
         return None
     try:
-        if not _nothing_to_do(db_path, fingerprint(root, environ), text, now, monotonic):
+        if not _is_idle(db_path, fingerprint(root, environ), text, now, monotonic):
             return None
         last_tick.touch(db_path, text)
     except (CronError, OSError):
@@ -71,13 +71,13 @@ _IDLE = (
 )
 
 
-def _nothing_to_do(db_path: str, seen: str, text: str, now: datetime, monotonic: float) -> bool:
+def _is_idle(db_path: str, seen: str, text: str, now: datetime, monotonic: float) -> bool:
     from datetime import timedelta
 
     far = (now + timedelta(seconds=_FAR_SEC)).replace(microsecond=0).isoformat()
     db = Database(db_path)
     try:
-        return nothing_to_do(db, seen, text, far, monotonic)
+        return is_idle(db, seen, text, far, monotonic)
     finally:
         db.close()
 

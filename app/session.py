@@ -16,12 +16,13 @@ from core.clock import utc_text
 from core.errors import DefinitionUnreadable
 from reports import health
 from schedules.calendar import show_instant
-from store.look import SEEN_KEY
+from store.idle_check import SEEN_KEY
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from app.app import App
+    from config.problems import Problem
     from core.job import Job, JobState
     from core.run import Refusal
     from executor import Executor, Invoke
@@ -209,14 +210,14 @@ class Session:
 
     def retention(self, *, dry_run: bool = False) -> Retention:
         """Deletes what is older or more than is kept."""
-        from maintenance.retention import Limits, Retention
+        from maintenance.retention import Retention
 
         settings = self.app.settings
         return Retention(
             rows=self.store.retention,
             runs_folder=settings.runs_folder,
             events_folder=settings.local_events.parent,
-            limits=Limits(settings.keep_runs, settings.keep_days, settings.keep_output_mb),
+            limits=settings,
             clock=self.app.clock,
             dry_run=dry_run,
         )
@@ -277,7 +278,7 @@ class Session:
             return None
         report = guarded(lambda: self.sync_jobs(now))
         if not isinstance(report, Failure):
-            return report.as_dict()
+            return dict(report.as_dict())
         error = self.app.redactor(None)(report.as_dict())
         log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if last_error is None or last_error["error"] != error:
@@ -331,7 +332,7 @@ class Session:
         return {**app.tick_state(now), **condition, "daemon": app.daemon_state(), "paths": app.paths()}
 
     @property
-    def warnings(self) -> tuple[dict[str, object], ...]:
+    def warnings(self) -> tuple[Problem, ...]:
         """What is odd about the settings, and hurts nothing."""
         return self.app.settings.warnings
 

@@ -1,4 +1,4 @@
-"""A whole puruto-cron in a temporary folder, compiled and set up, for the programs that measure it."""
+"""A complete puruto-cron in a temporary folder, compiled and set up, for the programs that measure it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 _NOT_THE_PROGRAM = frozenset({"tests", "bench", "examples", "tools", "docs", "build"})
 
-#: What Debian's cron gives to a command; measured programs get this and nothing of the caller's.
+#: The environment that Debian's cron gives to a command; measured programs get this and nothing else.
 CRON_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "bench", "USER": "bench", "TZ": "UTC"}
 
-#: A schedule without a slot in any measurement's time.
+#: A schedule that has no slot during any measurement.
 FAR_SCHEDULE = "@at 2999-01-01T00:00:00+00:00"
 
 _NUMBERED = "printf('filled-%07d', i)"
-#: What tells one filled job from the next; all else they have from the one job that was synced.
+#: The columns in which the filled jobs differ; all others are those of the one job that was synced.
 _OWN = {
     "job_id": _NUMBERED,
     "next_run_at": "strftime('%Y-%m-%dT%H:%M:%S+00:00', substr(:next_run_at, 1, 19), printf('+%d minutes', i))",
     "definition_json": f"json_set(:definition_json, '$.job_id', {_NUMBERED})",
 }
 
-#: A run a minute, the newest of them an hour ago; each of the jobs in turn.
+#: One run each minute, the newest an hour ago; the jobs take turns.
 _STARTED = "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '-1 hour', printf('-%d minutes', i))"
 _IDS = {"request_id": f"req-{'0' * 32}", "correlation_id": f"corr-{'0' * 32}"}
 _ANSWER = {"status": "ok", "result": {"summary": "Looked through 214 movements"}}
@@ -45,7 +45,7 @@ FROM n JOIN names ON place = i % (SELECT count(*) FROM names)
 
 
 class Arena:
-    """`root` is the copy of the project in `folder`, with a database and nothing in it. Raises when a command fails."""
+    """`root` is the copy of the project in `folder`, with an empty database. Raises if a command fails."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "purutos" / "puruto-cron"
@@ -57,7 +57,7 @@ class Arena:
             else:
                 shutil.copy2(source, self.root)
         self.environ = {**CRON_ENVIRONMENT, "HOME": str(folder)}
-        # A program in use is compiled; without this the first measured run would pay for it.
+        # Compiled now, because the first measured run would otherwise include it.
         self._run([sys.executable, "-m", "compileall", "-q", str(self.root)])
         self.write_jobs([])
         self.run("init-db")
@@ -67,15 +67,15 @@ class Arena:
         return self.root / "db" / "cron.db"
 
     def command(self, *words: str) -> list[str]:
-        """The argument list that runs `main.py` with `words`, as a crontab line should: the interpreter named."""
+        """The argument list that runs `main.py` with `words`, with the interpreter named as in a crontab line."""
         return [sys.executable, str(self.root / "main.py"), *words]
 
     def run(self, *words: str) -> bytes:
-        """What `main.py` with `words` prints."""
+        """The output of `main.py` with `words`."""
         return self._run(self.command(*words))
 
     def run_python(self, *words: str) -> bytes:
-        """What the interpreter prints, given a script and its arguments."""
+        """The output of a script with its arguments."""
         return self._run([sys.executable, *words])
 
     def write_jobs(self, jobs: Iterable[Mapping[str, object]]) -> None:
@@ -88,12 +88,12 @@ class Arena:
         (self.root / ".env").write_text(text, encoding="utf-8")
 
     def settle(self) -> None:
-        """Syncs and ticks, so that the next tick finds all as it was."""
+        """Syncs and ticks, so that the next tick has nothing to do."""
         self.run("sync-jobs")
         self.run("tick")
 
     def fill(self, count: int) -> None:
-        """Copies the first job `count` times, in the database alone and in one transaction; each due a minute later."""
+        """Copies the first job `count` times, in the database only, in one transaction; each is due a minute later."""
         with closing(sqlite3.connect(self.database, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
             row = dict(connection.execute("SELECT * FROM jobs ORDER BY job_id LIMIT 1").fetchone())
@@ -138,7 +138,7 @@ def _program_parts() -> list[str]:
 
 
 def fill_runs(database: Path, count: int, *, jobs: int = 10) -> None:
-    """Brings a ledger to `count` successes of the first `jobs` jobs at least, each with its event, told long ago."""
+    """Makes at least `count` successful runs of the first `jobs` jobs, each with a delivered event."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA cache_size = -262144")
         connection.execute("BEGIN IMMEDIATE")
@@ -157,7 +157,7 @@ def fill_runs(database: Path, count: int, *, jobs: int = 10) -> None:
 
 
 def far_jobs(count: int) -> list[dict[str, object]]:
-    """Jobs of which none comes due while a measurement lasts."""
+    """Jobs that are not due during a measurement."""
     return [
         {
             "job_id": f"far-{number:05d}",

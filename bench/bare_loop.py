@@ -1,4 +1,4 @@
-"""The reference of all runs: starts a command so many times, so many at once, and reaps it. Nothing is recorded.
+"""The reference for runs: starts a command a number of times, some at once, and reaps it. Nothing is recorded.
 
     python bare_loop.py COUNT WIDTH WORD...
 
@@ -14,7 +14,7 @@ import time
 
 
 def run(count: int, width: int, command: list[str]) -> int:
-    """How many of `count` runs of `command` failed; at most `width` live at the same time."""
+    """How many of `count` runs of `command` failed; at most `width` run at the same time."""
     children: dict[int, subprocess.Popen[bytes]] = {}
     started = failed = 0
     while started < count or children:

@@ -20,13 +20,13 @@ from bench.report import Row, compared
 from bench.throughput import DEFAULT_WIDTH
 
 GOAL = 1.3
-#: Seconds until the slot, in which the daemon has to get ready, and seconds after it that are waited at most.
+#: Seconds before the slot, in which the daemon gets ready, and the longest wait after it.
 LEAD_SEC = 4.0
 END_SEC = 120.0
 
 
 def measure(folder: Path, rounds: int, count: int) -> list[Row]:
-    """With the default cap, which the goal is about, and with one that lets all jobs run at once."""
+    """Rows with the default limit of running jobs, to which the goal applies, and with one that allows all at once."""
     program = stamp.build(folder)
     return [row for width in (DEFAULT_WIDTH, count) for row in _rows(folder, program, rounds, count, width)]
 
@@ -66,7 +66,7 @@ class Burst:
         self._round = 0
 
     def bare(self) -> tuple[float, str]:
-        """The loop too lives before the slot: its own start is not in the figure."""
+        """The loop is also started before the slot, so that its own start is not measured."""
         self._stamps.unlink(missing_ok=True)
         slot = math.ceil(time.time() + 1)
         script = str(PROJECT / "bench" / "bare_loop.py")
@@ -76,7 +76,7 @@ class Burst:
         return self._found(slot)
 
     def daemon(self) -> tuple[float, str]:
-        """A daemon that was ready before the slot, on a database that knows the earlier rounds as well."""
+        """A daemon that was ready before the slot, on a database that has the earlier rounds too."""
         self._stamps.unlink(missing_ok=True)
         self._round += 1
         slot = math.ceil(time.time() + LEAD_SEC)
@@ -99,7 +99,7 @@ class Burst:
         return max(starts, default=slot + END_SEC) - slot, fault
 
     def _ok(self) -> int:
-        """Runs of this round that the ledger calls ok."""
+        """The number of runs of this round with status ok."""
         query = "SELECT count(*) FROM runs WHERE status = 'ok' AND job_id GLOB ?"
         with closing(sqlite3.connect(self._arena.database)) as connection:
             return int(connection.execute(query, (f"burst-{self._round}-*",)).fetchone()[0])

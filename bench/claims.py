@@ -1,4 +1,4 @@
-"""Several processes that claim what is due at once, beside one: how fast, and whether each slot is claimed once."""
+"""Several processes that claim due slots at once, compared with one: how fast, and whether each is claimed once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOTE = "a claim: the job read and planned, then its run's row, cursor and lease
 
 
 def measure(folder: Path, rounds: int, count: int) -> list[Row]:
-    """The row of `PROCESSES` at once over `count` due slots, beside one process over as many."""
+    """The row of `PROCESSES` processes at once on `count` due slots, compared with one process on as many."""
     field = Field(folder, count)
     many = f"claims, {PROCESSES} processes at once"
     sizes = {ONE: 1, many: PROCESSES}
@@ -42,7 +42,7 @@ def measure(folder: Path, rounds: int, count: int) -> list[Row]:
 
 
 class Field:
-    """`count` jobs in a database that is put back to its state before each race, one slot of each due."""
+    """`count` jobs, each with one due slot, in a database that is restored before each race."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._count = count
@@ -53,7 +53,7 @@ class Field:
         shutil.copytree(self._arena.database.parent, self._pristine)
 
     def race(self, processes: int) -> tuple[float, str]:
-        """Seconds until all is claimed and all have looked, and what was not claimed exactly once, or ""."""
+        """Seconds until all slots are claimed and all processes are done; and which were not claimed once, or ""."""
         self._make_due()
         script = str(PROJECT / "bench" / "claims_inside.py")
         command = [sys.executable, script, str(self._arena.root)]

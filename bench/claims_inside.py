@@ -1,4 +1,4 @@
-"""Claims what is due, as a tick does, and starts nothing: `python claims_inside.py ROOT`, ROOT a copy of the project.
+"""Claims due slots as a tick does, but starts nothing: `python claims_inside.py ROOT`, ROOT a copy of the project.
 
 Says `ready` when all is imported and open, waits for a line on stdin, and prints `{"claimed", "ended"}` as JSON: how
 many slots this process got, and when it had gone through all that was due (seconds of `time.perf_counter`, which is
@@ -14,7 +14,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-#: No cap: what is claimed here never ends.
+#: No limit: runs that are claimed here never end.
 ALL = 1_000_000_000
 
 
@@ -31,7 +31,7 @@ def main(root: str) -> None:
     assert me is not None
     owner = Owner(f"bench:{os.getpid()}", me)
     with app.session() as session:
-        # Imports what the first claim would, and reads what is due once.
+        # Imports what the first claim would import, and reads the due jobs once.
         session.store.definitions.due(app.clock.now())
         app.calendar.next_fire("@hourly", "UTC", app.clock.now())
         print("ready", flush=True)
@@ -44,7 +44,7 @@ def main(root: str) -> None:
 
 
 def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
-    """The steps of a tick's claim; whether the slot is ours."""
+    """Claims as a tick does; whether this process got the slot."""
     from channels import channels_of
     from scheduling.planner import plan
     from store.claims import ClaimOutcome, ClaimTerms

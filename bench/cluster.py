@@ -1,4 +1,4 @@
-"""A PostgreSQL of the bench's own: a fresh cluster that listens on a Unix socket alone, and ends with the bench."""
+"""A PostgreSQL for the bench: a new cluster that listens only on a Unix socket, and is stopped with the bench."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 READY_SEC = 30
-#: PostgreSQL refuses to run as root; the first of these that exists is who it runs as then.
+#: PostgreSQL refuses to run as root; then it runs as the first of these users that exists.
 _USERS = ("postgres", "nobody")
 
 
@@ -29,13 +29,13 @@ def reason_without() -> str:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """Yields how to connect to a new cluster whose data lie below `folder`, with PostgreSQL's own settings.
+    """Yields the address of a new cluster with its data below `folder`, with PostgreSQL's default settings.
 
     Raises RuntimeError when it does not start. `folder` is given to the user that the server runs as.
     """
     programs, user = _programs(), _user()
     assert programs is not None, reason_without()
-    # A socket's path holds at most 107 bytes: it can't lie anywhere.
+    # The path of a socket has at most 107 bytes, so it needs a short folder.
     with tempfile.TemporaryDirectory(prefix="puruto-pg-") as sockets, (folder / "postgres.log").open("wb") as log:
         if user is not None:
             for path in (folder, Path(sockets)):
@@ -50,13 +50,13 @@ def cluster(folder: Path) -> Iterator[str]:
             _wait_until_ready(programs, sockets, server, folder)
             yield f"host={sockets} user=bench dbname=postgres"
         finally:
-            # "Fast": sessions are ended, then the server ends in order.
+            # "Fast": sessions are ended, then the server stops in order.
             server.send_signal(signal.SIGINT)
             server.wait(timeout=READY_SEC)
 
 
 def _start(command: list[str], folder: Path, user: pwd.struct_passwd | None, log: object) -> subprocess.Popen[bytes]:
-    """`command` in `folder`, as `user`; None: as ourselves."""
+    """Runs `command` in `folder`, as `user`; None means the current user."""
     whose = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]

@@ -20,7 +20,7 @@ END_SEC = 60.0
 
 @contextmanager
 def serving(arena: Arena, environ: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Runs `main.py daemon` while the context lasts. Raises RuntimeError when it does not get ready or ends badly."""
+    """Runs `main.py daemon` during the context. Raises RuntimeError if it does not get ready, or ends with an error."""
     with told_ready(arena.command("daemon"), environ or arena.environ, arena.root.parent) as process:
         yield
         process.terminate()
@@ -32,7 +32,7 @@ def serving(arena: Arena, environ: Mapping[str, str] | None = None) -> Iterator[
 @contextmanager
 def told_ready(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has printed a line of JSON with `status` "ready"; killed at the end if it still lives."""
-    # Not a pipe: nobody reads it later, and a full one would hold up what is measured.
+    # Not a pipe: nobody reads it later, and a full pipe would block the measured process.
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             list(command),
@@ -53,7 +53,7 @@ def told_ready(command: Sequence[str], environ: Mapping[str, str], folder: Path)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, every: float = 0.2) -> bool:
-    """Whether `condition` came true within `seconds`. It is not asked often: what is measured runs meanwhile."""
+    """Whether `condition` became true within `seconds`. It is checked rarely, so as not to disturb the measurement."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""A day with a clock that is moved by hand and a target that does nothing: what a slot costs in its last hour."""
+"""A simulated day with a target that does nothing: the time per slot in its last hour."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ JOBS = 10_000
 
 
 def measure(folder: Path, due: int, minutes: int = DAY) -> list[Row]:
-    """A slot in the last hour beside one in the first, of `JOBS` jobs of which `due` are due each minute."""
+    """The time per slot in the last hour, compared with the first; `JOBS` jobs, of which `due` are due each minute."""
     arena = Arena(folder)
     arena.write_jobs(_job(number, due) for number in range(JOBS))
     arena.run("sync-jobs")
-    # From here on the clock is the simulation's: no job was ever due by the machine's.
+    # From here on the simulated clock is used; by the machine's clock no job has been due.
     script = str(PROJECT / "bench" / "day_inside.py")
     told = [json.loads(line) for line in arena.run_python(script, str(arena.root), str(minutes)).splitlines()]
     slots = sum(minute["slots"] for minute in told)
@@ -38,7 +38,7 @@ def measure(folder: Path, due: int, minutes: int = DAY) -> list[Row]:
 
 
 def _samples(minutes: list[dict[str, float]]) -> Samples:
-    """Seconds a slot, a minute each."""
+    """Seconds per slot, for each minute."""
     return Samples(
         [minute["wall"] / max(1, minute["slots"]) for minute in minutes],
         [minute["cpu"] / max(1, minute["slots"]) for minute in minutes],

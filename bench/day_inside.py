@@ -46,7 +46,7 @@ def main(root: str, minutes: int) -> None:
     stop = Stop()
     for _ in range(minutes):
         clock.advance(timedelta(minutes=1))
-        # A program of its own, as each tick has, over one connection, as the ticks of a daemon have.
+        # A new App for each minute, as each tick has, and one connection for all, as a daemon has.
         app = App(clock, os.environ, root)
         with app.session() as session:
             scheduler = session.scheduler(stop, _null)
@@ -61,11 +61,11 @@ def main(root: str, minutes: int) -> None:
 
 
 def _null(_invoke: Callable[..., Any]) -> Callable[..., Any]:
-    """In the place of the invoker: what a target that does nothing would have answered."""
+    """Replaces the invoker: the answer of a target that does nothing."""
     from core.invocation import AttemptOutcome, InvocationResult
 
     class Ended(AttemptOutcome):
-        """May be awaited, and has come."""
+        """An awaitable that is done at once."""
 
         def __await__(self) -> Generator[Any, Any, AttemptOutcome]:
             return self

@@ -1,4 +1,4 @@
-"""Debian's cron in mounts of its own, with one line that writes down when it starts, each minute."""
+"""Debian's cron in a private mount namespace, with one line that records each minute when it is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _TOOLS = ("cron", "crontab", "unshare")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-#: No other crontab of the machine is seen in here, and nothing of this one outside.
+#: In the namespace no other crontab of the machine is visible, and this one is not visible outside.
 _PRIVATE = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -41,12 +41,12 @@ def reason_without() -> str:
 
 @contextmanager
 def serving(folder: Path, command: str) -> Iterator[None]:
-    """Runs `command` in each minute that begins while the context lasts."""
+    """Runs `command` in each minute that begins during the context."""
     table = folder / "crontab"
     table.write_text(f"* * * * * exec {command}\n", encoding="utf-8")
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _PRIVATE, "cron", str(table)]
     nothing = subprocess.DEVNULL
-    # unshare, sh and cron are one process after the other, with the same id.
+    # unshare, sh and cron replace one another in the same process, with the same ID.
     process = subprocess.Popen(private, env={"PATH": _PATH}, stdin=nothing, stdout=nothing, stderr=nothing)
     try:
         yield

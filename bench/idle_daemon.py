@@ -1,4 +1,4 @@
-"""A daemon with nothing to do: its memory over that of a bare Python, its processor time, its wake-ups."""
+"""An idle daemon: its memory above that of a bare Python, its processor time, and its wake-ups."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from bench.report import Row
 
 JOBS = 10_000
 GOAL_MB, GOAL_CPU_PERCENT = 30.0, 0.1
-#: The default of PURUTO_CRON_POLL_SECONDS: no sleep is longer.
+#: The default of PURUTO_CRON_POLL_SECONDS, the longest sleep.
 POLL_SEC = 30
-#: What a daemon does after its first line, before it is idle; and how long it may take to get ready, and to end.
+#: Seconds after its first line until a daemon is idle, and the longest times for it to get ready and to stop.
 SETTLE_SEC, PATIENCE_SEC = 5.0, 60.0
 _BARE = "import sys, time; print('{}', flush=True); sys.stdin.read()"
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process: resident kB, processor seconds, and how often it went to sleep by itself."""
+    """Figures of a process: resident memory in kB, processor seconds, and voluntary context switches."""
 
     rss_kb: int
     cpu: float
@@ -49,7 +49,7 @@ def measure(folder: Path, seconds: float) -> list[Row]:
         time.sleep(seconds)
         after, lasted = _usage(pid), time.perf_counter() - began
     where = f"daemon, {JOBS:,} jobs, none due"
-    # Each look at the clock is one sleep; one more may lie on the edge of the span.
+    # Each poll is one sleep; one more may fall on the edge of the time span.
     polls = int(lasted / POLL_SEC) + 1
     return [
         _row(f"{where}: memory over bare Python", (after.rss_kb - bare.rss_kb) / 1024, "MB", GOAL_MB),
@@ -64,7 +64,7 @@ def _row(name: str, value: float, unit: str, goal: float) -> Row:
 
 @contextmanager
 def _started(command: Sequence[str], arena: Arena) -> Iterator[int]:
-    """A process that has said a line of JSON; it is ended in order. Raises RuntimeError when it says none."""
+    """A process that has printed a line of JSON; it is stopped in order. Raises RuntimeError if it prints none."""
     with subprocess.Popen(
         command, env=arena.environ, cwd=arena.root.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

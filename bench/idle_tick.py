@@ -1,4 +1,4 @@
-"""`tick` with nothing due: what a machine pays each minute, as a multiple of starting Python with sqlite3."""
+"""`tick` with nothing due: its time, which is spent each minute, as a multiple of starting Python with sqlite3."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.report import Row, compared
 FLOOR = 'python -c "import sqlite3"'
 GOAL = 1.15
 GOAL_MILLION = 1.05
-#: As small as a database in use gets.
+#: The smallest database in use.
 FEW = 10
 
 
 def measure(folder: Path, rounds: int, many: int) -> list[Row]:
-    """The idle tick beside `FLOOR`, with each kind of .env, and with `many` jobs and runs in the database."""
+    """The idle tick compared with `FLOOR`, with each kind of .env, and with `many` jobs and runs in the database."""
     return [*_beside_the_floor(folder, rounds), *_in_a_large_database(folder, rounds, many)]
 
 

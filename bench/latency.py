@@ -25,9 +25,9 @@ DAEMON = "daemon"
 KEPT, MEMORY = "APScheduler 3.11, SQLite", "APScheduler 3.11, in memory"
 CRON = "Debian's cron, by the minute"
 GOALS_MS = {50: 5.0, 99: 20.0}
-#: Where in the second a scheduler has its slots.
+#: The offset of each scheduler's slots within a second.
 _PART = {DAEMON: 0.0, KEPT: 1 / 3, MEMORY: 2 / 3}
-#: Seconds until the first slot, in which all have to get ready, and seconds after the last one.
+#: Seconds before the first slot, in which all get ready, and seconds after the last one.
 LEAD_SEC = 8.0
 END_SEC = 30.0
 
@@ -115,7 +115,7 @@ def seconds_from(first: int, count: int) -> list[int]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The least value that so many percent of all do not exceed: one that was measured, nothing in between."""
+    """The smallest measured value that is at least as large as so many percent of all values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
@@ -124,7 +124,7 @@ def _rows(found: dict[str, list[float]], why: dict[str, str], fault: str) -> lis
     rows = [
         _percentile_row(name, latencies, percent, fault)
         for name, latencies in found.items()
-        # Of cron's few minutes nothing but the middle can be said.
+        # cron has only a few minutes: no more than their median is meaningful.
         for percent in (GOALS_MS if name != CRON else (50,))
         if latencies
     ]

@@ -1,4 +1,4 @@
-"""What a figure was measured on. Holds no name of a host, user or path."""
+"""The machine on which a figure was measured, without names of hosts, users or paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def describe(folder: Path) -> dict[str, object]:
-    """Processor, cores, memory, load, versions, and the disk under `folder`. What can't be found is "unknown"."""
+    """Processor, cores, memory, load, versions, and the disk of `folder`; "unknown" for what can't be found."""
     cpuinfo = _text(Path("/proc/cpuinfo"))
     return {
         "cpu": _find(r"^model name\s*: (.+)$", cpuinfo),
@@ -35,7 +35,7 @@ def in_words(machine: dict[str, object]) -> str:
 
 
 def _disk(folder: Path) -> str:
-    """The file system that holds `folder`, and whether its device turns."""
+    """The file system of `folder`, and whether its device is a rotating disk."""
     path, best = str(folder.resolve()), ("", "unknown")
     for line in _text(Path("/proc/mounts")).splitlines():
         _, mount, kind, *_ = line.split()

@@ -59,7 +59,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long one contender takes as another: per round, of the fastest runs, of processor time.
+    """The time of one contender as a multiple of another's: per round, of the fastest runs, of processor time.
 
     `cpu` is None where processor time was not measured.
     """
@@ -85,8 +85,8 @@ def ratio(one: Samples, other: Samples) -> Ratio:
 
 
 def alternate(contenders: Sequence[Contender], rounds: int, *, warm_up: int = WARM_UP) -> dict[str, Samples]:
-    """Runs each contender once a round, and checks what it did, also in warming up. Raises RuntimeError on failure."""
-    # The order is drawn from a fixed seed: it matters that it changes, not how.
+    """Runs each contender once per round and checks its work, also in warm-ups. Raises RuntimeError on failure."""
+    # The order of each round is random, from a fixed seed.
     order = random.Random(0)
     samples = {contender.name: Samples() for contender in contenders}
     for number in range(warm_up + rounds):
@@ -101,7 +101,7 @@ def alternate(contenders: Sequence[Contender], rounds: int, *, warm_up: int = WA
 
 
 def run_once(contender: Contender) -> tuple[float, float]:
-    """Wall seconds and processor seconds of one run, its output thrown away. Raises RuntimeError when it fails."""
+    """Wall seconds and processor seconds of one run, without its output. Raises RuntimeError if it fails."""
     if contender.prepare is not None:
         contender.prepare()
     start = time.perf_counter()

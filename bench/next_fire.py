@@ -1,4 +1,4 @@
-"""How much `schedules.next_fire` costs beside bare croniter on naive time, which knows no zone and no clock change.
+"""The time of `schedules.next_fire` compared with bare croniter on naive time, without zones and clock changes.
 
 Both step through the same typical schedules in turn, in one process.
 """
@@ -43,7 +43,7 @@ TYPICAL = """
 
 
 def measure(rounds: int, steps: int) -> list[Row]:
-    """All of them together, the one that costs most beside croniter, and what counting and checking many cost."""
+    """All schedules together, the slowest one compared with croniter, and the time to count and to check many."""
     pairs = [_compare(schedule, rounds, steps) for schedule in TYPICAL]
     ours, bare = _together([pair[0] for pair in pairs]), _together([pair[1] for pair in pairs])
     name, against = f"next_fire, {len(TYPICAL)} schedules, {steps} steps each", "croniter alone, naive time"

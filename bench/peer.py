@@ -1,4 +1,4 @@
-"""Other schedulers and task queues that do the same work, in an environment of their own: bench/.peers."""
+"""Other schedulers and task queues that do the same work, in their own environment: bench/.peers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEFT_OUT = "left out: make bench PEERS=1"
 
 @dataclass(frozen=True)
 class Peer:
-    """`program` is a file of bench/peers; `records` says what of a run is on disk when it is over."""
+    """`program` is a file of bench/peers; `records` says what is on disk about a run when it has ended."""
 
     name: str
     program: str
@@ -54,14 +54,14 @@ PEERS = (
 
 
 class Stored:
-    """A peer and `count` jobs, to be made due again and again. `store` is a folder, or how to reach PostgreSQL."""
+    """A peer and `count` jobs, which are made due again and again. `store` is a folder, or PostgreSQL's address."""
 
     def __init__(self, peer: Peer, folder: Path, store: str, count: int) -> None:
         self._peer, self._folder, self._count = peer, folder, count
         self._store = store
         self._filled = folder / "filled"
         self._kept = not peer.needs_postgres
-        # Storing jobs one by one takes as long as running them: where it can be copied it is done once.
+        # Storing jobs one by one takes as long as running them, so where possible it is done once, and then copied.
         self._run("fill", str(self._filled) if self._kept else store)
 
     def contender(self, width: int) -> Contender:
@@ -75,7 +75,7 @@ class Stored:
             shutil.copytree(self._filled, self._store)
         else:
             self._run("fill", self._store)
-        # What the last contender and this preparation have left to be written must not fall on what is measured.
+        # Writes that the last contender and this preparation left in the cache must not slow the measured run.
         os.sync()
 
     def _check(self) -> str:
@@ -99,7 +99,7 @@ class Stored:
 
 @contextmanager
 def ready(folder: Path, count: int, *, wanted: bool) -> Iterator[dict[str, Stored | str]]:
-    """Yields by a peer's name its jobs, or why it can't be measured. A server that is needed ends with the context."""
+    """Yields by name each peer's jobs, or why it can't be measured. A needed server is stopped with the context."""
     with ExitStack() as stack:
         yield {peer.name: _ready(stack, peer, folder, count) if wanted else LEFT_OUT for peer in PEERS}
 
@@ -117,13 +117,13 @@ def _ready(stack: ExitStack, peer: Peer, folder: Path, count: int) -> Stored | s
             store = stack.enter_context(cluster.cluster(_own_folder(stack, place)))
         return Stored(peer, place, store, count)
     except RuntimeError as error:
-        # One peer that does not work here leaves the others to be measured.
+        # If one peer does not work here, the others are still measured.
         print(error, file=sys.stderr)
         return "does not work here; see above"
 
 
 def _own_folder(stack: ExitStack, place: Path) -> Path:
-    """A folder on the same disk that another user can reach, which the bench's own is not."""
+    """A folder on the same disk that another user can access; the bench's own folder is private."""
     open_to_all = takewhile(lambda path: path.stat().st_mode & 0o001, reversed(place.resolve().parents))
     *_, beside = open_to_all
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puruto-pg-", dir=beside)))

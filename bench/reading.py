@@ -1,4 +1,4 @@
-"""Commands that read, over a ledger of a million runs, as a multiple of the same over a hundred."""
+"""Commands that read, on a database with a million runs, as a multiple of the same with a hundred."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMANDS = (("status",), ("list", "--limit", "50"), ("history",), ("history", "-
 
 
 def measure(folder: Path, rounds: int, many: int) -> list[Row]:
-    """A row a command, each with `many` runs beside the same with `FEW`."""
+    """One row per command: its time with `many` runs compared with `FEW`."""
     full, small = _arena(folder / "full", many), _arena(folder / "small", FEW)
     rows = []
     for words in COMMANDS:

@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 class Row:
     """One measured thing. `goal` bounds the median of the ratios, `goal_sec` the seconds of the fastest run.
 
-    Seconds have no second measurement beside them that suffers from the same load, so the least disturbed run counts.
+    Seconds can't be compared with a second measurement under the same load, so the least disturbed run counts.
     With `share`, `ratio` says how fast this is by the speed of the other, and `goal_least` is the least median that
     will do. `goal_ms` bounds the median of the times, in milliseconds, where it was measured often. With a `unit`
     the figures, and `goal_sec` with them, are no seconds but so many of that.
@@ -26,21 +26,21 @@ class Row:
 
     name: str
     wall: Spread | None
-    """None: nothing was measured, and `absent` says why."""
+    """None if nothing was measured; `absent` says why."""
     against: str = ""
     ratio: Ratio | None = None
     goal: float | None = None
     goal_sec: float | None = None
     fault: str = ""
-    """Why the figure does not count: what was measured did not do what its name says."""
+    """Why the figure is invalid: the measured program did not do what the name of the row says."""
     share: bool = False
     goal_least: float | None = None
     goal_ms: float | None = None
     note: str = ""
-    """What a reader has to know beside the figure; printed under the table."""
+    """What a reader must know in addition to the figure; printed below the table."""
     absent: str = ""
     count: int = 0
-    """How many things were done in that time; 0 where that says nothing."""
+    """How many jobs or slots were done in that time; 0 if that has no meaning."""
     unit: str = ""
 
     @property
@@ -83,7 +83,7 @@ def shared(
     goal_least: float | None = None,
     note: str = "",
 ) -> Row:
-    """The same, seen as speed: 0.5 is half as fast as the other one, and takes twice as long."""
+    """The same as speed: 0.5 is half as fast as the other one, so it takes twice as long."""
     found = ratio(samples[against], samples[name])
     fault = samples[name].fault or samples[against].fault
     wall = spread(samples[name].wall)
@@ -91,7 +91,7 @@ def shared(
 
 
 def absent(name: str, against: str, why: str, *, share: bool = False) -> Row:
-    """The row of what was not measured."""
+    """A row for something that was not measured."""
     return Row(name, None, against, share=share, absent=why)
 
 

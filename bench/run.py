@@ -86,7 +86,7 @@ def _benches(*, quick: bool, peers: bool) -> Benches:
 
 
 def _short() -> Benches:
-    """Few rounds and small sizes, of what is a ratio: for CI, where the table is read and nothing depends on it."""
+    """Few rounds and small sizes, and only ratios: for CI, where people read the table but nothing depends on it."""
     from bench import claims, day, idle_tick, next_fire, reading, sync_speed, throughput
 
     return {
@@ -116,6 +116,6 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # The folder of this file is no place to import from: `bench` is a package of the project.
+    # Modules are imported from the project, not from the folder of this file: `bench` is a package.
     sys.path[0] = str(PROJECT)
     sys.exit(main(sys.argv[1:]))

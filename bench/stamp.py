@@ -1,4 +1,4 @@
-"""A program that writes down the clock first thing, for jobs whose start is to be seen from outside."""
+"""A program that first of all records the time, for jobs whose start is measured from outside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.arena import PROJECT
 
-#: Where there is no compiler. The shell's own start, a millisecond or two, is then in every figure, also the peers'.
+#: Used without a compiler. The start of the shell, a millisecond or two, is then in all figures, also in the peers'.
 _SHELL = """#!/bin/sh
 now=$(date +%s%N)
 echo "${2:--} $now" >> "$1"
@@ -21,7 +21,7 @@ def build(folder: Path) -> Path:
     program = folder / "stamp"
     source = str(PROJECT / "bench" / "stamp.c")
     compiler = shutil.which("cc")
-    # Without a loader the first instruction of `main` comes soonest; not each machine has a static C library.
+    # A static program starts fastest, but not every machine has a static C library.
     for options in (["-static"], []) if compiler else ():
         command = [str(compiler), "-O2", *options, "-o", str(program), source]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
@@ -32,6 +32,6 @@ def build(folder: Path) -> Path:
 
 
 def read(file: Path) -> list[tuple[str, float]]:
-    """`(name, seconds since 1970)` of each start so far, in the order of their ends; none when there is no file."""
+    """`(name, seconds since 1970)` of each start so far, in the order of the file; none if there is no file."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return [(name, int(instant) / 1e9) for name, instant in (line.split() for line in lines)]

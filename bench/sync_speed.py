@@ -14,7 +14,7 @@ from bench.report import Row, compared
 
 FLOOR = "python reads the file as JSON"
 GOAL_SEC = 0.5
-#: Ten times as many jobs may take ten times as long, and a fifth more; seconds by the machine of docs/bench.md.
+#: Ten times as many jobs may take ten times as long plus a fifth. Seconds are those of the machine in docs/bench.md.
 TIMES, GOAL_TIMES = 10, 12.0
 GOAL_FIRST_SEC, GOAL_SAME_SEC, GOAL_ONE_SEC = 12.0, 1.5, 1.6
 
@@ -80,7 +80,7 @@ def measure_large(folder: Path, rounds: int, first_rounds: int, count: int) -> l
 
 
 def _before(what: str, arena: Arena, jobs: list[dict[str, object]]) -> Callable[[], None] | None:
-    """What makes each sync find what the row's name says."""
+    """Prepares the file so that each sync finds what the name of the row says."""
     if what == "for the first time":
         return lambda: _empty_database(arena)
     return (lambda: _change_one(arena, jobs)) if what == "with one changed" else None
@@ -100,7 +100,7 @@ def _steady(arena: Arena, jobs: list[dict[str, object]], rounds: int, count: int
 
 
 def _inside(arena: Arena, rounds: int) -> list[Row]:
-    """The same without the start of a process: reading, checking, comparing and the transaction."""
+    """The same without starting a process: reading, checking, comparing and the transaction."""
     script = str(PROJECT / "bench" / "sync_inside.py")
     firsts, again = [], []
     for _ in range(3):
@@ -153,7 +153,7 @@ def _empty_database(arena: Arena) -> None:
 
 
 def _fault(arena: Arena, **expected: int) -> str:
-    """What a further sync says, if it is not what the row's name says."""
+    """The report of another sync, if it is not what the name of the row says."""
     said: dict[str, Any] = json.loads(arena.run("sync-jobs"))
     found = {key: len(said[key]) for key in ("added", "changed", "removed", "unchanged")}
     wanted = dict.fromkeys(found, 0) | expected

@@ -1,4 +1,4 @@
-"""Due jobs whose target is `true`, all served by one tick: how fast beside a bare loop, and beside peers."""
+"""Due jobs whose command is `true`, all run by one tick: how fast compared with a bare loop, and with peers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(folder: Path, rounds: int, count: int, *, peers: bool, widths: Seque
 
 
 class DueJobs:
-    """`count` jobs in a database that is put back to its state before any run, all due, before each measurement."""
+    """`count` due jobs, in a database that is restored to its state before any run, before each measurement."""
 
     def __init__(self, folder: Path, count: int, command: Sequence[str] = ("true",)) -> None:
         self.count = count
@@ -51,7 +51,7 @@ class DueJobs:
         shutil.copytree(self._arena.database.parent, self._pristine)
 
     def contender(self, name: str, width: int) -> Contender:
-        """One whole `tick`. The cap is named only where it is not the default."""
+        """One complete `tick`. The limit of running jobs is set only if it is not the default."""
         cap = {} if width == DEFAULT_WIDTH else {"PURUTO_CRON_MAX_RUNNING": str(width)}
         arena = self._arena
         environ = {**arena.environ, **cap}
@@ -65,17 +65,17 @@ class DueJobs:
 
     def _make_due(self) -> None:
         for path in (self._arena.database.parent, self.root / "runs", self.root / "notifications"):
-            # Aside, not away: ext4 looks for long for a place that was not freed in the last seconds.
+            # Moved and not deleted: ext4 is slow to allocate blocks that were freed in the last seconds.
             if path.exists():
                 path.rename(path.with_name(f"{path.name}.{next(self._rounds)}"))
         shutil.copytree(self._pristine, self._arena.database.parent)
         with closing(sqlite3.connect(self._arena.database)) as connection, connection:
             connection.execute("UPDATE jobs SET next_run_at = ?", (datetime.now(UTC).strftime(_SLOT),))
-        # What the last contender and this preparation have left to be written must not fall on what is measured.
+        # Writes that the last contender and this preparation left in the cache must not slow the measured run.
         os.sync()
 
     def _check(self) -> str:
-        """What of the runs is missing from the ledger, the files or the events, or ""."""
+        """What is missing of the runs in the database, the files or the events, or ""."""
         query = "SELECT run_id, output_dir FROM runs WHERE status = 'ok'"
         with closing(sqlite3.connect(self._arena.database)) as connection:
             ok = dict(connection.execute(query).fetchall())
@@ -117,5 +117,5 @@ def _at_width(jobs: DueJobs, peers: dict[str, peer.Stored | str], width: int, ro
             rows.append(absent(key, bare, stored, share=True))
         else:
             rows.append(shared(key, samples, bare, count=jobs.count, note=f"{key} records: {records[key]}"))
-    # More than every peer: that is a goal beside each of them.
+    # The goal is to be faster than every peer, so each row has it.
     return rows + [shared(name, samples, key, count=jobs.count, goal_least=1.0) for key in measured]

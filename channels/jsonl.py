@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from channels.base import Channel, Event, Send
 from core import crash_points, log
-from core.private_files import make_private
+from core.private_files import make_private_folder
 from core.strict_json import encode, escape_line_ends
 
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
@@ -66,7 +66,7 @@ class AppendOnly:
         self._fd = -1
 
     def __enter__(self) -> AppendOnly:
-        make_private(os.path.dirname(self._path))
+        make_private_folder(os.path.dirname(self._path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             self._fd = os.open(self._path, flags, 0o600)

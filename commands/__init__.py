@@ -140,7 +140,7 @@ def _fail(error: CronError, app: App | None) -> int:
 
 
 def _traced(error: Exception) -> CronError:
-    """The error that is printed; a fault of ours says where its traceback stands."""
+    """The error to print; an internal error says where its traceback is."""
     if isinstance(error, ModuleNotFoundError):
         return missing_library(error)
     failure = failure_of(error)

@@ -6,7 +6,7 @@ import click
 
 from commands.output import print_text
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 40)
 
 PROGRAM = "puruto-cron"

@@ -16,7 +16,7 @@ from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
-from system.daemon_lock import OneDaemon
+from system.daemon_lock import DaemonLock
 from system.processes import Stop
 from system.self_pipe import SelfPipe
 from system.stop_signals import STOP_SIGNALS, signals_as_bytes
@@ -24,7 +24,7 @@ from system.systemd import Systemd
 from system.wakeup import Wakeup
 from system.wall_clock_timer import make_timer
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 40)
 
 
@@ -56,7 +56,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with OneDaemon(db_path, since), signals_as_bytes() as signals:
+    with DaemonLock(db_path, since), signals_as_bytes() as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),

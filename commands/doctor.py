@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from doctor.findings import Finding
     from doctor.scene import Scene
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 50)
 
 
@@ -84,12 +84,12 @@ def _scene(app: App) -> tuple[Scene, list[Finding]]:
 
     try:
         return Scene(app, app.settings), []
-    except SettingsError as wrong:
-        instead = stand_ins(wrong)
-        if instead is None:
-            return Scene(app, None), faults(wrong)
-        other = App(app.clock, {**app.environ, **instead}, app.root)
-        return Scene(other, other.settings), faults(wrong)
+    except SettingsError as failure:
+        replacements = stand_ins(failure)
+        if replacements is None:
+            return Scene(app, None), faults(failure)
+        corrected = App(app.clock, {**app.environ, **replacements}, app.root)
+        return Scene(corrected, corrected.settings), faults(failure)
 
 
 def _paths(app: App) -> dict[str, str]:

@@ -10,7 +10,7 @@ from commands.output import print_json
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 100)
 
 
@@ -48,6 +48,6 @@ def command(app: App, job_id: str) -> None:
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
             **({} if isinstance(start, Failure) else mask(start)),
-            "instants": app.calendar.shown(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
+            "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
         }
     )

@@ -16,7 +16,7 @@ from commands.output import print_json
 from core.errors import UsageError
 from core.job import Job
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 20)
 
 

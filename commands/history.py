@@ -17,9 +17,9 @@ from commands.view import show
 from commands.when import given_instant
 from core.errors import UsageError
 from core.run import RunStatus
-from store.history import FIELDS, History, Wanted
+from store.history import FIELDS, History, RunFilter
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 40)
 
 _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -76,7 +76,7 @@ def command(
                 hint = "Pass the next_page of the previous page."
                 raise UsageError(f"--before {before}: there is no such run", hint=hint)
             older_than = (str(row["started_at"]), before)
-        query = Wanted(job_id or "", status or "", _since(app, since), older_than, limit + 1)
+        query = RunFilter(job_id or "", status or "", _since(app, since), older_than, limit + 1)
         page = History(session.store.db).page(query)
         masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in page}}
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in page[:limit]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from install.crontab_translation import Refused, Terms
     from reports.health import WarningEntry
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 60)
 
 MAX_BYTES = 1024 * 1024

@@ -7,7 +7,7 @@ import click
 from app.app import App
 from commands.output import print_json
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 10)
 
 
@@ -25,7 +25,7 @@ def command(app: App) -> None:
       {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 3, "created": true, …}
     """
     from core.errors import ConfigurationError
-    from core.private_files import close_to_others, make_private
+    from core.private_files import make_private_folder, restrict_to_owner
     from db import SCHEMA_VERSION
     from store.creation import create
 
@@ -33,8 +33,8 @@ def command(app: App) -> None:
     folders = [settings.local_events.parent, settings.runs_folder]
     for folder in folders:
         try:
-            make_private(str(folder))
-            close_to_others(str(folder))
+            make_private_folder(str(folder))
+            restrict_to_owner(str(folder))
         except OSError as error:
             raise ConfigurationError(
                 f"The folder {folder} can't be made: {error.strerror}",
@@ -45,7 +45,7 @@ def command(app: App) -> None:
     try:
         if settings.db_path.parent == settings.root / "db":
             # Another folder that DB_PATH names may hold other files too: it may be the user's home.
-            close_to_others(str(settings.db_path.parent))
+            restrict_to_owner(str(settings.db_path.parent))
         if not created:
             db.require_sound()
     finally:

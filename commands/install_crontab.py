@@ -14,7 +14,7 @@ from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 10)
 
 

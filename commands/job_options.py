@@ -17,6 +17,7 @@ from core.job import Job
 
 if TYPE_CHECKING:
     from reports.health import WarningEntry
+    from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NOT_AN_OPTION = ("job_id", "enabled")
@@ -33,7 +34,7 @@ class Preview(TypedDict):
 
     timezone: str
     enabled: bool
-    instants: list[dict[str, str]]
+    instants: list[LocalInstant]
 
 
 class SyncedEdit(TypedDict):
@@ -217,5 +218,5 @@ def preview(app: App, entry: Mapping[str, Any]) -> Preview:
     job = _job(entry)
     zone = job.timezone or app.default_zone
     now = app.clock.now()
-    instants = app.calendar.shown(job.schedule, zone, start_of(job, now), 3, anchor=now)
+    instants = app.calendar.next_instants(job.schedule, zone, start_of(job, now), 3, anchor=now)
     return {"timezone": zone, "enabled": job.enabled, "instants": instants}

@@ -11,10 +11,11 @@ from commands.names import job_names
 from commands.view import show, table_option
 from core.clock import from_text
 from reports.health import WarningEntry
-from schedules.calendar import show_instant
-from store.history import History
+from schedules.calendar import LocalInstant, show_instant
+from store.definitions import JobRow
+from store.history import History, LastRun
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 30)
 
 
@@ -60,7 +61,7 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
     show(app, "list", report, table=table)
 
 
-def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def without_secrets(app: App, rows: list[JobRow]) -> list[JobRow]:
     """The rows of jobs, with secrets in their `env` masked (they should be in .env instead)."""
     from core.redact import Redactor, secrets_of
 
@@ -72,7 +73,7 @@ def without_secrets(app: App, rows: list[dict[str, object]]) -> list[dict[str, o
     return rows
 
 
-def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str, object]:
+def _job(row: JobRow, last_run: LastRun | None) -> dict[str, object]:
     definition = row["definition"]
     columns = {name: row[name] for name in ("job_id", "enabled", "puruto_target", "schedule", "prompt")}
     fields = {**columns, **(definition if isinstance(definition, dict) else {})}
@@ -91,7 +92,7 @@ def _job(row: dict[str, object], last_run: dict[str, object] | None) -> dict[str
     }
 
 
-def _next_run(cursor: object, zone: str) -> dict[str, str] | None:
+def _next_run(cursor: object, zone: str) -> LocalInstant | None:
     """The next run in UTC and local time; None if there is none, or if somebody changed the row to an invalid time."""
     try:
         return show_instant(from_text(cursor), zone) if isinstance(cursor, str) else None

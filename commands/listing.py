@@ -1,6 +1,6 @@
-"""Which commands there are: the files of this folder that say by `PLACE` where they stand in `--help`.
+"""The list of commands: the files in this folder with a constant `PLACE`, their group and position in `--help`.
 
-A file's name is its command's, with underscores for dashes. To tell its place nothing is imported: its text is read.
+The name of a file is the name of its command, with underscores for dashes. Files are read and not imported, to be fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-#: The groups of `--help`, in their order; a group that a command invents stands after them.
+#: The groups of `--help`, in their order; other groups that commands name come after them.
 _GROUPS = ("Running", "Looking", "Editing .jobs.json", "Installing and checking")
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _PLACE = re.compile(rb'^PLACE = \("([^"\n]+)", (\d+)\)$', re.MULTILINE)
@@ -22,20 +22,20 @@ def is_command(name: str) -> bool:
 
 
 def module_of(name: str) -> str:
-    """The module of a command that there is, to be imported."""
+    """The name of the module of an existing command."""
     return f"{__package__}.{name.replace('-', '_')}"
 
 
 @functools.cache
 def groups() -> dict[str, tuple[str, ...]]:
     """The names of all commands by the title of their group, both in the order of the help."""
-    found: dict[str, list[tuple[int, str]]] = {title: [] for title in _GROUPS}
+    commands: dict[str, list[tuple[int, str]]] = {title: [] for title in _GROUPS}
     for file in sorted(os.listdir(_FOLDER)):
         place = _place(file) if file.endswith(".py") else None
         if place is not None:
             title, number = place
-            found.setdefault(title, []).append((number, file.removesuffix(".py").replace("_", "-")))
-    return {title: tuple(name for _, name in sorted(group)) for title, group in found.items() if group}
+            commands.setdefault(title, []).append((number, file.removesuffix(".py").replace("_", "-")))
+    return {title: tuple(name for _, name in sorted(group)) for title, group in commands.items() if group}
 
 
 def names() -> list[str]:
@@ -44,10 +44,10 @@ def names() -> list[str]:
 
 
 def _place(file: str) -> tuple[str, int] | None:
-    """The group, and the number within it, of the command that a file holds; None if it holds none."""
+    """The group, and the position in it, of the command in a file; None if the file has no command."""
     try:
         with open(os.path.join(_FOLDER, file), "rb") as source:
-            said = _PLACE.search(source.read())
+            match = _PLACE.search(source.read())
     except OSError:
         return None
-    return None if said is None else (said[1].decode(), int(said[2]))
+    return None if match is None else (match[1].decode(), int(match[2]))

@@ -17,7 +17,7 @@ from core.errors import RunNotFound
 if TYPE_CHECKING:
     from core.redact import Redactor
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 60)
 
 #: At most so many bytes from the end of each output file are shown: errors are usually at the end.

@@ -14,10 +14,11 @@ from commands.view import show, table_option
 from commands.when import given_instant
 from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from core.job import JobState
+from schedules.calendar import LocalInstant
 from scheduling.planner import start_of
 from store.definitions import job_state
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 70)
 
 #: The most paused jobs that a note names.
@@ -70,14 +71,20 @@ class ScheduleInstants(TypedDict):
     schedule: str
     timezone: str
     meaning: str
-    instants: list[dict[str, str]]
+    instants: list[LocalInstant]
+
+
+class JobInstant(LocalInstant):
+    """An instant of a job."""
+
+    job_id: str
 
 
 class FleetInstants(TypedDict):
     """The next instants of all enabled jobs, each with its `job_id`, and the errors of jobs that can't be planned."""
 
     note: NotRequired[str]
-    instants: list[dict[str, str]]
+    instants: list[JobInstant]
     problems: list[dict[str, object]]
 
 
@@ -90,7 +97,7 @@ def _of_schedule(app: App, schedule: str, zone: str, after: str | None, count: i
         "schedule": schedule,
         "timezone": zone,
         "meaning": describe(schedule, zone),
-        "instants": app.calendar.shown(schedule, zone, start, count, anchor=start),
+        "instants": app.calendar.next_instants(schedule, zone, start, count, anchor=start),
     }
 
 
@@ -118,7 +125,7 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> Mapping[str
 def _of_all(app: App, after: str | None, count: int) -> FleetInstants:
     with app.session(read_only=True) as session:
         rows = [row for row in session.store.definitions.active() if row["enabled"]]
-    all_instants: list[dict[str, str]] = []
+    all_instants: list[JobInstant] = []
     problems: list[dict[str, object]] = []
     paused: list[str] = []
     for row in rows:
@@ -147,9 +154,9 @@ def _is_paused_after(app: App, state: JobState, after: str | None) -> bool:
     return start_of(state.job, start) > start
 
 
-def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[dict[str, str]]:
+def _instants_of(app: App, state: JobState, after: str | None, count: int) -> list[LocalInstant]:
     start = start_of(state.job, _start(app, after, state.timezone))
-    return app.calendar.shown(state.job.schedule, state.timezone, start, count, anchor=state.anchor)
+    return app.calendar.next_instants(state.job.schedule, state.timezone, start, count, anchor=state.anchor)
 
 
 def _start(app: App, after: str | None, zone: str) -> datetime:

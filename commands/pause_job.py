@@ -13,7 +13,7 @@ from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 30)
 
 

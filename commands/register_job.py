@@ -21,7 +21,7 @@ from commands.job_options import (
 from commands.output import print_json
 from core.errors import UsageError
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 10)
 
 

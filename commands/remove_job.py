@@ -11,7 +11,7 @@ from commands.job_options import synced
 from commands.names import job_names
 from commands.output import print_json
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 50)
 
 

@@ -10,7 +10,7 @@ from commands.names import job_names
 from commands.output import print_json
 from core.boundary import guarded
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 40)
 
 

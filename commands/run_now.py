@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from render.progress import ProgressLine
     from system.processes import Stop
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 50)
 
 
@@ -101,6 +101,8 @@ def _line(app: App, session: Session, job_id: str, stop: Stop) -> ProgressLine |
     job = session.job(job_id)
     if job is None:
         return None
-    step = Step(job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(session.store.db).usual_ms(job_id))
+    step = Step(
+        job_id, 1, job.max_retries + 1, app.clock.monotonic(), History(session.store.db).median_duration_ms(job_id)
+    )
     fd = sys.stderr.fileno()
     return ProgressLine(fd, step, app.clock.monotonic, app.waits(job), lambda: stop.reason, os.environ)

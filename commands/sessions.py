@@ -15,7 +15,7 @@ from core.invocation import Session
 if TYPE_CHECKING:
     from core.redact import Redactor
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 110)
 
 _SHOWN = 300
@@ -41,14 +41,14 @@ def command(app: App, words: tuple[str, ...]) -> None:
     """
     if len(words) == 2 and words[0] == "reset":
         with app.session() as session:
-            if not session.store.definitions.knows(words[1]):
+            if not session.store.definitions.ever_existed(words[1]):
                 raise _unknown(words[1])
             print_json({"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])})
         return
     if len(words) > 1:
         raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
     with app.session(read_only=True) as session:
-        if words and not session.store.definitions.knows(words[0]):
+        if words and not session.store.definitions.ever_existed(words[0]):
             if words[0] == "reset":
                 raise UsageError("sessions reset needs a JOB_ID", hint="Write: python3 main.py sessions reset JOB_ID")
             raise _unknown(words[0])

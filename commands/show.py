@@ -13,7 +13,7 @@ from commands.names import run_names
 from commands.output import print_json
 from core.errors import RunNotFound
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
 
 

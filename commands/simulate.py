@@ -16,11 +16,11 @@ from commands.when import given_instant
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import UsageError
-from schedules.calendar import show_instant
+from schedules.calendar import LocalInstant, show_instant
 from scheduling.planner import slots_between
 from store.definitions import job_state
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 90)
 
 MOST_SLOTS = 100_000
@@ -52,7 +52,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     with app.session(read_only=True) as session:
         session.store.definitions.require_known(job_id)
         rows = [row for row in session.store.definitions.active() if (row["enabled"] or everything)]
-    slots: list[tuple[str, str, dict[str, str]]] = []
+    slots: list[tuple[str, str, LocalInstant]] = []
     problems: list[dict[str, object]] = []
     for row in rows if job_id is None else [row for row in rows if row["job_id"] == job_id]:
         most = MOST_SLOTS - len(slots)
@@ -119,9 +119,7 @@ Simulation = TypedDict(
 )
 
 
-def _slots_of(
-    app: App, row: object, first: datetime, last: datetime, most: int
-) -> list[tuple[str, str, dict[str, str]]]:
+def _slots_of(app: App, row: object, first: datetime, last: datetime, most: int) -> list[tuple[str, str, LocalInstant]]:
     """The slots of a job: UTC text, job name, and the instant in UTC and local time."""
     state = job_state(row)  # type: ignore[arg-type]
     return [

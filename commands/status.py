@@ -13,7 +13,7 @@ from commands.view import show, table_option
 from core.clock import utc_text
 from reports.health import PING_FACT
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20

@@ -7,7 +7,7 @@ import click
 from app.app import App
 from commands.output import print_json
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 20)
 
 

@@ -14,7 +14,7 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     pass
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 30)
 
 

@@ -15,7 +15,7 @@ from commands.view import show, table_option, wants_table
 from core.errors import PictureUnwritable, UsageError
 from reports.overview import Window, timeline
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 80)
 
 

@@ -10,7 +10,7 @@ from commands.output import print_json
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 20)
 
 

@@ -8,7 +8,7 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 70)
 
 

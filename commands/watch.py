@@ -20,7 +20,7 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     from render.console import ViewContext
 
-#: Its group in `--help`, and how far down it stands there.
+#: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 20)
 
 #: If the database is locked for longer than this, the view says so and reads again later.
@@ -69,7 +69,8 @@ def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
         report = overview(session.store, now)
         masks = {str(row["job_id"]): app.redactor(session.job(str(row["job_id"]))) for row in report["recent_runs"]}
     report["recent_runs"] = [
-        {**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in report["recent_runs"]
+        {**row, "error": None if row["error"] is None else masks[row["job_id"]].text(row["error"])}
+        for row in report["recent_runs"]
     ]
     head = {"status": "ok", "now": utc_text(now), "timezone": app.default_zone}
     return {**head, "scheduler": app.tick_state(now), **report}

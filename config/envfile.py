@@ -1,8 +1,8 @@
-"""The file `.env`: split into assignments here, each read by python-dotenv, with every fault and its line.
+"""Reads `.env`: splits it into assignments, parses each with python-dotenv, and reports faults with their lines.
 
-python-dotenv's documented function gives values only: no lines, its faults go to a log, and `${…}` is replaced from the
-environment of this process alone, never from one that is handed in. So we find where an assignment begins and ends, and
-replace `${…}`. What a name, a quote, an escape or a comment means, python-dotenv says.
+python-dotenv's documented function returns values only: it gives no lines, logs its faults, and replaces `${…}` from
+this process's environment only. So this module finds the beginning and end of each assignment, and replaces `${…}`;
+python-dotenv decides what names, quotes, escapes and comments mean.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from config.problems import Problem, Unfit, about, shown
+from config.problems import InvalidValue, Problem, printable, problem_of
 from config.variables import PREFIX, VARIABLES
 
-#: Names of ours that are no setting: what a run finds in its environment.
+#: Variables of ours that are no settings: the scheduler sets them for a run.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
-#: An assignment, or a line that is none, to the end of its last line: a name or a value in quotes may go over several.
+#: An assignment, or another line, to its end. A quoted name or value may contain line ends.
 _ASSIGNMENT = re.compile(
     r"""[^\S\n]*(?:export[^\S\n]+)?(?:'[^']+'|[^=\#\s]+)"""
     r"""(?:[^\S\n]*=[^\S\n]*(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")?)?[^\n]*\n?""",
@@ -35,7 +35,7 @@ _SINGLE_QUOTED = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r
 
 
 class Dotenv(NamedTuple):
-    """What `.env` says: values with `${…}` replaced, and for each its line and its text as written."""
+    """The content of `.env`: the values with `${…}` replaced, and the line and the raw text of each."""
 
     read: bool
     values: dict[str, str]
@@ -43,87 +43,88 @@ class Dotenv(NamedTuple):
     warnings: list[Problem]
 
 
-def over(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """`values` with the environment over them, except where that is empty."""
+def with_environment(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """`values` overridden by `environ`. An empty variable of `environ` overrides nothing."""
     return {**values, **{name: value for name, value in environ.items() if value or name not in values}}
 
 
 def read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> Dotenv:
-    """Reads `.env` and appends its faults to `problems`. A file that is not there is no fault."""
+    """Reads `.env` and appends its faults to `problems`. A missing file is not a fault."""
     dotenv = Dotenv(os.path.lexists(path), {}, {}, [])
     if not dotenv.read:
         return dotenv
     try:
         text = _dotenv_text(path)
-    except Unfit as unfit:
-        problem = about(unfit.code, None, f"{path} {unfit.sentence}", unfit.hint)
+    except InvalidValue as error:
+        problem = problem_of(error.code, None, f"{path} {error.sentence}", error.hint)
         problems.append({**problem, "source": ".env"})
         return dotenv
     for line, name, value, literal in _assignments(text, problems):
         if value is None:
-            # Not even the name is shown: it may be a line of a secret that was not quoted.
-            message = f".env line {line} has no = and sets nothing"
-            dotenv.warnings.append(about("NO_VALUE", line, message, "write NAME=value"))
+            # The name is not shown either: it may be a line of a secret that was not quoted.
+            message = f".env line {line} has no =, so it sets nothing"
+            dotenv.warnings.append(problem_of("NO_VALUE", line, message, "write NAME=value"))
             continue
         dotenv.origins[name] = (line, value)
-        plain = literal or "${" not in value
-        dotenv.values[name] = value if plain else _replaced(value, over(dotenv.values, environ))
-    dotenv.warnings.extend(_unknown(dotenv.origins))
+        is_plain = literal or "${" not in value
+        dotenv.values[name] = value if is_plain else _expanded(value, with_environment(dotenv.values, environ))
+    dotenv.warnings.extend(_unknown_names(dotenv.origins))
     return dotenv
 
 
-def _unknown(origins: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
+def _unknown_names(origins: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
     import difflib
 
-    known = [variable.name for variable in VARIABLES]
+    settings = [variable.name for variable in VARIABLES]
     for name, (line, _) in origins.items():
-        if name.startswith(PREFIX) and name not in known and not _NOT_SETTINGS.fullmatch(name):
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "settings are listed in .env.example"
-            message = f"{shown(name)} (.env line {line}) is no setting"
-            yield about("UNKNOWN_VARIABLE", line, message, hint, variable=shown(name))
+        if name.startswith(PREFIX) and name not in settings and not _NOT_SETTINGS.fullmatch(name):
+            similar = difflib.get_close_matches(name.upper(), settings, n=1)
+            hint = f"did you mean {similar[0]}?" if similar else "settings are listed in .env.example"
+            message = f"{printable(name)} (.env line {line}) is not a setting"
+            yield problem_of("UNKNOWN_VARIABLE", line, message, hint, variable=printable(name))
 
 
 def _dotenv_text(path: Path) -> str:
-    """The text of a `.env`, newlines as \\n. Raises `Unfit`."""
+    """The text of a `.env` with \\n as line end. Raises `InvalidValue`."""
     try:
-        # A FIFO without a writer would hold up an ordinary open for ever.
+        # Without O_NONBLOCK, opening a FIFO that has no writer would block for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unfit("DOTENV_UNREADABLE", "is no regular file", "make it a text file, or remove it")
+                raise InvalidValue("DOTENV_UNREADABLE", "is not a regular file", "make it a text file, or remove it")
             data = file.read()
     except OSError as error:
         reason = "is a folder" if isinstance(error, IsADirectoryError) else f"can't be read: {error.strerror}"
-        raise Unfit("DOTENV_UNREADABLE", reason, f"make {path} a readable text file, or remove it") from None
-    if (place := data.find(b"\0")) >= 0:
-        raise Unfit("DOTENV_BAD_TEXT", f"line {data.count(10, 0, place) + 1} holds a NUL byte", "remove it")
+        raise InvalidValue("DOTENV_UNREADABLE", reason, f"make {path} a readable text file, or remove it") from None
+    if (position := data.find(b"\0")) >= 0:
+        line = data.count(10, 0, position) + 1
+        raise InvalidValue("DOTENV_BAD_TEXT", f"line {line} contains a NUL byte", "remove it")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(10, 0, error.start) + 1
-        raise Unfit("DOTENV_BAD_TEXT", f"line {line} is not UTF-8", "save the file as UTF-8") from None
+        raise InvalidValue("DOTENV_BAD_TEXT", f"line {line} is not UTF-8", "save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _assignments(text: str, problems: list[Problem]) -> Iterator[tuple[int, str, str | None, bool]]:
-    """(line, name, value, whether it stood in single quotes) of each assignment; a value is None without `=`.
+    """(line, name, value, is it in single quotes?) of each assignment. The value is None if there is no `=`.
 
-    A line that can't be parsed goes to `problems` without its text, which may be part of a secret.
+    A line that can't be parsed is added to `problems` without its text, which may be part of a secret.
     """
-    place, line = 0, 1
-    while place < len(text):
-        # One of them fits: a line may be empty.
-        piece = (_ASSIGNMENT.match(text, place) or _LINE.match(text, place) or [""])[0]
-        start, place = line, place + len(piece)
-        line += piece.count("\n")
-        if _EMPTY.fullmatch(piece):
+    offset, line = 0, 1
+    while offset < len(text):
+        # One of them always matches, as a line may be empty.
+        source = (_ASSIGNMENT.match(text, offset) or _LINE.match(text, offset) or [""])[0]
+        start, offset = line, offset + len(source)
+        line += source.count("\n")
+        if _EMPTY.fullmatch(source):
             continue
-        values = _dotenv_values()(stream=io.StringIO(piece), interpolate=False)
+        values = _dotenv_values()(stream=io.StringIO(source), interpolate=False)
         if not values:
             hint = "write NAME=value; a value that begins with a quote must end with it"
-            problems.append(about("DOTENV_SYNTAX", start, f".env line {start} can't be understood", hint))
+            problems.append(problem_of("DOTENV_SYNTAX", start, f".env line {start} can't be parsed", hint))
         for name, value in values.items():
-            yield start, name, value, _SINGLE_QUOTED.match(piece) is not None
+            yield start, name, value, _SINGLE_QUOTED.match(source) is not None
 
 
 @functools.cache
@@ -132,13 +133,13 @@ def _dotenv_values() -> Callable[..., dict[str, str | None]]:
 
     from dotenv import dotenv_values
 
-    # What it can't parse it tells its log, with the line within the piece that it was given.
+    # python-dotenv logs what it can't parse, with a line number relative to the assignment.
     logger = logging.getLogger("dotenv")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     return dotenv_values
 
 
-def _replaced(value: str, known: Mapping[str, str]) -> str:
+def _expanded(value: str, variables: Mapping[str, str]) -> str:
     """`value` with `${NAME}` and `${NAME:-default}` replaced, as python-dotenv documents it."""
-    return _REFERENCE.sub(lambda found: known.get(found["name"], found["default"] or ""), value)
+    return _REFERENCE.sub(lambda match: variables.get(match["name"], match["default"] or ""), value)

@@ -1,4 +1,4 @@
-"""The environment and `.env` → one frozen `Settings`. `VARIABLES` is the one list of what can be set.
+"""Reads the environment and `.env` into one frozen `Settings`. `VARIABLES` lists all settings.
 
 The environment wins over `.env`, which wins over the default; an empty value counts as unset. Paths are resolved
 against the folder that holds main.py, never against the current directory. Source: docs/contract.md "Environment".
@@ -13,8 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from config.envfile import Dotenv, over, read
-from config.problems import Problem, Unfit, about, shown
+from config.envfile import Dotenv, read, with_environment
+from config.problems import InvalidValue, Problem, printable, problem_of
 from config.values import PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
 from config.variables import Values
@@ -23,8 +23,8 @@ from core.errors import NotInPlaceError, SettingsError
 from core.invocation import MOST_HOPS
 from core.redact import looks_secret
 
-#: Places that can't be moved, as the contract writes them.
-_FIXED_PLACES = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}
+#: Paths that no setting changes. Source: docs/contract.md "Files at the top level".
+_FIXED_PATHS = {"jobs_file": ".jobs.json", "local_events": "notifications/events.jsonl", "runs_folder": "runs"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,50 +36,50 @@ class Settings(Values):
     env_file: Path | None
     """The `.env` that was read, or None."""
     private: tuple[str, ...] = ()
-    """Names in `.env` that are no settings: what jobs may be given, secrets above all."""
+    """Names in `.env` that are not settings: variables for jobs, mostly secrets."""
     warnings: tuple[Problem, ...] = ()
-    """`{"code", "source", "line", "message", "hint"}` each, about a line of `.env`; `variable` if it names one."""
+    """Warnings about lines of `.env`."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """`.env` with the environment over it: what a job's `allow_env` may pick from. May hold secrets."""
+    """The variables of `.env`, overridden by the environment: a job's `allow_env` picks from them. May hold secrets."""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Each path as it was configured, by the name of its field."""
+    """Each path as the user wrote it, by the name of its field."""
 
     @property
     def jobs_file(self) -> Path:
-        return self.root / _FIXED_PLACES["jobs_file"]
+        return self.root / _FIXED_PATHS["jobs_file"]
 
     @property
     def local_events(self) -> Path:
-        return self.root / _FIXED_PLACES["local_events"]
+        return self.root / _FIXED_PATHS["local_events"]
 
     @property
     def runs_folder(self) -> Path:
-        return self.root / _FIXED_PLACES["runs_folder"]
+        return self.root / _FIXED_PATHS["runs_folder"]
 
     @property
     def telegram_outbox(self) -> Path:
-        """The file to which events are mirrored."""
+        """The file in the Telegram repository to which events are copied."""
         return self.telegram_path / self.telegram_outbox_file
 
-    def display(self, place: str) -> str:
-        """A path as people configured it, like `../puruto-telegram/inbox/cron-events.jsonl`.
+    def display(self, name: str) -> str:
+        """A path as the user wrote it, like `../puruto-telegram/inbox/cron-events.jsonl`.
 
-        `place` is the name of a path field or path property. Raises KeyError for any other name.
+        `name` is the name of a path field or path property. Raises KeyError for any other name.
         """
-        if place == "telegram_outbox":
+        if name == "telegram_outbox":
             return os.path.join(self.texts["telegram_path"], self.telegram_outbox_file)
-        return _FIXED_PLACES.get(place) or self.texts[place]
+        return _FIXED_PATHS.get(name) or self.texts[name]
 
 
 def main_folder(main: str) -> Path:
-    """The folder that holds main.py, whose path `main` is, links resolved.
+    """The folder of main.py, with links resolved; `main` is the path of main.py.
 
-    Raises `NotInPlaceError` if it is one where pip puts copies: there are no jobs and no siblings there.
+    Raises `NotInPlaceError` if it is a folder into which pip installs: it has no jobs and no siblings.
     """
     folder = Path(main).resolve().parent
     if folder.name in ("site-packages", "dist-packages"):
         raise NotInPlaceError(
-            f"puruto-cron was copied into {folder}, but works in its own folder",
+            f"puruto-cron was copied into {folder}, but it must run in its own folder",
             hint="clone the repository and install it there with: pip install -e .",
             details={"path": str(folder)},
         )
@@ -87,7 +87,7 @@ def main_folder(main: str) -> Path:
 
 
 def load(environ: Mapping[str, str], root: Path) -> Settings:
-    """The settings that `environ` and `root/.env` give. `environ` is not changed.
+    """The settings from `environ` and `root/.env`. `environ` is not changed.
 
     Raises `SettingsError` with every fault in `details.problems`.
     """
@@ -97,13 +97,13 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     values: dict[str, object] = {}
     texts: dict[str, str] = {}
     for variable in VARIABLES:
-        found = _find(variable, environ, dotenv)
+        raw = _raw_value(variable, environ, dotenv)
         if variable.kind == "path":
-            texts[variable.field] = found.text
+            texts[variable.field] = raw.text
         try:
-            values[variable.field] = PARSERS[variable.kind](variable, found.text, root, environ)
-        except Unfit as unfit:
-            problems.append(_problem(variable, found, unfit))
+            values[variable.field] = PARSERS[variable.kind](variable, raw.text, root, environ)
+        except InvalidValue as error:
+            problems.append(_problem(variable, raw, error))
     if problems:
         raise _error(problems)
     return Settings(
@@ -111,7 +111,7 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
         env_file=root / ".env" if dotenv.read else None,
         private=tuple(set(dotenv.values) - {variable.name for variable in VARIABLES}),
         warnings=tuple(dotenv.warnings),
-        variables=MappingProxyType(over(dotenv.values, environ)),
+        variables=MappingProxyType(with_environment(dotenv.values, environ)),
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
@@ -122,21 +122,21 @@ _HOP = Variable("hop", "PURUTO_CRON_HOP", "integer", "0", "", 0, MOST_HOPS)
 
 
 def next_hop(environ: Mapping[str, str]) -> int:
-    """One more than the hop of the run that we are called from; 0 outside any run. Raises `SettingsError`.
+    """One more than the hop of the run in which this process runs; 0 outside a run. Raises `SettingsError`.
 
-    Only those who ask for an invocation by hand call this. A slot's run has hop 0, whatever the environment says.
+    It is for manual invocations only. A run of a slot has hop 0, whatever the environment says.
     """
     text = environ.get(_HOP.name, "").strip()
     if not text:
         return 0
     try:
         return integer(_HOP, text) + 1
-    except Unfit as unfit:
-        raise _error([_problem(_HOP, _Found(text, "environment", text), unfit)]) from None
+    except InvalidValue as error:
+        raise _error([_problem(_HOP, _RawValue(text, "environment", text), error)]) from None
 
 
-class _Found(NamedTuple):
-    """A value, where it came from, and its text before `${…}` was replaced, which is safe to show."""
+class _RawValue(NamedTuple):
+    """A value, its source, and its text before `${…}` was replaced, which is safe to print."""
 
     text: str
     source: str
@@ -144,26 +144,24 @@ class _Found(NamedTuple):
     line: int | None = None
 
 
-def _find(variable: Variable, environ: Mapping[str, str], dotenv: Dotenv) -> _Found:
+def _raw_value(variable: Variable, environ: Mapping[str, str], dotenv: Dotenv) -> _RawValue:
     if text := environ.get(variable.name, "").strip():
-        return _Found(text, "environment", text)
+        return _RawValue(text, "environment", text)
     if text := dotenv.values.get(variable.name, "").strip():
         line, written = dotenv.origins[variable.name]
-        return _Found(text, f".env line {line}", written.strip(), line)
-    return _Found(variable.default, "default", variable.default)
+        return _RawValue(text, f".env line {line}", written.strip(), line)
+    return _RawValue(variable.default, "default", variable.default)
 
 
-def _problem(variable: Variable, found: _Found, unfit: Unfit) -> Problem:
-    message = f"{variable.name} ({found.source}) {unfit.sentence}"
+def _problem(variable: Variable, raw: _RawValue, error: InvalidValue) -> Problem:
+    message = f"{variable.name} ({raw.source}) {error.sentence}"
     if looks_secret(variable.name) or variable.kind == "url":
-        return about(unfit.code, found.line, message, unfit.hint, variable=variable.name)
-    text = shown(found.written)
+        return problem_of(error.code, raw.line, message, error.hint, variable=variable.name)
+    text = printable(raw.written)
     message = f'{message}; it is "{text}"'
-    return about(unfit.code, found.line, message, unfit.hint, variable=variable.name, text=text)
+    return problem_of(error.code, raw.line, message, error.hint, variable=variable.name, text=text)
 
 
 def _error(problems: list[Problem]) -> SettingsError:
     many = f"{len(problems)} faults in the settings; the first: " if len(problems) > 1 else ""
-    return SettingsError(
-        f"{many}{problems[0]['message']}", hint=str(problems[0]["hint"]), details={"problems": problems}
-    )
+    return SettingsError(f"{many}{problems[0]['message']}", hint=problems[0]["hint"], details={"problems": problems})

@@ -1,4 +1,4 @@
-"""The text of a setting → its value."""
+"""Parses the text of a setting into its value."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from config.problems import Unfit
+from config.problems import InvalidValue
 from config.variables import Kind, Variable
 from core.kinds import AGENTS
 from core.log import LEVELS
 
-_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 def _plain(variable: Variable, text: str) -> str:
-    if found := _NO_TEXT.search(text):
-        kind = "a control character" if found[0] <= "\x7f" else "a byte that is not UTF-8"
-        raise Unfit("BAD_TEXT", f"holds {kind}", f"{variable.name} must be {variable.allowed}")
+    if match := _UNPRINTABLE.search(text):
+        kind = "a control character" if match[0] <= "\x7f" else "a byte that is not UTF-8"
+        raise InvalidValue("BAD_TEXT", f"contains {kind}", f"{variable.name} must be {variable.allowed}")
     return text
 
 
@@ -29,16 +29,16 @@ def _path(variable: Variable, text: str, root: Path, environ: Mapping[str, str])
         text = (environ.get("HOME") or os.path.expanduser("~")) + text[1:]
     text = os.path.expanduser(text)
     if text.startswith("~"):
-        raise Unfit("BAD_PATH", "starts with the name of a user who does not exist", "write the path without ~")
+        raise InvalidValue("BAD_PATH", "starts with ~ and the name of an unknown user", "write the path without ~")
     return Path(os.path.realpath(root / text))
 
 
 def _inside(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
     clean = os.path.normpath(_plain(variable, text))
     if text.startswith(("/", "~")) or clean == ".." or clean.startswith("../"):
-        raise Unfit("BAD_PATH", "leaves the folder PURUTO_TELEGRAM_PATH", f"it must be {variable.allowed}")
+        raise InvalidValue("BAD_PATH", "is outside the folder PURUTO_TELEGRAM_PATH", f"it must be {variable.allowed}")
     if clean == "." or text.endswith(("/", "/.", "/..")):
-        raise Unfit("BAD_PATH", "names a folder, not a file", f"like {variable.default}")
+        raise InvalidValue("BAD_PATH", "is a folder, not a file", f"like {variable.default}")
     return clean
 
 
@@ -47,17 +47,17 @@ def _integer(variable: Variable, text: str, _root: Path, _environ: Mapping[str, 
 
 
 def integer(variable: Variable, text: str) -> int:
-    """A whole number within the variable's bounds. Raises `Unfit`."""
-    fits = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
-    if not fits or not variable.low <= int(text) <= variable.high:
-        code = "OUT_OF_RANGE" if fits else "NOT_A_NUMBER"
-        raise Unfit(code, f"must be {variable.allowed}", f"the default is {variable.default}")
+    """A whole number within the variable's bounds. Raises `InvalidValue`."""
+    is_number = re.fullmatch(r"[+-]?[0-9]{1,18}", text) is not None
+    if not is_number or not variable.low <= int(text) <= variable.high:
+        code = "OUT_OF_RANGE" if is_number else "NOT_A_NUMBER"
+        raise InvalidValue(code, f"must be {variable.allowed}", f"the default is {variable.default}")
     return int(text)
 
 
 def _switch(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> bool:
     if text.lower() not in _SWITCH:
-        raise Unfit("NOT_A_SWITCH", f"must be {variable.allowed}", f"the default is {variable.default}")
+        raise InvalidValue("NOT_A_SWITCH", f"must be {variable.allowed}", f"the default is {variable.default}")
     return _SWITCH[text.lower()]
 
 
@@ -70,11 +70,11 @@ def _url(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]
 
     try:
         parts = urlsplit(_plain(variable, text))
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        good = False
-    if text and (not good or " " in text):
-        raise Unfit("BAD_URL", f"must be {variable.allowed}", "like https://hc-ping.com/your-uuid")
+        is_valid = False
+    if text and (not is_valid or " " in text):
+        raise InvalidValue("BAD_URL", f"must be {variable.allowed}", "like https://hc-ping.com/your-uuid")
     return text or None
 
 
@@ -82,33 +82,33 @@ def _names(variable: Variable, text: str, _root: Path, _environ: Mapping[str, st
     names = tuple(name.strip() for name in _plain(variable, text).split(",") if name.strip())
     for name in names:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-            raise Unfit("BAD_NAME", f"must be {variable.allowed}", "like ANTHROPIC_AUTH,BANK_LOGIN")
+            raise InvalidValue("BAD_NAME", f"must be {variable.allowed}", "like ANTHROPIC_AUTH,BANK_LOGIN")
     return names
 
 
 def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in _plain(variable, text).split(",") if name.strip()))
     if not names or not set(names) <= set(AGENTS):
-        raise Unfit("UNKNOWN_AGENT", f"must be {variable.allowed}", f"the default is {variable.default}")
+        raise InvalidValue("UNKNOWN_AGENT", f"must be {variable.allowed}", f"the default is {variable.default}")
     return names
 
 
 def _format(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
     if text not in ("json", "table"):
-        raise Unfit("UNKNOWN_FORMAT", f"must be {variable.allowed}", f"the default is {variable.default}")
+        raise InvalidValue("UNKNOWN_FORMAT", f"must be {variable.allowed}", f"the default is {variable.default}")
     return text
 
 
 def _level(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
     if text not in ("", *LEVELS):
-        raise Unfit("UNKNOWN_LEVEL", f"must be {variable.allowed}", "unset it to have warnings, and more of the daemon")
+        raise InvalidValue("UNKNOWN_LEVEL", f"must be {variable.allowed}", "unset it for the default of each command")
     return text
 
 
 def _folders(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> tuple[str, ...]:
     folders = tuple(os.path.expanduser(part) for part in _plain(variable, text).split(":") if part)
     if not all(map(os.path.isabs, folders)):
-        raise Unfit("BAD_PATH", f"must be {variable.allowed}", "like /opt/agents/bin:~/.local/bin")
+        raise InvalidValue("BAD_PATH", f"must be {variable.allowed}", "like /opt/agents/bin:~/.local/bin")
     return folders
 
 

@@ -1,4 +1,4 @@
-"""The boundary behind which one bad job, run or file hurts itself only: an exception becomes a `Failure`."""
+"""The boundary that keeps a bad job, run or file from harming the others: an exception becomes a `Failure`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from core import log
 from core.errors import CronError, InternalError
+from core.json_objects import ErrorObject
 
 if TYPE_CHECKING:
     from core.job import Job
@@ -19,59 +20,59 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed: a stable code, a sentence, and facts that JSON can carry."""
+    """Why something failed: a stable code, a sentence, and details that can be written as JSON."""
 
     code: str
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> ErrorObject:
         """`{"code", "message", "details"}`."""
         return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 
-class Done(NamedTuple):
-    """What became of a piece of work: its value, or why there is none."""
+class Outcome(NamedTuple):
+    """What a function returned, or the exception that it raised. `value` is None if there is an `error`."""
 
     value: Any
     error: Exception | None
 
 
-def attempt(work: Callable[[], Any]) -> Done:
-    """What `work` returns or raises."""
+def outcome_of(work: Callable[[], Any]) -> Outcome:
+    """Calls `work` and returns its value or its exception. Only KeyboardInterrupt and its kin come through."""
     try:
-        return Done(work(), None)
+        return Outcome(work(), None)
     except Exception as error:  # noqa: BLE001 - this is the boundary
-        return Done(None, error)
+        return Outcome(None, error)
 
 
 def guarded(work: Callable[[], T], note: str = "", *, job: Job | str = "", run_id: str = "") -> T | Failure:
-    """What `work` returns, or why it could not: an error of ours as it is, any other exception as a fault of ours.
+    """Calls `work` and returns its value, or a `Failure` if it raised an exception.
 
-    With `note`, which says what was not done, an error is a warning in the log: for callers that go on all the same.
+    For callers that continue after a failure: with `note`, which says what was not done, it is logged as a warning.
     """
-    done = attempt(work)
-    return done.value if done.error is None else failure_of(done.error, note, job=job, run_id=run_id)
+    outcome = outcome_of(work)
+    return outcome.value if outcome.error is None else failure_of(outcome.error, note, job=job, run_id=run_id)
 
 
 def failure_of(error: Exception, note: str = "", *, job: Job | str = "", run_id: str = "") -> Failure:
-    """The stable code, message and details of an exception, and a line in the log.
+    """An exception as a `Failure`; it is also logged.
 
-    A fault of ours goes there with its traceback: the details say under which reference. Of an exception that nobody
-    expected they also have the type, and where it was raised.
+    One that is no `CronError` gets INTERNAL_ERROR, with its type and origin. A bug is logged with its traceback; the
+    reference of that log entry is in the details.
     """
     message, details = _described(error)
     code = error.code if isinstance(error, CronError) else InternalError.code
-    said = f"{note}: {message}" if note else message
+    line = f"{note}: {message}" if note else message
     if code == InternalError.code:
-        details |= log.fault(said, error, job=job, run_id=run_id, code=code)
+        details |= log.fault(line, error, job=job, run_id=run_id, code=code)
         if "reference" in details:
             hint = (
                 f"{details.get('hint', 'Please report it.')} Its traceback: {details['reference']} in {details['log']}"
             )
             details["hint"] = hint
     else:
-        log.write(log.WARNING if note else log.DEBUG, said, job=job, run_id=run_id, code=code)
+        log.write(log.WARNING if note else log.DEBUG, line, job=job, run_id=run_id, code=code)
     return Failure(code, message, details)
 
 
@@ -80,4 +81,4 @@ def _described(error: Exception) -> tuple[str, dict[str, object]]:
         return error.message, {**error.details, **({"hint": error.hint} if error.hint else {})}
     last = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
     where = f"{os.path.basename(last.filename)}:{last.lineno}" if last is not None else "?"
-    return f"A fault of puruto-cron: {error}"[:2000], {"type": type(error).__name__, "where": where}
+    return f"A bug in puruto-cron: {error}"[:2000], {"type": type(error).__name__, "where": where}

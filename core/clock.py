@@ -12,7 +12,7 @@ def utc_text(instant: datetime) -> str:
 
 
 def from_text(text: str) -> datetime:
-    """The aware UTC instant that `utc_text` wrote. Raises ValueError for any other text, also one without an offset."""
+    """The instant that `utc_text` wrote, aware, in UTC. Raises ValueError for other text, also if it has no offset."""
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
@@ -20,10 +20,10 @@ def from_text(text: str) -> datetime:
 
 
 class Clock(Protocol):
-    """Where time comes from. One real one is made in `main`; tests bring their own."""
+    """A source of time. `main` makes the real one; tests pass their own."""
 
     def now(self) -> datetime:
-        """The wall time, aware, in UTC: it decides what is due."""
+        """The wall clock's time, aware, in UTC. It decides what is due."""
 
     def monotonic(self) -> float:
-        """Seconds from an unknown start, never set back: it measures how long things take."""
+        """Seconds since an arbitrary start; never goes back. It measures how long things take."""

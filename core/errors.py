@@ -1,7 +1,7 @@
 """One tree of errors. Each class has a stable `code` and the exit code of a command that ends with it.
 
 A message names the job, file, field or path, and `hint` says what to do. The command line prints `as_dict()`.
-It imports next to nothing, because the idle tick imports it.
+Imports almost nothing, because the idle tick imports this module.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class TimezoneError(ScheduleError):
 
 
 class JobRefused(CronError):
-    """A job can't be run now. The three codes are the contract's."""
+    """A job can't be run now."""
 
 
 class JobNotFound(JobRefused):
@@ -363,7 +363,7 @@ class DatabaseNotOurs(DatabaseError):
 
 
 class DatabaseNewer(DatabaseError):
-    """A later version of this program made the database."""
+    """A newer version of this program made the database."""
 
     code = "DATABASE_NEWER"
     exit_code = 2
@@ -431,7 +431,7 @@ class LeaseLost(CronError):
 
 
 def missing_library(error: ModuleNotFoundError) -> DependencyMissing:
-    """What to say when an import fails: the interpreter, the library, and the cure."""
+    """The error for a failed import: it names the interpreter, the library and the fix."""
     return DependencyMissing(
         f"{sys.executable} has no library {error.name!r}, which puruto-cron needs",
         hint="Run `make install` once, then use .venv/bin/python (or `. .venv/bin/activate` in this shell).",

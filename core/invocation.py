@@ -1,4 +1,4 @@
-"""One call of a target: what it is asked, what it knows, what came back. Frozen dataclasses."""
+"""One call of a target: its request, its context and its result. Frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_HOPS = 1_000
 
 @dataclass(frozen=True)
 class InvocationRequest:
-    """What a target is asked. Source: docs/contract.md "Invocation"."""
+    """The request that a target gets. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str
@@ -29,7 +29,7 @@ class InvocationRequest:
     payload: Mapping[str, object]
 
     def as_dict(self) -> dict[str, object]:
-        """The request as it is written to the target."""
+        """The request as the target reads it."""
         return {
             "request_id": self.request_id,
             "correlation_id": self.correlation_id,
@@ -46,7 +46,7 @@ class InvocationRequest:
 
 @dataclass(frozen=True)
 class InvocationResult:
-    """What came back: `result` and `error` exclude each other. Source: docs/contract.md "Invocation"."""
+    """The result of a call: either `result` or `error` is set. Source: docs/contract.md "Invocation"."""
 
     request_id: str
     correlation_id: str
@@ -56,27 +56,27 @@ class InvocationResult:
 
     @property
     def status(self) -> Literal["ok", "error"]:
-        """`ok` exactly when there is no error."""
+        """`ok` if there is no error."""
         return "ok" if self.error is None else "error"
 
     def as_dict(self) -> dict[str, object]:
-        """The result in the contract's form."""
-        answer: dict[str, object] = {
+        """The result as JSON. Source: docs/contract.md "Invocation"."""
+        document: dict[str, object] = {
             "request_id": self.request_id,
             "correlation_id": self.correlation_id,
             "status": self.status,
             "duration_ms": self.duration_ms,
         }
         if self.error is None:
-            answer["result"] = dict(self.result or {})
+            document["result"] = dict(self.result or {})
         else:
-            answer["error"] = self.error.as_dict()
-        return answer
+            document["error"] = self.error.as_dict()
+        return document
 
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """What a job asks of an agent; the fields are those of `Job`."""
+    """The options of a job's agent; the fields are those of `Job`."""
 
     model: str | None = None
     allowed_tools: tuple[str, ...] = ()
@@ -91,23 +91,23 @@ class AgentOptions:
 
     @classmethod
     def of(cls, job: Job) -> AgentOptions:
-        """Those of a job."""
-        found = vars(job)
-        frozen: list[Any] = [_frozen(found[name]) for name in cls.__dataclass_fields__]
-        return cls(*frozen)
+        """The options of this job."""
+        job_fields = vars(job)
+        values: list[Any] = [_frozen(job_fields[name]) for name in cls.__dataclass_fields__]
+        return cls(*values)
 
 
 def _frozen(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-#: Ends an answer of a heartbeat that has nothing more to do in this slot; so does `{"heartbeat": "sleep"}`.
+#: An agent ends its answer with this when it has nothing more to do in this slot. `{"heartbeat": "sleep"}` also counts.
 SLEEP_MARKER = "HEARTBEAT_SLEEP"
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What agents have used: dollars, turns and tokens. A part that nobody reported is 0."""
+    """What agents have used: US dollars, turns and tokens. A number that was not reported is 0."""
 
     cost_usd: float = 0.0
     turns: int = 0
@@ -125,9 +125,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Context:
-    """What a call knows of those before it: the session to go on with, or a summary of what was said last.
+    """What a call gets from the calls before it: a session to continue, or a summary of the last answer.
 
-    `iteration` counts the calls of a heartbeat's slot from 1; 0 where there is no heartbeat.
+    `iteration` numbers the calls in a heartbeat's slot from 1; it is 0 without a heartbeat.
     """
 
     session_id: str = ""
@@ -135,16 +135,16 @@ class Context:
     iteration: int = 0
     max_iterations: int = 0
     session_runner: str = ""
-    """Which way the target was run that left the session: no other knows it."""
+    """The runner that made the session; no other runner can continue it."""
     session_usage: Usage = field(default_factory=Usage)
-    """What the session had used before, as far as its agent tells that of the whole session."""
+    """Usage of the session before this call, for agents that report totals of the session."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a runner read: a result, or the failure that the target itself told; what it used, its session, its words.
+    """What a runner read from the output: a result or a failure, the usage, the session and the text.
 
-    `from_target` marks a failure that is an `invoke`'s own error; `text` is None where stdout itself is what was said.
+    `from_target` marks a failure that an `invoke` reported itself. `text` is None if stdout is the text.
     """
 
     result: Mapping[str, object] | None = None
@@ -158,10 +158,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call, ready to be made: the request and how its target is run.
+    """One call, ready to be made: the request, and how its target is run.
 
-    `run_folder` is the absolute folder for its output files. An attempt is one call, but for heartbeats and for a
-    session that was lost.
+    `run_folder` is the absolute path of the folder for its output files. An attempt is one call, except with a
+    heartbeat or after a lost session.
     """
 
     request: InvocationRequest
@@ -182,38 +182,38 @@ class Invocation:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with: `attempt-1`, then `attempt-1.call-2`, …."""
+        """The beginning of its files' names: `attempt-1`, then `attempt-1.call-2`, …."""
         return f"attempt-{self.attempt}" if self.call == 1 else f"attempt-{self.attempt}.call-{self.call}"
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How one attempt ended. `stopped` is true when it was ended because the caller was told to stop."""
+    """How one attempt ended. `stopped` is true if it was ended because this program had to stop."""
 
     response: InvocationResult
     exit_code: int | None = None
     stopped: bool = False
     from_target: bool = False
-    """Whether the error, if any, is the target's own answer (a valid InvocationResult with status error)."""
+    """Whether the error is the target's own answer: a valid InvocationResult with status error."""
     survivors: tuple[str, ...] = ()
-    """Processes of the run that could not be ended, as `name (pid)`: other users', or stuck in the kernel."""
+    """Processes that could not be killed, as `name (pid)`: they are another user's, or stuck in the kernel."""
     usage: Usage = field(default_factory=Usage)
     session_id: str = ""
     session_usage: Usage = field(default_factory=Usage)
-    """What the whole session has used, from agents that tell only that."""
+    """Usage of the whole session, from agents that report only that."""
     text: str = ""
-    """What an agent said, or the beginning of what a program printed."""
+    """An agent's answer, or the beginning of a program's output."""
     runner: str = ""
-    """How the target was run; "" when that was not even decided."""
+    """How the target was run; "" if it failed before that was decided."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What to tell of the attempt besides its answer: its `session`, its `heartbeat`."""
+    """Further keys of the attempt's event: `session`, `heartbeat`."""
     quiet: bool = False
-    """Whether a heartbeat had nothing to report."""
+    """Whether the heartbeat had nothing to report."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a job's last run left for the next: the agent's session, and what was said."""
+    """What a job's last run keeps for the next: the agent's session, and a summary of its answer."""
 
     job_id: str
     runner: str
@@ -222,4 +222,4 @@ class Session:
     run_id: str
     updated_at: str
     usage: Usage = field(default_factory=Usage)
-    """What the whole session has used, from agents that tell only that; only tokens are kept."""
+    """Usage of the whole session, from agents that report only that; only the tokens are stored."""

@@ -1,4 +1,4 @@
-"""What may go wrong with one attempt; each becomes the error of an InvocationResult. A leaf beside `errors`."""
+"""What can go wrong in one attempt. Each becomes the error of an InvocationResult."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class InvocationTimeout(InvocationError):
 
 
 class InvocationStopped(InvocationError):
-    """The attempt was ended because this program was told to stop."""
+    """The attempt was ended because this program had to stop."""
 
     code = "CANCELLED"
 

@@ -1,4 +1,4 @@
-"""What a person declares in .jobs.json: one definition of a job's fields; checks, schema and docs are made of it."""
+"""The fields of a job in .jobs.json. Checks, JSON Schema and docs are generated from these definitions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 @dataclass(frozen=True)
 class Matches:
-    """A string constraint: `regex` (^ and $ if all of it must match), and its `meaning` in words, for errors and docs.
+    """A constraint on a string: `regex` (with ^ and $ if it must match all of it), and its `meaning` for people.
 
-    pydantic finds the method below by its name, so that this module need not import pydantic.
+    pydantic finds the method below by its name, so this module need not import pydantic.
     """
 
     regex: str
@@ -52,7 +52,7 @@ EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the 
 Argument = Annotated[str, MaxLen(32_768)]
 Pattern = Annotated[str, MinLen(1), MaxLen(1_000)]
 Dollars = Annotated[float, Gt(0), Le(100_000)]
-#: What a call of an agent knows of the one before it.
+#: What a call of an agent gets from the call before it.
 ContextMode = Literal["fully_ephemeral", "shared_persistent", "ephemeral_with_summary"]
 RunnerName = Annotated[str, OneOf(lambda: RUNNERS)]
 NotifyChannel = Annotated[str, OneOf(choices_of_notify_channel)]
@@ -60,7 +60,7 @@ NotifyChannel = Annotated[str, OneOf(choices_of_notify_channel)]
 
 @dataclass(frozen=True, kw_only=True)
 class Success:
-    """What a run must have done to count as a success. The only definition of these fields, like `Job` for its own."""
+    """The checks that decide whether a run is a success. The only definition of these fields."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -76,7 +76,7 @@ class Success:
     """Regular expression that must not be found in stdout."""
 
     file_changed: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
-    """File that must be new or changed after the run: a path, absolute or from the target's folder."""
+    """File that must be new or changed after the run: an absolute path, or one relative to the target's folder."""
 
     json_schema: dict[str, Any] | None = None
     """JSON Schema that the result of an `invoke` must fit; for a `command`, all of its stdout, as one JSON value."""
@@ -84,7 +84,7 @@ class Success:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """Calling the agent again within a slot, until it says that it can sleep. The only definition of these fields."""
+    """Repeated calls of an agent in a slot, until it says that it can sleep. The only definition of these fields."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -100,7 +100,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One entry of `jobs` in .jobs.json. The only definition of its fields: schema, docs and checks come from here."""
+    """One entry of `jobs` in .jobs.json. Schema, docs and checks of its fields are made from this definition."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -117,7 +117,7 @@ class Job:
     """What the target is asked to do."""
 
     enabled: bool = True
-    """A disabled job is kept and never becomes due."""
+    """A disabled job is kept, but never becomes due."""
 
     paused_until: Annotated[str, MinLen(1), MaxLen(40)] | None = None
     """No slot before this time runs: ISO 8601 with an offset, like `2026-03-01T09:00+01:00`."""
@@ -126,7 +126,7 @@ class Job:
     """Where events go in addition to `notifications/events.jsonl`."""
 
     timeout_sec: Annotated[int, Ge(1), Le(604_800)] = 120
-    """Seconds one attempt may take before its whole process tree is ended."""
+    """Seconds that one attempt may take; then its whole process tree is killed."""
 
     max_retries: Annotated[int, Ge(0), Le(100)] = 0
     """Retries after a failed attempt."""
@@ -144,25 +144,25 @@ class Job:
     """With `catch_up` `all`: run at most this many of the newest slots. Older ones are missed."""
 
     retry_interrupted: bool = False
-    """Whether a run whose scheduler died is run once more. Only for work that may be done twice."""
+    """Whether a run whose scheduler died is retried, once. Only for work that may be done twice."""
 
     max_lateness_sec: Annotated[int, Ge(1), Le(31_536_000)] | None = None
-    """A slot older than this is missed, whatever `catch_up` says. Null: no limit (120 for `catch_up` `none`)."""
+    """Seconds after which a slot is missed, whatever `catch_up` says. Null: no limit, or 120 with `catch_up` `none`."""
 
     runner: RunnerName | None = None
-    """How the target is run. Null: `command` if the job has one, the target's `invoke`, else an agent that fits it."""
+    """How the target is run. Null: by `command` if the job has one, by the target's `invoke`, else by an agent."""
 
     command: Annotated[list[Argument], MinLen(1), MaxLen(256)] | None = None
-    """Argument list to run in the target's folder, without a shell."""
+    """Program and arguments, run in the target's folder without a shell."""
 
     env: Annotated[dict[EnvName, Argument], MaxLen(128)] = field(default_factory=dict)
     """Plain variables for the process. Put secrets into `.env` and name them in `allow_env`."""
 
     allow_env: Annotated[list[EnvName], MaxLen(128)] = field(default_factory=list)
-    """Names of variables of the environment or `.env` that the process may see."""
+    """Names of variables, from the environment or `.env`, that the process gets."""
 
     allow_empty_result: bool = False
-    """Whether an `invoke` that answers ok with an empty result counts as a success."""
+    """Whether an `invoke` that answers ok with an empty result is a success."""
 
     success: Success | None = None
     """What a run must achieve to count as a success. Null: exit code 0, and for an `invoke` a valid answer."""
@@ -174,7 +174,7 @@ class Job:
     """The agent's model, by the agent's own names for it."""
 
     allowed_tools: Annotated[list[Annotated[str, MinLen(1), MaxLen(1_000)]], MaxLen(256)] = field(default_factory=list)
-    """Tools that `claude` may use without asking, like `Read` or `Bash(git *)`."""
+    """Tools that `claude` may use without permission, like `Read` or `Bash(git *)`."""
 
     permission_mode: Literal["default", "acceptEdits", "plan", "auto", "dontAsk", "bypassPermissions"] | None = None
     """What an agent may do without asking, because nobody is there to answer. Null: what its own `default` allows."""
@@ -195,7 +195,7 @@ class Job:
     """Text that is added after the system prompt of `claude`."""
 
     json_schema: dict[str, Any] | None = None
-    """JSON Schema that the answer of `claude` or `codex` must fit; it is `structured_output` in the result."""
+    """JSON Schema for the answer of `claude` or `codex`, which becomes `structured_output` in the result."""
 
     agent_args: Annotated[list[Argument], MaxLen(64)] = field(default_factory=list)
     """More arguments for the agent's program, passed on unchanged."""
@@ -204,7 +204,7 @@ class Job:
     """What a run knows of the job's previous one: nothing, everything (one session for ever), or a summary."""
 
     heartbeat: Heartbeat | None = None
-    """Whether the agent is called again within a slot until it says that it can sleep. Null: one call."""
+    """Repeated calls of the agent within a slot, until it says that it can sleep. Null: one call."""
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,13 @@ class JobState:
     next_run_at: datetime | None
     enabled: bool
     stored: tuple[str | int | None, ...] = field(default=(), compare=False, repr=False)
-    """What of its row all this was read from: if that is still the same, so is all this."""
+    """The columns that this was read from. If they are unchanged in the row, this is still up to date."""
 
 
-#: The fields of a job that are objects, and what they are.
+#: The fields of a job that are objects, and their classes.
 NESTED: dict[str, type[Success | Heartbeat]] = {"success": Success, "heartbeat": Heartbeat}
 
-#: Fields that only agents know.
+#: Fields that only apply to agents.
 AGENT_FIELDS = (
     "model",
     "allowed_tools",
@@ -243,7 +243,7 @@ RESERVED_ARGUMENTS = (
     *("-r", "--resume", "-c", "--continue", "--session-id", "--fork-session", "--last", "--output-schema"),
     *("--bg", "--background", "--ephemeral", "--session-file", "--no-session-persistence", "--"),
     *("--from-pr", "-h", "--help", "-v", "--version"),
-    # Those that a field stands for.
+    # A field of the job sets these.
     *("--model", "-m", "--permission-mode", "--allowed-tools", "--allowedTools", "--max-turns", "--max-budget-usd"),
     *("--append-system-prompt", "--json-schema", "--dangerously-skip-permissions", "-s", "--sandbox", "-a"),
     *("--ask-for-approval", "--full-auto", "--dangerously-bypass-approvals-and-sandbox", "-y", "--yolo"),

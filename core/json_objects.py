@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 
 class ErrorObject(TypedDict):
-    """Why something failed: a stable code, a sentence, and details. Source: docs/errors.md."""
+    """An error in an answer, an event or a row: a stable code, a sentence for people, and details.
+
+    `details.hint`, if there is one, says what to do. Source: docs/contract.md "Commands", docs/errors.md.
+    """
 
     code: str
     message: str
-    details: dict[str, Any]
-
-
-class WrittenOffSlot(ErrorObject):
-    """One or more slots of a job that will not run, and the row that says so."""
-
-    run_id: str
+    details: Mapping[str, Any]
 
 
 class SettledRun(TypedDict):

@@ -1,7 +1,7 @@
-"""The program's own log, for whoever looks for a fault: `log.warning("…", job=…, run_id=…, code=…)`.
+"""The program's log, for finding faults: `log.warning("…", job=…, run_id=…, code=…)`.
 
-Nothing is written until `opened` has said where to. A line that can't be written hurts nothing. `logging` itself is
-imported with the first line (`core/log_file.py`): a command that writes none does not pay for it.
+Nothing is written before `opened`. If a line can't be written, the program continues. `core/log_file.py` and `logging`
+are imported with the first line, so a command that logs nothing does not pay for them.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 #: The file's name, in the folder of the database.
 FILE = "puruto-cron.log"
-#: The same warning is written once in so many seconds, not at each of a thousand attempts.
+#: Seconds in which the same warning is not written again: it may be repeated a thousand times.
 REPEATED_SEC = 60
 _MOST_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True)
 class Log:
-    """Where lines go, from which level on, and what is masked in them."""
+    """The file, the level and the masking of the log."""
 
     path: str | None
-    """None: there is no file, because the settings that name it can't be read."""
+    """The path of the file; None if the settings that name it can't be read."""
     level: int
     now: Callable[[], datetime]
     mask_of: Callable[[Job | None], Callable[[str], str]]
-    """Takes out of a text what a run of this job may have seen of our secrets; None: of no job."""
+    """Given a job or None, returns the function that masks the secrets which a run of that job may have seen."""
     written: dict[object, datetime] = field(default_factory=dict)
-    """Warnings, and when they were last written."""
+    """When each warning was last written."""
 
-    def is_repeated(self, what: object) -> bool:
-        """Whether the same was written less than a minute ago."""
-        last = self.written.get(what)
+    def is_repeated(self, entry: object) -> bool:
+        """Whether the same warning was written less than `REPEATED_SEC` seconds ago."""
+        last = self.written.get(entry)
         return last is not None and 0 <= (self.now() - last).total_seconds() < REPEATED_SEC
 
-    def remember(self, what: object) -> None:
-        """It has been written now."""
+    def remember(self, entry: object) -> None:
+        """Records that the warning was written now."""
         if len(self.written) >= _MOST_REMEMBERED:
             self.written.clear()
-        self.written[what] = self.now()
+        self.written[entry] = self.now()
 
 
 class _State:
-    """One process has one log."""
+    """The log of this process."""
 
     make: Callable[[], Log] | None = None
     log: Log | None = None
-    #: Made with the first line.
+    #: Created with the first line.
     logger: logging.Logger | None = None
-    #: Whether it was said that lines can't be written.
+    #: Whether it was reported that lines can't be written.
     is_refused = False
-    #: Whether tracebacks go to stderr too.
+    #: Whether tracebacks are also printed to stderr.
     debug = False
 
 
 @contextmanager
 def opened(make: Callable[[], Log]) -> Iterator[None]:
-    """For the length of a `with` lines go where `make` says, which is asked when the first one comes."""
+    """While the context is open, lines go to the log that `make` returns. `make` is called with the first line."""
     before = _State.make, _State.debug
     _begin(make)
     _State.debug = False
@@ -82,13 +82,13 @@ def opened(make: Callable[[], Log]) -> Iterator[None]:
 
 
 def reopen(make: Callable[[], Log]) -> None:
-    """From now on lines go where `make` says: the settings have changed. Does nothing while no log is open."""
+    """Replaces the open log, because the settings have changed. Does nothing if no log is open."""
     if _State.make is not None:
         _begin(make)
 
 
 def print_tracebacks() -> None:
-    """From now on tracebacks go to stderr too."""
+    """Also prints tracebacks to stderr from now on."""
     _State.debug, _State.logger = True, None
 
 
@@ -97,24 +97,24 @@ def _begin(make: Callable[[], Log] | None) -> None:
 
 
 def debug(message: str, *, job: Job | str = "", run_id: str = "", code: str = "") -> None:
-    """A step, for whoever follows them all."""
+    """Logs a detail for debugging."""
     write(DEBUG, message, job=job, run_id=run_id, code=code)
 
 
 def info(message: str, *, job: Job | str = "", run_id: str = "", code: str = "") -> None:
-    """Something happened that is as it should be."""
+    """Logs a normal event."""
     write(INFO, message, job=job, run_id=run_id, code=code)
 
 
 def warning(message: str, *, job: Job | str = "", run_id: str = "", code: str = "") -> None:
-    """Something is wrong that hurts nothing else. Repeated within a minute it is not written again."""
+    """Logs a problem that does no further harm. The same warning is not written again within a minute."""
     write(WARNING, message, job=job, run_id=run_id, code=code)
 
 
 def fault(message: str, error: BaseException, *, job: Job | str = "", run_id: str = "", code: str) -> dict[str, object]:
-    """A fault of ours, with its traceback: `{"reference", "log"}` by which it is found; empty if it was not written.
+    """Logs a bug with its traceback. Returns `{"reference", "log"}` to find it by; {} if it was not written.
 
-    The same fault, which is the same exception from the same lines of code, has the same reference each time.
+    The same exception from the same lines of code always has the same reference.
     """
     reference = _reference_of(error)
     if not write(ERROR, message, job=job, run_id=run_id, code=code, reference=reference, error=error):
@@ -132,9 +132,9 @@ def write(
     reference: str = "",
     error: BaseException | None = None,
 ) -> bool:
-    """One line, and the traceback of `error` below it; whether it stands in the file. Never raises.
+    """Writes one line, with the traceback of `error` below it. Returns whether it is in the file. Never raises.
 
-    A job that is given whole has its own secrets masked too.
+    If `job` is a `Job`, its own secrets are masked too.
     """
     try:
         if _State.log is None and _State.make is not None:
@@ -143,8 +143,8 @@ def write(
         if log is None or level < log.level:
             return False
         names = {"job": job if isinstance(job, str) else job.job_id, "run": run_id, "code": code, "ref": reference}
-        what = (level, message, *names.values())
-        if level >= WARNING and log.is_repeated(what):
+        entry = (level, message, *names.values())
+        if level >= WARNING and log.is_repeated(entry):
             return log.path is not None
         if _State.logger is None:
             from core import log_file
@@ -153,26 +153,26 @@ def write(
         mask = log.mask_of(None if isinstance(job, str) else job)
         _State.logger.log(level, "%s", message, exc_info=error, extra={"names": names, "mask": mask, "at": log.now()})
         if level >= WARNING:
-            log.remember(what)
+            log.remember(entry)
         return log.path is not None
-    except Exception as problem:  # noqa: BLE001 - whatever is wrong with the log must not become wrong with a run
-        _say_refused(problem, level)
+    except Exception as problem:  # noqa: BLE001 - a fault of the log must not harm a run
+        _report_refusal(problem, level)
         return False
 
 
-def _say_refused(problem: Exception, level: int) -> None:
-    """Once, on stderr, where the systemd journal or the crontab's log has it; of lines that nobody may miss."""
+def _report_refusal(problem: Exception, level: int) -> None:
+    """Reports once, on stderr, that a warning or error can't be written; the journal or the crontab's log keeps it."""
     if level < WARNING or _State.is_refused or sys.stderr is None:
         return
     _State.is_refused = True
     where = _State.log.path if _State.log is not None else FILE
-    # Of a fault in here only the type: its text may hold what should have been masked.
+    # For other exceptions only the type: the text may contain a secret.
     reason = (isinstance(problem, OSError) and problem.strerror) or type(problem).__name__
     sys.stderr.write(f"The log {where} can't be written: {reason}\n")
 
 
 def _reference_of(error: BaseException) -> str:
-    """`err-` and eight digits: of the kind of exception, and the places in the code that it came through."""
+    """`err-` and eight hexadecimal digits, computed from the exception's type and its traceback."""
     import zlib
 
     parts, trace = [type(error).__qualname__], error.__traceback__
@@ -183,10 +183,10 @@ def _reference_of(error: BaseException) -> str:
     return f"err-{zlib.crc32(' '.join(parts).encode('utf-8', 'backslashreplace')):08x}"
 
 
-class tolerated:  # noqa: N801 - read like `contextlib.suppress`, which it stands in for
-    """`suppress` that leaves a trace: `with tolerated(DatabaseError, "The lease was not renewed", job=run.job):`.
+class tolerated:  # noqa: N801 - named like `contextlib.suppress`, which it replaces
+    """Like `suppress`, but logged: `with tolerated(DatabaseError, "The lease was not renewed", job=run.job):`.
 
-    What is wrong follows the message, with its code. Any other exception passes.
+    The exception's text and code are added to the message. Other exceptions are not suppressed.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class tolerated:  # noqa: N801 - read like `contextlib.suppress`, which it stand
 
 
 def _code(error: Exception) -> str:
-    """The stable code of an error of ours; of the system's its name, like `ENOSPC`."""
+    """The stable code of a `CronError`; the name of a system error, like `ENOSPC`."""
     import errno
 
     if isinstance(error, OSError):

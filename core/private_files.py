@@ -1,4 +1,4 @@
-"""Folders for their owner alone. A leaf."""
+"""Folders that only their owner may use, and a lock on a folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 
-def close_to_others(path: str) -> None:
-    """Takes all rights on a folder of this user from everybody else. Raises OSError."""
-    found = os.stat(path)
-    if found.st_uid == os.geteuid() and found.st_mode & 0o077:
-        os.chmod(path, found.st_mode & 0o700)
+def restrict_to_owner(path: str) -> None:
+    """Removes the rights of group and others on a folder that this user owns. Raises OSError."""
+    status = os.stat(path)
+    if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+        os.chmod(path, status.st_mode & 0o700)
 
 
-def make_private(path: str) -> None:
-    """Makes a folder, and those above it that are missing, each with mode 0700 whatever the umask. Raises OSError.
+def make_private_folder(path: str) -> None:
+    """Makes a folder and its missing parents, each with mode 0700. Raises OSError.
 
-    `os.makedirs` gives its mode to the last one only.
+    `os.makedirs` sets the mode of the last folder only.
     """
     try:
         os.mkdir(path, 0o700)
@@ -25,17 +25,17 @@ def make_private(path: str) -> None:
         parent = os.path.dirname(path)
         if parent in ("", path):
             raise
-        make_private(parent)
-        make_private(path)
+        make_private_folder(parent)
+        make_private_folder(path)
     except OSError:
-        # Of a folder that is there a read-only disk may say anything.
+        # On a read-only disk, mkdir may fail with any error for a folder that exists.
         if not os.path.isdir(path):
             raise
 
 
 @contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Alone in a folder, among those who ask for it so; where folders can't be locked, not."""
+def locked_folder(path: str) -> Iterator[None]:
+    """Holds an exclusive lock on a folder, and waits for it. Without a lock where folders can't be locked."""
     import fcntl
 
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""A run from its plan to its verdict, as the packages hand it to each other: frozen dataclasses and closed sets."""
+"""A run from its plan to its verdict: the dataclasses and enums that packages pass to each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.job import Job
 
 
 class RunStatus(enum.StrEnum):
-    """How a slot stands or ended. `RUNNING` is the only one that is not an end."""
+    """The status of a run. All but `RUNNING` are final."""
 
     RUNNING = "running"
     OK = "ok"
@@ -24,18 +24,18 @@ class RunStatus(enum.StrEnum):
 
 
 class Trigger(enum.StrEnum):
-    """Why a run exists."""
+    """Why a run was started."""
 
     SCHEDULE = "schedule"
     CATCH_UP = "catch_up"
     MANUAL = "manual"
     RETRY = "retry"
-    """It makes up for an interrupted run, because the job says `retry_interrupted`."""
+    """It repeats an interrupted run, because the job has `retry_interrupted`."""
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process that can't be confused with a later one of the same pid: pid, its start time, and the boot."""
+    """Identifies a process: its pid, its start time and the boot. A pid alone may be used again."""
 
     pid: int
     started: str
@@ -44,7 +44,7 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class ClaimedRun:
-    """A run that is ours as long as the token in the database is `token`."""
+    """A claimed run. It is ours as long as its row has this `token`."""
 
     run_id: str
     job: Job
@@ -53,17 +53,17 @@ class ClaimedRun:
     started_at: datetime
     scheduled_for: datetime | None
     next_run_at: datetime | None
-    """The job's next slot after the claim: no retry starts behind it."""
+    """The job's next slot after the claim: no retry starts after it."""
     missed: int = 0
     retry_of: str = ""
-    """The interrupted run that this one makes up for; then `scheduled_for` is that run's slot."""
+    """The interrupted run that this one repeats; then `scheduled_for` is that run's slot."""
     timezone: str = "UTC"
-    """The zone in which the job's days begin."""
+    """The IANA zone of the job, which says when a day begins."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a gate lets no run start now. `day` is the job's local day (`2026-02-25`) for which that is told once."""
+    """Why a gate lets no run start now. It is reported once per `day`, the job's local date (`2026-02-25`)."""
 
     code: str
     reason: str
@@ -73,18 +73,18 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Missed:
-    """Slots that will not run. `made_up` when a newer slot of the job runs in their place."""
+    """Slots that will not run. `superseded` if a newer slot of the job runs instead of them."""
 
     count: int
     first: datetime
     last: datetime
     reason: str
-    made_up: bool
+    superseded: bool
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do about a job whose cursor is due: start (or skip) `slot`, write off `missed`, move the cursor."""
+    """What to do with a job whose cursor is due: start or skip `slot`, write off `missed`, move the cursor."""
 
     cursor: datetime
     slot: datetime | None
@@ -92,12 +92,12 @@ class Plan:
     missed: Missed | None
     next_run_at: datetime | None
     following: datetime | None
-    """The first slot after now: a retry starts before it. With slots still to catch up, `next_run_at` is earlier."""
+    """The first slot after now: a retry starts before it. With slots left to catch up, `next_run_at` is earlier."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run ended, with what it has to tell: `event` None tells nobody."""
+    """How a run ended. `event` is the payload of its event; None sends none."""
 
     status: RunStatus
     finished_at: datetime
@@ -107,13 +107,13 @@ class Verdict:
     exit_code: int | None = None
     event: Mapping[str, object] | None = None
     output_bytes: int | None = None
-    """The size of the run's output; None when nobody measured it."""
+    """Size of the run's output in bytes; None if it was not measured."""
     retry: bool = False
-    """Whether the run is to be made up for by one more: an interrupted one of a job with `retry_interrupted`."""
+    """Whether the run is to be repeated: it was interrupted, and its job has `retry_interrupted`."""
     runner: str = ""
     session_id: str = ""
     iterations: int | None = None
     spent: tuple[str, Usage] | None = None
-    """What agents have used and could not be noted at once, and the job's local day."""
+    """Usage that could not be stored during the run, and the job's local day."""
     session: Session | None = None
-    """What the run leaves for the job's next one; None leaves what there is."""
+    """What the run keeps for the job's next run; None keeps what is stored."""

@@ -1,6 +1,6 @@
-"""JSON from files and programs that we don't trust to be well made, read with bounds; and written so that it arrives.
+"""Strict, bounded reading of JSON from files and programs; and writing of JSON that every reader accepts.
 
-A leaf: it knows no room and no error class of ours. Who calls it names the file or the program in the error.
+Imports no other package. The caller names the file or the program in its own error.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-#: Deeper nesting than this is refused: readers after us recurse too.
+#: Deeper nesting is refused: later readers recurse too.
 MAX_DEPTH = 64
-#: Longer numbers are refused: beyond the range of a double, other readers of the same JSON fail.
+#: Longer numbers are refused: other readers of the same JSON fail on numbers beyond the range of a double.
 MAX_DIGITS = 309
 _EXCERPT = 40
-#: JSON as it is stored, in readable UTF-8. Made once: `json.dumps` makes an encoder at each call.
+#: JSON as it is stored, in readable UTF-8. Made once, because `json.dumps` makes an encoder at each call.
 encode = json.JSONEncoder(ensure_ascii=False).encode
 _ENCODE_STRICTLY = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _BOM = b"\xef\xbb\xbf"
@@ -28,57 +28,57 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class BadJson(ValueError):
-    """Text that is no acceptable JSON. `str()` says what is wrong and where, with a short excerpt.
+    """Text that is not acceptable JSON. `str()` says what is wrong and where, with a short excerpt.
 
-    `reason` is that without the place; `kind` is "encoding", "syntax", "number", "depth" or "key"; `place` is the index
-    of the character where the fault stands, for "encoding" that of the byte.
+    `reason` says only what is wrong. `kind` is "encoding", "syntax", "number", "depth" or "key". `position` is the
+    index of the wrong character, or of the wrong byte if `kind` is "encoding".
     """
 
-    def __init__(self, said: str, *, kind: str = "syntax", reason: str = "", place: int = 0) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, *, kind: str = "syntax", reason: str = "", position: int = 0) -> None:
+        super().__init__(message)
         self.kind = kind
-        self.reason = reason or said
-        self.place = place
+        self.reason = reason or message
+        self.position = position
 
 
 class _BadToken(ValueError):
-    """A number, or a word in a number's place, that Python's parser takes and we do not: (its text, what is wrong)."""
+    """A number or constant that Python's parser accepts and we don't. Its arguments: the text, and what is wrong."""
 
 
 def parse(data: bytes, *, unique_keys: bool = False) -> object:
     """The value in `data`: one JSON text in UTF-8, whitespace around it allowed.
 
-    Refused besides bad syntax: NaN and Infinity, numbers out of range, nesting over `MAX_DEPTH`, and with
-    `unique_keys` an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
+    Besides bad syntax it refuses NaN and Infinity, numbers out of range, nesting over `MAX_DEPTH`, and, with
+    `unique_keys`, an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
     can't be stored as text. Raises BadJson.
     """
     return _plain(parse_text(decode(data), _unique if unique_keys else None))
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 as text, a byte order mark left out. Raises BadJson."""
+    """Decodes UTF-8, without a byte order mark. Raises BadJson."""
     skip = len(_BOM) if data.startswith(_BOM) else 0
     try:
         return data[skip:].decode("utf-8")
     except UnicodeDecodeError as error:
         offset = error.start + skip
-        raise BadJson(f"not UTF-8 at byte {offset}", kind="encoding", reason="not UTF-8", place=offset) from None
+        raise BadJson(f"not UTF-8 at byte {offset}", kind="encoding", reason="not UTF-8", position=offset) from None
 
 
 def parse_text(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> object:
-    """The value in `text`, its strings as they are; the bounds are those of `parse`. Raises BadJson.
+    """The value in `text`, with the bounds of `parse` and with strings unchanged. Raises BadJson.
 
-    `pairs` makes each object of its keys and values.
+    `pairs` builds each object from its keys and values.
     """
     try:
         value = json.loads(
             text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number, object_pairs_hook=pairs
         )
     except json.JSONDecodeError as error:
-        raise BadJson(_place(text, error), reason=error.msg, place=error.pos) from None
+        raise BadJson(_syntax_error(text, error), reason=error.msg, position=error.pos) from None
     except _BadToken as error:
         token, reason = error.args
-        raise BadJson(reason, kind="number", place=_token_place(text, token)) from None
+        raise BadJson(reason, kind="number", position=_token_position(text, token)) from None
     except RecursionError:
         raise _too_deep(text) from None
     if _is_deeper(value, MAX_DEPTH):
@@ -103,7 +103,7 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 
 def dump(value: object) -> bytes:
-    """One line of JSON, readable UTF-8 where that is possible. Raises ValueError for NaN."""
+    """One line of JSON in UTF-8, with non-ASCII characters unescaped where possible. Raises ValueError for NaN."""
     text = escape_line_ends(_ENCODE_STRICTLY(value))
     try:
         return text.encode("utf-8")
@@ -112,8 +112,8 @@ def dump(value: object) -> bytes:
 
 
 def escape_line_ends(text: str) -> str:
-    """JSON text that stays one line for every reader: JSON allows U+0085, U+2028 and U+2029 in strings as they are."""
-    return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Escapes U+0085, U+2028 and U+2029, which JSON allows in strings, but many readers take for line ends."""
+    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def kind(value: object) -> str:
@@ -132,7 +132,7 @@ def excerpt(text: str) -> str:
     return repr(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
 
 
-def _place(text: str, error: json.JSONDecodeError) -> str:
+def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
     if not text.strip():
         return "empty"
     start = max(0, min(error.pos, len(text) - 1) - 10)
@@ -140,7 +140,7 @@ def _place(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise _BadToken(name, f"{name} is no JSON number")
+    raise _BadToken(name, f"{name} is not a JSON number")
 
 
 def _integer(text: str) -> int:
@@ -160,23 +160,23 @@ def _bounded(text: str) -> str:
     return text
 
 
-def _token_place(text: str, token: str) -> int:
-    """Where a token stands first, outside strings."""
-    return next((found.start() for found in _TOKEN.finditer(text) if found[0] == token), 0)
+def _token_position(text: str, token: str) -> int:
+    """The index of the first occurrence of a token outside strings."""
+    return next((match.start() for match in _TOKEN.finditer(text) if match[0] == token), 0)
 
 
 def _too_deep(text: str) -> BadJson:
-    depth = place = 0
-    for found in _TOKEN.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+    depth = position = 0
+    for match in _TOKEN.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
         if depth > MAX_DEPTH:
-            place = found.start()
+            position = match.start()
             break
-    return BadJson(f"nested deeper than {MAX_DEPTH} levels", kind="depth", place=place)
+    return BadJson(f"nested deeper than {MAX_DEPTH} levels", kind="depth", position=position)
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects lie in one another more than so many levels deep. Level by level: no recursion."""
+    """Whether lists and objects are nested more than `levels` deep. Without recursion: level by level."""
     level = [value] if isinstance(value, list | dict) else []
     for _ in range(levels):
         parts = [part.values() if isinstance(part, dict) else part for part in level]
@@ -185,16 +185,16 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 
 def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    members: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
-            raise BadJson(f"the key {excerpt(key)} is there twice", kind="key")
-        found[key] = value
-    return found
+        if key in members:
+            raise BadJson(f"the key {excerpt(key)} occurs twice", kind="key")
+        members[key] = value
+    return members
 
 
 def _plain(value: object) -> object:
-    """The value with plain text in it."""
+    """The value with `plain_text` applied to its strings."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""The one place that asks the system for the time. The mains make it; everybody else is handed a `Clock`.
+"""The only place that asks the system for the time. Only main programs create it; all others get a `Clock`.
 
-The idle tick loads it: it imports nothing that Python's sqlite3 does not import anyway.
+The idle tick imports it, so it imports only what Python's sqlite3 imports anyway.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ class SystemClock:
     """The `Clock` of a real process."""
 
     def now(self) -> datetime:
-        """Wall time, aware, in UTC, with its microseconds."""
+        """The wall time, aware, in UTC, with microseconds."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Seconds since an arbitrary start; never goes back."""
         return time.monotonic()

@@ -12,7 +12,7 @@ from core.boundary import Failure, guarded
 
 if TYPE_CHECKING:
     from scheduling.reaper import Reaped
-    from store.runs import Unattended
+    from store.runs import OrphanCandidate
     from system.processes import BackgroundProcess
 
 #: Seconds until work that failed is tried again: the database was busy, full or missing.
@@ -60,7 +60,7 @@ class BackgroundSync:
 
     def take_report(self, now: float, retry_sec: float) -> dict[str, Any] | None:
         """What the sync printed, once, after it has ended. After a failure it is retried in `retry_sec` seconds."""
-        data = None if self._process is None else self._process.said()
+        data = None if self._process is None else self._process.take_output()
         if data is None:
             return None
         self._process = None
@@ -105,7 +105,7 @@ class BackgroundReaper:
 
     def begin(
         self,
-        unattended: Sequence[tuple[Unattended, bool]],
+        unattended: Sequence[tuple[OrphanCandidate, bool]],
         reap: Callable[[frozenset[str]], Reaped],
         now: tuple[str, float],
         every_sec: float,

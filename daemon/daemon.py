@@ -23,7 +23,7 @@ from system.self_pipe import SelfPipe
 
 if TYPE_CHECKING:
     from daemon.program import Program
-    from store.runs import Unattended
+    from store.runs import OrphanCandidate
     from system.processes import Stop
     from system.systemd import Systemd
     from system.wakeup import Wakeup
@@ -64,7 +64,7 @@ class Daemon:
         self._stop_deadline: float | None = None
         self._failure: tuple[str, str] | None = None
         self._has_failed = False
-        self._unattended: list[tuple[Unattended, bool]] = []
+        self._unattended: list[tuple[OrphanCandidate, bool]] = []
         self._settled: list[SettledRun] = []
         self._env_version = program.env_file_version()
         self._listener: tuple[int, Callable[[], None]] | None = None
@@ -173,7 +173,7 @@ class Daemon:
     def run(self) -> None:
         """Serves until `stop_serving` was called and all runs have ended. Never raises."""
         while not (self._stop_reason and not self._dispatcher.running):
-            if not self._stop_reason and (self._clock.monotonic() >= self._poll_at or self._timer.rings()):
+            if not self._stop_reason and (self._clock.monotonic() >= self._poll_at or self._timer.has_fired()):
                 self._poll()
             elif self._stop_deadline is not None and self._clock.monotonic() >= self._stop_deadline:
                 self._stop_deadline = None
@@ -239,7 +239,7 @@ class Daemon:
         self._ping.begin(lambda failed: self._program.ping(failed=failed), monotonic)
 
     def _enqueue_due(self, now: datetime) -> None:
-        rows = self._store.runs.unattended(self._scheduler.owner, self._dispatcher.running_ids)
+        rows = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
         self._unattended = [(row, row.is_ours or not self._program.is_alive(row.owner)) for row in rows]
         # The next slots of these jobs wait until the rows are settled; else they would be written off as overlaps.
         self._dispatcher.orphan_candidates = frozenset(row.job_id for row, is_gone in self._unattended if is_gone)

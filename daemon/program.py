@@ -13,7 +13,7 @@ from core import log
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.run import ProcessId
-from system.daemon_lock import leave_look
+from system.daemon_lock import record_poll
 from system.processes import BackgroundProcess, is_alive
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Program:
 
     def record_poll(self, now: datetime) -> None:
         """Stores `now` as the time of the daemon's last poll."""
-        leave_look(str(self._app.settings.db_path), now)
+        record_poll(str(self._app.settings.db_path), now)
 
     def ping(self, *, failed: bool) -> Callable[[], object] | None:
         """A function that sends the ping, for another thread; None if no ping is set up."""

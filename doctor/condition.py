@@ -45,7 +45,7 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
         text = f"This user can't read {path}, the file with the time of the last tick"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
-    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_look(), scene.now)
+    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_poll(), scene.now)
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:
@@ -74,17 +74,17 @@ def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
 
 
 def last_tick(
-    state: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+    state: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
 ) -> Iterator[Finding]:
     """The age of the last tick. A daemon also writes that time, and besides it the time of its own last poll."""
     at, age = state["last_tick_at"], state["last_tick_age_sec"]
     since = f"since {at} ({age} s)" if at else "so far"
-    fault = silence(state, daemon, last_look, now)
+    fault = silence(state, daemon, last_poll, now)
     if fault is Silence.TICK:
         fix = "See the findings about the crontab, and db/tick.log. Is the cron service running?"
         yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", fix)
     elif fault is Silence.DAEMON:
-        last = f"since {utc_text(last_look)}" if last_look is not None else since
+        last = f"since {utc_text(last_poll)}" if last_poll is not None else since
         text = f"The daemon (process {daemon.get('pid')}) hangs: it has not looked for due jobs {last}"
         fix = "End it, and start it again. Its log may say why it hangs."
         yield error("DAEMON_SILENT", TICKS, text, fix)
@@ -119,10 +119,10 @@ def undelivered(channels: Sequence[WaitingEvents]) -> Iterator[Finding]:
             yield warning("EVENTS_WAITING", TICKS, text, fix)
 
 
-def anomalies(found: Sequence[Anomaly]) -> Iterator[Finding]:
+def anomalies(reported: Sequence[Anomaly]) -> Iterator[Finding]:
     """A warning for each anomaly of `status` that no other check covers."""
     few = Few()
-    for anomaly in found:
+    for anomaly in reported:
         code = anomaly["code"]
         subject = f"job {anomaly['job_id']}" if "job_id" in anomaly else CLOCK if code in _CLOCK_CODES else TICKS
         finding = warning(code, subject, anomaly["message"], anomaly.get("hint") or "")

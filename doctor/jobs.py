@@ -19,7 +19,7 @@ from invocation.policy import POLICY_FILE, Policy, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
 from store.definitions import job_state
-from system.start_errors import foresee
+from system.start_errors import find_obstacle
 
 SUBJECT = "jobs"
 
@@ -77,7 +77,7 @@ class Starts:
             return folder
         launch = runners.choose(invocation, folder, self._host).launch(invocation, folder, self._host)
         environment = child_environment(self._host.variables, invocation, Path("/"), launch.env)
-        return foresee(list(launch.argv), folder, environment)
+        return find_obstacle(list(launch.argv), folder, environment)
 
     def _folder(self, target: str) -> Path | Failure:
         if target not in self._folders:

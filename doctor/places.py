@@ -55,10 +55,10 @@ def space(folders: list[Path]) -> Iterator[Finding]:
     disks = {os.stat(folder).st_dev: folder for folder in reversed(folders)}
     for folder in disks.values():
         free, files = shutil.disk_usage(folder).free, os.statvfs(folder)
-        yield from room(folder, free, files.f_favail if files.f_files else None)
+        yield from shortage(folder, free, files.f_favail if files.f_files else None)
 
 
-def room(folder: Path, free: int, files: int | None) -> Iterator[Finding]:
+def shortage(folder: Path, free: int, files: int | None) -> Iterator[Finding]:
     """Whether `free` bytes and `files` more files are enough; `files` is None where they are not limited."""
     fix = "Free some space; see `python3 main.py prune --dry-run`."
     if free < NONE_BYTES:

@@ -1,6 +1,6 @@
-"""`make demo`: the main job at work, in a folder of its own. Standard library only.
+"""`make demo`: runs the main example job in its own folder. Standard library only.
 
-Lays out .demo/purutos as a person would lay out ~/purutos: a copy of this program and the example siblings beside it.
+Makes .demo/purutos as a user would make ~/purutos: a copy of this program, and the example siblings next to it.
 Then it runs the commands of the README there and shows what they say. Nothing of yours is touched.
 """
 
@@ -36,7 +36,7 @@ def say(text: str = "") -> None:
 
 
 def lay_out() -> None:
-    """A fresh copy of the program, and the siblings beside it."""
+    """Makes a new copy of the program, with the siblings next to it."""
     shutil.rmtree(PROJECT / ".demo", ignore_errors=True)
     CRON.mkdir(parents=True)
     for path in PROJECT.glob("*.py"):
@@ -64,7 +64,7 @@ def declare_jobs() -> None:
 def main_py(*words: str) -> dict[str, Any]:
     """Runs a command of the copy, as a person would, and returns the JSON that it prints."""
     say(f"\n$ python3 main.py {' '.join(words)}")
-    # The demo speaks of its own folder, whatever the person has set for the real one.
+    # The demo uses its own folder, whatever the user has set for the real one.
     ours = ("PURUTO_", "DB_PATH")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
@@ -101,7 +101,7 @@ def tick_until_due() -> dict[str, Any]:
 
 
 class Chat(BaseHTTPRequestHandler):
-    """Stands in for Telegram: takes messages, and shows them."""
+    """Replaces Telegram: accepts messages, and shows them."""
 
     def do_POST(self) -> None:
         """sendMessage. Source: core.telegram.org/bots/api#sendmessage."""
@@ -117,12 +117,12 @@ class Chat(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing of its own."""
+        """Logs nothing."""
 
 
 @contextmanager
 def chat() -> Iterator[dict[str, str]]:
-    """A chat on this machine; the variables that lead a bot there."""
+    """Runs a chat server on this machine; yields the variables that direct the bot to it."""
     server = HTTPServer(("127.0.0.1", 0), Chat)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -137,7 +137,7 @@ def chat() -> Iterator[dict[str, str]]:
 
 
 def drain() -> dict[str, Any]:
-    """Has the sibling send what stands in its inbox."""
+    """Lets the sibling send the events in its inbox."""
     words = ("inbox.py", "--limit", "50", "--deliver")
     say(f"\n$ python3 {' '.join(words)}        # in ../puruto-telegram; what a chat on this machine receives:")
     plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}

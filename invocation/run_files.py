@@ -7,7 +7,7 @@ import os
 from core import strict_json
 from core.invocation import InvocationRequest
 from core.invocation_errors import IpcError
-from core.private_files import make_private
+from core.private_files import make_private_folder
 from invocation.runners.base import Launch
 
 
@@ -68,7 +68,7 @@ class CallFiles:
 
     def _make_folder(self) -> None:
         parent = os.path.dirname(self._folder)
-        make_private(parent)
+        make_private_folder(parent)
         # The folder of all runs may be a link that the user made. Folders that targets can reach may not.
         os.close(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from core.clock import Clock
 from system import processes
-from system.processes import Child, Ended, Stop
+from system.processes import Child, EndedTree, Stop
 
 
 class Supervision:
@@ -43,7 +43,7 @@ class Supervision:
             self.beat()
             processes.reap_orphans()
 
-    async def end(self, child: Child, *, gently: bool) -> Ended:
+    async def end(self, child: Child, *, gently: bool) -> EndedTree:
         """Ends all processes of the call: `gently` with TERM and a grace period before KILL, else with KILL at once."""
         return await processes.end_tree(child, self.marks, self._grace_sec if gently else 0, self.clock, self.beat)
 

@@ -1,4 +1,4 @@
-"""Edits of .jobs.json in place: under a lock, replaced as a whole, and the rest of the file as its owner wrote it."""
+"""Edits .jobs.json under a lock and replaces it atomically; the rest of the file stays as its owner wrote it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, 
 from jobs import layout
 
 LOCK_WAIT_SEC = 20
-#: Times that an edit begins anew because another program changed the file meanwhile.
+#: How often an edit starts again because another program has changed the file.
 _TRIES = 5
 _EMPTY = '{\n  "jobs": []\n}\n'
 _BOM = "\ufeff"
@@ -23,7 +23,7 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True)
 class Edit:
-    """What an edit made of the file, and of one entry; `entry` is None when the entry is gone."""
+    """The new text of the file, and the new entry; `entry` is None if there is not exactly one."""
 
     text: str
     entry: dict[str, Any] | None
@@ -31,7 +31,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class _State:
-    """The file as it was read. `version` is None when there is none."""
+    """The file as it was read. `version` is (inode, size, time of change); None if there is no file."""
 
     text: str
     mode: int
@@ -44,9 +44,9 @@ _Expected = Callable[[_Jobs], _Jobs]
 
 
 class Editor:
-    """One file. `check` is given the new bytes and raises a `ConfigurationError` if they would be refused.
+    """Edits one file. `check` gets the new bytes, and raises a `ConfigurationError` if a sync would refuse them.
 
-    `load` reads the file that is there, and says what the system says of it; it raises a `ConfigurationError` too.
+    `load` returns the bytes and the stat result of the file, or raises a `ConfigurationError`.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Editor:
         self._load = load
 
     def register(self, entry: dict[str, Any], *, dry_run: bool = False) -> Edit:
-        """Adds an entry. Raises `DuplicateJob`, and what `check` raises; then nothing is changed."""
+        """Adds an entry. Raises `DuplicateJob` and what `check` raises; then nothing is changed."""
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
             if any(job.get("job_id") == entry.get("job_id") for job in jobs):
                 raise DuplicateJob(
-                    f"There is a job {entry.get('job_id')} already",
+                    f"There is already a job {entry.get('job_id')}",
                     hint=f"Change it: python3 main.py edit-job {entry.get('job_id')} …",
                     details={"job_id": entry.get("job_id")},
                 )
@@ -71,9 +71,9 @@ class Editor:
         return self._edit(change, lambda jobs: [*jobs, entry], dry_run=dry_run)
 
     def add_all(self, choose: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]], *, dry_run: bool) -> Edit:
-        """Adds the entries that `choose` makes of those in the file, in one step; if it makes none, nothing is written.
+        """Adds the entries that `choose` returns, given those in the file. Without entries nothing is written.
 
-        `choose` is asked again under the lock, so that its names are still free. Raises what `check` raises; then
+        `choose` is called again under the lock, so that its names are still free. Raises what `check` raises; then
         nothing is changed.
         """
         added: list[dict[str, Any]] = []
@@ -85,29 +85,29 @@ class Editor:
         return self._edit(change, lambda jobs: [*jobs, *added], dry_run=dry_run)
 
     def check_entry(self, entry: dict[str, Any]) -> None:
-        """Raises what a sync would say of a file with this entry alone."""
+        """Raises what a sync of a file with only this entry would raise."""
         self._check(json.dumps({"jobs": [entry]}).encode())
 
     def update(
         self, job_id: str, changes: dict[str, Any], removed: frozenset[str] = frozenset(), *, dry_run: bool = False
     ) -> Edit:
-        """Changes fields of an entry, and takes away others. Raises `JobNotFound`, and what `check` raises."""
+        """Changes and removes fields of an entry. Raises `JobNotFound` and what `check` raises."""
 
-        def wanted(job: dict[str, Any]) -> dict[str, Any]:
+        def updated(job: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in {**job, **changes}.items() if key not in removed}
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
             number = _number(jobs, job_id)
             entry = layout.layout_of(text).entries[number]
-            return Edit(layout.set_members(text, entry, changes, removed), wanted(jobs[number]))
+            return Edit(layout.set_members(text, entry, changes, removed), updated(jobs[number]))
 
         def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return [wanted(job) if job.get("job_id") == job_id else job for job in jobs]
+            return [updated(job) if job.get("job_id") == job_id else job for job in jobs]
 
         return self._edit(change, expected, dry_run=dry_run)
 
     def remove(self, job_id: str, *, dry_run: bool = False) -> Edit:
-        """Takes an entry away. Raises `JobNotFound`."""
+        """Removes an entry. Raises `JobNotFound` and what `check` raises."""
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
             return Edit(layout.remove_entry(text, layout.layout_of(text), _number(jobs, job_id)), None)
@@ -118,31 +118,31 @@ class Editor:
         return self._edit(change, expected, dry_run=dry_run)
 
     def _edit(self, change: _Change, expected: _Expected, *, dry_run: bool) -> Edit:
-        # What is refused, or changes nothing, takes no lock and leaves no file of one.
-        edit, state = self._tried(change, expected)
+        # An edit that is refused or changes nothing takes no lock, and so creates no lock file.
+        edit, state = self._try_edit(change, expected)
         if dry_run or edit.text == state.text:
             return edit
         with self._locked():
             for _ in range(_TRIES):
-                edit, state = self._tried(change, expected)
+                edit, state = self._try_edit(change, expected)
                 if edit.text == state.text or self._write(edit.text.encode("utf-8"), state):
                     return edit
-        message = f"{self._path} is changed by another program again and again"
-        raise JobsFileBusy(message, hint="Try again when it is done.", details={"file": str(self._path)})
+        message = f"{self._path} was not edited: another program keeps changing it"
+        raise JobsFileBusy(message, hint="Try again when it has finished.", details={"file": str(self._path)})
 
-    def _tried(self, change: _Change, expected: _Expected) -> tuple[Edit, _State]:
-        """What the edit would make of the file as it is. Raises what speaks against it."""
+    def _try_edit(self, change: _Change, expected: _Expected) -> tuple[Edit, _State]:
+        """The edit of the current file, and the file as it was read. Raises if the edit is impossible or invalid."""
         state = self._read()
-        # A file that is wrong already is told as such, before anything is changed in it.
+        # A file that is already invalid is reported before it is edited.
         self._check(state.text.encode("utf-8", "surrogatepass"))
         bare = state.text.removeprefix(_BOM)
         root = json.loads(bare)
-        made = change(bare, root["jobs"])
-        new = state.text[: len(state.text) - len(bare)] + made.text
-        self._check(new.encode("utf-8"))
-        if json.loads(made.text) != {**root, "jobs": expected(root["jobs"])}:
-            raise InternalError(f"The edit of {self._path} would have changed more than was asked for")
-        return Edit(new, made.entry), state
+        edit = change(bare, root["jobs"])
+        new_text = state.text[: len(state.text) - len(bare)] + edit.text
+        self._check(new_text.encode("utf-8"))
+        if json.loads(edit.text) != {**root, "jobs": expected(root["jobs"])}:
+            raise InternalError(f"The edit of {self._path} would have changed other entries")
+        return Edit(new_text, edit.entry), state
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -153,7 +153,7 @@ class Editor:
             with lock:
                 yield
         except Timeout:
-            message = f"Another edit of {self._path} goes on for more than {LOCK_WAIT_SEC} s"
+            message = f"{self._path} was not edited: another edit has held its lock for more than {LOCK_WAIT_SEC} s"
             raise JobsFileBusy(message, hint="Try again.", details={"file": str(self._path)}) from None
         except OSError as error:
             raise self._unwritable(error) from None
@@ -161,17 +161,17 @@ class Editor:
     def _read(self) -> _State:
         if not os.path.lexists(self._path):
             return _State(_EMPTY, 0o600, None)
-        data, found = self._load()
+        data, status = self._load()
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
-            # `check` says what is wrong with it, in the words of a sync.
+            # `check` raises the error that a sync would raise.
             self._check(data)
             raise InternalError(f"{self._path} can't be read") from None
-        return _State(text, stat.S_IMODE(found.st_mode), _version(found))
+        return _State(text, stat.S_IMODE(status.st_mode), _version(status))
 
     def _write(self, data: bytes, state: _State) -> bool:
-        """Replaces the file, or what it leads to as a link. False if it is not the one that was read."""
+        """Replaces the file, or the target of the link. False if it has changed since it was read."""
         path = Path(os.path.realpath(self._path))
         fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
         try:
@@ -181,7 +181,7 @@ class Editor:
                 file.flush()
                 os.fsync(file.fileno())
             if _version_at(path) != state.version:
-                # An editor of text knows no lock of ours.
+                # Other programs, like text editors, don't use our lock.
                 fresh.unlink()
                 return False
             os.replace(fresh, path)
@@ -194,13 +194,13 @@ class Editor:
     def _unwritable(self, error: OSError) -> JobsFileUnwritable:
         return JobsFileUnwritable(
             f"{self._path} can't be written: {error.strerror}",
-            hint="See to its owner, its mode, its folder and the space on the disk. Nothing was changed.",
+            hint="Nothing was changed. Check its owner, its mode, its folder and the space on the disk.",
             details={"file": str(self._path)},
         )
 
 
-def _version(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _version_at(path: Path) -> tuple[int, int, int] | None:
@@ -214,5 +214,5 @@ def _number(jobs: list[dict[str, Any]], job_id: str) -> int:
     for number, job in enumerate(jobs):
         if job.get("job_id") == job_id:
             return number
-    hint = "See the names: python3 main.py list"
+    hint = "List the jobs: python3 main.py list"
     raise JobNotFound(f"There is no job {job_id} in .jobs.json", hint=hint, details={"job_id": job_id})

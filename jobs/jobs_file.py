@@ -1,7 +1,6 @@
-"""`.jobs.json` ↔ Job: reading the file, checking all of it, and the forms made from the one definition in `models`.
+"""Reads and checks `.jobs.json`. A file is valid as a whole or refused as a whole.
 
-A file is good as a whole or refused as a whole. How it is checked stands in `jobfile/`, which is loaded for that only,
-and pydantic with it: a tick that finds its definitions stored needs neither.
+`checker` and pydantic are imported only when a file is checked: most ticks need neither.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from core.errors import JobsFileMissing, JobsFileUnreadable
 from core.job import Job
 
 if TYPE_CHECKING:
+    from jobs.messages import JobProblem
     from jobs.sync_cache import CachedJob, SyncCache
 
 #: (schedule, timezone or None) → None; raises ScheduleError or TimezoneError.
 CheckSchedule = Callable[[str, str | None], None]
-Problem = dict[str, object]
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class JobsFile:
-    """A good file: its jobs in order, warnings (`{"code", "path", "job_id", "message"}`), the SHA-256 of its bytes."""
+    """A valid file: its jobs in order, warnings, and the SHA-256 of its bytes in hexadecimal."""
 
     jobs: tuple[Job, ...]
-    warnings: tuple[Problem, ...]
+    warnings: tuple[JobProblem, ...]
     digest: str
 
 
@@ -43,39 +42,39 @@ def read_jobs(path: Path, check_schedule: CheckSchedule) -> JobsFile:
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """A good file of which only the entries that are not known were checked; jobs and warnings as in `JobsFile`."""
+    """A valid file of which only the entries that are not cached were checked; otherwise like `JobsFile`."""
 
     jobs: tuple[Job | CachedJob, ...]
-    warnings: tuple[Problem, ...]
+    warnings: tuple[JobProblem, ...]
 
 
-def read_changes(path: Path, check_schedule: CheckSchedule, known: SyncCache) -> ChangedFile:
-    """The same as `read_jobs`, with the same errors, as long as what is `known` is true."""
+def read_changes(path: Path, check_schedule: CheckSchedule, cache: SyncCache) -> ChangedFile:
+    """Like `read_jobs`, but without checking entries that are in `cache`."""
     data, _ = read_file(path)
-    return ChangedFile(*_checked(data, str(path), check_schedule, known))
+    return ChangedFile(*_checked(data, str(path), check_schedule, cache))
 
 
 def sync_cache_of(default_zone: str, text: str) -> SyncCache:
-    """The entries that need no check; `text` is what the last sync remembered of its own, or ""."""
+    """The cache of checked entries. `text` is what the last sync stored of it, or ""."""
     from jobs import sync_cache
 
     return sync_cache.SyncCache(sync_cache.rules_in_force(default_zone), text)
 
 
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
-    """The bytes of a jobs file, and what the system says of it. Raises `JobsFileMissing` or `JobsFileUnreadable`."""
+    """The bytes of a jobs file and its stat result. Raises `JobsFileMissing` or `JobsFileUnreadable`."""
     try:
-        # A FIFO without a writer would hold up an ordinary open for ever.
+        # Without O_NONBLOCK, opening a FIFO that has no writer would block for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             info = os.fstat(file.fileno())
             if not stat.S_ISREG(info.st_mode):
-                raise _unreadable(path, "is no regular file")
+                raise _unreadable(path, "is not a regular file")
             if info.st_size > MAX_FILE_BYTES:
                 raise _unreadable(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
             return file.read(), info
     except FileNotFoundError:
-        reason = "is a link to nothing" if path.is_symlink() else "does not exist"
-        hint = 'write it; {"jobs": []} is a file without jobs'
+        reason = "is a broken link" if path.is_symlink() else "does not exist"
+        hint = 'create it; {"jobs": []} is a file without jobs'
         raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
     except IsADirectoryError:
         raise _unreadable(path, "is a folder") from None
@@ -84,14 +83,14 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
 
 
 def _unreadable(path: Path, reason: str) -> JobsFileUnreadable:
-    hint = "put a readable file with your jobs in its place"
+    hint = "replace it with a readable file with your jobs"
     return JobsFileUnreadable(f"{path} {reason}", hint=hint, details={"file": str(path)})
 
 
 def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFile:
-    """The checked jobs in the bytes of a file that errors call `name`.
+    """The checked jobs in the bytes of a file. Errors name the file `name`.
 
-    `check_schedule` is asked once for each different (schedule, timezone). Raises `JobsFileNotJson`, or
+    `check_schedule` is called once for each different (schedule, timezone). Raises `JobsFileNotJson`, or
     `JobsFileInvalid` with every fault: `details.problems` (at most 100) and `details.problem_count`.
     """
     import hashlib
@@ -101,16 +100,16 @@ def parse_jobs(data: bytes, name: str, check_schedule: CheckSchedule) -> JobsFil
 
 
 def _checked(
-    data: bytes, name: str, check_schedule: CheckSchedule, known: SyncCache | None
-) -> tuple[tuple[Job | CachedJob, ...], tuple[Problem, ...]]:
+    data: bytes, name: str, check_schedule: CheckSchedule, cache: SyncCache | None
+) -> tuple[tuple[Job | CachedJob, ...], tuple[JobProblem, ...]]:
     from jobs import checker, messages, reading
 
-    root, doubled = reading.load(data, name)
+    root, duplicates = reading.load(data, name)
     faults = messages.Faults()
-    found = checker.check_all(root, doubled, faults, check_schedule, known)
+    jobs_and_warnings = checker.check_all(root, duplicates, faults, check_schedule, cache)
     if faults.count:
         raise faults.error(name)
-    return found
+    return jobs_and_warnings
 
 
 # --- documents -------------------------------------------------------------------------------------------------

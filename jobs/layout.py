@@ -1,4 +1,4 @@
-"""Where things stand in the text of a jobs file, so that one entry can be changed and the rest keeps its look."""
+"""Edits the text of a jobs file: changes one entry, and keeps the formatting of the rest."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
-#: An entry is written on one line when the others are and it fits.
+#: The longest value that is written on one line.
 LONGEST_LINE = 120
 
 
 @dataclass(frozen=True)
 class Member:
-    """`"key": value` of an object: where the key begins, and where the value begins and ends."""
+    """A member `"key": value` of an object: the offsets of the key's start and of the value's start and end."""
 
     key: str
     start: int
@@ -27,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Entry:
-    """An object of the list `jobs`."""
+    """An object in the list `jobs`: the offsets of its start and end, and its members."""
 
     start: int
     end: int
@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """The list `jobs` of a good file: where its brackets stand, and its entries."""
+    """The list `jobs` of a valid file: the offsets of its start and end, and its entries."""
 
     list_start: int
     list_end: int
@@ -44,22 +44,22 @@ class Layout:
 
 
 def layout_of(text: str) -> Layout:
-    """The places in a text that is known to be a good jobs file."""
+    """The layout of the text of a valid jobs file."""
     root = _object(text, _skip(text, 0))
-    # Of a key that stands twice the last one counts; a good file has none.
+    # The last of two equal keys counts; a valid file has none.
     jobs = next(member for member in reversed(root.members) if member.key == "jobs")
     entries = tuple(_object(text, start) for start, _ in _items(text, jobs.value_start))
     return Layout(jobs.value_start, jobs.end, entries)
 
 
 def set_members(text: str, entry: Entry, changes: dict[str, Any], removed: frozenset[str]) -> str:
-    """The text with these members of an entry changed, added behind the others, or gone."""
+    """The text with members of an entry changed, added after the others, or removed."""
     edits: list[tuple[int, int, str]] = []
     known = {member.key: member for member in entry.members}
     for key, value in changes.items():
         if key in known:
             member = known[key]
-            edits.append((member.value_start, member.end, _value(value, _indent_at(text, member.start), text)))
+            edits.append((member.value_start, member.end, _value(value, _line_indent(text, member.start), text)))
     kept = [member for member in entry.members if member.key not in removed]
     edits += _cuts(entry, removed)
     added = {key: value for key, value in changes.items() if key not in known}
@@ -71,7 +71,7 @@ def set_members(text: str, entry: Entry, changes: dict[str, Any], removed: froze
 
 
 def add_entries(text: str, layout: Layout, entries: Sequence[dict[str, Any]]) -> str:
-    """The text with more entries at the end of the list, in the look of the others; at least one is given."""
+    """The text with one or more entries added at the end of the list, formatted like the others."""
     if not layout.entries:
         base = _line_indent(text, layout.list_start)
         inner = base + "  "
@@ -90,7 +90,7 @@ def add_entries(text: str, layout: Layout, entries: Sequence[dict[str, Any]]) ->
 
 
 def remove_entry(text: str, layout: Layout, number: int) -> str:
-    """The text without the entry of that number, and without the comma that it needed."""
+    """The text without the entry of this index, and without its comma."""
     entries = layout.entries
     if len(entries) == 1:
         return text[: layout.list_start] + "[]" + text[layout.list_end :]
@@ -102,49 +102,46 @@ def remove_entry(text: str, layout: Layout, number: int) -> str:
 # --- reading ---
 
 
-def _skip(text: str, place: int) -> int:
-    found = _SPACE.match(text, place)
-    return found.end() if found else place
+def _skip(text: str, offset: int) -> int:
+    match = _SPACE.match(text, offset)
+    return match.end() if match else offset
 
 
 def _object(text: str, start: int) -> Entry:
-    place, members = _skip(text, start + 1), []
-    while text[place] != "}":
-        key, after = scanstring(text, place + 1)
+    offset, members = _skip(text, start + 1), []
+    while text[offset] != "}":
+        key, after = scanstring(text, offset + 1)
         value_start = _skip(text, _skip(text, after) + 1)
         _, end = _DECODER.raw_decode(text, value_start)
-        members.append(Member(key, place, value_start, end))
-        place = _skip(text, end)
-        if text[place] == ",":
-            place = _skip(text, place + 1)
-    return Entry(start, place + 1, tuple(members))
+        members.append(Member(key, offset, value_start, end))
+        offset = _skip(text, end)
+        if text[offset] == ",":
+            offset = _skip(text, offset + 1)
+    return Entry(start, offset + 1, tuple(members))
 
 
 def _items(text: str, start: int) -> Iterator[tuple[int, int]]:
-    place = _skip(text, start + 1)
-    while text[place] != "]":
-        _, end = _DECODER.raw_decode(text, place)
-        yield place, end
-        place = _skip(text, end)
-        if text[place] == ",":
-            place = _skip(text, place + 1)
+    offset = _skip(text, start + 1)
+    while text[offset] != "]":
+        _, end = _DECODER.raw_decode(text, offset)
+        yield offset, end
+        offset = _skip(text, end)
+        if text[offset] == ",":
+            offset = _skip(text, offset + 1)
 
 
 # --- writing ---
 
 
-def _line_indent(text: str, place: int) -> str:
-    """The white space at the beginning of the line on which a place stands."""
-    line = text[text.rfind("\n", 0, place) + 1 : place]
+def _line_indent(text: str, offset: int) -> str:
+    """The whitespace at the beginning of the line of an offset."""
+    line = text[text.rfind("\n", 0, offset) + 1 : offset]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _indent_at(text: str, place: int) -> str:
-    return _line_indent(text, place)
-
-
-def _newlines(made: str, text: str) -> str:
-    return made.replace("\n", "\r\n") if "\r\n" in text else made
+def _newlines(addition: str, text: str) -> str:
+    """`addition` with the line ends of `text`."""
+    return addition.replace("\n", "\r\n") if "\r\n" in text else addition
 
 
 def _one_line(value: Any) -> str:
@@ -164,19 +161,19 @@ def _object_text(entry: dict[str, Any], indent: str, *, one_line: bool, like: st
         flat = ", ".join(f"{_one_line(key)}: {_one_line(value)}" for key, value in entry.items())
         return f"{{ {flat} }}" if like.startswith("{ ") else f"{{{flat}}}"
     step = "\t" if indent.startswith("\t") else "  "
-    inner = _step_of(like) or indent + step
+    inner = _member_indent(like) or indent + step
     members = [f"{inner}{_one_line(key)}: {_value(value, inner, '')}" for key, value in entry.items()]
     return "{\n" + ",\n".join(members) + f"\n{indent}}}"
 
 
-def _step_of(like: str) -> str:
-    """How far the members of another entry stand from the left."""
-    found = re.search(r"\{[ \t]*\r?\n([ \t]+)", like)
-    return found[1] if found else ""
+def _member_indent(like: str) -> str:
+    """The indentation of the members of an entry; "" if it is on one line."""
+    match = re.search(r"\{[ \t]*\r?\n([ \t]+)", like)
+    return match[1] if match else ""
 
 
 def _cuts(entry: Entry, removed: frozenset[str]) -> Iterator[tuple[int, int, str]]:
-    """What goes with these members; each takes one comma with it."""
+    """The edits that remove these members, each with one comma."""
     kept = [member for member in entry.members if member.key not in removed]
     for member, following in zip(entry.members, entry.members[1:], strict=False):
         if member.key in removed and member.start < kept[-1].start:

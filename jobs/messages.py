@@ -1,29 +1,44 @@
-"""Faults of a jobs file, in plain words: where, what was found there, and what to write instead."""
+"""Faults of a jobs file: where they are, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any, NotRequired, TypedDict, cast, get_args
 
 from core import job as model
 from core.errors import JobsFileInvalid
 
-Problem = dict[str, object]
+
+class JobProblem(TypedDict):
+    """A fault or a warning about a jobs file, as `sync-jobs` prints it. `path` is like `jobs[3].env.NAME`.
+
+    `first` is the path of the first of two equal names. `field` and `text` belong to a fault in a schedule.
+    """
+
+    code: str
+    path: str
+    message: str
+    job_id: NotRequired[str]
+    hint: NotRequired[str]
+    first: NotRequired[str]
+    field: NotRequired[str]
+    text: NotRequired[str]
+
 
 MAX_PROBLEMS = 100
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
-#: By the field in which they stand; "" for the job itself.
+#: The names of fields by the field that contains them; "" is the job itself.
 _FIELD_NAMES = {
     "": tuple(field.name for field in fields(model.Job)),
     **{name: tuple(field.name for field in fields(kind)) for name, kind in model.NESTED.items()},
 }
 
-#: Fields whose values may hold what should not be repeated in a message.
+#: Fields whose values may be secret, so that no message repeats them.
 _PRIVATE = frozenset({"prompt", "command", "env", "allow_env"})
-_WANTED = {
+_TYPE_NAMES = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
@@ -37,49 +52,50 @@ _BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_
 
 
 class Faults:
-    """The faults of one file: the first hundred in full, all of them counted."""
+    """The faults of one file. All are counted; the first hundred are listed."""
 
     def __init__(self) -> None:
-        self.listed: list[Problem] = []
+        self.listed: list[JobProblem] = []
         self.count = 0
 
     @property
     def full(self) -> bool:
-        """Whether a further fault would only be counted."""
+        """Whether further faults are only counted."""
         return len(self.listed) >= MAX_PROBLEMS
 
-    def add(self, code: str, path: str, message: str, hint: str = "", job_id: str = "", **more: object) -> None:
-        """Notes one fault. `message` goes on after the path: "must be …"."""
+    def add(self, code: str, path: str, message: str, hint: str = "", job_id: str = "", **details: str) -> None:
+        """Adds one fault. `message` continues after the path: "must be …"."""
         self.count += 1
         if not self.full:
-            known = {"job_id": job_id} if job_id else {}
+            whose = {"job_id": job_id} if job_id else {}
             advice = {"hint": hint} if hint else {}
-            self.listed.append({"code": code, "path": path, **known, "message": message, **advice, **more})
+            problem = {"code": code, "path": path, **whose, "message": message, **advice, **details}
+            self.listed.append(cast("JobProblem", problem))
 
     def error(self, name: str) -> JobsFileInvalid:
-        """All of them as the error of the file `name`."""
+        """The error for the file `name`, with all listed faults in its details."""
         first = self.listed[0]
         whose = f" (job {first['job_id']})" if "job_id" in first else ""
         many = f"{self.count} faults; the first: " if self.count > 1 else ""
         message = f"{name}: {many}{first['path']}{whose} {first['message']}"
         details: dict[str, object] = {"file": name, "problem_count": self.count, "problems": self.listed}
-        return JobsFileInvalid(message, hint=str(first.get("hint", "")), details=details)
+        return JobsFileInvalid(message, hint=first.get("hint", ""), details=details)
 
 
 def escaped(text: str, most: int = 128) -> str:
-    """At most `most` characters of `text`; those that can't be printed become escapes."""
+    """At most `most` characters of `text`, with unprintable ones as escapes."""
     if len(text) <= most and text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:most]) + "…" * (len(text) > most)
 
 
 def quoted(text: str) -> str:
-    """A short form of `text` in double quotes."""
+    """At most 80 characters of `text`, in double quotes."""
     return '"' + escaped(text, 80).replace('"', '\\"') + '"'
 
 
-def inner(path: str, key: str | int) -> str:
-    """The path of an entry: `jobs[3].env.NAME`, or `jobs[3]["a b"]` if the key is no plain word."""
+def child(path: str, key: str | int) -> str:
+    """The path of a member of `path`: `jobs[3].env.NAME`, or `jobs[3]["a b"]` if the key is not a plain word."""
     if isinstance(key, int):
         return f"{path}[{key}]"
     if _PLAIN_KEY.fullmatch(key):
@@ -87,8 +103,8 @@ def inner(path: str, key: str | int) -> str:
     return f"{path}[{quoted(key)}]"
 
 
-def found(value: object, *, private: bool = False) -> str:
-    """What stands there, like `the text "120"`; without the value if that is private."""
+def describe(value: object, *, private: bool = False) -> str:
+    """A value for people, like `the text "120"`; if it is private, only its type."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -98,12 +114,12 @@ def found(value: object, *, private: bool = False) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint that names the known word most like `word`, or all of them."""
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """A hint that names the known word most similar to `word`, or all known words."""
     import difflib
 
-    near = difflib.get_close_matches(word[:64].lower().replace("-", "_"), known, n=1)
-    return f"did you mean {near[0]}?" if near else f"remove it; known are: {', '.join(known)}"
+    similar = difflib.get_close_matches(word[:64].lower().replace("-", "_"), known, n=1)
+    return f"did you mean {similar[0]}?" if similar else f"remove it, or use one of: {', '.join(known)}"
 
 
 def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -112,10 +128,11 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == "missing":
         return "MISSING_FIELD", "is missing", f'add "{loc[-1]}": …'
     if kind == "unexpected_keyword_argument":
-        of = ".".join(map(str, loc[:-1]))
-        return "UNKNOWN_FIELD", f"is no field of {of or 'a job'}", nearest(str(loc[-1]), _FIELD_NAMES[of])
+        parent = ".".join(map(str, loc[:-1]))
+        hint = suggestion(str(loc[-1]), _FIELD_NAMES[parent])
+        return "UNKNOWN_FIELD", f"is not a field of {parent or 'a job'}", hint
     if kind == "string_unicode":
-        return "BAD_TEXT", "holds half of a surrogate pair, which is no character", "remove the \\ud… escape"
+        return "BAD_TEXT", "contains half of a surrogate pair, which is not a character", "remove the \\ud… escape"
     if kind in _BOUNDS:
         bound = f"{_BOUNDS[kind]} {next(iter(limits.values())):.15g}"
         return "OUT_OF_RANGE", f"must be {bound}, not {value}", ""
@@ -127,22 +144,22 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == "string_pattern_mismatch":
         return "BAD_NAME", f"is {quoted(value)}, but must be {meaning(limits['pattern'])}", ""
     private = bool(loc) and loc[0] in _PRIVATE
-    wanted = _WANTED.get(kind) or limits.get("expected", "of another kind").replace("'", "")
+    expected = _TYPE_NAMES.get(kind) or limits.get("expected", "of another kind").replace("'", "")
     code = "UNKNOWN_VALUE" if kind == "literal_error" and isinstance(value, str) else "WRONG_TYPE"
-    return code, f"must be {wanted}, not {found(value, private=private)}", _correction(kind, value)
+    return code, f"must be {expected}, not {describe(value, private=private)}", _correction(kind, value)
 
 
 def meaning(pattern: str) -> str:
-    """What a name that matches `pattern` is, in words."""
+    """The meaning of the pattern of a name, in words."""
     for alias in (model.Name, model.EnvName):
-        for mark in get_args(alias)[1:]:
-            if isinstance(mark, model.Matches) and mark.regex == pattern:
-                return mark.meaning
+        for constraint in get_args(alias)[1:]:
+            if isinstance(constraint, model.Matches) and constraint.regex == pattern:
+                return constraint.meaning
     return "of another form"
 
 
 def _correction(kind: str, value: object) -> str:
-    """What to write instead of a value of the wrong type, where that is plain."""
+    """What to write instead of a value of the wrong type; "" if that is not obvious."""
     if kind in ("int_type", "float_type") and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
         return f"write {value} without quotes"
     if kind == "int_type" and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

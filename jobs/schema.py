@@ -1,4 +1,4 @@
-"""The JSON Schema of a jobs file and the table of a job's fields, from the one definition in `models`."""
+"""The JSON Schema of a jobs file and the table of a job's fields, made from the definitions in `core.job`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _DESCRIPTIONS = {
 def json_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of the whole file.
 
-    It can't say everything that is checked: schedules, zones, regular expressions, unique `job_id`s, control characters
-    and doubled keys are for `parse_jobs` alone, and JSON Schema takes 180.0 for a whole number.
+    It can't express all checks: only `parse_jobs` checks schedules, zones, regular expressions, unique `job_id`s,
+    control characters and duplicate keys; and JSON Schema accepts 180.0 as a whole number.
     """
     return {
         "$schema": SCHEMA_OF_SCHEMAS,
@@ -40,14 +40,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    """Those of a job and of the objects in it."""
+    """The schemas of a job and of the objects in it."""
     job, nested = _plain_schemas()
     for name, part in nested.items():
         job["properties"][name]["title"] = part["title"]
     success = nested["success"]
-    # What is empty says nothing.
+    # An empty `success` checks nothing.
     success["minProperties"] = 1
-    # A schema that names its draft may be of an older one.
+    # A schema that names its draft may use an older one.
     for holder in (job, success):
         holder["properties"]["json_schema"]["anyOf"][0] |= {
             "if": {"not": {"required": ["$schema"]}},
@@ -73,9 +73,9 @@ def _if_runner(runner: str, then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_schemas() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """pydantic's schemas of `Job` and, by their field, of the objects in it.
+    """pydantic's schemas of `Job`, and of the objects in it by field.
 
-    With the defaults of lists and objects, which pydantic leaves out.
+    The defaults of lists and objects are added, because pydantic omits them.
     """
     from pydantic import TypeAdapter
 
@@ -92,7 +92,7 @@ def _plain_schemas() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 
 def fields_table() -> str:
-    """A Markdown table of a job's fields, and below each that is an object those of it."""
+    """A Markdown table of a job's fields. The fields of an object follow it."""
     job, nested = _plain_schemas()
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for name, field in job["properties"].items():

@@ -1,4 +1,4 @@
-"""The checks of a job's `success` that its fields alone don't tell: expressions, schemas, and what can't be meant."""
+"""Checks of a job's `success` that types and bounds can't express: regular expressions, schemas, contradictions."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jobs.messages import escaped, inner, quoted
+from jobs.messages import child, escaped, quoted
 
-#: A fault: code, path below `success`, message that goes on after the path, and hint.
+#: A fault: code, path below the checked object, message that continues after the path, and hint.
 Fault = tuple[str, str, str, str]
 
 MAX_SCHEMA_DEPTH = 32
 MAX_SCHEMA_PARTS = 5_000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
-#: Keywords whose values are no schemas: a `$ref` in them is plain data.
+#: Keywords whose values are plain data, not schemas: a `$ref` in them has no meaning.
 _DATA = frozenset({"const", "enum", "default", "examples"})
 
 
-def faults(success: Mapping[str, Any], wrong: Callable[[str], bool]) -> Iterator[Fault]:
-    """The faults of a `success` object; `wrong` tells of which fields the type is known to be wrong already."""
+def faults(success: Mapping[str, Any], has_fault: Callable[[str], bool]) -> Iterator[Fault]:
+    """The faults of a `success` object. `has_fault` says whether a field already has a fault."""
     if not success:
         yield "EMPTY", "", "is empty", 'name at least one check, like "stdout_matches": "done", or leave it out'
-    texts = {name: success[name] for name in _CHECKS if isinstance(success.get(name), str) and not wrong(name)}
+    texts = {name: success[name] for name in _CHECKS if isinstance(success.get(name), str) and not has_fault(name)}
     for name, text in texts.items():
         yield from _CHECKS[name](f".{name}", text)
     if len(texts) > 1 and texts.get("stdout_matches") == texts.get("stdout_not_matches"):
-        message = "is the same as stdout_matches, so that no run could succeed"
+        message = "is the same as stdout_matches, so no run could succeed"
         yield "CONFLICT", ".stdout_not_matches", message, "remove one of the two"
     schema = success.get("json_schema")
-    if isinstance(schema, dict) and not wrong("json_schema"):
+    if isinstance(schema, dict) and not has_fault("json_schema"):
         yield from schema_faults(".json_schema", schema)
 
 
@@ -40,15 +40,20 @@ def _pattern(path: str, text: str) -> Iterator[Fault]:
             warnings.simplefilter("ignore")
             re.compile(text, re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
-        message = f"is no regular expression: {error}"
-        yield "BAD_PATTERN", path, message, "a backslash before a character takes its meaning away: \\\\( in JSON"
+        message = f"is not a regular expression: {error}"
+        yield (
+            "BAD_PATTERN",
+            path,
+            message,
+            "a backslash removes the special meaning of a character: write \\\\( in JSON",
+        )
 
 
 def _file(path: str, text: str) -> Iterator[Fault]:
     if "\0" in text:
-        yield "BAD_TEXT", path, "holds a NUL character", "remove it"
+        yield "BAD_TEXT", path, "contains a NUL character", "remove it"
     elif text.startswith("~"):
-        yield "BAD_PATH", path, "begins with ~, which stands for no folder here", "write the whole path, from /"
+        yield "BAD_PATH", path, "begins with ~, which is not replaced here", "write the full path, from /"
     elif text.rpartition("/")[2] in ("", ".", ".."):
         yield "BAD_PATH", path, f"is {quoted(text)}, which is a folder", "name a file"
 
@@ -61,79 +66,80 @@ _CHECKS: dict[str, Callable[[str, str], Iterator[Fault]]] = {
 
 
 def schema_faults(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
-    """What is wrong with a JSON Schema."""
+    """The faults of a JSON Schema at `path`."""
     form = next(_form(path, schema), None)
     if form is not None:
         yield form
         return
     from jsonschema import exceptions, validators
 
-    named = schema.get("$schema")
-    kind = validators.validator_for(schema, default=None) if isinstance(named, str | None) else None
-    if kind is None and named is None:
-        kind = validators.Draft202012Validator
-    if kind is None:
-        hint = "leave it out, or write https://json-schema.org/draft/2020-12/schema"
-        yield "BAD_SCHEMA", inner(path, "$schema"), "names no draft of JSON Schema that is known here", hint
+    draft = schema.get("$schema")
+    validator = validators.validator_for(schema, default=None) if isinstance(draft, str | None) else None
+    if validator is None and draft is None:
+        validator = validators.Draft202012Validator
+    if validator is None:
+        hint = "remove it, or write https://json-schema.org/draft/2020-12/schema"
+        yield "BAD_SCHEMA", child(path, "$schema"), "is not a supported draft of JSON Schema", hint
         return
     try:
-        kind.check_schema(schema)
+        validator.check_schema(schema)
     except exceptions.SchemaError as error:
         for part in error.absolute_path:
-            path = inner(path, part)
-        yield "BAD_SCHEMA", path, f"is no JSON Schema: {escaped(error.message, 200)}", ""
+            path = child(path, part)
+        yield "BAD_SCHEMA", path, f"is not a valid JSON Schema: {escaped(error.message, 200)}", ""
     except RecursionError:
         yield "BAD_SCHEMA", path, "is nested too deeply to be checked", "make it flatter"
     else:
         try:
-            yield from list(_references(path, schema, kind))
+            yield from list(_references(path, schema, validator))
         except ValueError as error:
-            # An `$id` that can't be taken apart.
-            yield "BAD_SCHEMA", path, f"names itself in a way that can't be read: {escaped(str(error), 200)}", ""
+            # An `$id` that can't be parsed.
+            yield "BAD_SCHEMA", path, f"has an $id that can't be parsed: {escaped(str(error), 200)}", ""
 
 
 def _form(path: str, schema: dict[str, Any]) -> Iterator[Fault]:
-    """What would make it impossible to store or to check."""
-    waiting: list[tuple[str, object, int]] = [(path, schema, 1)]
-    for number, (place, value, depth) in enumerate(waiting):
+    """Faults that make a schema impossible to store or to check."""
+    pending: list[tuple[str, object, int]] = [(path, schema, 1)]
+    for number, (part_path, value, depth) in enumerate(pending):
         if number == MAX_SCHEMA_PARTS:
-            yield "TOO_LONG", path, f"has more than {MAX_SCHEMA_PARTS} parts", "let the target itself check that much"
+            yield "TOO_LONG", path, f"has more than {MAX_SCHEMA_PARTS} parts", "let the target check its result itself"
             return
         texts = [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else []
         if any(_NO_TEXT.search(text) for text in texts):
-            yield "BAD_TEXT", place, "holds half of a surrogate pair, which is no character", "remove the \\ud… escape"
+            message = "contains half of a surrogate pair, which is not a character"
+            yield "BAD_TEXT", part_path, message, "remove the \\ud… escape"
         if not isinstance(value, dict | list):
             continue
         if depth > MAX_SCHEMA_DEPTH:
-            yield "BAD_SCHEMA", place, f"is nested more than {MAX_SCHEMA_DEPTH} deep", "make it flatter"
+            yield "BAD_SCHEMA", part_path, f"is nested more than {MAX_SCHEMA_DEPTH} deep", "make it flatter"
             return
         items = value.items() if isinstance(value, dict) else enumerate(value)
-        waiting.extend((inner(place, key), item, depth + 1) for key, item in items)
+        pending.extend((child(part_path, key), item, depth + 1) for key, item in items)
 
 
-def _references(path: str, schema: dict[str, Any], kind: Any) -> Iterator[Fault]:
-    """References that lead nowhere: what is not in the schema itself is never fetched."""
+def _references(path: str, schema: dict[str, Any], validator: Any) -> Iterator[Fault]:
+    """References without a target in the schema itself: nothing is ever fetched."""
     from referencing import Registry
     from referencing.jsonschema import specification_with
 
-    made = specification_with(kind.META_SCHEMA.get("$id") or kind.META_SCHEMA["id"])
-    root = made.create_resource(schema)
+    specification = specification_with(validator.META_SCHEMA.get("$id") or validator.META_SCHEMA["id"])
+    root = specification.create_resource(schema)
     registry: Registry[Any] = Registry().with_resource(root.id() or "", root)
-    waiting: list[tuple[str, Any, Any]] = [(path, schema, registry.resolver_with_root(root))]
-    for place, value, above in waiting:
-        resolver = above
+    pending: list[tuple[str, Any, Any]] = [(path, schema, registry.resolver_with_root(root))]
+    for part_path, value, outer_resolver in pending:
+        resolver = outer_resolver
         items: Any = enumerate(value)
         if isinstance(value, dict):
-            # Below a name of its own, references start there.
-            named = any(isinstance(value.get(key), str) for key in ("$id", "id"))
-            if named and value is not schema:
-                resolver = above.in_subresource(made.create_resource(value))
-            yield from _lost(place, value, resolver)
+            # Inside an object with an id, references are relative to that id.
+            has_id = any(isinstance(value.get(key), str) for key in ("$id", "id"))
+            if has_id and value is not schema:
+                resolver = outer_resolver.in_subresource(specification.create_resource(value))
+            yield from _unresolvable(part_path, value, resolver)
             items = ((key, item) for key, item in value.items() if key not in _DATA)
-        waiting.extend((inner(place, key), item, resolver) for key, item in items if isinstance(item, dict | list))
+        pending.extend((child(part_path, key), item, resolver) for key, item in items if isinstance(item, dict | list))
 
 
-def _lost(path: str, schema: dict[str, Any], resolver: Any) -> Iterator[Fault]:
+def _unresolvable(path: str, schema: dict[str, Any], resolver: Any) -> Iterator[Fault]:
     from referencing.exceptions import Unresolvable
 
     for key in ("$ref", "$dynamicRef", "$recursiveRef"):
@@ -142,5 +148,5 @@ def _lost(path: str, schema: dict[str, Any], resolver: Any) -> Iterator[Fault]:
             try:
                 resolver.lookup(target)
             except Unresolvable:
-                message = f"leads to nothing in this schema: {quoted(target)}"
-                yield "BAD_SCHEMA", inner(path, key), message, "nothing is fetched; put it under $defs"
+                message = f"has no target in this schema: {quoted(target)}"
+                yield "BAD_SCHEMA", child(path, key), message, "nothing is fetched; put the target under $defs"

@@ -1,4 +1,4 @@
-"""`.jobs.json` → the jobs table: checks all of it, then writes all of it or nothing."""
+"""Syncs `.jobs.json` to the jobs table: writes all changes or nothing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from core import log
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
-from schedules.calendar import Calendar
+from schedules.calendar import Calendar, LocalInstant
 from schedules.zones import is_zone
 from scheduling.planner import skip_all, start_of
 from store.definitions import Change, Removal, Zone, job_state
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from db import Row
     from store.bundle import Store
 
-#: How many instants of a new or changed job are shown.
+#: Number of next instants that are reported for a new or changed job.
 PREVIEW = 3
-#: A sync that other writers overtook is computed anew this often.
+#: How often a sync is tried again because another process has changed the jobs.
 ATTEMPTS = 5
 
-#: Many jobs have the same.
+#: Cached, because many jobs have the same zone.
 _zone_of = functools.cache(Zone)
 
 
 class CachedJob(Protocol):
-    """A job whose entry is the very one that was synced last; `load` makes the job itself."""
+    """A job whose entry has not changed since the last sync. `load` makes the `Job`."""
 
     @property
     def job_id(self) -> str: ...
@@ -41,13 +41,13 @@ class CachedJob(Protocol):
     def timezone(self) -> str | None: ...
 
     def is_stored_as(self, definition: str) -> bool:
-        """Whether a definition is the one that was stored for this entry."""
+        """Whether this is the definition that was stored for the entry."""
 
     def load(self) -> Job: ...
 
 
 class JobsFile(Protocol):
-    """What reading .jobs.json gives."""
+    """The checked content of .jobs.json."""
 
     @property
     def jobs(self) -> Sequence[Job | CachedJob]: ...
@@ -56,19 +56,43 @@ class JobsFile(Protocol):
     def warnings(self) -> tuple[Mapping[str, object], ...]: ...
 
 
+class NextInstants(TypedDict):
+    """The zone of a new or changed job, whether it is enabled, and its next instants."""
+
+    timezone: str
+    enabled: bool
+    instants: list[LocalInstant]
+
+
+class SyncResult(TypedDict):
+    """The answer of `sync-jobs`. The lists contain job_ids; `next` is for new and changed jobs, by job_id.
+
+    Source: docs/contract.md "Commands".
+    """
+
+    status: str
+    synced_jobs: int
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    unchanged: list[str]
+    warnings: list[Mapping[str, object]]
+    next: dict[str, NextInstants]
+
+
 @dataclass
 class SyncReport:
-    """What a sync did, by job_id."""
+    """The result of a sync; lists contain job_ids."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     warnings: list[Mapping[str, object]] = field(default_factory=list)
-    next: dict[str, dict[str, object]] = field(default_factory=dict)
+    next: dict[str, NextInstants] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, object]:
-        """The contract's object with our keys added."""
+    def as_dict(self) -> SyncResult:
+        """The answer of `sync-jobs`."""
         return {
             "status": "ok",
             "synced_jobs": len(self.added) + len(self.changed) + len(self.unchanged),
@@ -86,15 +110,15 @@ class _Work:
     report: SyncReport = field(default_factory=SyncReport)
     changes: list[Change] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
-    #: By job_id: what is stored for those that were not known, or are stored otherwise than is known.
+    #: The stored definitions, by job_id, of the jobs that were not found in the cache.
     definitions: dict[str, str] = field(default_factory=dict)
 
 
 class Sync:
-    """Brings the stored jobs in step with a checked file.
+    """Updates the stored jobs to match a checked file.
 
-    A job that names no zone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is asked
-    once, when the job is new, and kept: a shell, the crontab and a later process may each see another one.
+    A job without a timezone gets `set_zone` (PURUTO_CRON_TIMEZONE), else `machine_zone`. The machine's zone is stored
+    when the job is new, and kept then, because a shell, the crontab and a later process may each see another one.
     Source: docs/schedules.md "Zones".
     """
 
@@ -106,7 +130,7 @@ class Sync:
         set_zone: str | None,
         machine_zone: str,
         definition_of: Callable[[Job], str],
-        show: Callable[[datetime, str], dict[str, str]],
+        show: Callable[[datetime, str], LocalInstant],
     ) -> None:
         self._store = store
         self._calendar = calendar
@@ -125,11 +149,14 @@ class Sync:
         facts: Mapping[str, str] | None = None,
         remember: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
     ) -> SyncReport:
-        """Writes the file's jobs. `facts` are state rows that become true with it (which file was read).
+        """Stores the jobs of the file, and in the same transaction `facts`, which are rows of `state`.
 
-        `remember` gives further ones, from the stored definitions by job_id of all jobs that were not found as known.
-        A job keeps its cursor unless its schedule or zone changed or it was enabled; due slots that a change drops are
-        written off as skipped. Raises `RemovalsRefused` when more than half of the jobs would go.
+        `remember` returns further rows of `state`, given the stored definitions by job_id of the jobs that were not
+        cached. A job keeps its cursor unless its schedule or zone has changed or it was enabled; due slots that a
+        change drops are written off as skipped.
+
+        Raises `RemovalsRefused` if more than half of the jobs would be removed, and `DatabaseLocked` if other processes
+        keep changing the jobs.
         """
         for _ in range(ATTEMPTS):
             rows = {row["job_id"]: row for row in self._store.definitions.active()}
@@ -138,10 +165,10 @@ class Sync:
             work.report.warnings = [*file.warnings, *work.report.warnings]
             if self._write(work, now, {**(facts or {}), **(remember(work.definitions) if remember else {})}):
                 return work.report
-        raise DatabaseLocked("Other processes kept changing the jobs during the sync", hint="Try again.")
+        raise DatabaseLocked("The sync was given up: other processes kept changing the jobs", hint="Try again.")
 
     def _write(self, work: _Work, now: datetime, facts: Mapping[str, str]) -> bool:
-        """False, with nothing written, if a cursor moved since it was read."""
+        """Writes the changes; False, with nothing written, if a cursor has moved since it was read."""
         try:
             with self._store.db.transaction("sync"):
                 if not self._store.definitions.apply(work.changes, work.removals, now):
@@ -154,17 +181,17 @@ class Sync:
 
     def _compare(self, file: JobsFile, rows: Mapping[str, Row], now: datetime) -> _Work:
         work = _Work()
-        named = set()
-        for found in file.jobs:
-            named.add(found.job_id)
-            row = rows.get(found.job_id)
-            zone = self._zone(found, row)
-            stays = row is not None and row["timezone"] == zone.name
-            if row is not None and stays and not isinstance(found, Job) and found.is_stored_as(row["definition_json"]):
-                work.report.unchanged.append(found.job_id)
+        names_in_file = set()
+        for entry in file.jobs:
+            names_in_file.add(entry.job_id)
+            row = rows.get(entry.job_id)
+            zone = self._zone(entry, row)
+            same_zone = row is not None and row["timezone"] == zone.name
+            if row is not None and same_zone and _is_stored(entry, row["definition_json"]):
+                work.report.unchanged.append(entry.job_id)
                 continue
-            job = found if isinstance(found, Job) else found.load()
-            if row is not None and stays and self._says(row, job):
+            job = entry if isinstance(entry, Job) else entry.load()
+            if row is not None and same_zone and self._is_same_job(row, job):
                 work.report.unchanged.append(job.job_id)
                 work.definitions[job.job_id] = row["definition_json"]
                 continue
@@ -174,7 +201,7 @@ class Sync:
             (work.report.added if row is None else work.report.changed).append(job.job_id)
             self._preview(work.report, change, now)
         for job_id, row in rows.items():
-            if job_id not in named:
+            if job_id not in names_in_file:
                 old = _readable(row)
                 skipped = self._dropped(old, now, "the job was removed from .jobs.json")
                 work.removals.append(Removal(job_id, row["next_run_at"], old.job if old else None, skipped))
@@ -183,8 +210,8 @@ class Sync:
         _warn_of_pauses(work, rows)
         return work
 
-    def _says(self, row: Row, job: Job) -> bool:
-        """Whether a row holds this job. An earlier version wrote fewer fields: the others have their defaults."""
+    def _is_same_job(self, row: Row, job: Job) -> bool:
+        """Whether a row contains this job. Fields that an earlier version did not write have their defaults."""
         if row["definition_json"] == self._definition_of(job):
             return True
         old = _readable(row)
@@ -195,78 +222,78 @@ class Sync:
             return _zone_of(job.timezone, "job")
         if self._set_zone is not None:
             return _zone_of(self._set_zone, "setting")
-        # One that this machine does not know any more can't be kept.
+        # A stored zone that this machine no longer knows can't be kept.
         kept = row is not None and row["timezone_source"] == "machine" and is_zone(row["timezone"])
         return _zone_of(row["timezone"] if row is not None and kept else self._machine_zone, "machine")
 
     def _warn_of_zones(self, report: SyncReport, rows: Mapping[str, Row]) -> None:
-        """A machine that moved, or a shell with a TZ of its own: the jobs stay where they were, and that is said."""
+        """Warns if the machine's zone is now another one, because it was moved or TZ is set: jobs keep their zone."""
         kept = {row["timezone"] for row in rows.values() if row["timezone_source"] == "machine"}
         for zone in sorted(kept - {self._machine_zone}) if self._set_zone is None else []:
             message = f"The machine's zone is {self._machine_zone} here, but jobs without a timezone keep {zone}"
-            hint = "To change that, set timezone in the jobs, or PURUTO_CRON_TIMEZONE in .env."
+            hint = "To use another zone, set timezone in the jobs, or PURUTO_CRON_TIMEZONE in .env."
             report.warnings.append({"code": "ZONE_KEPT", "message": message, "hint": hint})
 
     def _change(self, job: Job, definition: str, zone: Zone, row: Row | None, now: datetime) -> Change:
         old = _readable(row)
-        # Another default zone changes the job, and is no word about what it failed of.
+        # A new default zone changes the job, but not the cause of its failures, so a pause stays.
         stays_paused = row is not None and row["paused_at"] is not None and old is not None and old.job == job
         same_schedule = old is not None and old.job.schedule == job.schedule
         anchor = old.anchor if old is not None and same_schedule else now
-        keeps = old is not None and same_schedule and old.timezone == zone.name and old.enabled and job.enabled
-        keeps = keeps and old is not None and old.job.paused_until == job.paused_until
-        if old is not None and keeps:
+        keeps_cursor = old is not None and same_schedule and old.timezone == zone.name and old.enabled and job.enabled
+        keeps_cursor = keeps_cursor and old is not None and old.job.paused_until == job.paused_until
+        if old is not None and keeps_cursor:
             cursor, skipped = old.next_run_at, None
         else:
-            starts = job.enabled and not stays_paused
-            cursor = self._next_fire(job.schedule, zone.name, start_of(job, now), anchor) if starts else None
-            what = "it was changed" if job.enabled else "it was disabled"
+            will_run = job.enabled and not stays_paused
+            cursor = self._next_fire(job.schedule, zone.name, start_of(job, now), anchor) if will_run else None
+            cause = "it was changed" if job.enabled else "it was disabled"
             if old is not None and (old.job.schedule, old.timezone) != (job.schedule, zone.name) and job.enabled:
-                what = "its schedule or zone was changed"
-            skipped = self._dropped(old, now, what)
+                cause = "its schedule or zone was changed"
+            skipped = self._dropped(old, now, cause)
         expected = None if row is None else row["next_run_at"]
         before = old.job if old else None
         return Change(job, definition, zone, anchor, cursor, expected, before, skipped, stays_paused)
 
     def _next_fire(self, schedule: str, zone: str, after: datetime, anchor: datetime) -> datetime | None:
-        # Many jobs of a large file share a schedule, and nearly all of a first sync is this question.
+        # Cached: many jobs of a large file share a schedule, and a first sync does little else.
         key = (schedule, zone, after, anchor)
         if key not in self._fires:
             self._fires[key] = self._calendar.next_fire(schedule, zone, after, anchor=anchor)
         return self._fires[key]
 
-    def _dropped(self, old: JobState | None, now: datetime, what: str) -> Missed | None:
-        """The due slots that a change leaves unserved."""
+    def _dropped(self, old: JobState | None, now: datetime, cause: str) -> Missed | None:
+        """The due slots that will not run because of a change."""
         if old is None or old.next_run_at is None:
             return None
-        reason = f"{what} before it could run"
+        reason = f"{cause} before it could run"
         try:
             return skip_all(old, now, self._calendar, reason)
         except ScheduleError:
-            # A stored schedule that was once good and no longer is: of its slots only the promised one is known.
+            # The stored schedule is no longer valid: only the slot in the cursor is known.
             due = old.next_run_at <= now
-            return Missed(1, old.next_run_at, old.next_run_at, reason, made_up=False) if due else None
+            return Missed(1, old.next_run_at, old.next_run_at, reason, superseded=False) if due else None
 
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
-        instants: list[dict[str, str]] = []
-        # The cursor of an enabled job is its next instant already; a disabled one has none.
-        found = change.next_run_at
+        instants: list[LocalInstant] = []
+        # The cursor of an enabled job is its next instant; a disabled job has none.
+        instant = change.next_run_at
         enabled = job.enabled and not change.stays_paused
         if not enabled:
-            found = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
-        while found is not None:
-            instants.append(self._show(found, change.zone.name))
+            instant = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
+        while instant is not None:
+            instants.append(self._show(instant, change.zone.name))
             if len(instants) == PREVIEW:
                 break
-            found = self._next_fire(job.schedule, change.zone.name, found, change.anchor)
+            instant = self._next_fire(job.schedule, change.zone.name, instant, change.anchor)
         report.next[job.job_id] = {"timezone": change.zone.name, "enabled": enabled, "instants": instants}
         if not instants:
             report.warnings.append(
                 {
                     "code": "NEVER_FIRES_AGAIN",
                     "job_id": job.job_id,
-                    "message": f"{job.job_id}: `{job.schedule}` lies in the past, so it will not run",
+                    "message": f"The job {job.job_id} will not run: `{job.schedule}` is in the past",
                 }
             )
 
@@ -275,24 +302,29 @@ class Sync:
         if allow or len(removed) * 2 <= stored:
             return
         raise RemovalsRefused(
-            f"The file lacks {len(removed)} of the {stored} jobs in the database: that is more than half",
-            hint="If that is meant: python3 main.py sync-jobs --allow-removals. Nothing was changed.",
+            f"The sync would remove {len(removed)} of the {stored} jobs in the database: that is more than half",
+            hint="Nothing was changed. If you want that: python3 main.py sync-jobs --allow-removals",
             details={"would_remove": removed[:100], "stored": stored},
         )
 
 
+def _is_stored(entry: Job | CachedJob, definition: str) -> bool:
+    return not isinstance(entry, Job) and entry.is_stored_as(definition)
+
+
 def _warn_of_pauses(work: _Work, rows: Mapping[str, Row]) -> None:
-    gone = {*work.report.removed, *(change.job.job_id for change in work.changes if not change.stays_paused)}
+    ended = {*work.report.removed, *(change.job.job_id for change in work.changes if not change.stays_paused)}
     for job_id, row in rows.items():
-        if row["paused_at"] is not None and job_id not in gone:
-            message = f"The job {job_id} stays paused, since {row['paused_at']}: its entry has not changed"
+        if row["paused_at"] is not None and job_id not in ended:
+            since = row["paused_at"]
+            message = f"The job {job_id} stays paused (since {since}), because its entry has not changed"
             work.report.warnings.append(
                 {"code": "JOB_PAUSED", "job_id": job_id, "message": message, "hint": how_to_resume(job_id)}
             )
 
 
 def _readable(row: Row | None) -> JobState | None:
-    """The stored job; None when there is none, or none that can be read: then the file's takes its place."""
+    """The stored job; None if there is none or it can't be read, so that the job in the file replaces it."""
     if row is None:
         return None
     with log.tolerated(DefinitionUnreadable, "The stored job is replaced", job=str(row["job_id"])):
@@ -301,4 +333,4 @@ def _readable(row: Row | None) -> JobState | None:
 
 
 class _OvertakenError(Exception):
-    """Rolls back a sync whose reading is out of date."""
+    """Rolls back a sync because a cursor has moved since it was read."""

@@ -1,5 +1,5 @@
 """Retention: deletes what is too old or too much.
 
-It may import `core` and `store`. A new rule of retention goes into `retention.py`, and when it is applied into
-`pruning.py`.
+It may import `core` and `store`, and is handed the settings. A new rule of retention is a method in `retention.py`,
+named in its `_rules`.
 """

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
+
+if TYPE_CHECKING:
+    from config.variables import Values
 
 #: The most rows that one step of a tick deletes: pruning must not make a tick long.
 ROUND = 200
@@ -41,20 +44,11 @@ class Rows(Protocol):
     def with_output(self, limit: int) -> Sequence[Any]: ...
     def unmeasured(self, limit: int) -> Sequence[Any]: ...
     def output_bytes(self) -> int: ...
-    def note_size(self, run_id: str, size: int) -> None: ...
+    def record_output_size(self, run_id: str, size: int) -> None: ...
     def forget_output(self, runs: Sequence[Any]) -> None: ...
     def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
     def count_events(self, runs: Sequence[Any]) -> int: ...
-    def knows_run(self, run_id: str) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is kept: runs per job, days, and megabytes of output in all."""
-
-    keep_runs: int
-    keep_days: int
-    keep_output_mb: int
+    def run_exists(self, run_id: str) -> bool: ...
 
 
 class PruneReport(TypedDict):
@@ -98,10 +92,13 @@ class Pruned:
 
 
 class Retention:
-    """One pruning. It deletes nothing outside `runs_folder` and `events_folder`, and follows no symbolic link."""
+    """One pruning. It deletes nothing outside `runs_folder` and `events_folder`, and follows no symbolic link.
+
+    `limits` are the settings that say what is kept.
+    """
 
     def __init__(
-        self, *, rows: Rows, runs_folder: Path, events_folder: Path, limits: Limits, clock: Clock, dry_run: bool = False
+        self, *, rows: Rows, runs_folder: Path, events_folder: Path, limits: Values, clock: Clock, dry_run: bool = False
     ) -> None:
         self._rows = rows
         self._runs_folder = runs_folder
@@ -114,6 +111,8 @@ class Retention:
         #: In a dry run: sizes that are not stored yet, and the bytes that deleted rows would free.
         self._measured: dict[str, int] = {}
         self._freed = 0
+        #: Applied once an hour by a tick, and by `prune` without a bound: each gets the most runs to delete, or None.
+        self._rules = (self._forget_old, self._make_room, self._drop_event_files)
 
     def after_runs(self, job_ids: Sequence[str]) -> Pruned:
         """Applies the count rule to the jobs whose runs a tick ended; at most `ROUND` runs of each."""
@@ -123,18 +122,16 @@ class Retention:
 
     def hourly(self) -> Pruned:
         """Applies the rules of age, size and event files, as a tick does once an hour; at most `ROUND` runs each."""
-        self._forget(self._rows.older_than(self._oldest(), ROUND))
-        self._make_room(ROUND)
-        self._drop_event_files()
+        for rule in self._rules:
+            rule(ROUND)
         return self._pruned
 
     def everything(self) -> Pruned:
         """Applies all rules to all jobs, without a bound, and deletes folders that have no row."""
         for job_id in self._rows.job_ids():
             self._repeat(partial(self._beyond_count, job_id))
-        self._repeat(lambda limit: self._rows.older_than(self._oldest(), limit))
-        self._make_room(None)
-        self._drop_event_files()
+        for rule in self._rules:
+            rule(None)
         self._drop_unknown()
         return self._pruned
 
@@ -142,6 +139,15 @@ class Retention:
 
     def _beyond_count(self, job_id: str, limit: int) -> Sequence[Any]:
         return self._rows.beyond_count(job_id, self._limits.keep_runs, limit, utc_text(self._clock.now()))
+
+    def _forget_old(self, at_most: int | None) -> None:
+        def find(limit: int) -> Sequence[Any]:
+            return self._rows.older_than(self._oldest(), limit)
+
+        if at_most is None:
+            self._repeat(find)
+        else:
+            self._forget(find(at_most))
 
     def _repeat(self, find: Callable[[int], Sequence[Any]]) -> None:
         """Deletes batch after batch, until one brings nothing new."""
@@ -173,7 +179,7 @@ class Retention:
         for run in self._rows.unmeasured(at_most or 1 << 30):
             size = size_of(self._folder(run))
             if not self._dry_run:
-                self._rows.note_size(run.run_id, size)
+                self._rows.record_output_size(run.run_id, size)
             elif run.run_id not in self._counted:
                 self._measured[run.run_id] = size
         used = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
@@ -233,14 +239,14 @@ class Retention:
                 return error.strerror or str(error)
             return ""
 
-        found = guarded(refusal, f"{path} was not deleted")
-        reason = found.message if isinstance(found, Failure) else found
+        outcome = guarded(refusal, f"{path} was not deleted")
+        reason = outcome.message if isinstance(outcome, Failure) else outcome
         if reason:
             log.warning(f"{path} was not deleted: {reason}")
             self._pruned.failures.append(f"{path}: {reason}")
         return not reason
 
-    def _drop_event_files(self) -> None:
+    def _drop_event_files(self, _at_most: int | None) -> None:
         """Deletes event files that were rotated more than `keep_days` ago, by the day in their names."""
         today = self._clock.now().date()
         for path in _entries(self._events_folder):
@@ -257,7 +263,7 @@ class Retention:
                 continue
             keep_sec = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
             for folder in _entries(job):
-                if self._rows.knows_run(folder.name) or not self._is_older(folder, keep_sec):
+                if self._rows.run_exists(folder.name) or not self._is_older(folder, keep_sec):
                     continue
                 if self._dry_run or self._delete(folder):
                     self._pruned.unknown_folders.append(f"{job.name}/{folder.name}")

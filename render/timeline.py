@@ -43,10 +43,10 @@ def lines(report: Report, width: int) -> list[Text]:
     axis = Axis(from_text(report["from"]), from_text(report["to"]), report["timezone"])
     now = from_text(report["now"])
     names = [plain(job["job_id"]) for job in report["jobs"]]
-    room = min(max([cell_len(name) for name in names], default=3), _LONGEST_NAME, max(8, width // 3))
-    chart = max(_NARROWEST_CHART, width - room - 2)
+    name_width = min(max([cell_len(name) for name in names], default=3), _LONGEST_NAME, max(8, width // 3))
+    chart = max(_NARROWEST_CHART, width - name_width - 2)
     at = min(int(axis.position(now) * chart), chart - 1)
-    indent = " " * (room + 2)
+    indent = " " * (name_width + 2)
     zone = f"{local(report['from'], axis.zone)}  to  {local(report['to'], axis.zone)}   {plain(axis.zone)}"
     picture = [Text(zone, "bold", no_wrap=True, overflow="ellipsis")]
     picture += [
@@ -55,7 +55,7 @@ def lines(report: Report, width: int) -> list[Text]:
         Text(f"{indent}{' ' * at}▼", "bold cyan", no_wrap=True),
     ]
     for name, job in zip(names, report["jobs"], strict=True):
-        row = Text(f"{_fitted(name, room)}  ", "" if job["state"] == "enabled" else "dim", no_wrap=True)
+        row = Text(f"{_fitted(name, name_width)}  ", "" if job["state"] == "enabled" else "dim", no_wrap=True)
         picture.append(row.append_text(_row(marks_of(job, axis, now), axis, chart, at)))
     if not names:
         picture.append(Text("No jobs."))
@@ -69,8 +69,10 @@ def _note(text: str) -> Text:
     return Text(text, "yellow")
 
 
-def _fitted(name: str, room: int) -> str:
-    return set_cell_size(name, room) if cell_len(name) <= room else f"{set_cell_size(name, room - 1)}…"
+def _fitted(name: str, name_width: int) -> str:
+    return (
+        set_cell_size(name, name_width) if cell_len(name) <= name_width else f"{set_cell_size(name, name_width - 1)}…"
+    )
 
 
 def _labels(ticks: Sequence[Tick], axis: Axis, chart: int) -> str:

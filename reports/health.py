@@ -150,28 +150,28 @@ class Silence(enum.StrEnum):
 
 
 def silence(
-    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
 ) -> Silence | None:
     """Why no job starts by itself, judged by a `tick_state` and a `daemon_state`; None if jobs do start.
 
-    A daemon is judged by its own last poll, `last_look`. Ticks from cron do not hide that it hangs.
+    A daemon is judged by its own last poll, `last_poll`. Ticks from cron do not hide that it hangs.
     """
     if not daemon.get("running"):
         return Silence.TICK if ticks["stale"] else None
-    stale_after_sec, age = ticks["stale_after_sec"], _seconds(last_look, now)
+    stale_after_sec, age = ticks["stale_after_sec"], _seconds(last_poll, now)
     if age is None or not isinstance(stale_after_sec, int):
         return Silence.DAEMON if ticks["stale"] else None
     return Silence.DAEMON if abs(age) > stale_after_sec else None
 
 
 def silence_warning(
-    ticks: Mapping[str, object], daemon: Mapping[str, object], last_look: datetime | None, now: datetime
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
 ) -> list[WarningEntry]:
     """A list with one warning if no job starts by itself; else an empty list."""
-    fault = silence(ticks, daemon, last_look, now)
+    fault = silence(ticks, daemon, last_poll, now)
     if fault is None:
         return []
-    last = ticks["last_tick_at"] if fault is Silence.TICK or last_look is None else utc_text(last_look)
+    last = ticks["last_tick_at"] if fault is Silence.TICK or last_poll is None else utc_text(last_poll)
     since = f"since {last}" if last else "so far"
     if fault is Silence.DAEMON:
         message = f"The daemon (process {daemon['pid']}) hangs: it has not looked for due jobs {since}. "
@@ -220,7 +220,7 @@ def waiting_events(store: Store) -> list[WaitingEvents]:
             "failures": waiting.failures,
             "last_error": waiting.last_error or None,
         }
-        for waiting in store.events.waiting_summary()
+        for waiting in store.events.undelivered_summary()
     ]
 
 

@@ -14,7 +14,7 @@ from reports import health
 from schedules.calendar import Calendar
 from scheduling.planner import slots_between
 from store.definitions import job_state
-from store.history import History, Wanted
+from store.history import History, RunFilter, RunSummary
 from store.views import Span, Views
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Overview(TypedDict):
 
     running: list[RunningJob]
     next: list[NextRun]
-    recent_runs: list[dict[str, object]]
+    recent_runs: list[RunSummary]
     overdue_count: int
     events: UndeliveredEvents
 
@@ -132,9 +132,11 @@ Timeline = TypedDict(
 def overview(store: Store, now: datetime) -> Overview:
     """The report of `watch`: running jobs, next runs, last results, undelivered events."""
     views, history = Views(store.db), History(store.db)
-    running = [_running(row, history.usual_ms(str(row["job_id"])), now) for row in views.running(RUNNING_SHOWN)]
+    running = [
+        _running(row, history.median_duration_ms(str(row["job_id"])), now) for row in views.running(RUNNING_SHOWN)
+    ]
     running_ids = {row["run_id"] for row in running}
-    newest = history.page(Wanted(limit=RESULTS_SHOWN + len(running)))
+    newest = history.page(RunFilter(limit=RESULTS_SHOWN + len(running)))
     ended = [row for row in newest if row["status"] != "running" and row["run_id"] not in running_ids]
     overdue, _ = health.overdue_jobs(store, now)
     return {
@@ -262,7 +264,7 @@ def _is_overdue(row: Row, now: datetime) -> bool:
     return bool(row["enabled"]) and row["next_run_at"] is not None and row["next_run_at"] <= utc_text(now)
 
 
-def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], dict[str, object] | None]:
+def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], ErrorObject | None]:
     """The slots after now, and the error if the job can't be planned."""
     if not row["enabled"] or row["next_run_at"] is None or row["removed_at"] is not None:
         return (), None
@@ -271,7 +273,7 @@ def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datet
 
 
 def _began_before(views: Views, job_id: str, start: str) -> list[Row]:
-    row = views.under_way(job_id, start)
+    row = views.running_at(job_id, start)
     return [] if row is None else [row]
 
 

@@ -1,19 +1,26 @@
-"""Instants for the rooms that must not know schedules, and for people."""
+"""The next and the due instants of a schedule, for packages that need no more of schedules than that."""
 
 from __future__ import annotations
 
 import functools
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from core.clock import utc_text
 
-#: Many jobs have the same schedule, and are asked about in the same second.
-_REMEMBERED = 1024
+#: Many jobs share a schedule and are planned in the same second.
+_CACHE_SIZE = 1024
+
+
+class LocalInstant(TypedDict):
+    """An instant for people: `utc` in UTC, `local` in the job's zone with its offset. Both ISO 8601."""
+
+    utc: str
+    local: str
 
 
 class DueSlots(Protocol):
-    """The slots in a span: how many, the first, and the newest of them in ascending order."""
+    """The slots in a span: their number, the first, and the newest in ascending order."""
 
     @property
     def count(self) -> int: ...
@@ -26,7 +33,7 @@ class DueSlots(Protocol):
 
 
 class Calendar(Protocol):
-    """What the planner asks of `schedules`. Instants are UTC."""
+    """What the planner needs from schedules. Instants are UTC."""
 
     def next_fire(
         self, schedule: str, timezone: str, after: datetime, *, anchor: datetime | None = None
@@ -47,9 +54,9 @@ class Calendar(Protocol):
 
 
 class Schedules:
-    """`schedules`, imported when first asked: most commands never need it. Remembers what it was asked last.
+    """The `Calendar` of this program. It imports croniter at the first call, as most commands need none, and caches.
 
-    Slots are whole seconds, so that a fraction of one makes no difference to any answer.
+    Slots are whole seconds, so fractions of a second are dropped.
     """
 
     def next_fire(
@@ -70,27 +77,27 @@ class Schedules:
         whole = after.replace(microsecond=0), until.replace(microsecond=0)
         return _due_slots(schedule, timezone, *whole, anchor, keep)
 
-    def shown(
+    def next_instants(
         self, schedule: str, timezone: str, after: datetime, count: int, *, anchor: datetime
-    ) -> list[dict[str, str]]:
-        """The next `count` instants behind `after`, fewer where the schedule ends, each as `show_instant` has it."""
-        found: list[dict[str, str]] = []
+    ) -> list[LocalInstant]:
+        """The next `count` instants after `after`; fewer if the schedule ends. Raises ScheduleError, TimezoneError."""
+        instants: list[LocalInstant] = []
         instant: datetime | None = after
-        while instant is not None and len(found) < count:
+        while instant is not None and len(instants) < count:
             instant = self.next_fire(schedule, timezone, instant, anchor=anchor)
             if instant is not None:
-                found.append(show_instant(instant, timezone))
-        return found
+                instants.append(show_instant(instant, timezone))
+        return instants
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def _next_fire(schedule: str, timezone: str, after: datetime, anchor: datetime | None) -> datetime | None:
     from schedules.language import next_fire
 
     return next_fire(schedule, timezone, after, anchor=anchor)
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def _due_slots(
     schedule: str, timezone: str, after: datetime, until: datetime, anchor: datetime | None, keep: int
 ) -> DueSlots:
@@ -99,16 +106,16 @@ def _due_slots(
     return due_slots(schedule, timezone, after, until, anchor=anchor, keep=keep)
 
 
-def show_instant(instant: datetime, zone: str) -> dict[str, str]:
-    """An instant for people: `{"utc": …, "local": …}`, the second in `zone` with its offset."""
+def show_instant(instant: datetime, zone: str) -> LocalInstant:
+    """An instant in UTC and in `zone`."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         local = instant.astimezone(ZoneInfo(zone))
     except ZoneInfoNotFoundError:
-        # A stored zone that this machine does not know any more: `next` and the tick say so.
+        # A stored zone that this machine no longer knows: `next` and the tick report it.
         local = instant
     except OverflowError:
-        # In the last hours of the year 9999 there is no later date to show.
+        # In the last hours of the year 9999 the local date would be too late for datetime.
         local = instant
     return {"utc": utc_text(instant), "local": local.replace(microsecond=0).isoformat()}

@@ -1,7 +1,7 @@
-"""Five fields in a zone → instants, by the rule of Debian's cron(8). The only file that imports croniter.
+"""The instants of five cron fields in a zone, by the rules of Debian's cron(8). The only file that imports croniter.
 
-croniter is asked about naive wall time only; what becomes of a wall time that daylight saving skips or repeats is
-decided here. Source of the rule: docs/schedules.md "Daylight saving".
+croniter gets naive wall times only. What happens to a wall time that daylight saving skips or repeats is decided here.
+ Source of the rule: docs/schedules.md "Daylight saving".
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from schedules.zones import gap_end, readings
 
 END = datetime(9999, 12, 29, tzinfo=UTC)  # no zone's wall time overflows before it
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-_CLOCK_CHANGE = 3 * HOUR  # a longer shift is no daylight saving
-_STEP_COST = 16  # a step to the next slot costs as much as so many of a day that is laid out whole
+_CLOCK_CHANGE = 3 * HOUR  # a longer shift is not daylight saving
+_STEP_COST = 16  # finding the next slot costs as much as computing this many slots of a whole day
 
 
-class _Walls:
-    """The wall times that five fields name. croniter keeps its place in itself, hence the lock."""
+class _WallTimes:
+    """The wall times of five fields. The lock is needed because a croniter object has state."""
 
     def __init__(self, expression: str) -> None:
         from croniter import croniter
@@ -37,16 +37,16 @@ class _Walls:
         """The first one strictly later than `wall`; None at the end of the calendar."""
         try:
             with self._lock:
-                found: datetime = self._croniter.get_next(datetime, start_time=wall)
+                following: datetime = self._croniter.get_next(datetime, start_time=wall)
         except (OverflowError, ValueError):
-            # anywhere but at the calendar's end this would hide a job that never runs: 40 years is the longest wait
+            # only expected at the end of the calendar; elsewhere it is a bug, as the longest gap is 40 years
             if wall.year < END.year - 50:
                 raise
             return None
-        return found if found <= END.replace(tzinfo=None) + DAY else None
+        return following if following <= END.replace(tzinfo=None) + DAY else None
 
     def between(self, start: datetime, stop: datetime) -> Iterator[datetime]:
-        """All with start < wall ≤ stop."""
+        """All wall times with start < wall ≤ stop."""
         wall = self.after(start)
         while wall is not None and wall <= stop:
             yield wall
@@ -54,7 +54,7 @@ class _Walls:
 
 
 class Cron:
-    """Five fields in a zone."""
+    """Five cron fields in a zone."""
 
     def __init__(self, fields: tuple[Field, ...], zone: ZoneInfo) -> None:
         self.minutes, self.hours, self.days, self.months, self.weekdays = self.fields = fields
@@ -62,17 +62,17 @@ class Cron:
         self.kind: Kind = "wild" if self.minutes.starred or self.hours.starred else "fixed"
 
     @functools.cached_property
-    def _walls(self) -> _Walls:
-        return _Walls(" ".join(field.for_croniter for field in self.fields))
+    def _wall_times(self) -> _WallTimes:
+        return _WallTimes(" ".join(field.for_croniter for field in self.fields))
 
     @functools.cached_property
-    def _midnights(self) -> _Walls:
-        """The same days, once each."""
-        return _Walls(" ".join(["0 0", *(field.for_croniter for field in self.fields[2:])]))
+    def _midnights(self) -> _WallTimes:
+        """Midnight of each day on which the job runs."""
+        return _WallTimes(" ".join(["0 0", *(field.for_croniter for field in self.fields[2:])]))
 
     @functools.cached_property
     def _times(self) -> tuple[timedelta, ...]:
-        """The times of each of these days, as a clock without daylight saving shows them."""
+        """The times of day at which the job runs, without daylight saving."""
         pairs = itertools.product(self.hours.values, self.minutes.values)
         return tuple(hour * HOUR + minute * MINUTE for hour, minute in pairs)
 
@@ -83,33 +83,33 @@ class Cron:
             return None
         local = after.astimezone(self.zone)
         wall = local.replace(tzinfo=None, fold=0, second=0, microsecond=0)
-        found = self._search(wall, after)
-        shown = self._instants(wall)
-        if len(shown) == 2 and not local.fold:  # what the clock has shown since the stretch began comes again
-            found = min(filter(None, [found, self._search(wall - (shown[1] - shown[0]), after)]), default=None)
-        return found if found is None or found <= END else None
+        slot = self._search(wall, after)
+        instants = self._instants(wall)
+        if len(instants) == 2 and not local.fold:  # in a repeated hour: its earlier wall times come again
+            slot = min(filter(None, [slot, self._search(wall - (instants[1] - instants[0]), after)]), default=None)
+        return slot if slot is None or slot <= END else None
 
     def _search(self, wall: datetime, after: datetime) -> datetime | None:
-        """The first instant later than `after` of the first later wall time that has one."""
-        while (found := self._walls.after(wall)) is not None:
-            wall = found
+        """The first instant later than `after` among those of the wall times after `wall`."""
+        while (following := self._wall_times.after(wall)) is not None:
+            wall = following
             for instant in self._instants(wall):
                 if instant > after:
                     return instant
         return None
 
     def _instants(self, wall: datetime) -> tuple[datetime, ...]:
-        """When a job that names this wall time runs: once; twice or never if it is wild or the clock was changed.
+        """When a job with this wall time runs: once; twice or never if it is wild or the zone's offset was changed.
 
         Source: cron(8) of Debian, restated in docs/schedules.md "Daylight saving".
         """
         first, second = readings(wall, self.zone)
         if first == second:
             return (first,)
-        as_shown = self.kind == "wild" or abs(first - second) > _CLOCK_CHANGE
+        follows_clock = self.kind == "wild" or abs(first - second) > _CLOCK_CHANGE
         if first < second:
-            return (first, second) if as_shown else (first,)
-        return () if as_shown else (gap_end(wall, self.zone),)
+            return (first, second) if follows_clock else (first,)
+        return () if follows_clock else (gap_end(wall, self.zone),)
 
     def due(self, after: datetime, until: datetime, _anchor: datetime, keep: int) -> DueSlots:
         """All slots s with after < s ≤ until: their number, the first, and the `keep` newest."""
@@ -126,21 +126,21 @@ class Cron:
         return DueSlots(count, ends[0] if ends else None, tuple(ends[max(len(ends) - keep, 0) :]))
 
     def _few(self, after: datetime, until: datetime) -> tuple[datetime, ...] | None:
-        """The slots of the span where they are so few that going from one to the next costs less than a day; else None.
+        """The slots of the span, or None if they are too many to be found one by one.
 
-        A tick that comes in time asks for the slots behind the one that is due, and there are none.
+        A tick that is on time asks for the slots after the due one, and there are none.
         """
-        found: list[datetime] = []
+        slots: list[datetime] = []
         most = max(1, len(self._times) // _STEP_COST)
         while (slot := self.next_after(after, after)) is not None and slot <= until:
-            if len(found) == most:
+            if len(slots) == most:
                 return None
-            found.append(slot)
+            slots.append(slot)
             after = slot
-        return tuple(found)
+        return tuple(slots)
 
     def _split(self, after: datetime, until: datetime) -> tuple[list[datetime], set[datetime]]:
-        """The span as the starts of whole ordinary days, and the slots of all other days one by one."""
+        """The starts of the whole ordinary days in the span, and every slot of the other days."""
         whole: list[datetime] = []
         loose: set[datetime] = set()
         low, high = (instant.astimezone(self.zone).replace(tzinfo=None, fold=0) for instant in (after, until))
@@ -153,10 +153,10 @@ class Cron:
         return whole, {instant for instant in loose if after < instant <= until}
 
     def _is_ordinary(self, midnight: datetime) -> bool:
-        """Whether no change of offset is near this day. Nowhere do two changes lie within three days of each other."""
+        """Whether the zone's offset does not change near this day. In no zone are two changes within three days."""
         near = (midnight + hours * HOUR for hours in (-12, 12, 36))
         return len({wall.replace(tzinfo=self.zone).utcoffset() for wall in near}) == 1
 
     def words(self) -> str:
-        """What it means, in English."""
+        """The meaning in English."""
         return f"{clock_words(self)}{day_words(self)}, {self.zone.key} time. {shift_words(self)}"

@@ -1,4 +1,4 @@
-"""The five fields of cron: their text, their values, and what is wrong with them."""
+"""Parses the five fields of a cron expression, and explains what is wrong with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import ScheduleError
 
 @dataclass(frozen=True)
 class Spec:
-    """One of the five fields: its values are low…high; numbers up to `top` may be written (7 is Sunday)."""
+    """One of the five fields: its values are `low` to `high`. Numbers up to `top` may be written (7 is Sunday)."""
 
     name: str
     low: int
@@ -20,14 +20,14 @@ class Spec:
     words: tuple[str, ...] = ()
 
     def number(self, text: str) -> int | None:
-        """The value that a number or a three-letter name stands for, in any range; None if it is neither."""
+        """The value of a number or of a three-letter name, which may be out of range; None if the text is neither."""
         if text.isdecimal():
             return int(text)
         short = [word[:3].lower() for word in self.words]
         return self.low + short.index(text) if text in short else None
 
     def word(self, value: int) -> str:
-        """What a value is called."""
+        """The name of a value."""
         return self.words[value - self.low] if self.words else str(value)
 
 
@@ -42,12 +42,12 @@ _SPECS = (
 )
 _LONGEST_MONTH = dict(zip(range(1, 13), (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True))
 _ITEM = re.compile(r"(?:\*|([a-z]+|[0-9]+)(?:-([a-z]+|[0-9]+))?)(?:/([0-9]+))?")
-_FOREIGN = re.compile(r"[#?~]|(?<![a-z])[lwhr]+(?![a-z])")  # marks of other schedulers' languages, in lower case
+_FOREIGN = re.compile(r"[#?~]|(?<![a-z])[lwhr]+(?![a-z])")  # characters of other schedulers' languages, in lower case
 
 
 @dataclass(frozen=True)
 class Field:
-    """One parsed field: the values it allows, and how it was written."""
+    """One parsed field: its values, and its text."""
 
     spec: Spec
     text: str
@@ -55,7 +55,7 @@ class Field:
 
     @property
     def starred(self) -> bool:
-        """Whether it starts with `*`, which is what Debian's cron looks at, not whether it takes every value."""
+        """Whether it starts with `*`. Debian's cron looks at that, not at whether the field has every value."""
         return self.text.startswith("*")
 
     @property
@@ -64,28 +64,28 @@ class Field:
 
     @property
     def for_croniter(self) -> str:
-        # croniter takes `1,*` for a field that starts with `*`; a plain list has one meaning
+        # croniter treats `1,*` like a field that starts with `*`; a plain list is unambiguous
         return self.text if self.starred else ",".join(map(str, self.values))
 
 
 def parse_fields(text: str) -> tuple[Field, ...]:
-    """The five fields of an expression. Raises ScheduleError naming the field, its text and the cure."""
+    """The five fields of an expression. Raises ScheduleError, which names the field, its text and the fix."""
     parts = text.split()
     if len(parts) != len(_SPECS):
         hint = "give minute, hour, day of month, month, day of week; there are no seconds or years"
-        raise ScheduleError(f"schedule '{text}': exactly five fields, not {len(parts)}", text=text, hint=hint)
+        raise ScheduleError(f"schedule '{text}': must have exactly five fields, not {len(parts)}", text=text, hint=hint)
     fields = tuple(_parse_field(spec, part) for spec, part in zip(_SPECS, parts, strict=True))
     _, _, days, months, weekdays = fields
-    either = not (days.starred or weekdays.starred)
-    if not either and min(days.values) > max(_LONGEST_MONTH[month] for month in months.values):
-        raise _bad(days.spec, days.text, "never fires: no such day in these months", "use a day that the month has")
+    one_is_enough = not (days.starred or weekdays.starred)
+    if not one_is_enough and min(days.values) > max(_LONGEST_MONTH[month] for month in months.values):
+        raise _bad(days.spec, days.text, "never fires: these months have no such day", "use a day that the month has")
     return fields
 
 
 @functools.lru_cache(maxsize=1024)
 def _parse_field(spec: Spec, text: str) -> Field:
-    found = {value for item in text.split(",") for value in _item_values(spec, item)}
-    return Field(spec, text, tuple(sorted({spec.low if value > spec.high else value for value in found})))
+    values = {value for item in text.split(",") for value in _item_values(spec, item)}
+    return Field(spec, text, tuple(sorted({spec.low if value > spec.high else value for value in values})))
 
 
 def _item_values(spec: Spec, item: str) -> range:
@@ -95,7 +95,7 @@ def _item_values(spec: Spec, item: str) -> range:
     first, last, step_text = match.groups()
     step = int(step_text or 1)
     if step == 0:
-        raise _bad(spec, item, "a step of 0", "leave the step out, or use 1 or more")
+        raise _bad(spec, item, "has a step of 0", "remove the step, or use 1 or more")
     if first is None:
         return range(spec.low, spec.high + 1, step)
     low = _number(spec, item, first)
@@ -105,14 +105,14 @@ def _item_values(spec: Spec, item: str) -> range:
         return range(low, (spec.high if step_text else low) + 1, step)
     high = _number(spec, item, last)
     if low == high:
-        raise _bad(spec, item, "a range of one value, which some crons take for the whole field", f"write {first}")
+        raise _bad(spec, item, "is a range of one value, which some crons read as the whole field", f"write {first}")
     if low > high:
         raise _bad(spec, item, "the range runs backwards", f"write {_unwrapped(spec, low, high)}")
     return range(low, high + 1, step)
 
 
 def _unwrapped(spec: Spec, low: int, high: int) -> str:
-    """The two ranges that a backward one is read as elsewhere: `50-59,0-10`; Friday to Sunday is `5-7`."""
+    """The two ranges that a backward one means elsewhere: `50-59,0-10`. Friday to Sunday is `5-7`."""
     start = spec.low + (spec.top > spec.high)
     ranges = [(low, spec.top)] + ([(start, high)] if high >= start else [])
     return ",".join(f"{a}-{b}" if a < b else str(a) for a, b in ranges)
@@ -123,7 +123,7 @@ def _number(spec: Spec, item: str, text: str) -> int:
     if value is None:
         raise _unreadable(spec, item)
     if not spec.low <= value <= spec.top:
-        raise _bad(spec, item, "out of range", f"use {spec.low} to {spec.top}")
+        raise _bad(spec, item, "is out of range", f"use {spec.low} to {spec.top}")
     return value
 
 
@@ -133,14 +133,14 @@ def _bad(spec: Spec, item: str, problem: str, hint: str) -> ScheduleError:
 
 def _unreadable(spec: Spec, item: str) -> ScheduleError:
     if not item:
-        return _bad(spec, item, "an empty entry in the list", "remove the comma")
+        return _bad(spec, item, "is an empty entry in a list", "remove the comma")
     foreign = _FOREIGN.search(item.lower())
     if foreign:
-        mark = foreign[0][0].upper()
-        hint = "write *" if mark == "?" else "write the values out; what cron can't say, the target has to decide"
-        return _bad(spec, item, f"the character {mark} is not part of cron's language", hint)
+        character = foreign[0][0].upper()
+        hint = "write *" if character == "?" else "list the values; what cron can't express, the target must decide"
+        return _bad(spec, item, f"the character {character} is not part of cron's language", hint)
     short = [word[:3].lower() for word in spec.words]
-    near = [name for name in short if item.lower().startswith(name)]
+    similar = [name for name in short if item.lower().startswith(name)]
     names = f", names {', '.join(short)}" if short else ""
     language = f"*, numbers {spec.low} to {spec.top}{names}; lists 1,2, ranges 1-3 and steps */2 of them"
-    return _bad(spec, item, "can't be read", f"write {near[0] if near else language}")
+    return _bad(spec, item, "can't be read", f"write {similar[0] if similar else language}")

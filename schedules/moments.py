@@ -15,9 +15,9 @@ _LONGEST_INTERVAL = 366 * DAY
 
 
 class Every:
-    """A grid of instants through the anchor: no wall clock moves it.
+    """A grid of instants through the anchor, independent of the wall clock.
 
-    It goes back behind the anchor as well: a clock that was ahead when the job was synced must not silence it.
+    It also has slots before the anchor: if the clock was ahead when the job was synced, the job must still run.
     """
 
     kind: Kind = "interval"
@@ -42,14 +42,14 @@ class Every:
         return DueSlots(count, anchor + (low + 1) * self.interval if count else None, tuple(newest))
 
     def words(self) -> str:
-        """What it means, in English."""
+        """The meaning in English."""
         hours, seconds = divmod(int(self.interval.total_seconds()), 3600)
         parts = zip((*divmod(hours, 24), *divmod(seconds, 60)), ("day", "hour", "minute", "second"), strict=True)
         length = listing([f"{number} {unit}{'s' * (number > 1)}" for number, unit in parts if number])
         grid = "on a fixed grid from the instant the job first had this schedule, however long a run takes"
         note = ""
         if self.interval >= DAY:
-            note = " A day is 24 hours here: after a clock change the time of day differs; use five fields to keep it."
+            note = " A day is 24 hours here, so a clock change moves the time of day; use five fields to keep it."
         return f"Every {length}, {grid}. Daylight saving does not move it.{note}"
 
 
@@ -71,7 +71,7 @@ class Once:
         return DueSlots(len(slots), self.instant if slots else None, slots if keep else ())
 
     def words(self) -> str:
-        """What it means, in English."""
+        """The meaning in English."""
         try:
             local = self.instant.astimezone(self.zone)
         except OverflowError:
@@ -90,31 +90,31 @@ def parse_every(text: str) -> Every:
     match = _INTERVAL.fullmatch(text)
     if match is None or not text:
         hint = "write whole numbers with units, largest first: 90s, 15m, 6h, 1d, 1h30m"
-        raise ScheduleError(f"@every '{text}': no interval", field="@every", text=text, hint=hint)
+        raise ScheduleError(f"@every '{text}': is not an interval", field="@every", text=text, hint=hint)
     days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if not 1 <= total <= _LONGEST_INTERVAL // timedelta(seconds=1):
-        message, hint = f"@every '{text}': out of range", "use 1s to 366d"
+        message, hint = f"@every '{text}': is out of range", "use 1s to 366d"
         raise ScheduleError(message, field="@every", text=text, hint=hint)
     return Every(timedelta(seconds=total))
 
 
 def parse_at(text: str, zone: ZoneInfo) -> Once:
-    """The instant that `@at …` names, read on the wall of `zone` when it has no offset. Raises ScheduleError."""
+    """The instant of `@at …`; without an offset it is local time in `zone`. Raises ScheduleError."""
     if not _MOMENT.fullmatch(text):
-        raise _bad_moment(text, "no date and time")
+        raise _bad_moment(text, "is not a date and time")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise _bad_moment(text, "there is no such date") from None
     if moment.year < EPOCH.year:
-        raise _bad_moment(text, "before 1970")
+        raise _bad_moment(text, "is before 1970")
     try:
         if moment.tzinfo is not None:
             return Once(moment.astimezone(UTC), zone, "")
         first, second = readings(moment, zone)
     except OverflowError:
-        raise _bad_moment(text, "after the year 9999 in UTC") from None
+        raise _bad_moment(text, "is after the year 9999 in UTC") from None
     if first > second:
         note = f" (the first minute after the gap: {moment.isoformat(' ')} is skipped there)"
         return Once(gap_end(moment, zone), zone, note)

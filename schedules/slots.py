@@ -1,4 +1,4 @@
-"""What all kinds of schedules share."""
+"""Types and constants that all kinds of schedules share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DueSlots:
-    """The slots in a span of time: how many, the oldest, and the newest ones, ascending."""
+    """The slots in a span of time: their number, the oldest, and the newest in ascending order."""
 
     count: int
     first: datetime | None

@@ -1,4 +1,4 @@
-"""Five fields in plain English, in agreement with what the engine does."""
+"""Describes five cron fields in plain English, exactly as the scheduler reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def listing(words: Sequence[str]) -> str:
 
 
 def _runs(field: Field, plural: str = "") -> str:
-    """The field's values with runs of three or more shortened: `1, 9 to 17 and 23`."""
+    """The field's values, with runs of three or more as a range: `1, 9 to 17 and 23`."""
     words: list[str] = []
     for _, group in itertools.groupby(enumerate(field.values), lambda pair: pair[1] - pair[0]):
         run = [field.spec.word(value) + plural for _, value in group]
@@ -28,7 +28,7 @@ def _runs(field: Field, plural: str = "") -> str:
 
 
 def clock_words(cron: Cron) -> str:
-    """At which times of the day."""
+    """The times of day."""
     minutes, hours = cron.minutes, cron.hours
     if len(minutes.values) * len(hours.values) <= 6:
         return "At " + listing([f"{hour:02}:{minute:02}" for hour in hours.values for minute in minutes.values])
@@ -43,7 +43,7 @@ def clock_words(cron: Cron) -> str:
 
 
 def day_words(cron: Cron) -> str:
-    """On which days, and whether both day fields must match or one is enough."""
+    """The days, and whether both day fields must match or one is enough."""
     dates = f"on day{'s' * (len(cron.days.values) > 1)} {_runs(cron.days)} of the month"
     weekdays = f"on {_runs(cron.weekdays, 's')}"
     if cron.days.starred or cron.weekdays.starred:
@@ -61,12 +61,12 @@ def day_words(cron: Cron) -> str:
 
 
 def shift_words(cron: Cron) -> str:
-    """What daylight saving does to it."""
+    """The effect of daylight saving."""
     months = (datetime(year, month, 1, tzinfo=UTC) for year in range(2000, 2038) for month in range(1, 13))
     if len({month.astimezone(cron.zone).utcoffset() for month in months}) == 1:
-        return "There is no daylight saving in this zone."
+        return "This zone has no daylight saving."
     if cron.kind == "wild":
-        return "Daylight saving: it follows the clock: both passes of a repeated hour, and nothing for a skipped one."
+        return "Daylight saving: it follows the clock: twice in a repeated hour, not in a skipped one."
     return (
         "Daylight saving: a time that is skipped runs once, in the first minute after the gap; "
         "a time that comes twice runs the first time only."

@@ -1,4 +1,4 @@
-"""IANA zones, and what a wall time in one of them means in UTC."""
+"""IANA zones, and the conversion of their wall times to UTC."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from core.errors import TimezoneError
 
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
-_NOT_IANA = {"localtime", "posixrules", "factory", "posix", "right"}  # files and folders beside the real zones
+_NOT_IANA = {"localtime", "posixrules", "factory", "posix", "right"}  # files and folders next to the real zones
 
 
 def is_zone(name: str) -> bool:
-    """Whether `name` is a zone that this machine knows and a person may write."""
+    """Whether `name` is an IANA zone that this machine knows."""
     if not _ZONE_NAME.fullmatch(name) or name.split("/")[0].lower() in _NOT_IANA:
         return False
     try:
@@ -25,7 +25,7 @@ def is_zone(name: str) -> bool:
 
 
 def zone_text(timezone: object) -> str:
-    """The name, checked to be text. Raises TimezoneError."""
+    """`timezone` if it is text. Raises TimezoneError."""
     if not isinstance(timezone, str):
         raise TimezoneError(f"timezone: must be text, not {type(timezone).__name__}", field="timezone")
     return timezone
@@ -33,9 +33,9 @@ def zone_text(timezone: object) -> str:
 
 @functools.lru_cache(maxsize=256)
 def known_zone(name: str) -> ZoneInfo:
-    """The zone of that name. Raises TimezoneError with the nearest known name."""
+    """The zone of this name. Raises TimezoneError with the most similar name as hint."""
     if not is_zone(name):
-        message = f"timezone {name[:64]!r}: no IANA timezone that this machine knows"
+        message = f"timezone {name[:64]!r}: is not an IANA timezone that this machine knows"
         raise TimezoneError(message, field="timezone", text=name, hint=_nearest_zone(name))
     return ZoneInfo(name)
 
@@ -45,18 +45,18 @@ def _nearest_zone(name: str) -> str:
     from zoneinfo import available_timezones
 
     known = sorted(name for name in available_timezones() if name.lower() not in _NOT_IANA)
-    wanted = name.casefold().replace(" ", "_")
-    alike = [zone for zone in known if wanted in (zone.casefold(), zone.casefold().rpartition("/")[2])]
-    if not alike and not re.fullmatch("[A-Z]{2,5}", name):
-        # An abbreviation is near to others of quite different hours.
-        alike = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if alike:
-        return f"did you mean {alike[0]}?"
+    folded = name.casefold().replace(" ", "_")
+    similar = [zone for zone in known if folded in (zone.casefold(), zone.casefold().rpartition("/")[2])]
+    if not similar and not re.fullmatch("[A-Z]{2,5}", name):
+        # An abbreviation looks like others that have quite different offsets.
+        similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    if similar:
+        return f"did you mean {similar[0]}?"
     return "use an IANA name such as Europe/Madrid or UTC; abbreviations, offsets and paths are not zones"
 
 
 def system_timezone() -> str:
-    """The system's own zone; UTC when it has no name."""
+    """The IANA name of the system's zone; UTC if it has none."""
     import logging
     import warnings
 
@@ -73,7 +73,10 @@ def system_timezone() -> str:
 
 
 def readings(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Both readings of a wall time (PEP 495): equal; ascending if the clock shows it twice; descending if never."""
+    """The instants of a wall time for fold 0 and 1 (PEP 495).
+
+    They are equal if the clock shows it once, ascending if twice, descending if never.
+    """
     return (
         wall.replace(tzinfo=zone, fold=0).astimezone(UTC),
         wall.replace(tzinfo=zone, fold=1).astimezone(UTC),
@@ -81,7 +84,7 @@ def readings(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def gap_end(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The first whole minute on the clock after the gap in which `wall` lies."""
+    """The first whole minute on the clock after the gap that contains `wall`."""
     after, before = (int(reading.timestamp()) for reading in readings(wall, zone))
     old = datetime.fromtimestamp(before, zone).utcoffset()
     while after - before > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -53,7 +53,7 @@ class UnlockReport(TypedDict):
 class Ledger(Protocol):
     """What `Control` needs of the store."""
 
-    def find(self, run_id: str) -> dict[str, object] | None: ...
+    def find(self, run_id: str) -> Mapping[str, object] | None: ...
 
     def running(self) -> Sequence[Any]: ...
 
@@ -63,7 +63,7 @@ class Ledger(Protocol):
 class Jobs(Protocol):
     """What `Control` needs of the stored definitions."""
 
-    def knows(self, job_id: str) -> bool: ...
+    def ever_existed(self, job_id: str) -> bool: ...
 
     def clear_lease(self, job_id: str) -> bool: ...
 
@@ -120,7 +120,7 @@ class Control:
 
         Raises `JobNotFound`; and `UnlockRefused` if the run's scheduler is alive, unless `yes`.
         """
-        if not self.jobs.knows(job_id):
+        if not self.jobs.ever_existed(job_id):
             raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
         ended_runs: list[EndedRun] = []
         for run in [run for run in self.ledger.running() if run.job_id == job_id]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from channels import channels_of
 from core import log
-from core.boundary import Done, Failure, failure_of, guarded
+from core.boundary import Failure, Outcome, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
 from core.json_objects import (
@@ -25,7 +25,6 @@ from core.json_objects import (
     RunFacts,
     RunResult,
     UndeliveredChannel,
-    WrittenOffSlot,
 )
 from core.run import ClaimedRun, RunStatus, Verdict
 from executor import Executor
@@ -36,6 +35,7 @@ from store.claims import Claim, ClaimOutcome
 if TYPE_CHECKING:
     from notifier import Notifier
     from store.bundle import Store
+    from store.ledger import WrittenOff
     from system.processes import Stop
 
 #: Seconds between two requests for a permit while all are in use.
@@ -53,7 +53,7 @@ class DispatchReport:
     """What a dispatcher has done: the fields of a tick's report."""
 
     results: list[ReportedRun] = field(default_factory=list)
-    written_off: list[WrittenOffSlot] = field(default_factory=list)
+    written_off: list[WrittenOff] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[JobProblem] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Dispatcher:
             self._claims += 1
             self._loop.write(prepared, lambda outcome: self._on_claimed(slot, outcome))
 
-    def _on_claimed(self, slot: QueuedSlot, outcome: Done) -> None:
+    def _on_claimed(self, slot: QueuedSlot, outcome: Outcome) -> None:
         self._claims -= 1
         self._is_database_refusing = isinstance(outcome.error, DatabaseError)
         if isinstance(outcome.error, DatabaseError):
@@ -269,7 +269,7 @@ class Dispatcher:
             return self._on_result(run, self._reporter.give_up(run, executor))
         return self._loop.spawn(executor.task(run), lambda outcome: self._on_ended(run, outcome))
 
-    def _on_ended(self, run: ClaimedRun, outcome: Done) -> None:
+    def _on_ended(self, run: ClaimedRun, outcome: Outcome) -> None:
         """An exception becomes the run's verdict, so that every run has one."""
         if outcome.error is None:
             return self._on_result(run, outcome.value)
@@ -386,6 +386,6 @@ class Reporter:
         hint = f"Its verdict: python3 main.py logs --run {run.run_id}"
         details = {"run_status": row["status"], "finished_at": row["finished_at"], "hint": hint}
         return {
-            "attempts": cast("int", row["attempt"]),
+            "attempts": row["attempt"],
             "error": {"code": error["code"], "message": message, "details": details},
         }

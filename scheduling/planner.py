@@ -16,8 +16,6 @@ ON_TIME_SEC = 120
 _FIRST_STEP, _LONGEST_STEP = timedelta(days=2), timedelta(days=32)
 #: More slots than one step can hold.
 _ALL = 10_000_000
-#: Why a slot was missed. It may also have waited too long for a permit.
-_NOT_RUNNING = "the scheduler did not start it in time"
 
 
 def plan(state: JobState, now: datetime, calendar: Calendar, *, starts_at: datetime | None = None) -> Plan:
@@ -39,7 +37,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, starts_at: datet
     runnable = [slot for slot in newest[-limit:] if _is_in_time(state, slot, at)]
     following = calendar.next_fire(job.schedule, state.timezone, now, anchor=state.anchor)
     if not runnable:
-        missed = Missed(total, cursor, newest[-1], _too_late(state), made_up=False)
+        missed = Missed(total, cursor, newest[-1], _too_late(state), superseded=False)
         return Plan(cursor, None, Trigger.SCHEDULE, missed, following, following)
     slot, later_slots = runnable[0], runnable[1:]
     missed_count = total - len(runnable)
@@ -50,7 +48,7 @@ def plan(state: JobState, now: datetime, calendar: Calendar, *, starts_at: datet
         cursor=cursor,
         slot=slot,
         trigger=Trigger.CATCH_UP if is_late or later_slots else Trigger.SCHEDULE,
-        missed=Missed(missed_count, cursor, last_missed, reason, made_up=True) if missed_count else None,
+        missed=Missed(missed_count, cursor, last_missed, reason, superseded=True) if missed_count else None,
         next_run_at=later_slots[0] if later_slots else following,
         following=following,
     )
@@ -63,7 +61,7 @@ def skip_all(state: JobState, now: datetime, calendar: Calendar, reason: str) ->
         return None
     later = calendar.due_slots(state.job.schedule, state.timezone, cursor, now, anchor=state.anchor)
     last = later.last[-1] if later.last else cursor
-    return Missed(1 + later.count, cursor, last, reason, made_up=False)
+    return Missed(1 + later.count, cursor, last, reason, superseded=False)
 
 
 class Slots:
@@ -130,13 +128,13 @@ def _is_in_time(state: JobState, slot: datetime, now: datetime) -> bool:
 
 def _too_late(state: JobState) -> str:
     if state.job.max_lateness_sec is not None:
-        return f"{_NOT_RUNNING}, and max_lateness_sec is {state.job.max_lateness_sec}"
-    return f"{_NOT_RUNNING}, and catch_up is none"
+        return f"the scheduler was not running then (max_lateness_sec: {state.job.max_lateness_sec})"
+    return "the scheduler was not running then (catch_up: none)"
 
 
 def _not_caught_up(state: JobState) -> str:
     if state.job.catch_up == "all":
-        return f"{_NOT_RUNNING}, and catch_up_limit is {state.job.catch_up_limit}"
+        return f"the scheduler was not running then (catch_up_limit: {state.job.catch_up_limit})"
     if state.job.catch_up == "none":
-        return f"{_NOT_RUNNING}, and catch_up is none"
-    return f"{_NOT_RUNNING}, and catch_up latest runs only the newest slot"
+        return "the scheduler was not running then (catch_up: none)"
+    return "the scheduler was not running then. Only the latest slot is run later (catch_up: latest)"

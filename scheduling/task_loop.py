@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from core.boundary import Done, attempt, failure_of
+from core.boundary import Outcome, failure_of, outcome_of
 from core.clock import Clock
 from core.errors import LeaseLost
 from system.awaitables import Stoppable, Task, Wait, Write, milliseconds
@@ -25,7 +25,7 @@ DEFERRED_SEC = 0.005
 class Ledger(Protocol):
     """What the loop needs of the store: several writes in one transaction. A write that fails is undone alone."""
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]: ...
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]: ...
 
 
 class _Running:
@@ -33,7 +33,7 @@ class _Running:
 
     __slots__ = ("descriptor", "on_end", "step", "stoppable", "task")
 
-    def __init__(self, task: Task[Any], on_end: Callable[[Done], None]) -> None:
+    def __init__(self, task: Task[Any], on_end: Callable[[Outcome], None]) -> None:
         self.task = task
         self.on_end = on_end
         self.step = 0
@@ -48,7 +48,7 @@ class _PendingWrite(NamedTuple):
     running: _Running | None
     step: int
     deferred: bool
-    callback: Callable[[Done], None] | None
+    callback: Callable[[Outcome], None] | None
 
 
 class TaskLoop:
@@ -80,13 +80,13 @@ class TaskLoop:
         """The number of writes for the next commit, without the deferred ones."""
         return sum(not pending.deferred for pending in self._pending)
 
-    def spawn(self, task: Task[Any], on_end: Callable[[Done], None]) -> None:
+    def spawn(self, task: Task[Any], on_end: Callable[[Outcome], None]) -> None:
         """Starts a task and runs it up to its first wait. `on_end` gets what it returns or raises."""
         running = _Running(task, on_end)
         self._running.add(running)
         self._resume(running, None)
 
-    def write(self, work: Callable[[], Any], callback: Callable[[Done], None]) -> None:
+    def write(self, work: Callable[[], Any], callback: Callable[[Outcome], None]) -> None:
         """Calls `work` in the next commit, together with the tasks' writes. `callback` gets its outcome."""
         self._pending.append(_PendingWrite(work, None, 0, False, callback))
 
@@ -116,14 +116,14 @@ class TaskLoop:
         if not self.writes and not is_deferred_due:
             return False
         pending, self._pending, self._deferred_until = self._pending, [], None
-        outcomes = self._ledger.together([write.work for write in pending])
+        outcomes = self._ledger.group_commit([write.work for write in pending])
         # All get their outcomes, even if one of them raises.
-        deliveries = [attempt(partial(self._deliver, *pair)) for pair in zip(pending, outcomes, strict=True)]
+        deliveries = [outcome_of(partial(self._deliver, *pair)) for pair in zip(pending, outcomes, strict=True)]
         for error in [delivery.error for delivery in deliveries if delivery.error is not None]:
             raise error
         return any(delivery.value for delivery in deliveries)
 
-    def _deliver(self, pending: _PendingWrite, outcome: Done) -> bool:
+    def _deliver(self, pending: _PendingWrite, outcome: Outcome) -> bool:
         if pending.callback is not None:
             pending.callback(outcome)
         elif pending.running in self._running and _wants_outcome(pending, outcome):
@@ -179,7 +179,7 @@ class TaskLoop:
 
     # --- running ---
 
-    def _resume(self, running: _Running, outcome: Done | None) -> None:
+    def _resume(self, running: _Running, outcome: Outcome | None) -> None:
         """Runs a task up to its next wait or to its end. `outcome` is that of the write it waited for."""
         if running.descriptor is not None:
             self._waiting.pop(running.descriptor, None)
@@ -188,9 +188,9 @@ class TaskLoop:
         running.step += 1
         running.stoppable = False
         while True:
-            stepped = attempt(partial(_step, running.task, outcome))
+            stepped = outcome_of(partial(_step, running.task, outcome))
             outcome = None
-            if stepped.error is not None or isinstance(stepped.value, Done):
+            if stepped.error is not None or isinstance(stepped.value, Outcome):
                 self._running.discard(running)
                 running.on_end(stepped if stepped.error is not None else stepped.value)
                 return None
@@ -201,7 +201,7 @@ class TaskLoop:
                     return None
                 if self._deferred_until is None:
                     self._deferred_until = self._clock.monotonic() + DEFERRED_SEC
-                outcome = Done(None, None)
+                outcome = Outcome(None, None)
             elif request.stop is None or not request.stop.is_set():
                 return self._begin_wait(running, request)
 
@@ -215,18 +215,18 @@ class TaskLoop:
             self._poll.register(request.descriptor, select.POLLIN)
 
 
-def _wants_outcome(pending: _PendingWrite, outcome: Done) -> bool:
+def _wants_outcome(pending: _PendingWrite, outcome: Outcome) -> bool:
     """Whether the task still waits for this write. After a deferred one it hears of a lost lease only."""
     if pending.deferred:
         return isinstance(outcome.error, LeaseLost)
     return pending.running is not None and pending.step == pending.running.step
 
 
-def _step(task: Task[Any], outcome: Done | None) -> Any:
-    """Resumes the task. Returns its next request, or a `Done` if it has ended. Raises a lost lease inside the task."""
+def _step(task: Task[Any], outcome: Outcome | None) -> Any:
+    """Resumes the task. Returns its next request, or an `Outcome` at its end. Raises a lost lease inside the task."""
     try:
         if outcome is not None and isinstance(outcome.error, LeaseLost):
             return task.throw(outcome.error)
         return task.send(outcome)
     except StopIteration as end:
-        return Done(end.value, None)
+        return Outcome(end.value, None)

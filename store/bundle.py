@@ -1,30 +1,30 @@
-"""What is said in SQL, a subject a file. `Store` bundles them over one connection, for one thread."""
+"""`Store`: the tables of one database, over one connection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.boundary import Done
+from core.boundary import Outcome
 from db import Database
 from store.claims import Claims
 from store.definitions import Definitions
 from store.events import Events
+from store.group_commit import group_commit
 from store.health import Health
-from store.pauses import Slots
+from store.pauses import SlotCalendar
 from store.retention import RetentionRows
 from store.runs import Runs
 from store.sessions import Sessions
 from store.spending import Spending
 from store.state import State
-from store.together import together
 
 
 class Store:
-    """The rooms' way to the database. Not shared between threads: each opens its own."""
+    """Access to the tables of one database. Not shared between threads: each opens its own."""
 
-    def __init__(self, db: Database, slots: Slots | None = None) -> None:
-        """`slots` knows the calendar; without it no success ends a pause."""
+    def __init__(self, db: Database, slots: SlotCalendar | None = None) -> None:
+        """`slots` computes the slots of a job; without it a success does not end a pause."""
         self.db = db
         self.definitions = Definitions(db)
         self.claims = Claims(db)
@@ -36,10 +36,10 @@ class Store:
         self.state = State(db)
         self.health = Health(db)
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]:
-        """Several pieces of work in one commit; what became of each."""
-        return together(self.db, works)
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:
+        """Calls all `works` in one transaction, and returns their outcomes in the same order."""
+        return group_commit(self.db, works)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self.db.close()

@@ -1,4 +1,4 @@
-"""The claim of a slot, of a run by hand, and the correction of cursors: each one transaction."""
+"""Claims a slot, a manual run or a retry, each in one transaction."""
 
 from __future__ import annotations
 
@@ -11,46 +11,45 @@ from datetime import datetime
 from core.clock import from_text, utc_text
 from core.errors import JobDisabled, JobLocked
 from core.job import JobState
-from core.json_objects import WrittenOffSlot
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
 from store.definitions import STATE_COLUMNS, job_state, no_such_job, text_or_null
 from store.events import Events
-from store.ledger import free_run_id, is_pruned, write_off
+from store.ledger import WrittenOff, free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
 from store.runs import PERMITS
 
-#: All that a claim has to know before it is made, in one statement.
-_LOOK = (
+#: The state of a job that a claim depends on, in one statement.
+_JOB_QUERY = (
     f"SELECT {', '.join(STATE_COLUMNS)},"  # noqa: S608 - fixed names
     " EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running') AS is_running,"
-    f" {PERMITS} AS places"
+    f" {PERMITS} AS permits"
     " FROM jobs WHERE job_id = ? AND removed_at IS NULL"
 )
 
 
 class ClaimOutcome(enum.Enum):
-    """What became of an attempt to claim."""
+    """The outcome of an attempt to claim."""
 
     CLAIMED = "claimed"
-    WRITTEN_OFF = "written_off"  # missed or skipped: the slot is accounted for, nothing runs
-    NO_PERMIT = "no_place"
-    CHANGED = "changed"  # another process took the slot, or the job is not what was planned with
-    RUNNING = "running"  # the job's running state is not what was planned with
+    WRITTEN_OFF = "written_off"  # missed or skipped: the slot is recorded, and nothing runs
+    NO_PERMIT = "no_permit"  # PURUTO_CRON_MAX_RUNNING runs are running
+    CHANGED = "changed"  # another process took the slot, or the job has changed since the plan was made
+    RUNNING = "running"  # a run of the job has started or ended since the plan was made
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The outcome, the run if there is one, and the rows written off beside it."""
+    """The outcome, the run if one was claimed, and the slots written off in the same transaction."""
 
     outcome: ClaimOutcome
     run: ClaimedRun | None = None
-    written_off: tuple[WrittenOffSlot, ...] = ()
+    written_off: tuple[WrittenOff, ...] = ()
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who claims: `name` is the contract's `lease_owner` (host:pid)."""
+    """The process that claims. `name` is the contract's `lease_owner` (host:pid)."""
 
     name: str
     process: ProcessId
@@ -58,9 +57,10 @@ class Owner:
 
 @dataclass(frozen=True)
 class ClaimTerms:
-    """Under which terms a run is claimed: the instant, its lease's end, and the end of every patience.
+    """The instant of a claim, the end of its lease, and the ceiling of the run.
 
-    `ceiling` is in seconds of the machine's monotonic clock: neither a clock that jumps nor a sleep uses it up.
+    `ceiling` is the monotonic deadline, in seconds, after which the owner counts as hung. A clock that is set does not
+    change it.
     """
 
     now: datetime
@@ -69,7 +69,7 @@ class ClaimTerms:
 
 
 class Claims:
-    """Claims on slots. The key (job_id, scheduled_for, target) forbids a second start."""
+    """Claims of runs. The UNIQUE key (job_id, scheduled_for, target) prevents a second start of a slot."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -87,17 +87,17 @@ class Claims:
         channels: Sequence[str],
         gate: Refusal | None = None,
     ) -> Claim:
-        """Claims `plan.slot` if all still is as planned.
+        """Claims `plan.slot` if the job has not changed since the plan was made.
 
-        With `running` the slot is skipped as an overlap, with `gate` for that reason, which is told once a day.
-
-        In one transaction: the run's row, the row of the missed slots before it, and the cursor.
+        If the job is `running`, the slot is skipped as an overlap. If a `gate` is closed, it is skipped for that
+        reason, which is reported once a day. One transaction writes the run's row, the row of missed slots, and the
+        cursor.
         """
         with self._db.transaction("claim"):
             starts = plan.slot is not None and not running and gate is None
-            refused = self._refusal(state, running, max_running, starts=starts)
-            if refused is not None:
-                return Claim(refused)
+            obstacle = self._obstacle(state, running, max_running, starts=starts)
+            if obstacle is not None:
+                return Claim(obstacle)
             written_off, run = [], None
             if plan.slot is not None and running:
                 written_off.append(self._skip(state, plan.slot, terms.now))
@@ -117,20 +117,20 @@ class Claims:
     def claim_retry(
         self, state: JobState | None, interrupted: str, owner: Owner, terms: ClaimTerms, *, max_running: int
     ) -> Claim:
-        """Claims the run that makes up for an interrupted one, once.
+        """Claims the retry of an interrupted run, once.
 
-        It is dropped (`WRITTEN_OFF`) when the job is gone or disabled, has run since, or has a newer slot due, which
-        runs instead.
+        The retry is dropped (`WRITTEN_OFF`) if the job was removed or disabled, has run since, or has a newer slot due,
+        which runs instead.
         """
         with self._db.transaction("retry_claim"):
             row = self._db.row("SELECT * FROM runs WHERE run_id = ? AND retry_due = 1", (interrupted,))
             if row is None:
                 return Claim(ClaimOutcome.CHANGED)
-            if state is None or not state.enabled or self._is_overtaken(state, row, terms.now):
+            if state is None or not state.enabled or self._is_outdated(state, row, terms.now):
                 self._db.run("UPDATE runs SET retry_due = 0 WHERE run_id = ?", (interrupted,))
                 return Claim(ClaimOutcome.WRITTEN_OFF)
-            if (refused := self._refusal(state, False, max_running, starts=True)) is not None:
-                return Claim(refused)
+            if (obstacle := self._obstacle(state, False, max_running, starts=True)) is not None:
+                return Claim(obstacle)
             self._db.run("UPDATE runs SET retry_due = 0 WHERE run_id = ?", (interrupted,))
             slot = row["scheduled_for"]
             run = self._insert(state, from_text(slot) if slot else None, None, owner, terms, retry_of=interrupted)
@@ -138,7 +138,7 @@ class Claims:
                 self._mirror_lease(run, owner, terms)
         return Claim(ClaimOutcome.CLAIMED, run)
 
-    def _is_overtaken(self, state: JobState, interrupted: Row, now: datetime) -> bool:
+    def _is_outdated(self, state: JobState, interrupted: Row, now: datetime) -> bool:
         if state.next_run_at is not None and state.next_run_at <= now:
             return True
         since = (state.job.job_id, interrupted["started_at"], interrupted["run_id"])
@@ -149,7 +149,7 @@ class Claims:
         return self._db.row(newer, since) is not None
 
     def claim_manual(self, job_id: str, owner: Owner, terms: ClaimTerms, *, force: bool) -> ClaimedRun:
-        """Claims a run by hand. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""
+        """Claims a manual run. Raises `JobNotFound`, `JobDisabled` (unless `force`) or `JobLocked`."""
         with self._db.transaction("manual_claim"):
             row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
             if row is None:
@@ -160,7 +160,7 @@ class Claims:
             self._refuse_if_running(job_id)
             run = self._insert(state, None, None, owner, terms)
             if run is None:
-                raise JobLocked(f"The job {job_id} is running already", details={"job_id": job_id})
+                raise JobLocked(f"The job {job_id} is already running", details={"job_id": job_id})
             self._mirror_lease(run, owner, terms)
         return run
 
@@ -170,18 +170,18 @@ class Claims:
         )
         if running is not None:
             raise JobLocked(
-                f"The job {job_id} is running already as {running['run_id']}, owned by {running['lease_owner']}",
-                hint="Wait for its end: python3 main.py status. A dead owner's run is settled after its lease.",
+                f"The job {job_id} is already running as {running['run_id']}, owned by {running['lease_owner']}",
+                hint="Wait for its end: python3 main.py status. If its owner is dead, it is settled after its lease.",
                 details={"job_id": job_id, **dict(running)},
             )
 
-    def _refusal(self, state: JobState, running: bool, max_running: int, *, starts: bool) -> ClaimOutcome | None:
-        row = self._db.row(_LOOK, (state.job.job_id,))
+    def _obstacle(self, state: JobState, running: bool, max_running: int, *, starts: bool) -> ClaimOutcome | None:
+        row = self._db.row(_JOB_QUERY, (state.job.job_id,))
         if row is None or tuple(row)[:-2] != state.stored:
             return ClaimOutcome.CHANGED
         if bool(row["is_running"]) != running:
             return ClaimOutcome.RUNNING
-        return ClaimOutcome.NO_PERMIT if starts and row["places"] >= max_running else None
+        return ClaimOutcome.NO_PERMIT if starts and row["permits"] >= max_running else None
 
     def _insert(
         self,
@@ -196,17 +196,17 @@ class Claims:
         job = state.job
         if slot is not None and not retry_of and is_pruned(self._db, job.job_id, slot):
             return None
-        by_hand = Trigger.RETRY if retry_of else Trigger.MANUAL
-        # The slot of a retry is accounted for by the interrupted row.
+        unplanned = Trigger.RETRY if retry_of else Trigger.MANUAL
+        # The slot of a retry belongs to the row of the interrupted run.
         own_slot = None if retry_of else slot
         run = ClaimedRun(
             run_id=free_run_id(self._db, job.job_id, terms.now),
             job=job,
-            trigger=plan.trigger if plan is not None else by_hand,
+            trigger=plan.trigger if plan is not None else unplanned,
             token=os.urandom(16).hex(),
             started_at=terms.now,
             scheduled_for=slot,
-            next_run_at=plan.following if plan is not None else _ahead(state.next_run_at, terms.now),
+            next_run_at=plan.following if plan is not None else _if_future(state.next_run_at, terms.now),
             missed=plan.missed.count if plan is not None and plan.missed is not None else 0,
             retry_of=retry_of,
             timezone=state.timezone,
@@ -249,7 +249,7 @@ class Claims:
         )
 
     def _advance_and_lease(self, run: ClaimedRun, plan: Plan, owner: Owner, terms: ClaimTerms) -> None:
-        """Both in one statement: it is made for each run."""
+        """Moves the cursor and copies the lease in one statement, because every claim needs both."""
         self._db.run(
             "UPDATE jobs SET next_run_at = ?, problem_json = NULL, last_run_at = ?, lease_owner = ?,"
             " lease_expires_at = ? WHERE job_id = ?",
@@ -262,54 +262,54 @@ class Claims:
             ),
         )
 
-    def _skip(self, state: JobState, slot: datetime, now: datetime) -> WrittenOffSlot | None:
+    def _skip(self, state: JobState, slot: datetime, now: datetime) -> WrittenOff | None:
         running = self._db.row("SELECT run_id FROM runs WHERE job_id = ? AND status = 'running'", (state.job.job_id,))
-        reason = f"{running['run_id']} was still running" if running is not None else "it was still running"
-        overlap = Missed(1, slot, slot, reason, made_up=False)
+        reason = f"{running['run_id'] if running is not None else 'the previous run'} was still running"
+        overlap = Missed(1, slot, slot, reason, superseded=False)
         return write_off(self._db, state.job, overlap, now, status="skipped", code="OVERLAP")
 
     def _refuse(
         self, state: JobState, slot: datetime, gate: Refusal, now: datetime, channels: Sequence[str]
-    ) -> WrittenOffSlot | None:
-        skipped = Missed(1, slot, slot, gate.reason, made_up=False)
-        row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, more=gate.details)
+    ) -> WrittenOff | None:
+        skipped = Missed(1, slot, slot, gate.reason, superseded=False)
+        row = write_off(self._db, state.job, skipped, now, status="skipped", code=gate.code, details=gate.details)
         if row is not None and self._is_first_refusal(state.job.job_id, gate):
-            self._tell(state, row, now, channels)
+            self._add_event(state, row, now, channels)
         return row
 
     def _is_first_refusal(self, job_id: str, gate: Refusal) -> bool:
-        """Whether that this gate refuses is still to be told for the day. Notes that it is."""
+        """Whether the refusal of this gate is not yet reported for the day. Records that it is now."""
         added = self._db.run(
             "INSERT INTO refusals_told (job_id, day, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (job_id, gate.day, gate.code),
         )
         return added == 1
 
-    def _tell(self, state: JobState, row: WrittenOffSlot, now: datetime, channels: Sequence[str]) -> None:
-        error = {key: value for key, value in row.items() if key != "run_id"}
+    def _add_event(self, state: JobState, row: WrittenOff, now: datetime, channels: Sequence[str]) -> None:
+        error = {"code": row["code"], "message": row["message"], "details": row["details"]}
         payload = {"job_id": state.job.job_id, "run_id": row["run_id"], "attempts": 0, "error": error}
-        self._events.add(str(row["run_id"]), state.job.job_id, utc_text(now), payload, channels)
+        self._events.add(row["run_id"], state.job.job_id, utc_text(now), payload, channels)
 
-    def _miss(self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]) -> WrittenOffSlot | None:
+    def _miss(self, state: JobState, missed: Missed, now: datetime, channels: Sequence[str]) -> WrittenOff | None:
         row = write_off(self._db, state.job, missed, now, status="missed", code="SLOT_MISSED")
-        # A slot that a newer one makes up for is in the ledger and in that run's event; only a real gap is told.
-        if row is not None and not missed.made_up:
-            self._tell(state, row, now, channels)
+        # If a newer slot runs instead, that run's event reports it. Only a real gap has an event of its own.
+        if row is not None and not missed.superseded:
+            self._add_event(state, row, now, channels)
         return row
 
 
 def _disabled(job_id: str, row: Row) -> JobDisabled:
     if row["paused_at"] is None:
-        hint = "Run it all the same with --force, or set enabled to true in .jobs.json."
+        hint = "Run it anyway with --force, or set enabled to true in .jobs.json."
         return JobDisabled(f"The job {job_id} is disabled", hint=hint, details={"job_id": job_id})
     failures = row["consecutive_failures"]
     return JobDisabled(
-        f"The job {job_id} is paused since {row['paused_at']}: its last {failures} runs failed",
+        f"The job {job_id} has been paused since {row['paused_at']}: its last {failures} runs failed",
         hint=how_to_resume(job_id),
         details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
     )
 
 
-def _ahead(cursor: datetime | None, now: datetime) -> datetime | None:
-    """The next slot of a job that is run by hand: an overdue one is no reason against a retry."""
+def _if_future(cursor: datetime | None, now: datetime) -> datetime | None:
+    """The cursor if it is in the future: an overdue slot must not prevent retries of a manual run."""
     return cursor if cursor is not None and cursor > now else None

@@ -1,4 +1,4 @@
-"""Makes the database: its folder, its file, its schema."""
+"""Creates the database: its folder, its file and its schema."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 
 import db
 from core.errors import DatabaseMissing, DatabaseReadOnly
-from core.private_files import locked, make_private
+from core.private_files import locked_folder, make_private_folder
 from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, schema_version
 
 
 def create(path: str) -> tuple[Database, bool]:
-    """Opens the database at `path` for writing, made and migrated if need be. The second value: was it made now?
+    """Opens the database at `path` for writing, and creates or migrates it first. The second value: was it created?
 
-    The folder is made with mode 0700 and the file with 0600. Running it again changes nothing.
+    The folder gets mode 0700 and the file 0600. Running it again changes nothing. Raises `DatabaseError`s.
     """
     folder = os.path.dirname(path)
     try:
-        make_private(folder)
+        make_private_folder(folder)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
@@ -28,8 +28,8 @@ def create(path: str) -> tuple[Database, bool]:
         ) from error
     connection = connect(path, "rw")
     try:
-        # Of several that change the journal at once, SQLite refuses some at once.
-        with locked(folder), Translated(path):
+        # SQLite refuses some of several processes that set the journal mode at the same time, without waiting.
+        with locked_folder(folder), Translated(path):
             fresh = _make_schema(connection, path)
     finally:
         connection.close()
@@ -42,7 +42,7 @@ def _make_schema(connection: Connection, path: str) -> bool:
     except DatabaseMissing:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
-        # Another process may have made the schema while this one waited for the lock.
+        # Another process may have created the schema while this one waited for the lock.
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             connection.execute("ROLLBACK")
             return False

@@ -1,4 +1,4 @@
-"""The jobs table: definitions as synced, cursors, and reading them."""
+"""The table `jobs`: definitions as synced, and cursors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict, cast
 
 from core.clock import from_text, utc_text
 from core.errors import DefinitionUnreadable, JobNotFound
@@ -18,17 +19,56 @@ from store.ledger import write_off
 
 @dataclass(frozen=True)
 class Zone:
-    """The zone of a job: an IANA name, and who said so: `job`, `setting` or `machine`."""
+    """The zone of a job: an IANA name, and where it comes from: `job`, `setting` or `machine`."""
 
     name: str
     source: str
 
 
+class Pause(TypedDict):
+    """Since when (UTC text) and why a job is paused."""
+
+    since: str
+    reason: str
+
+
+class JobRow(TypedDict):
+    """A job as `status` and `list` print it: the columns of `jobs`, with its fields and its problem as objects.
+
+    Instants are UTC text. `problem` is the error of the last tick or null. Source: docs/contract.md "SQLite".
+    """
+
+    job_id: str
+    enabled: bool
+    puruto_target: str
+    schedule: str
+    prompt: str
+    notify_channel: str
+    timeout_sec: int
+    max_retries: int
+    retry_backoff_sec: int
+    next_run_at: str | None
+    last_run_at: str | None
+    lease_owner: str | None
+    lease_expires_at: str | None
+    timezone: str
+    timezone_source: str
+    anchor_at: str
+    updated_at: str
+    consecutive_failures: int
+    paused_at: str | None
+    pruned_through: str | None
+    problem: Mapping[str, object] | None
+    definition: Mapping[str, object]
+    paused: Pause | None
+
+
 @dataclass(frozen=True)
 class Change:
-    """One job as a sync wants it. `expected_cursor` is what was read; `skipped` are due slots of `old` that go.
+    """One new or changed job of a sync.
 
-    With `stays_paused` a pause goes on; else it ends here, and its count of failures with it.
+    `expected_cursor` is the cursor as it was read; `skipped` are the due slots of `old` that are dropped. With
+    `stays_paused` a pause is kept; else it ends, and its count of failures is reset.
     """
 
     job: Job
@@ -44,7 +84,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Removal:
-    """A job that is no longer in the file; `old` is None when its stored definition can't be read."""
+    """A job that is no longer in the file. `old` is None if its stored definition can't be read."""
 
     job_id: str
     expected_cursor: str | None
@@ -53,30 +93,30 @@ class Removal:
 
 
 class Definitions:
-    """Rows of `jobs`, as far as they say what a job is and when it is due."""
+    """Rows of `jobs`: what a job is, and when it is due."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def active(self) -> list[Row]:
-        """What a sync and a clock correction need of each job that is in the file, by job_id."""
+        """The columns that a sync and a clock correction need, for all jobs in the file, ordered by job_id."""
         return self._db.rows(
             "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at"
             " FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
         )
 
     def load(self, job_id: str) -> JobState | None:
-        """A job that is in the file, or None. Raises `DefinitionUnreadable`."""
+        """A job that is in the file; None if there is none. Raises `DefinitionUnreadable`."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
         return None if row is None else job_state(row)
 
-    def knows(self, job_id: str) -> bool:
-        """Whether a job of this name is or once was in the file."""
+    def ever_existed(self, job_id: str) -> bool:
+        """Whether a job of this name is or was in the file."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
 
     def require_known(self, job_id: str | None) -> None:
         """Raises `JobNotFound` if no job of this name is or once was in the file. None stands for all jobs."""
-        if job_id is not None and not self.knows(job_id):
+        if job_id is not None and not self.ever_existed(job_id):
             raise JobNotFound(
                 f"There is no job {job_id}, and there never was",
                 hint="See the names: python3 main.py list",
@@ -84,7 +124,7 @@ class Definitions:
             )
 
     def end_pause(self, job_id: str, next_run_at: datetime | None) -> bool:
-        """Forgets the failures that have paused a job, and lets it go on; False when it was not paused."""
+        """Ends the pause of a job and resets its count of failures. False if it was not paused."""
         changed = self._db.run(
             "UPDATE jobs SET paused_at = NULL, consecutive_failures = 0, enabled = 1, next_run_at = ?"
             " WHERE job_id = ? AND paused_at IS NOT NULL AND removed_at IS NULL",
@@ -93,12 +133,12 @@ class Definitions:
         return changed == 1
 
     def failures(self, job_id: str) -> int:
-        """How many runs of the job have failed since its last success."""
+        """The number of failed runs since the job's last success."""
         row = self._db.row("SELECT consecutive_failures FROM jobs WHERE job_id = ?", (job_id,))
         return 0 if row is None else int(row["consecutive_failures"])
 
     def due(self, now: datetime) -> list[tuple[str, str]]:
-        """`(next_run_at, job_id)` of the jobs whose cursor is due, oldest first."""
+        """`(next_run_at, job_id)` of the due jobs, the oldest first."""
         rows = self._db.rows(
             "SELECT next_run_at, job_id FROM jobs WHERE enabled = 1 AND next_run_at <= ? ORDER BY next_run_at, job_id",
             (utc_text(now),),
@@ -106,7 +146,7 @@ class Definitions:
         return [(row["next_run_at"], row["job_id"]) for row in rows]
 
     def next_due(self, after: datetime) -> datetime | None:
-        """The first cursor of an enabled job that lies after this instant."""
+        """The earliest cursor of an enabled job after this instant; None if there is none."""
         row = self._db.row(
             "SELECT next_run_at FROM jobs WHERE enabled = 1 AND next_run_at > ? ORDER BY next_run_at LIMIT 1",
             (utc_text(after),),
@@ -114,42 +154,42 @@ class Definitions:
         return None if row is None else from_text(row[0])
 
     def due_cursor(self, job_id: str, now: datetime) -> str | None:
-        """The cursor of an enabled job as text if it is due, else None."""
+        """The cursor of a job, as UTC text, if the job is enabled and due; else None."""
         row = self._db.row(
             "SELECT next_run_at FROM jobs WHERE job_id = ? AND enabled = 1 AND next_run_at <= ?",
             (job_id, utc_text(now)),
         )
         return None if row is None else str(row[0])
 
-    def table(self) -> list[dict[str, object]]:
-        """The rows of `jobs` for people: the contract's columns and ours; removed ones left out."""
+    def table(self) -> list[JobRow]:
+        """All jobs in the file, for people, by name."""
         rows = self._db.rows("SELECT * FROM jobs WHERE removed_at IS NULL ORDER BY job_id")
         return [_for_people(row) for row in rows]
 
-    def page(self, after: str, limit: int) -> list[dict[str, object]]:
-        """The first `limit` rows of `table` whose names come behind `after`, which need not be a job's; -1 for all."""
+    def page(self, after: str, limit: int) -> list[JobRow]:
+        """The first `limit` rows of `table` whose names sort after `after`, which need not exist. -1 means all."""
         rows = self._db.rows(
             "SELECT * FROM jobs WHERE removed_at IS NULL AND job_id > ? ORDER BY job_id LIMIT ?", (after, limit)
         )
         return [_for_people(row) for row in rows]
 
     def paused(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
-        """`(job_id, paused_at)` of those of these jobs that are paused and in the file, by name."""
-        found = []
+        """`(job_id, paused_at)` of those of these jobs that are in the file and paused, by name."""
+        paused = []
         for job_id in sorted(job_ids):
             row = self._db.row("SELECT paused_at FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
             if row is not None and row["paused_at"] is not None:
-                found.append((job_id, str(row["paused_at"])))
-        return found
+                paused.append((job_id, str(row["paused_at"])))
+        return paused
 
     def set_problem(self, job_id: str, problem: Mapping[str, object]) -> None:
-        """Marks a job that could not be planned or run; its cursor stays, so that the next tick tries again."""
+        """Records why a job could not be planned or run. Its cursor stays, so the next tick tries again."""
         self._db.run(
             "UPDATE jobs SET problem_json = ? WHERE job_id = ?", (json.dumps(problem, ensure_ascii=False), job_id)
         )
 
     def clear_lease(self, job_id: str) -> bool:
-        """Clears the mirror of a lease that no running row stands behind; whether there was one."""
+        """Clears the lease of a job that has no running run. Returns whether there was one."""
         changed = self._db.run(
             "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL WHERE job_id = ? AND lease_owner IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.job_id = jobs.job_id AND status = 'running')",
@@ -158,7 +198,7 @@ class Definitions:
         return changed == 1
 
     def move_cursor(self, state: JobState, to: datetime | None) -> bool:
-        """Sets a cursor that still is what was read; False if it is not."""
+        """Sets the cursor of a job if it is unchanged since `state` was read; else returns False."""
         return (
             self._db.run(
                 "UPDATE jobs SET next_run_at = ? WHERE job_id = ? AND next_run_at IS ?",
@@ -167,13 +207,13 @@ class Definitions:
             == 1
         )
 
-    def take_back(self, now: datetime, *, trusted: bool) -> None:
-        """What a clock that was ahead has said of slots to come: gaps that were none, and what retention forbids.
+    def correct_future_rows(self, now: datetime, *, trusted: bool) -> None:
+        """Corrects what was written about future slots while the clock was ahead: missed slots, and `pruned_through`.
 
-        A gap that begins behind `now` keeps its row, and accounts for nothing: its slots come again. `trusted` says
-        that the clock is right now; else slots whose rows were deleted stay forbidden, whatever it says.
+        The row of a gap after `now` is kept but covers no slots any more, so its slots will run. `pruned_through` is
+        corrected only if the clock is `trusted`; else a slot whose row was deleted could start twice.
         """
-        with self._db.transaction("take_back"):
+        with self._db.transaction("clock_correction"):
             self._db.run(
                 "UPDATE runs SET scheduled_for = NULL, slots = 0 WHERE status = 'missed' AND scheduled_for > ?"
                 " AND json_extract(error_json, '$.details.first_slot') > ?",
@@ -183,7 +223,7 @@ class Definitions:
                 self._db.run("UPDATE jobs SET pruned_through = ? WHERE pruned_through > ?", (utc_text(now),) * 2)
 
     def apply(self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime) -> bool:
-        """Writes a sync inside the caller's transaction; False if a cursor moved meanwhile: roll back and redo."""
+        """Writes a sync in the caller's transaction. False if a cursor has moved: the caller rolls back and retries."""
         for change in changes:
             if not self._upsert(change, now):
                 return False
@@ -245,12 +285,12 @@ class Definitions:
         )
 
 
-#: The columns of `jobs` that a state is read from.
+#: The columns of `jobs` from which a `JobState` is read.
 STATE_COLUMNS = ("definition_json", "timezone", "anchor_at", "next_run_at", "enabled")
 
 
 def job_state(row: Row) -> JobState:
-    """A row of `active` as the rooms know it. Raises `DefinitionUnreadable`."""
+    """A row of `jobs` as a `JobState`. Raises `DefinitionUnreadable`."""
     cursor = row["next_run_at"]
     try:
         return JobState(
@@ -264,12 +304,12 @@ def job_state(row: Row) -> JobState:
     except (DefinitionUnreadable, ValueError) as error:
         raise DefinitionUnreadable(
             f"The stored job {row['job_id']} can't be read: {error}",
-            hint="Its row was changed by hand. Change the job in .jobs.json in any way, and run sync-jobs.",
+            hint="Its row was changed by hand. Change anything in its entry in .jobs.json, and run sync-jobs.",
             details={"job_id": row["job_id"]},
         ) from error
 
 
-def _for_people(row: Row) -> dict[str, object]:
+def _for_people(row: Row) -> JobRow:
     shown: dict[str, object] = dict(row)
     shown["enabled"] = bool(row["enabled"])
     problem = shown.pop("problem_json")
@@ -281,18 +321,18 @@ def _for_people(row: Row) -> dict[str, object]:
         shown["definition"], shown["problem"] = {}, error.as_dict()
     del shown["removed_at"]
     shown["paused"] = _pause(shown)
-    return shown
+    return cast("JobRow", shown)
 
 
-def _pause(shown: dict[str, object]) -> dict[str, object] | None:
-    """Since when and why a job is paused; None when it is not."""
+def _pause(shown: dict[str, object]) -> Pause | None:
+    """Since when and why a job is paused; None if it is not."""
     if shown["paused_at"] is None:
         return None
-    return {"since": shown["paused_at"], "reason": f"its last {shown['consecutive_failures']} runs failed"}
+    return {"since": str(shown["paused_at"]), "reason": f"its last {shown['consecutive_failures']} runs failed"}
 
 
 def text_or_null(instant: datetime | None) -> str | None:
-    """An instant as it is stored; null when there is none."""
+    """An instant as it is stored; None is null."""
     return None if instant is None else utc_text(instant)
 
 

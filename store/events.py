@@ -1,4 +1,4 @@
-"""Stored events and where each still has to arrive. Oldest first: the key grows in the order of commits."""
+"""Events, and their delivery to each channel. Oldest first: the key grows in the order of commits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db import Database, Row
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event as stored: `payload` is what the scheduler said, `ts` when (UTC text)."""
+    """A stored event: its `payload` from the scheduler, and when it was stored (`ts`, UTC text)."""
 
     event_id: int
     run_id: str
@@ -22,8 +22,8 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """How many events have not arrived at a channel, since when, and what the last attempt said."""
+class Undelivered:
+    """The undelivered events of a channel: their number, the oldest, and the error of the last attempt."""
 
     channel: str
     count: int
@@ -39,7 +39,7 @@ class Events:
         self._db = db
 
     def add(self, run_id: str, job_id: str, ts: str, payload: Mapping[str, object], channels: Sequence[str]) -> None:
-        """Stores an event for `channels`; the caller's transaction is the one that makes it true."""
+        """Stores an event for `channels`, in the transaction that stores what it reports."""
         event_id = self._db.insert(
             "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
             (run_id, job_id, ts, encode(payload)),
@@ -51,8 +51,8 @@ class Events:
         self._db.run(f"INSERT INTO deliveries (channel, event_id, state) VALUES {rows}", values)  # noqa: S608 - fixed text
 
     def waiting(self, channel: str, limit: int) -> list[StoredEvent]:
-        """The oldest events that have not arrived at `channel`."""
-        # Left to itself SQLite goes through the primary key, past all that has ever arrived.
+        """The oldest `limit` events that are not delivered to `channel`."""
+        # Without INDEXED BY, SQLite scans the primary key, past all delivered events.
         rows = self._db.rows(
             "SELECT e.* FROM deliveries d INDEXED BY deliveries_waiting JOIN events e USING (event_id)"
             " WHERE d.channel = ? AND d.state = 'waiting' ORDER BY d.event_id LIMIT ?",
@@ -61,9 +61,9 @@ class Events:
         return [_event(row) for row in rows]
 
     def settle(self, channel: str, events: Sequence[StoredEvent], state: str, now: str) -> None:
-        """Marks events of `channel`, which came from `waiting` in its order, as `delivered` or `not_applicable`."""
+        """Marks events, as returned by `waiting`, as `delivered` or `not_applicable`. `now` is UTC text."""
         with self._db.transaction("delivered"):
-            # Between the first and the last of them nothing else waits: keys grow in the order of commits.
+            # No other event waits between the first and the last, because keys grow in the order of commits.
             self._db.run(
                 "UPDATE deliveries SET state = ?, settled_at = ?, last_error = NULL"
                 " WHERE channel = ? AND event_id BETWEEN ? AND ? AND state = 'waiting'",
@@ -71,15 +71,15 @@ class Events:
             )
 
     def failed(self, channel: str, event: StoredEvent, error: str) -> None:
-        """Counts a failed delivery on the event that stands first in line."""
+        """Counts a failed delivery of the oldest waiting event."""
         self._db.run(
             "UPDATE deliveries SET failures = failures + 1, last_error = ? WHERE channel = ? AND event_id = ?",
             (error, channel, event.event_id),
         )
 
-    def waiting_summary(self) -> list[Waiting]:
-        """One entry a channel that has waiting events."""
-        found = []
+    def undelivered_summary(self) -> list[Undelivered]:
+        """One entry for each channel with undelivered events."""
+        summary = []
         for row in self._db.rows(
             "SELECT channel, count(*) AS n, min(event_id) AS oldest FROM deliveries WHERE state = 'waiting'"
             " GROUP BY channel"
@@ -90,13 +90,13 @@ class Events:
                 (row["channel"], row["oldest"]),
             )
             if first is not None:
-                found.append(
-                    Waiting(row["channel"], row["n"], first["ts"], first["failures"], first["last_error"] or "")
+                summary.append(
+                    Undelivered(row["channel"], row["n"], first["ts"], first["failures"], first["last_error"] or "")
                 )
-        return found
+        return summary
 
     def recent(self, limit: int, *, job_id: str = "", run_id: str = "") -> list[StoredEvent]:
-        """The newest events, oldest of them first; of one job or one run if named."""
+        """The newest `limit` events, of one job or one run if named, the oldest of them first."""
         where, values = "", []
         if run_id:
             where, values = "WHERE run_id = ?", [run_id]
@@ -110,9 +110,9 @@ def _event(row: Row) -> StoredEvent:
     try:
         payload = json.loads(row["payload_json"])
         if not isinstance(payload, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
     except ValueError as error:
-        # Changed by hand: what is left of it is told, so that it does not hold up those behind it.
+        # Changed by hand: it is delivered as an error, so that it does not block the events after it.
         payload = _unreadable(row, str(error))
     return StoredEvent(row["event_id"], row["run_id"], row["job_id"], row["ts"], payload)
 

@@ -1,4 +1,4 @@
-"""What `status` and `doctor` ask about jobs that are late or in trouble. Reading only."""
+"""Queries of `status` and `doctor` about late and troubled jobs. Only reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from db import Database, Row
 
 _OVERDUE = "FROM jobs WHERE enabled = 1 AND next_run_at <= ?"
 
-#: An `@at` that has run: that it has no next run is as it should be.
+#: An `@at` job that has run is complete: it rightly has no next run.
 _COMPLETE = "next_run_at IS NULL AND last_run_at IS NOT NULL AND ltrim(schedule, ' ' || char(9)) LIKE '@at%'"
 
 _TROUBLED = f"""
@@ -30,12 +30,12 @@ class Overdue:
     job_id: str
     next_run_at: str
     running: bool
-    """Whether a run of it goes on: then its slot waits for that one."""
+    """Whether a run of it is running: then its slot waits for the end of that run."""
 
 
 @dataclass(frozen=True)
 class Troubled:
-    """A job with which something is wrong; at least one of the last five says what."""
+    """A job with a problem; at least one of the last five fields says what it is."""
 
     job_id: str
     schedule: str
@@ -44,34 +44,34 @@ class Troubled:
     problem_json: str | None
     paused_at: str | None
     no_next_run: bool
-    """Enabled, and nothing will start it; an `@at` that has run is complete and does not count."""
+    """It is enabled, but has no next run; complete `@at` jobs are not included."""
     stray_lease: bool
-    """It mirrors a lease, and no run of it is running."""
+    """It has a lease, but no running run."""
 
 
 class Health:
-    """Questions over all jobs, each answered with at most so many rows."""
+    """Queries over all jobs, with limits."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def overdue(self, before: str, limit: int) -> tuple[int, list[Overdue]]:
-        """How many enabled jobs have been due since `before` (UTC text) or longer, and the oldest of them."""
+        """The number of enabled jobs that have been due since `before` (UTC text) or longer, and the oldest `limit`."""
         counted = self._db.row(f"SELECT count(*) {_OVERDUE}", (before,))
         rows = self._db.rows(
             f"SELECT job_id, next_run_at, EXISTS (SELECT 1 FROM runs r WHERE r.job_id = jobs.job_id"  # noqa: S608 - fixed text
             f" AND r.status = 'running') AS running {_OVERDUE} ORDER BY next_run_at, job_id LIMIT ?",
             (before, limit),
         )
-        found = [Overdue(row["job_id"], row["next_run_at"], bool(row["running"])) for row in rows]
-        return int(counted[0]) if counted is not None else 0, found
+        overdue = [Overdue(row["job_id"], row["next_run_at"], bool(row["running"])) for row in rows]
+        return int(counted[0]) if counted is not None else 0, overdue
 
     def complete(self) -> set[str]:
-        """Enabled jobs that were to run once, and have."""
+        """The enabled jobs with an `@at` schedule that have run."""
         return {row["job_id"] for row in self._db.rows(f"SELECT job_id FROM jobs WHERE enabled = 1 AND {_COMPLETE}")}  # noqa: S608 - fixed texts
 
     def troubled(self, limit: int) -> list[Troubled]:
-        """Jobs with a problem, paused ones, ones that nothing will start, and ones with a lease that no run has."""
+        """Jobs with a problem, paused jobs, jobs without a next run, and jobs with a lease but no run."""
         return [_troubled(row) for row in self._db.rows(_TROUBLED, (limit,))]
 
 

@@ -1,4 +1,4 @@
-"""A job ↔ the text in which the database keeps its definition. A leaf, without pydantic: each tick reads these."""
+"""Encodes a job as the JSON that the database stores, and decodes it. Without pydantic, as every tick decodes jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 def _stored_types(hint: Any) -> frozenset[type]:
-    """The types that a value of this annotation has when it comes from JSON."""
+    """The types that a JSON value may have for a field with this annotation."""
     origin = get_origin(hint)
     if origin in (Union, UnionType):
         return frozenset().union(*map(_stored_types, get_args(hint)))
@@ -33,42 +33,43 @@ _NESTED = {name: (kind, _types_of(kind)) for name, kind in NESTED.items()}
 
 
 def job_json(job: Job) -> str:
-    """The definition as canonical JSON: sorted keys, no spaces, defaults included. Equal jobs give equal text."""
+    """The job as canonical JSON: sorted keys, no spaces, with defaults. Equal jobs give equal text."""
     return _ENCODE(vars(job))
 
 
 def as_dict(job: Job) -> dict[str, Any]:
-    """The fields of a job as JSON knows them."""
+    """The fields of a job as a JSON object."""
     return {name: vars(value) if name in NESTED and value is not None else value for name, value in vars(job).items()}
 
 
 def job_from_json(text: str) -> Job:
-    """The job that `job_json` wrote, also by another version: missing fields get their defaults, unknown ones go.
+    """The job in a text of `job_json`, also of another version.
 
-    Raises `DefinitionUnreadable` if a required field is missing, a type is wrong, or the text is no JSON object.
+    Missing fields get their defaults, unknown ones are ignored. Raises `DefinitionUnreadable` if a required field is
+    missing, a type is wrong, or the text is not a JSON object.
     """
-    whose = ""
+    of_job = ""
     try:
         stored = json.loads(text)
         if not isinstance(stored, dict):
-            raise TypeError("it is no object")
-        whose = f" of job {stored.get('job_id')!a}"
-        known = _known(stored, _JOB)
+            raise TypeError("it is not an object")
+        of_job = f" of job {stored.get('job_id')!a}"
+        values = _checked_values(stored, _JOB)
         for name, (kind, types) in _NESTED.items():
-            if known.get(name) is not None:
-                known[name] = kind(**_known(known[name], types, f"{name}."))
-        return Job(**known)
+            if values.get(name) is not None:
+                values[name] = kind(**_checked_values(values[name], types, f"{name}."))
+        return Job(**values)
     except (ValueError, TypeError, RecursionError) as error:
-        message = f"the stored definition{whose[:140]} can't be read: {error}"[:400]
+        message = f"the stored definition{of_job[:140]} can't be read: {error}"[:400]
         raise DefinitionUnreadable(
             message, hint="Run sync-jobs: it stores the definitions of .jobs.json again."
         ) from None
 
 
-def _known(stored: dict[str, Any], types: dict[str, frozenset[type]], of: str = "") -> dict[str, Any]:
-    """Those of the stored values that belong to a field. Raises TypeError when the type of one is wrong."""
-    known = {name: stored[name] for name in types if name in stored}
-    wrong = [of + name for name, value in known.items() if type(value) not in types[name]]
-    if wrong:
-        raise TypeError(f"{', '.join(wrong)} of the wrong type")
-    return known
+def _checked_values(stored: dict[str, Any], types: dict[str, frozenset[type]], prefix: str = "") -> dict[str, Any]:
+    """The stored values of known fields. Raises TypeError if one has the wrong type."""
+    values = {name: stored[name] for name in types if name in stored}
+    mistyped = [prefix + name for name, value in values.items() if type(value) not in types[name]]
+    if mistyped:
+        raise TypeError(f"{', '.join(mistyped)} of the wrong type")
+    return values

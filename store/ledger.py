@@ -1,4 +1,4 @@
-"""Rows of `runs` that never ran: slots written off as missed or skipped. Used by claims and by the sync alike."""
+"""Slots that did not run: rows of `runs` with status missed or skipped. Claims and the sync write them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from types import MappingProxyType
 
 from core.clock import utc_text
 from core.job import Job
-from core.json_objects import ErrorObject, WrittenOffSlot
+from core.json_objects import ErrorObject
 from core.run import Missed, Trigger
 from db import Database
 
 
+class WrittenOff(ErrorObject):
+    """The row of slots that did not run, as `tick` prints it: the row's error and its run_id."""
+
+    run_id: str
+
+
 def free_run_id(db: Database, job_id: str, now: datetime) -> str:
-    """`daily-summary-20260225T200000`, with `-2`, `-3`, … when that second is taken.
+    """An unused run_id: `daily-summary-20260225T200000`, with `-2`, `-3`, … if that is taken.
 
     Source: docs/contract.md "Commands".
     """
@@ -28,7 +34,7 @@ def free_run_id(db: Database, job_id: str, now: datetime) -> str:
 
 
 def is_pruned(db: Database, job_id: str, slot: datetime) -> bool:
-    """Whether retention has deleted rows of this job up to this slot: then it is accounted for, whatever clocks do."""
+    """Whether retention has deleted the rows of this slot: then it must not start, even if the clock was set back."""
     row = db.row("SELECT 1 FROM jobs WHERE job_id = ? AND pruned_through >= ?", (job_id, utc_text(slot)))
     return row is not None
 
@@ -41,22 +47,21 @@ def write_off(
     *,
     status: str,
     code: str,
-    more: Mapping[str, object] = MappingProxyType({}),
-) -> WrittenOffSlot | None:
-    """Accounts for slots that will not run, in one row whose slot is the last of them.
+    details: Mapping[str, object] = MappingProxyType({}),
+) -> WrittenOff | None:
+    """Records slots that will not run, in one row whose slot is the last of them. `details` are added to the error's.
 
-    Returns the error object that the row carries, with its run_id, or None when a row of that slot exists already
-    (the clock was set back).
+    Returns None if a row of that slot already exists, because the clock was set back.
     """
     error: ErrorObject = {
         "code": code,
-        "message": f"{_slots(missed.count)} of {job.job_id} did not run: {missed.reason}",
+        "message": f"{_runs_were(missed.count, job.job_id)} {status}: {missed.reason}",
         "details": {
             "slots": missed.count,
             "first_slot": utc_text(missed.first),
             "last_slot": utc_text(missed.last),
-            "made_up": missed.made_up,
-            **more,
+            "made_up": missed.superseded,
+            **details,
         },
     }
     if is_pruned(db, job.job_id, missed.last):
@@ -81,5 +86,5 @@ def write_off(
     return {"run_id": run_id, **error} if written else None
 
 
-def _slots(count: int) -> str:
-    return "1 slot" if count == 1 else f"{count} slots"
+def _runs_were(count: int, job_id: str) -> str:
+    return f"1 scheduled run of {job_id} was" if count == 1 else f"{count} scheduled runs of {job_id} were"

@@ -1,4 +1,4 @@
-"""What a verdict means for its job: failures in a row are counted, so many of them pause it, a success ends that."""
+"""Pauses of jobs: a verdict counts failures in a row, enough of them pause the job, a success ends the pause."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core import log
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable, ScheduleError
 from core.job import JobState
+from core.json_objects import ErrorObject
 from core.run import Missed, RunStatus, Verdict
 from db import Database, Row
 from store.definitions import job_state
@@ -21,37 +22,37 @@ CODE = "JOB_PAUSED"
 _FAILURES = (RunStatus.ERROR, RunStatus.INTERRUPTED)
 
 
-class Slots(Protocol):
-    """What is asked of the calendar. Both raise `ScheduleError`."""
+class SlotCalendar(Protocol):
+    """Computes the slots of a job. Both methods raise `ScheduleError`."""
 
     def following(self, state: JobState, now: datetime) -> datetime | None:
-        """The job's first slot after now."""
+        """The job's first slot after `now`; None if there is none."""
 
     def due(self, state: JobState, now: datetime, reason: str) -> Missed | None:
-        """The job's slots up to now that nobody has served."""
+        """The job's slots from its cursor up to `now`, which did not run for this reason; None if there are none."""
 
 
 class Pauses:
-    """Counters and pauses in `jobs`. Everything here belongs to the caller's transaction, the verdict's."""
+    """Counters and pauses in `jobs`. All methods belong to the caller's transaction, which stores the verdict."""
 
-    def __init__(self, db: Database, events: Events, slots: Slots | None) -> None:
-        """Without `slots` no pause ends here: nobody could say when the job is due next."""
+    def __init__(self, db: Database, events: Events, slots: SlotCalendar | None) -> None:
+        """Without `slots` a success ends no pause, as the next slot is unknown."""
         self._db = db
         self._events = events
         self._slots = slots
 
-    def count(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
-        """A failure that is counted may pause the job, and tells that."""
+    def pause_if_needed(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
+        """After a failure: pauses the job if it has failed often enough in a row, and stores the event."""
         if verdict.status in _FAILURES:
             self._pause_if_enough(run_id, job_id, verdict, channels)
 
     def release(self, job_id: str, verdict: Verdict) -> None:
-        """Clears the job's lease. A success sets the count to 0 and ends a pause; a failure adds to it."""
-        kept, more = int(verdict.status is not RunStatus.OK), int(verdict.status in _FAILURES)
+        """Clears the job's lease. A failure is counted; a success resets the count and ends a pause."""
+        kept, added = int(verdict.status is not RunStatus.OK), int(verdict.status in _FAILURES)
         row = self._db.row(
             "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL,"
             " consecutive_failures = consecutive_failures * ? + ? WHERE job_id = ? RETURNING paused_at",
-            (kept, more, job_id),
+            (kept, added, job_id),
         )
         if not kept and row is not None and row["paused_at"] is not None:
             self._end_pause(job_id, verdict.finished_at)
@@ -61,15 +62,15 @@ class Pauses:
         state = _readable(row)
         if row is None or state is None or self._slots is None:
             return
-        wanted = state.job.enabled and row["removed_at"] is None
+        is_enabled = state.job.enabled and row["removed_at"] is None
         cursor, problem = None, None
         try:
-            cursor = self._slots.following(state, now) if wanted else None
+            cursor = self._slots.following(state, now) if is_enabled else None
         except ScheduleError as error:
             problem = json.dumps(error.as_dict(), ensure_ascii=False)
         self._db.run(
             "UPDATE jobs SET paused_at = NULL, enabled = ?, next_run_at = ?, problem_json = ? WHERE job_id = ?",
-            (int(wanted), None if cursor is None else utc_text(cursor), problem, job_id),
+            (int(is_enabled), None if cursor is None else utc_text(cursor), problem, job_id),
         )
 
     def _pause_if_enough(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
@@ -86,34 +87,34 @@ class Pauses:
         if unserved is not None:
             write_off(self._db, state.job, unserved, now, status="skipped", code=CODE)
         error = _error(job_id, failures, limit, verdict)
-        told = {"job_id": job_id, "run_id": run_id, "attempts": 0, "error": error}
-        self._events.add(run_id, job_id, utc_text(now), told, channels)
+        payload = {"job_id": job_id, "run_id": run_id, "attempts": 0, "error": error}
+        self._events.add(run_id, job_id, utc_text(now), payload, channels)
 
     def _unserved(self, state: JobState, now: datetime) -> Missed | None:
-        """The slots that were due already and now lose their cursor."""
+        """The due slots that will not run because of the pause."""
         reason = "it was paused before it could run"
         try:
             if self._slots is not None:
                 return self._slots.due(state, now, reason)
         except ScheduleError:
-            # A stored schedule that was once good: of its slots only the promised one is known.
+            # The stored schedule is no longer valid: only the slot in the cursor is known.
             pass
         cursor = state.next_run_at
-        return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, made_up=False)
+        return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, superseded=False)
 
 
 def why_paused(failures: int, limit: object) -> str:
-    """The reason of a pause, as the end of a sentence."""
+    """The reason of a pause, to end a sentence with."""
     return f"its last {failures} runs failed, and pause_after_failures is {limit}"
 
 
 def how_to_resume(job_id: str) -> str:
-    """What ends a pause, as a sentence."""
-    by_hand = f"python3 main.py resume-job {job_id}, or a success of python3 main.py run-now {job_id} --force"
-    return f"When its cause is gone: {by_hand}. A change of its entry in .jobs.json lets it go on too"
+    """How to end a pause, as a sentence without its full stop."""
+    commands = f"python3 main.py resume-job {job_id}, or python3 main.py run-now {job_id} --force if that succeeds"
+    return f"Fix the cause, then run: {commands}. Changing its entry in .jobs.json also ends the pause"
 
 
-def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> dict[str, object]:
+def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> ErrorObject:
     hint = how_to_resume(job_id)
     return {
         "code": CODE,

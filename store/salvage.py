@@ -1,4 +1,4 @@
-"""The ledger of a damaged database: what can still be read goes into a new one, so that slots stay accounted for."""
+"""Copies the readable rows of a damaged database into a new one, so that no slot is lost or runs twice."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from core.clock import from_text
 from core.errors import DatabaseError
 from db import Connection, Database, Row, Translated, Value, bare
 
-#: All that a row must have to say which slot of which job became what.
+#: The columns without which a row is useless.
 _NEEDED = ("run_id", "job_id", "started_at", "status", "target", "trigger")
 _INSTANTS = ("started_at", "finished_at", "scheduled_for", "lease_expires_at")
 
 
 def salvage_runs(damaged: str, db: Database) -> int:
-    """Copies each run that can be read in the file `damaged` into `db`, and returns how many there were.
+    """Copies the readable runs of the file `damaged` into `db`, and returns their number.
 
-    A damaged page hides what lies on it: the table is read from both ends up to it. Each row is checked anew: by its
-    instants here, by the types, checks and keys of the new table there. Rows that still run are kept as they are; the
-    next tick settles them.
+    The table is read from both ends up to the damaged pages. Each row is checked: its instants here, its types, checks
+    and keys by the new table. Running rows are copied as they are; the next tick settles them.
     """
     columns = [str(row["name"]) for row in db.rows("SELECT name FROM pragma_table_info('runs')")]
 
@@ -30,10 +29,9 @@ def salvage_runs(damaged: str, db: Database) -> int:
 
 
 def salvage_events(damaged: str, db: Database) -> int:
-    """Copies the events that can be read, and where each has arrived; returns how many events there were.
+    """Copies the readable events and their deliveries, and returns the number of events.
 
-    Those that still wait for delivery wait in `db` too. One of which nobody can say where it has arrived is kept and
-    not sent again.
+    Undelivered events stay undelivered. An event without a readable delivery is copied, but not sent again.
     """
 
     def copy(connection: Connection) -> int:
@@ -47,7 +45,7 @@ def salvage_events(damaged: str, db: Database) -> int:
 
 
 def _in_one_transaction(damaged: str, db: Database, copy: Callable[[Connection], int]) -> int:
-    """What `copy` counts; 0 when the damaged file can't even be opened."""
+    """What `copy` returns; 0 if the damaged file can't be opened."""
     try:
         connection = bare(damaged)
     except DatabaseError:
@@ -68,10 +66,10 @@ def _is_event(row: Row) -> bool:
 
 
 def _copy(db: Database, table: str, values: dict[str, Value]) -> int:
-    """1 when the row fits the new table, its keys and its checks; else 0."""
+    """1 if the row was copied, 0 if the types, keys or checks of the new table refuse it."""
     marks = ", ".join("?" * len(values))
     try:
-        # Names that are columns of a table of ours.
+        # The names are columns of our own tables.
         return int(
             db.insert_new(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", list(values.values()))  # noqa: S608
         )
@@ -86,22 +84,22 @@ def _readable(connection: Connection, path: str, table: str = "runs", key: str =
                 yield from connection.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY {key}{order}")  # noqa: S608 - fixed texts
             return
         except DatabaseError:
-            # The damaged page: what lies behind it is read from the other end.
+            # A damaged page: the rows after it are read from the other end.
             continue
 
 
 def _copy_run(db: Database, row: Row, columns: list[str]) -> int:
-    found: dict[str, Value] = {name: row[name] for name in row.keys() if name in columns}  # noqa: SIM118 - a Row iterates its values
-    return _copy(db, "runs", found) if _makes_sense(found) else 0
+    values: dict[str, Value] = {name: row[name] for name in row.keys() if name in columns}  # noqa: SIM118 - a Row iterates its values
+    return _copy(db, "runs", values) if _is_plausible(values) else 0
 
 
-def _makes_sense(found: dict[str, Value]) -> bool:
-    if not all(isinstance(found.get(name), str) and found[name] for name in _NEEDED):
+def _is_plausible(values: dict[str, Value]) -> bool:
+    if not all(isinstance(values.get(name), str) and values[name] for name in _NEEDED):
         return False
     try:
         for name in _INSTANTS:
-            if found.get(name) is not None:
-                from_text(str(found[name]))
+            if values.get(name) is not None:
+                from_text(str(values[name]))
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a job's last run left for the next: the agent's session, and a summary."""
+"""What a job's last run keeps for the next: the agent's session, and a summary."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from db import Database, Row
 
 
 class Sessions:
-    """Rows of `sessions`, one a job."""
+    """Rows of `sessions`, one per job."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def find(self, job_id: str) -> Session | None:
-        """What the job's last run left, or None."""
+        """The job's session, or None."""
         row = self._db.row("SELECT * FROM sessions WHERE job_id = ?", (job_id,))
         return None if row is None else _session(row)
 
     def all(self) -> list[Session]:
-        """Those of all jobs."""
+        """The sessions of all jobs, by name."""
         return [_session(row) for row in self._db.rows("SELECT * FROM sessions ORDER BY job_id")]
 
     def reset(self, job_id: str) -> bool:
-        """Forgets it: the next run starts anew. False when there was nothing."""
+        """Deletes the job's session, so that the next run starts a new one. False if there was none."""
         return self._db.run("DELETE FROM sessions WHERE job_id = ?", (job_id,)) == 1
 
 
 def remember(db: Database, session: Session) -> None:
-    """Keeps it in place of the one before. Belongs to the caller's transaction."""
+    """Stores a session, and replaces the job's previous one. Belongs to the caller's transaction."""
     db.run(
         "INSERT OR REPLACE INTO sessions"
         " (job_id, runner, session_id, summary, run_id, updated_at, input_tokens, output_tokens)"

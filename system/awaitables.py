@@ -1,7 +1,7 @@
-"""What a course of work waits for, so that many courses go on side by side in one thread.
+"""What a task can wait for. Many tasks run in one thread; each is a coroutine.
 
-A course is a coroutine. It yields what it waits for, and is gone on with when that has come: by `drive`, which drives
-it alone and blocks, or by `courses`, which drives many.
+A task yields a `Wait` or a `Write`, and is resumed when that is done. The task loop runs many tasks; `run_blocking`
+runs one and blocks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from core.boundary import Done, attempt
+from core.boundary import Outcome, outcome_of
 from core.errors import LeaseLost
 
 T = TypeVar("T")
 
 
 class Stoppable(Protocol):
-    """A request to stop that a wait can see."""
+    """A request to stop, which ends a wait early."""
 
     def is_set(self) -> bool: ...
 
@@ -28,28 +28,29 @@ class Stoppable(Protocol):
 
 
 class Wait(NamedTuple):
-    """At most so many seconds, less when `descriptor` can be read or somebody asks to stop.
+    """Wait for `seconds` at most; less if `descriptor` becomes readable or `stop` is set.
 
-    `alone` is how the wait is done by `drive`, if not so.
+    `blocking_wait` replaces the wait in `run_blocking`; it gets the seconds.
     """
 
     seconds: float
     descriptor: int | None
     stop: Stoppable | None
-    alone: Callable[[float], object] | None
+    blocking_wait: Callable[[float], object] | None
 
 
 class Write(NamedTuple, Generic[T]):
-    """A change of what is stored, that may be committed together with those of other courses.
+    """Call `work`, which writes to the database. It may be committed together with the writes of other tasks.
 
-    The course goes on when it is committed. A `lazy` one lets it go on at once; only a lost lease comes back to it.
+    The task is resumed after the commit. If `deferred`, it is resumed at once, and only a lost lease is raised in it.
     """
 
     work: Callable[[], T]
     deferred: bool
 
 
-#: A course that ends with T. It is sent None behind a wait, `Done` behind a write, and None behind one it makes itself.
+#: A coroutine that returns T. It is resumed with None after a `Wait`, with an `Outcome` after a `Write` that the loop
+#: committed, and with None after one that it must make itself.
 Task = Coroutine[Any, Any, T]
 
 
@@ -59,46 +60,46 @@ def wait(
     descriptor: int | None = None,
     stop: Stoppable | None = None,
     *,
-    alone: Callable[[float], object] | None = None,
+    blocking_wait: Callable[[float], object] | None = None,
 ) -> Generator[Wait, None, None]:
-    """Waits as `Wait` says."""
-    yield Wait(seconds, descriptor, stop, alone)
+    """Waits as described in `Wait`."""
+    yield Wait(seconds, descriptor, stop, blocking_wait)
 
 
 @coroutine
-def write(work: Callable[[], T], *, deferred: bool = False) -> Generator[Write[T], Done | None, T | None]:
-    """What `work` returns, and raises what it raises. Of a lazy one None, and nothing is raised but `LeaseLost`."""
-    done = yield Write(work, deferred)
-    if done is None:
-        done = attempt(work)
-    if done.error is not None and (not deferred or isinstance(done.error, LeaseLost)):
-        raise done.error
-    return None if deferred else done.value
+def write(work: Callable[[], T], *, deferred: bool = False) -> Generator[Write[T], Outcome | None, T | None]:
+    """Returns or raises what `work` does. If `deferred`, returns None and raises only `LeaseLost`."""
+    outcome = yield Write(work, deferred)
+    if outcome is None:
+        outcome = outcome_of(work)
+    if outcome.error is not None and (not deferred or isinstance(outcome.error, LeaseLost)):
+        raise outcome.error
+    return None if deferred else outcome.value
 
 
 def run_blocking(task: Task[T]) -> T:
-    """Takes one course to its end, and returns or raises what it does. It makes its own writes."""
+    """Runs one task to its end in this thread, and returns or raises what it does. The task makes its own writes."""
     while True:
         try:
-            asked = task.send(None)
+            request = task.send(None)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        if isinstance(asked, Wait):
-            _wait_alone(asked)
+        if isinstance(request, Wait):
+            _block(request)
 
 
-def _wait_alone(asked: Wait) -> None:
-    if asked.alone is not None:
-        asked.alone(asked.seconds)
-    elif asked.descriptor is None and asked.stop is not None:
-        asked.stop.wait(asked.seconds)
+def _block(request: Wait) -> None:
+    if request.blocking_wait is not None:
+        request.blocking_wait(request.seconds)
+    elif request.descriptor is None and request.stop is not None:
+        request.stop.wait(request.seconds)
     else:
-        stops = asked.stop.descriptors() if asked.stop is not None else []
-        wait_readable([*stops, *([asked.descriptor] if asked.descriptor is not None else [])], asked.seconds)
+        stops = request.stop.descriptors() if request.stop is not None else []
+        wait_readable([*stops, *([request.descriptor] if request.descriptor is not None else [])], request.seconds)
 
 
 def wait_readable(descriptors: Sequence[int], seconds: float) -> None:
-    """Returns when one of the descriptors can be read, or after `seconds`; not after more than an hour."""
+    """Returns when one of the descriptors can be read, or after `seconds`, an hour at most."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
@@ -106,5 +107,5 @@ def wait_readable(descriptors: Sequence[int], seconds: float) -> None:
 
 
 def milliseconds(seconds: float) -> int:
-    """What poll(2) is given: rounded up, as a wait of 0 ms for the last fraction of one would spin; an hour at most."""
+    """The timeout for poll(2): an hour at most, and rounded up, as 0 ms for the last fraction would spin."""
     return min(3_600_000, max(0, int(seconds * 1000) + 1)) if seconds > 0 else 0

@@ -1,6 +1,6 @@
-"""One daemon for one database, whatever copy of the program it is of; and who it is.
+"""Allows one daemon per database, also across copies of the program, and records which process it is.
 
-A lock of the system's that ends with its process: a crash leaves nothing that blocks.
+It is a file lock, which ends with its process: a crash leaves no lock behind.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from core import log
 from core.clock import utc_text
@@ -21,26 +20,38 @@ from core.errors import DaemonFileUnusable, DaemonRunning
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: Those who ask for the daemon's state hold its lock for a moment themselves.
+#: Seconds to wait for the lock: `daemon_state` holds it for a moment too.
 TIMEOUT_SEC = 1.0
 _MOST_BYTES = 4096
-_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DaemonState(TypedDict):
+    """The daemon of a database, as `status` prints it.
+
+    `pid`, `host` and `since` (when it started, UTC text) are null if none runs or it could not write its file.
+    """
+
+    running: bool
+    pid: int | None
+    host: str | None
+    since: str | None
 
 
 def lock_file(db_path: str) -> str:
-    """What the daemon of this database locks; links are followed, so that one database has one."""
+    """The path of the file that the daemon of this database locks. Links are followed: one database has one lock."""
     return f"{os.path.realpath(db_path)}.daemon.lock"
 
 
-def who_file(db_path: str) -> str:
-    """Where that daemon says who it is: `{"pid", "host", "since"}`. True only while the lock is held."""
+def identity_file(db_path: str) -> str:
+    """The path of the file in which the daemon identifies itself. It is valid only while the lock is held."""
     return f"{os.path.realpath(db_path)}.daemon.json"
 
 
-class OneDaemon:
-    """`with OneDaemon(db_path, now):` while a daemon runs. `since` is an aware instant.
+class DaemonLock:
+    """`with DaemonLock(db_path, now):` holds the lock while a daemon runs. `since` is when it started, aware.
 
-    Raises `DaemonRunning` when there is one, `DaemonFileUnusable` when the lock's place is taken by something else.
+    Raises `DaemonRunning` if there is another daemon, `DaemonFileUnusable` if the path can't be locked.
     """
 
     def __init__(self, db_path: str, since: datetime) -> None:
@@ -49,10 +60,10 @@ class OneDaemon:
         self._db_path = db_path
         self._since = since
         self._path = lock_file(db_path)
-        # Whatever thread takes it down: the lock is the process's.
+        # The lock belongs to the process: any thread may release it.
         self._lock = FileLock(self._path, timeout=TIMEOUT_SEC, mode=0o600, thread_local=False)
 
-    def __enter__(self) -> OneDaemon:
+    def __enter__(self) -> DaemonLock:
         from filelock import Timeout
 
         self._refuse_other_kinds()
@@ -62,81 +73,78 @@ class OneDaemon:
             state = daemon_state(self._db_path)
             if state["running"]:
                 raise _running(self._db_path, state) from None
-            # What may not be written is waited for like what is locked.
-            raise self._unusable("can't be locked: this user may not write it, or somebody looks at it") from None
+            # filelock waits for a file that it may not write, as it does for one that is locked.
+            raise self._unusable("can't be locked: this user may not write it, or a command is reading it") from None
         except (OSError, NotImplementedError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise self._unusable(f"can't be locked: {reason}") from error
-        self._say_who()
+        self._write_identity()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):
-            os.unlink(who_file(self._db_path))
-        # The lock's file stays: another may wait for it just now.
+            os.unlink(identity_file(self._db_path))
+        # The file stays, as another process may be waiting for its lock.
         self._lock.release()
 
     def _refuse_other_kinds(self) -> None:
         try:
-            found = os.lstat(self._path)
+            status = os.lstat(self._path)
         except OSError:
             return
-        if not stat.S_ISREG(found.st_mode):
-            raise self._unusable("is there and is no regular file")
+        if not stat.S_ISREG(status.st_mode):
+            raise self._unusable("is not a regular file")
 
-    def _unusable(self, what: str) -> DaemonFileUnusable:
-        hint = "It keeps a second daemon away. Look at it, and move it away."
-        return DaemonFileUnusable(f"{self._path} {what}", hint=hint, details={"path": self._path})
+    def _unusable(self, reason: str) -> DaemonFileUnusable:
+        hint = "The daemon locks this file, so that no second one starts. Check what it is, and move it away."
+        return DaemonFileUnusable(f"{self._path} {reason}", hint=hint, details={"path": self._path})
 
-    def _say_who(self) -> None:
-        path = who_file(self._db_path)
+    def _write_identity(self) -> None:
+        path = identity_file(self._db_path)
         fresh = f"{path}.new"
-        told = {"pid": os.getpid(), "host": os.uname().nodename, "since": utc_text(self._since)}
-        # Under the lock nobody else writes here. A full disk keeps no daemon from its work: then it has no name.
+        identity = {"pid": os.getpid(), "host": os.uname().nodename, "since": utc_text(self._since)}
+        # No other process writes here while we hold the lock. If the disk is full, the daemon runs without this file.
         for old in (path, fresh):
             with suppress(OSError):
                 os.unlink(old)
-        with log.tolerated(OSError, "The daemon's name was not left beside its lock"):
+        with log.tolerated(OSError, "The daemon's pid and host were not written"):
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(json.dumps(told).encode())
+                file.write(json.dumps(identity).encode())
             os.replace(fresh, path)
-            leave_look(self._db_path, self._since)
+            record_poll(self._db_path, self._since)
 
 
-def leave_look(db_path: str, now: datetime) -> None:
-    """Says when the daemon has last looked: the time that ticks leave beside it could hide its silence."""
-    with log.tolerated(OSError, "The time of the daemon's look was not left", level=log.DEBUG):
-        os.utime(who_file(db_path), (now.timestamp(), now.timestamp()))
+def record_poll(db_path: str, now: datetime) -> None:
+    """Records when the daemon last polled. The time of the last tick does not show that: cron's ticks write it too."""
+    with log.tolerated(OSError, "The time of the daemon's poll was not recorded", level=log.DEBUG):
+        os.utime(identity_file(db_path), (now.timestamp(), now.timestamp()))
 
 
-def last_look(db_path: str) -> datetime | None:
-    """When the daemon has last looked, or begun; None when it could not say so."""
+def last_poll(db_path: str) -> datetime | None:
+    """When the daemon last polled, or started; None if that is unknown."""
     try:
-        return datetime.fromtimestamp(os.stat(who_file(db_path)).st_mtime, UTC)
+        return datetime.fromtimestamp(os.stat(identity_file(db_path)).st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
         return None
 
 
-def daemon_state(db_path: str) -> dict[str, object]:
-    """`{"running", "pid", "host", "since"}`: who holds the lock. All but the first are null when nobody does.
-
-    They are null too for one that could not say who it is. Never waits and never raises.
-    """
-    nobody: dict[str, object] = {"pid": None, "host": None, "since": None}
-    if not _is_held(lock_file(db_path)):
-        return {"running": False, **nobody}
-    return {"running": True, **nobody, **_who(who_file(db_path))}
+def daemon_state(db_path: str) -> DaemonState:
+    """Whether a daemon runs, and which. Never waits and never raises."""
+    state: DaemonState = {"running": _is_held(lock_file(db_path)), "pid": None, "host": None, "since": None}
+    if state["running"]:
+        _add_identity(state, identity_file(db_path))
+    return state
 
 
 def _is_held(path: str) -> bool:
     try:
-        descriptor = os.open(path, _LOOK)
+        descriptor = os.open(path, _READ)
     except OSError:
         return False
     try:
-        # Shared: two who ask don't take each other for a daemon.
+        # A shared lock, so that two callers don't take each other for a daemon.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -147,23 +155,27 @@ def _is_held(path: str) -> bool:
     return False
 
 
-def _who(path: str) -> dict[str, object]:
+def _add_identity(state: DaemonState, path: str) -> None:
     try:
-        with open(os.open(path, _LOOK), "rb") as file:
-            told = json.loads(file.read(_MOST_BYTES))
+        with open(os.open(path, _READ), "rb") as file:
+            identity = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(told, dict):
-        return {}
-    kinds = {"pid": int, "host": str, "since": str}
-    return {name: told[name] for name, kind in kinds.items() if isinstance(told.get(name), kind)}
+        return
+    if not isinstance(identity, dict):
+        return
+    if isinstance(identity.get("pid"), int):
+        state["pid"] = identity["pid"]
+    if isinstance(identity.get("host"), str):
+        state["host"] = identity["host"]
+    if isinstance(identity.get("since"), str):
+        state["since"] = identity["since"]
 
 
-def _running(db_path: str, state: Mapping[str, object]) -> DaemonRunning:
-    who = f": process {state['pid']} on {state['host']}, since {state['since']}" if state["pid"] else ""
+def _running(db_path: str, state: DaemonState) -> DaemonRunning:
+    which = f": process {state['pid']} on {state['host']}, since {state['since']}" if state["pid"] else ""
     stop = f"kill {state['pid']}, or " if state["pid"] else ""
     return DaemonRunning(
-        f"A daemon serves {db_path} already{who}",
-        hint=f"One is enough. To end it: {stop}systemctl --user stop puruto-cron-daemon",
+        f"A daemon already serves {db_path}{which}",
+        hint=f"One is enough. To stop it: {stop}systemctl --user stop puruto-cron-daemon",
         details={"database": db_path, "pid": state["pid"], "host": state["host"], "since": state["since"]},
     )

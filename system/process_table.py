@@ -1,6 +1,6 @@
-"""The system's table of processes: who is there, since when, whose child, with which mark; and signals that can't miss.
+"""The system's table of processes, and signals that reach exactly the process that is meant.
 
-A pid alone names nobody: it is used again after its process died. So everything here pairs it with the start time.
+A pid is used again after its process has died, so everything here pairs it with the start time.
 Linux is read from /proc, other systems through psutil. macOS is untried.
 """
 
@@ -20,7 +20,7 @@ from system.awaitables import wait_readable
 
 
 class Row(NamedTuple):
-    """One process. `state` is the letter that Linux uses: Z and X are dead, T is stopped."""
+    """One process. `state` is Linux' letter: Z and X are dead, T is stopped."""
 
     pid: int
     started: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether any of its code can still run. The first thread may be gone (Z) while others go on."""
+        """Whether any of its threads can still run. The first one may have ended (Z) before the others."""
         return self.state not in "ZXx" or self.threads > 1
 
     def __str__(self) -> str:
@@ -40,34 +40,34 @@ class Row(NamedTuple):
 
 
 class Table(Protocol):
-    """What is asked of a system. Every answer may be out of date; only `send` is sure whom it meets."""
+    """The table of a system. Every answer may be out of date at once; only `send` is sure to reach its process."""
 
     def pids(self) -> list[int]:
-        """All processes that can be seen."""
+        """The pids of all visible processes."""
 
     def children(self, pid: int) -> list[int]:
-        """What a process has adopted, and what its first thread has started; none where nobody can adopt.
+        """The children that a process adopted or its first thread started; none on systems without adoption.
 
-        Dead ones are included. What its other threads have started may be missing.
+        Zombies are included. Children that its other threads started may be missing.
         """
 
     def outputs(self, pid: int) -> list[str]:
-        """The files that are its stdout and stderr, without symbolic links; empty when that may not be known."""
+        """The paths of its stdout and stderr, without symbolic links; empty if they may not be read."""
 
     def row(self, pid: int) -> Row | None:
-        """What is known of a process, dead ones that nobody has waited for included; None when there is none."""
+        """The row of a process, also of a zombie; None if there is no such process."""
 
     def session(self, pid: int) -> int:
-        """The process's session, cheaply; 0 when unknown."""
+        """The process's session, read cheaply; 0 if unknown."""
 
     def environ(self, pid: int) -> bytes:
-        """The environment it was started with, NUL-separated; empty when it may not be read."""
+        """The environment that it was started with, NUL-separated; empty if it may not be read."""
 
     def send(self, row: Row, number: int) -> None:
-        """Signals exactly this process; nothing happens when it is gone or not ours to signal."""
+        """Sends the signal `number` to exactly this process; does nothing if it has gone or belongs to another user."""
 
     def send_group(self, leader: int, number: int) -> None:
-        """Signals a process group; the caller has made sure that its leader, dead or alive, is still the one meant."""
+        """Sends a signal to a process group. The caller has checked that its leader is still the right process."""
 
     def wait_gone(self, row: Row, seconds: float) -> None:
         """Returns when the process has died, or after `seconds`."""
@@ -81,7 +81,7 @@ class ProcTable:
 
     def children(self, pid: int) -> list[int]:
         try:
-            # The kernel gives a process's orphans to its first thread, and to that the children of threads that end.
+            # The kernel gives orphans, and the children of threads that end, to the first thread of a process.
             with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
                 return [int(child) for child in file.read().split()]
         except (FileNotFoundError, ProcessLookupError):
@@ -90,15 +90,15 @@ class ProcTable:
             return [row.pid for row in rows if row is not None and row.ppid == pid]
 
     def outputs(self, pid: int) -> list[str]:
-        found = []
+        paths = []
         for number in (1, 2):
             with suppress(OSError):
-                found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
-        return found
+                paths.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        return paths
 
     def row(self, pid: int) -> Row | None:
         data = _read(f"/proc/{pid}/stat")
-        # The name stands in parentheses and may hold parentheses and spaces itself.
+        # The name is in parentheses, and may itself contain parentheses and spaces.
         before, _, after = data.rpartition(b")")
         fields = after.split()
         if len(fields) < 20:
@@ -128,7 +128,7 @@ class ProcTable:
             _checked_kill(self, row, number)  # an old kernel, a sandbox without pidfd, or no descriptors left
             return
         try:
-            # The descriptor holds the process; only then is it sure that the start time is this process's.
+            # The descriptor pins the process; only now does the start time certainly belong to it.
             if _same(self.row(row.pid), row):
                 signal.pidfd_send_signal(descriptor, number)
         except (ProcessLookupError, PermissionError):
@@ -189,10 +189,10 @@ class PsutilTable:
         import psutil
 
         try:
-            found = psutil.Process(pid).environ()
+            variables = psutil.Process(pid).environ()
         except (psutil.Error, OSError):
             return b""
-        return b"\0".join(os.fsencode(f"{name}={value}") for name, value in found.items())
+        return b"\0".join(os.fsencode(f"{name}={value}") for name, value in variables.items())
 
     def send(self, row: Row, number: int) -> None:
         _checked_kill(self, row, number)
@@ -208,18 +208,18 @@ class PsutilTable:
 
 @functools.cache
 def system_table() -> Table:
-    """The table of the machine that we run on."""
+    """The process table of this machine."""
     return ProcTable() if os.path.exists("/proc/self/stat") else PsutilTable()
 
 
 @functools.cache
 def boot_id() -> str:
-    """A text that changes with every start of the machine."""
+    """A text that is different after every boot."""
     if data := _read("/proc/sys/kernel/random/boot_id"):
         return data.decode().strip()
     if sys.platform == "darwin":
-        asked = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=False)
-        if text := asked.stdout.decode("ascii", "replace").strip():
+        completed = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, check=False)
+        if text := completed.stdout.decode("ascii", "replace").strip():
             return text
     import psutil
 
@@ -227,13 +227,13 @@ def boot_id() -> str:
 
 
 def identify(pid: int, table: Table | None = None) -> ProcessId | None:
-    """The identity of the process that has this pid now, also of a dead one that nobody has waited for."""
+    """The identity of the process that has this pid now, also of a zombie; None if there is none."""
     row = (table or system_table()).row(pid)
     return None if row is None else ProcessId(pid, row.started, boot_id())
 
 
 def is_alive(process: ProcessId, table: Table | None = None) -> bool:
-    """Whether this very process still runs: same boot, same start time, and not merely waiting to be reaped."""
+    """Whether this process still runs: same boot, same start time, and not a zombie."""
     if process.boot_id != boot_id():
         return False
     row = (table or system_table()).row(process.pid)
@@ -241,7 +241,7 @@ def is_alive(process: ProcessId, table: Table | None = None) -> bool:
 
 
 def _read(path: str) -> bytes:
-    """The whole of a file in /proc, empty when it is gone or not for us; plain calls, because a sweep makes many."""
+    """The content of a file in /proc, empty if it can't be read. With plain system calls, as a sweep reads many."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -264,8 +264,8 @@ def _session(pid: int) -> int:
         return 0
 
 
-def _same(found: Row | None, row: Row) -> bool:
-    return found is not None and found.started == row.started
+def _same(current: Row | None, row: Row) -> bool:
+    return current is not None and current.started == row.started
 
 
 def _checked_kill(table: Table, row: Row, number: int) -> None:

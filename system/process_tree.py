@@ -1,8 +1,9 @@
-"""Who belongs to a run, and how all of it is ended.
+"""Finds all processes of a run, and kills them.
 
-A run's processes are its *family*: the child in a session of its own, all that descend from it, whatever carries the
-run's marks in its environment, and the orphans that only this run can have left. The marks find those that left the
-session and lost their parents, `adoption` those that cleared their environment besides.
+The process tree of a run is the child, which leads a session of its own; all its descendants; every process with the
+run's marks in its environment; and the orphans that only this run can have left. The marks find processes that left the
+session and lost their parents; `subreaper` finds those that also cleared their environment.
+Source: docs/decisions/0005-process-marks.md.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ _ROUND_SEC = 0.05
 _KILL_ROUNDS = 100
 
 
-class Ended(NamedTuple):
-    """What an end came upon: the processes that were alive and those that could not be ended, as `name (pid)`."""
+class EndedTree(NamedTuple):
+    """The processes of a tree when it was ended: those that were alive, and those that survived, as `name (pid)`."""
 
-    found: tuple[str, ...]
-    left: tuple[str, ...]
+    alive: tuple[str, ...]
+    survivors: tuple[str, ...]
     pids: tuple[int, ...]
-    """Of those that were alive."""
+    """The pids of those that were alive."""
 
 
-class Family:
-    """The processes of one run. Whoever was once seen in it stays in it, also when its parent dies."""
+class ProcessTree:
+    """The processes of one run. A process that was once found stays in it, also after its parent has died."""
 
     def __init__(
         self, marks: Mapping[str, str], root: ProcessId | None, table: Table, orphans: Callable[[], list[Row]] = list
@@ -40,8 +41,8 @@ class Family:
         self._orphans = orphans
         self._just_died = False
         self._marks = [b"\0" + os.fsencode(f"{name}={value}") + b"\0" for name, value in marks.items()]
-        #: What a run within this one carries: its own marks, and below the name of one of ours, with an S, a list.
-        self._around = [(b"\0" + os.fsencode(f"{name}S="), os.fsencode(value)) for name, value in marks.items()]
+        #: A nested run has its own marks, and the marks of the runs around it in a list: our variable's name with an S.
+        self._outer_marks = [(b"\0" + os.fsencode(f"{name}S="), os.fsencode(value)) for name, value in marks.items()]
         self._root = root.pid if root is not None and root.boot_id == boot_id() else 0
         self._seen: dict[int, str] = {}
         self._sessions: set[int] = set()
@@ -51,11 +52,11 @@ class Family:
                 self._sessions.add(root.pid)
 
     def alive(self) -> list[Row]:
-        """All that can still run, newest finds included. Cheap when there is none."""
+        """All its processes that can still run, also ones not seen before. Cheap if there are none."""
         pids = self._table.pids()
         certain = [pid for pid in pids if self._belongs(pid)]
         certain += [row.pid for row in self._adopted()]
-        # The dead have no children any more, and whoever is left of their session is certain by itself.
+        # Dead processes have no children, and what is left of their session is in `certain` anyway.
         if not any(row.alive for pid in certain if (row := self._table.row(pid)) is not None):
             return []
         rows = {pid: row for pid in dict.fromkeys([*pids, *certain]) if (row := self._table.row(pid)) is not None}
@@ -80,13 +81,13 @@ class Family:
         session = self._table.session(pid)
         if session in self._sessions and not self._is_taken(session):
             return True
-        # Session 0: a kernel thread, or a process that is older than this container.
+        # Session 0 is a kernel thread, or a process older than this container.
         return session != 0 and self._is_marked(b"\0" + self._table.environ(pid) + b"\0")
 
     def _is_marked(self, environ: bytes) -> bool:
         return all(mark in environ for mark in self._marks) or any(
             value in environ.partition(name)[2].partition(b"\0")[0].split(b"\n")
-            for name, value in self._around
+            for name, value in self._outer_marks
             if name in environ
         )
 
@@ -95,59 +96,62 @@ class Family:
         return row is not None and row.started == self._seen.get(pid)
 
     def _is_taken(self, pid: int) -> bool:
-        """Whether a stranger has this pid now, and so the session of that number."""
+        """Whether another process has this pid now, and so perhaps the session of this number."""
         return self._table.row(pid) is not None and not self._is_seen(pid)
 
     def _descent(self, certain: list[int], rows: dict[int, Row], protected: set[int]) -> list[Row]:
-        """The certain ones, all below them, and all in the sessions that one of them leads."""
+        """The certain processes, their descendants, and all processes in the sessions that one of them leads."""
         children: dict[int, list[int]] = {}
         sessions: dict[int, list[int]] = {}
         for row in rows.values():
             children.setdefault(row.ppid, []).append(row.pid)
             sessions.setdefault(row.session, []).append(row.pid)
         members: dict[int, Row] = {}
-        waiting = [pid for pid in certain if pid in rows]
-        while waiting:
-            pid = waiting.pop()
+        pending = [pid for pid in certain if pid in rows]
+        while pending:
+            pid = pending.pop()
             if pid not in members and pid not in protected:
                 members[pid] = rows[pid]
-                waiting += children.get(pid, [])
+                pending += children.get(pid, [])
                 if rows[pid].session == pid:
-                    waiting += sessions[pid]
+                    pending += sessions[pid]
         return list(members.values())
 
-    async def end(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> Ended:
-        """Ends all of it, in a bounded time. What `on_wait` raises comes through when nothing of it is alive."""
-        found = self.alive()
-        try:
-            if found:
-                await self._ask(grace_sec, clock, on_wait)
-        finally:
-            left = await self._kill(clean=not found and not self._just_died)
-        return Ended(tuple(map(str, found)), tuple(map(str, left)), tuple(row.pid for row in found))
+    async def end(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> EndedTree:
+        """Ends all its processes, in a bounded time: TERM, `grace_sec` seconds to obey, then KILL.
 
-    async def _ask(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> None:
-        asked: set[tuple[int, str]] = set()
+        `on_wait` is called during the grace period. If it raises, the processes are killed first.
+        """
+        alive = self.alive()
+        try:
+            if alive:
+                await self._terminate(grace_sec, clock, on_wait)
+        finally:
+            survivors = await self._kill(clean=not alive and not self._just_died)
+        return EndedTree(tuple(map(str, alive)), tuple(map(str, survivors)), tuple(row.pid for row in alive))
+
+    async def _terminate(self, grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None) -> None:
+        signalled: set[tuple[int, str]] = set()
         deadline = clock.monotonic() + grace_sec
         while (remaining := deadline - clock.monotonic()) > 0 and (rows := self.alive()):
             for row in rows:
-                if (row.pid, row.started) not in asked:
-                    asked.add((row.pid, row.started))
+                if (row.pid, row.started) not in signalled:
+                    signalled.add((row.pid, row.started))
                     self._table.send(row, signal.SIGTERM)
                 if row.state == "T":
-                    self._table.send(row, signal.SIGCONT)  # a stopped process sees no TERM before it goes on
+                    self._table.send(row, signal.SIGCONT)  # a stopped process gets TERM only after it is continued
             await self._wait(rows[0], min(_ROUND_SEC, remaining))
             if on_wait is not None:
                 on_wait()
 
     async def _kill(self, *, clean: bool) -> list[Row]:
-        """Kills until two looks in a row find nobody; `clean` says that one did. Returns who is left at last.
+        """Kills until two sweeps in a row find nothing; `clean` means that one has. Returns the survivors.
 
-        One look is not enough: a process may be born behind it, and its parent die before it.
+        One sweep is not enough: a process may be started during it, and its parent die before it is looked at.
         """
         rows: list[Row] = []
         for _ in range(_KILL_ROUNDS):
-            # All at once: the links of a chain of forks are gone before they can be looked at one by one.
+            # The whole group at once: in a chain of forks each process is gone before it can be looked at.
             if self._root and self._is_seen(self._root):
                 self._table.send_group(self._root, signal.SIGKILL)
             for row in self._adopted():
@@ -155,7 +159,7 @@ class Family:
             rows = self.alive()
             if not rows and clean:
                 break
-            # Where an orphan has just died, its child may be there.
+            # An orphan that has just died may have left a child.
             clean = not rows and not self._just_died
             for row in rows:
                 self._table.send(row, signal.SIGKILL)
@@ -164,13 +168,13 @@ class Family:
         return rows
 
     async def _wait(self, row: Row, seconds: float) -> None:
-        await wait(seconds, alone=lambda most: self._table.wait_gone(row, most))
+        await wait(seconds, blocking_wait=lambda longest: self._table.wait_gone(row, longest))
 
 
 def _ancestors(pid: int, rows: Mapping[int, Row]) -> set[int]:
-    """The process, its parents up to the first, and nobody's pids, which must never be signalled."""
-    found = {0, 1}
-    while pid not in found:
-        found.add(pid)
+    """The process and all its ancestors, and the pids 0 and 1, which must never be signalled."""
+    ancestors = {0, 1}
+    while pid not in ancestors:
+        ancestors.add(pid)
         pid = rows[pid].ppid if pid in rows else 0
-    return found
+    return ancestors

@@ -1,4 +1,4 @@
-"""Starts a run's processes, waits for them, and has every one of them ended. POSIX only."""
+"""Starts a run's processes, waits for them, and ends all of them. POSIX only."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ from core.run import ProcessId
 from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
-from system.process_tree import Ended, Family
+from system.process_tree import EndedTree, ProcessTree
 from system.self_pipe import SelfPipe
-from system.subreaper import OURS
+from system.subreaper import SUBREAPER
 
-__all__ = ["Child", "Ended", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
+__all__ = ["Child", "EndedTree", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
 #: The environment variables that mark the processes of a run. The id alone is not enough: two installations with a job
 #: of the same name start runs of the same name in the same second. Source: docs/decisions/0005-process-marks.md.
 RUN_ID = "PURUTO_CRON_RUN_ID"
 RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
-#: Of a run that was started within another: the folders of those around it, a line each.
+#: For a run that was started inside another one: the folders of the runs around it, one per line.
 RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
 
 
 class Stop:
-    """A request to stop, made by a signal handler or another thread, that a wait for something else can see.
+    """A request to stop, set by a signal handler or another thread, which also ends waits for other things.
 
-    It can't be taken back. Its descriptors are readable from then on, for as many waits as there are. One with a
-    `parent` is asked also when that is: a run's own, below that of the whole process.
+    It can't be unset. From then on its descriptors are readable, for any number of waits. With a `parent` it is also
+    set when the parent is: each run has its own, below the one of the process.
     """
 
     def __init__(self, parent: Stop | None = None) -> None:
         self._parent = parent
         self._reason: str | None = None
-        # A signal may come at any moment; what is asked below it is asked in the thread that waits.
+        # A signal handler can't open the pipe. One with a parent is set by its own thread, and opens it on demand.
         self._pipe = SelfPipe() if parent is None else None
 
     def set(self, reason: str) -> None:
-        """Asks to stop; the first reason stays. Safe in a signal handler."""
+        """Requests the stop; the first reason is kept. Safe in a signal handler."""
         if self._reason is None:
             self._reason = reason
             if self._pipe is not None:
                 self._pipe.wake()
 
     def is_set(self) -> bool:
-        """Whether anybody asked."""
+        """Whether the stop is requested."""
         return self._reason is not None or (self._parent is not None and self._parent.is_set())
 
     def wait(self, seconds: float) -> bool:
-        """Waits until somebody asks, at most `seconds` (and at most an hour); whether anybody asked."""
+        """Waits until the stop is requested, `seconds` or an hour at most. Returns whether it is."""
         if not self.is_set():
             wait_readable(self.descriptors(), seconds)
         return self.is_set()
 
     def for_run(self) -> Stop:
-        """A stop of a run's own, below this one; whoever runs it closes it."""
+        """A new stop for one run, below this one. The caller closes it."""
         return Stop(self)
 
     @property
     def reason(self) -> str:
-        """Why, or "" as long as nobody asked."""
+        """The reason of the stop; "" before it is requested."""
         return self._reason or (self._parent.reason if self._parent is not None else "")
 
     def descriptors(self) -> list[int]:
-        """What to poll for reading; never to be read from."""
+        """The descriptors to poll for reading. Never read from them."""
         if self._pipe is None:
             self._pipe = SelfPipe()
             if self._reason is not None:
@@ -80,17 +80,17 @@ class Stop:
         return [self._pipe.descriptor, *(self._parent.descriptors() if self._parent is not None else [])]
 
     def close(self) -> None:
-        """Gives the descriptors back, once; nobody may wait for it any more."""
+        """Closes the descriptors. No wait may use it afterwards."""
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             pipe.close()
 
 
 class Child:
-    """A process that we started. It stays a zombie until `close`, so that its pid and session stay its own."""
+    """A process that we started. It stays a zombie until `close`, so that its pid and session are not used again."""
 
     def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, outputs: tuple[str | Path, ...]) -> None:
-        """`outputs` are the files that only its family prints into."""
+        """`outputs` are the files into which only its process tree writes."""
         self._process = process
         self.identity = identity
         self.outputs = outputs
@@ -100,13 +100,13 @@ class Child:
                 self._pidfd = os.pidfd_open(process.pid)
 
     def wait(self, timeout: float, stop: Stop | None = None) -> int | None:
-        """`ended`, for who has nothing else to do meanwhile."""
+        """Blocking version of `ended`."""
         return run_blocking(self.ended(timeout, stop))
 
     async def ended(self, timeout: float, stop: Stop | None = None) -> int | None:
-        """The exit code (negative: the signal), or None after `timeout` seconds or when `stop` is set, maybe earlier.
+        """Waits for the exit code (negative: the signal). None after `timeout` seconds, if `stop` is set, or earlier.
 
-        Raises IpcError when the exit code was lost because somebody else waited for the process.
+        Raises IpcError if the exit code is lost because something else has waited for the process.
         """
         code = self.exit_code()
         if code is not None or timeout <= 0 or (stop is not None and stop.is_set()):
@@ -115,27 +115,27 @@ class Child:
         return self.exit_code()
 
     def exit_code(self) -> int | None:
-        """The exit code (negative: the signal) if the process has ended, without waiting. Raises IpcError as `wait`."""
+        """The exit code (negative: the signal), or None if the process still runs. Raises IpcError like `ended`."""
         if self._process.returncode is not None or not hasattr(os, "waitid"):
             return self._process.poll()
         try:
             info = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             raise IpcError(
-                f"the exit code of process {self._process.pid} was lost",
-                hint="Something in this program, or SIGCHLD being ignored, took it away.",
+                f"the exit code of process {self._process.pid} is lost",
+                hint="Something else in this program waited for it, or SIGCHLD is ignored.",
             ) from None
         if info is None:
             return None
         return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
     def close(self) -> None:
-        """Gives back what the process still holds. To be called when its family is ended."""
+        """Reaps the process and closes its descriptor. Call it after its process tree has ended."""
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
         if self._process.poll() is not None:
-            OURS.reaped(self._process.pid)
+            SUBREAPER.reaped(self._process.pid)
 
 
 def start(
@@ -149,20 +149,20 @@ def start(
 ) -> Child:
     """Starts a program in a session of its own, with its output in new files.
 
-    `argv` reaches it byte for byte (UTF-8), `env` is all it sees; the program is looked up in the PATH of `env`.
-    Without `stdin_path` its input is empty. Raises IpcError, in words, when an output file exists or the program can't
-    be started.
+    `argv` is passed on byte for byte (UTF-8), `env` is its whole environment, and PATH of `env` is searched for it.
+    Without `stdin_path` its input is empty. Raises IpcError, with the reason, if an output file exists or the program
+    can't be started.
     """
     _keep_exit_codes()
     with ExitStack() as files:
         stdin = _open(files, stdin_path or os.devnull, os.O_RDONLY)
-        # O_APPEND: a child that opens /dev/stdout anew truncates the file, and must not leave a hole of NULs in it.
+        # O_APPEND: a child that opens /dev/stdout truncates the file; without O_APPEND that would leave a hole of NULs.
         fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         stdout = _open(files, stdout_path, fresh)
         stderr = _open(files, stderr_path, fresh)
         try:
             crash_points.point("start.before")
-            with OURS.starting(process_table.system_table()):
+            with SUBREAPER.starting(process_table.system_table()):
                 process = subprocess.Popen(
                     [argument.encode("utf-8", "surrogateescape") for argument in argv],
                     cwd=cwd,
@@ -173,7 +173,7 @@ def start(
                     start_new_session=True,
                 )
                 crash_points.point("start.after")
-                return _adopt(process, (stdout_path, stderr_path))
+                return _child_of(process, (stdout_path, stderr_path))
         except (OSError, ValueError) as error:
             from system import start_errors
 
@@ -181,73 +181,73 @@ def start(
 
 
 class BackgroundProcess:
-    """A process of our own that is no run's: in our session, so that it is nobody's orphan. Its output is kept."""
+    """A helper process that belongs to no run. It stays in our session, so it is never taken for a run's orphan."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """Raises OSError when it can't be started."""
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
+        """Raises OSError if it can't be started."""
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it was read
         try:
             self._process = subprocess.Popen(
-                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.DEVNULL
+                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=subprocess.DEVNULL
             )
         except BaseException:
-            self._said.close()
+            self._stdout.close()
             raise
         self.descriptor: int | None = None
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):
                 self.descriptor = os.pidfd_open(self._process.pid)
 
-    def said(self) -> bytes | None:
-        """What it printed, once, when it has ended; None as long as it goes on."""
+    def take_output(self) -> bytes | None:
+        """Its stdout, once, after it has ended; None while it runs."""
         if self._process.poll() is None:
             return None
-        with self._said:
-            self._said.seek(0)
-            data = self._said.read()
+        with self._stdout:
+            self._stdout.seek(0)
+            data = self._stdout.read()
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
         return data
 
     def end(self) -> None:
-        """Kills it, if it goes on."""
+        """Kills it if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        self.said()
+        self.take_output()
 
 
 def lineage(environ: Mapping[str, str]) -> str:
-    """The folders of the runs that a process stands in, its own last, as what it starts is to carry them."""
-    above = environ.get(RUN_FOLDERS, "")
+    """The folders of the runs in which this process runs, innermost last: RUN_FOLDERS for its children."""
+    outer = environ.get(RUN_FOLDERS, "")
     own = environ.get(RUN_FOLDER, "")
-    return "\n".join(part for part in (above, own) if part)
+    return "\n".join(part for part in (outer, own) if part)
 
 
 def marks(run_id: str, run_folder: str) -> dict[str, str]:
-    """The variables that every process of a run carries, unless it clears its environment."""
+    """The environment variables that mark every process of a run, unless it clears its environment."""
     return {RUN_ID: run_id, RUN_FOLDER: run_folder}
 
 
 async def end_tree(
     child: Child, marks: Mapping[str, str], grace_sec: float, clock: Clock, on_wait: Callable[[], None] | None = None
-) -> Ended:
-    """Ends a child and all that came from it: TERM, up to `grace_sec` to obey, then KILL; with 0, KILL at once.
+) -> EndedTree:
+    """Ends a child and its process tree: TERM, up to `grace_sec` seconds to obey, then KILL; with 0, KILL at once.
 
-    `on_wait` is called every now and then during the grace; if it raises, what is left is killed first.
+    `on_wait` is called repeatedly during the grace period. If it raises, the processes are killed first.
     """
-    OURS.ending(child.identity)
+    SUBREAPER.ending(child.identity)
     table = process_table.system_table()
-    if child.exit_code() is not None and OURS.is_alone(table):
-        return Ended((), (), ())
-    family = Family(marks, child.identity, table, lambda: OURS.orphans(table, child.outputs))
-    return await family.end(grace_sec, clock, on_wait)
+    if child.exit_code() is not None and SUBREAPER.has_only_own_children(table):
+        return EndedTree((), (), ())
+    tree = ProcessTree(marks, child.identity, table, lambda: SUBREAPER.orphans(table, child.outputs))
+    return await tree.end(grace_sec, clock, on_wait)
 
 
 def reap_orphans() -> None:
-    """Reaps what runs have left and what has died since. Called now and then while runs go on, else pids run out."""
-    OURS.orphans(process_table.system_table())
+    """Reaps dead orphans of runs. Called from time to time while runs are running, else pids run out."""
+    SUBREAPER.orphans(process_table.system_table())
 
 
 def sweep(
@@ -257,25 +257,25 @@ def sweep(
     *,
     root: ProcessId | None = None,
     table: Table | None = None,
-) -> Ended:
-    """Ends whatever carries all these marks, and the family of `root` if that very process is still there."""
-    return run_blocking(Family(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
+) -> EndedTree:
+    """Ends all processes with these marks, and the process tree of `root` if that process still exists. Blocks."""
+    return run_blocking(ProcessTree(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:
-    """The living processes that carry all these marks, and their descendants; never we or our ancestors."""
-    family = Family(marks, None, table or process_table.system_table())
-    return [ProcessId(row.pid, row.started, boot_id()) for row in family.alive()]
+    """The living processes with all these marks, and their descendants; never this process or its ancestors."""
+    tree = ProcessTree(marks, None, table or process_table.system_table())
+    return [ProcessId(row.pid, row.started, boot_id()) for row in tree.alive()]
 
 
 def _keep_exit_codes() -> None:
-    """A parent that ignores SIGCHLD hands that down, and then no exit code can be had: failures would read as 0."""
+    """Undoes an inherited SIG_IGN for SIGCHLD: with it exit codes are lost, and failures would read as 0."""
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         except ValueError:
             raise IpcError(
-                "SIGCHLD is ignored in this program, so that no exit code could be read",
+                "SIGCHLD is ignored in this program, so exit codes can't be read",
                 hint="Start it from a parent that does not ignore SIGCHLD.",
             ) from None
 
@@ -284,16 +284,16 @@ def _open(files: ExitStack, path: str | Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise IpcError(f"{path} can't be opened: {error.strerror}", hint="See to that file or folder.") from None
+        raise IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.") from None
     files.callback(os.close, descriptor)
     return descriptor
 
 
-def _adopt(process: subprocess.Popen[bytes], outputs: tuple[str | Path, ...]) -> Child:
+def _child_of(process: subprocess.Popen[bytes], outputs: tuple[str | Path, ...]) -> Child:
     identity = identify(process.pid)
     if identity is None:
         process.kill()
         process.wait()
-        raise IpcError(f"process {process.pid} can't be seen in the system's table", hint="Is /proc restricted?")
-    OURS.started(identity)
+        raise IpcError(f"process {process.pid} is not in the system's process table", hint="Is /proc restricted?")
+    SUBREAPER.started(identity)
     return Child(process, identity, outputs)

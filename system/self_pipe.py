@@ -1,4 +1,4 @@
-"""A pipe of this process to itself, by which a signal handler or another thread wakes a loop that polls."""
+"""A self-pipe: a signal handler or another thread wakes a loop that polls. Source: D. J. Bernstein."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from contextlib import suppress
 
 
 class SelfPipe:
-    """`descriptor` is readable from `wake` until `clear`. Neither end ever blocks. Source: D. J. Bernstein."""
+    """Its `descriptor` is readable from `wake` until `clear`. Neither end blocks."""
 
     def __init__(self) -> None:
-        """Raises OSError when the process has no descriptor left."""
+        """Raises OSError if the process has no descriptors left."""
         self.descriptor, self.writer = os.pipe()
         for end in (self.descriptor, self.writer):
             os.set_blocking(end, False)
 
     def wake(self) -> None:
-        """From any thread or signal handler, any number of times; also after `close`."""
+        """Makes it readable. Call it from any thread or signal handler, also after `close`."""
         with suppress(OSError):
-            # A full pipe is readable already; a closed one has nobody to wake.
+            # A full pipe is already readable; a closed one has no reader.
             if self.writer >= 0:
                 os.write(self.writer, b"!")
 
     def clear(self) -> bytes:
-        """Makes it silent until the next `wake`; what was written into it."""
-        found = b""
+        """Empties the pipe, and returns what was written into it."""
+        content = b""
         with suppress(BlockingIOError):
             while data := os.read(self.descriptor, 4096):
-                found += data
-        return found
+                content += data
+        return content
 
     def close(self) -> None:
-        """Gives both ends back, once."""
+        """Closes both ends."""
         ends = (self.descriptor, self.writer)
         self.descriptor = self.writer = -1
         for end in ends:

@@ -1,4 +1,4 @@
-"""Why a program could not be started, in words: the system's own answer is often the wrong half of the truth."""
+"""Explains why a program could not be started: the system's own error is often misleading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHEBANG_LIMIT = 256
 
 
 def explain(error: OSError | ValueError, argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError:
-    """The IpcError for what `subprocess.Popen` raised when it was given these."""
+    """The IpcError for an exception that `subprocess.Popen` raised with these arguments."""
     program = plain_text(argv[0])[:256] if argv else ""
     message, hint = _reason(error, program, cwd, env)
     details: dict[str, object] = {"program": program, "folder": str(cwd)}
@@ -23,8 +23,8 @@ def explain(error: OSError | ValueError, argv: list[str], cwd: Path, env: Mappin
     return IpcError(message, hint=hint, details=details)
 
 
-def foresee(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError | None:
-    """Why these could not be started, found without starting them; None when nothing speaks against it."""
+def find_obstacle(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError | None:
+    """Why a program could not be started, found without starting it; None if no reason is found."""
     if not os.access(cwd, os.X_OK):
         return explain(OSError(errno.EACCES, ""), argv, cwd, env)
     path = _find(argv[0], cwd, env)
@@ -35,23 +35,23 @@ def foresee(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError | No
     interpreter, *words = _shebang(path) or [""]
     if interpreter and not os.access(interpreter, os.X_OK):
         return explain(OSError(errno.ENOENT, ""), argv, cwd, env)
-    # `#!/usr/bin/env node`: what is looked for in PATH is the word behind env.
-    wanted = next((word for word in words if not word.startswith("-") and "=" not in word), "")
-    if os.path.basename(interpreter) == "env" and wanted and _find(wanted, cwd, env) is None:
-        message = f"{wanted}, named in the first line of {path}, was not found in PATH ({env.get('PATH', '')})"
-        return IpcError(message, hint=f"Install {wanted}, or name it there by its absolute path.")
+    # `#!/usr/bin/env node`: the word after env is looked up in PATH.
+    script_runner = next((word for word in words if not word.startswith("-") and "=" not in word), "")
+    if os.path.basename(interpreter) == "env" and script_runner and _find(script_runner, cwd, env) is None:
+        message = f"{script_runner}, named in the first line of {path}, was not found in PATH ({env.get('PATH', '')})"
+        return IpcError(message, hint=f"Install {script_runner}, or use its absolute path there.")
     return None
 
 
 def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
     if not isinstance(error, OSError):
-        return f"{program!r} can't be started: {error}", "Arguments and variables are text without NUL characters."
+        return f"{program!r} can't be started: {error}", "Arguments and variables must not contain NUL characters."
     if not os.path.isdir(cwd):
-        return f"the target's folder {cwd} is gone", "Bring it back, or correct the registry."
+        return f"the target's folder {cwd} does not exist", "Restore it, or correct the registry."
     if not os.access(cwd, os.X_OK):
-        return f"the target's folder {cwd} may not be entered", f"Run chmod u+x {cwd}"
+        return f"the target's folder {cwd} can't be entered", f"Run chmod u+x {cwd}"
     if error.errno == errno.E2BIG:
-        return f"{program} got more arguments or variables than the system takes", "Put long texts into files."
+        return f"{program} got more arguments or variables than the system allows", "Put long texts into files."
     path = _find(program, cwd, env)
     if path is None:
         return _missing(program, cwd, env)
@@ -60,9 +60,9 @@ def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[s
 
 def _missing(program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
     if "/" in program:
-        return f"{program} does not exist (seen from {cwd})", "Correct the first element of command."
+        return f"{program} does not exist (in {cwd})", "Correct the first element of command."
     path = env.get("PATH", "")
-    return f"{program} was not found in PATH ({path})", "Install it, or name it by its absolute path."
+    return f"{program} was not found in PATH ({path})", "Install it, or use its absolute path."
 
 
 def _unusable(error: OSError, program: str, path: Path) -> tuple[str, str]:
@@ -77,28 +77,28 @@ def _unusable(error: OSError, program: str, path: Path) -> tuple[str, str]:
         return f"{path} needs a loader that this machine does not have", "Install a build for this machine."
     if error.errno == errno.ENOEXEC:
         return (
-            f"{path} has no executable format: neither a program for this machine nor a script with a #! line",
-            "Start a script with a line like #!/usr/bin/env python3",
+            f"{path} has no executable format: it is neither a program for this machine nor a script with a #! line",
+            "Begin a script with a line like #!/usr/bin/env python3",
         )
     return f"{program} can't be started: {error.strerror}", "See the system's message."
 
 
 def _bad_interpreter(interpreter: str, path: Path) -> tuple[str, str]:
-    what = "can't be executed" if os.path.exists(interpreter) else "does not exist"
+    reason = "can't be executed" if os.path.exists(interpreter) else "does not exist"
     hint = f"Install {interpreter}, or correct the line."
     if interpreter.endswith("\r"):
-        hint = f"{path} has Windows line ends; convert them."
-    return f"the interpreter {interpreter!r}, named in the first line of {path}, {what}", hint
+        hint = f"{path} has Windows line ends. Convert them."
+    return f"the interpreter {interpreter!r}, named in the first line of {path}, {reason}", hint
 
 
 def _find(program: str, cwd: Path, env: Mapping[str, str]) -> Path | None:
-    """The file that was meant: the first executable one in PATH, else the first one."""
+    """The program's file: the first executable one in PATH, else the first one."""
     if "/" in program:
         path = cwd / program
         return path if path.exists() else None
-    found = [cwd / folder / program for folder in env.get("PATH", "").split(os.pathsep)] if program else []
-    found = [path for path in found if path.is_file()]
-    return next((path for path in found if os.access(path, os.X_OK)), next(iter(found), None))
+    candidates = [cwd / folder / program for folder in env.get("PATH", "").split(os.pathsep)] if program else []
+    files = [path for path in candidates if path.is_file()]
+    return next((path for path in files if os.access(path, os.X_OK)), next(iter(files), None))
 
 
 def _interpreter(path: Path) -> str:
@@ -106,7 +106,7 @@ def _interpreter(path: Path) -> str:
 
 
 def _shebang(path: Path) -> list[str]:
-    """The words of a script's first line behind `#!`; none when there is no such line."""
+    """The words after `#!` in a script's first line; none if there is no such line."""
     try:
         with path.open("rb") as file:
             line = file.read(_SHEBANG_LIMIT).split(b"\n")[0]
@@ -114,6 +114,6 @@ def _shebang(path: Path) -> list[str]:
         return []
     if not line.startswith(b"#!"):
         return []
-    # No other whitespace: a carriage return belongs to the name that the system looks for.
+    # Not split at other whitespace: to the system, a carriage return is part of the name.
     words = line[2:].replace(b"\t", b" ").split(b" ")
     return [word.decode("utf-8", "replace") for word in words if word]

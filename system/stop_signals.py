@@ -1,4 +1,4 @@
-"""Ctrl-C, TERM and a closed terminal: as a stop that running jobs can see, or as bytes that a loop reads."""
+"""Handles Ctrl-C, TERM and a closed terminal: as a `Stop` for running jobs, or as bytes for the daemon's loop."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A stop flag that Ctrl-C, TERM and a closed terminal set, so that running jobs end in order."""
+    """A `Stop` that is set by SIGINT, SIGTERM and SIGHUP while the context is open."""
     from system.processes import Stop
 
     stop = Stop()
-    # A closed terminal that nohup wants ignored stays ignored. SIGINT does not: a script's `&` ignores it for all that
-    # it starts, and who sends it then means the run.
+    # nohup ignores SIGHUP, and that is kept. An ignored SIGINT is not: a script's `&` ignores it for its children; a
+    # person who sends it means the run.
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [number for number in STOP_SIGNALS if not (nohup and number is signal.SIGHUP)]
     try:
@@ -33,9 +33,9 @@ def stop_on_signals() -> Iterator[Stop]:
 
 @contextmanager
 def signals_as_bytes() -> Iterator[SelfPipe]:
-    """A pipe from which each signal can be read as a byte, its number.
+    """A pipe from which each signal can be read as one byte, its number.
 
-    HUP too where it is ignored, as under nohup: to a daemon it is no end, but a reload.
+    Also HUP if it is ignored, as under nohup: for a daemon it means a reload.
     """
     from system.self_pipe import SelfPipe
 
@@ -50,11 +50,11 @@ def signals_as_bytes() -> Iterator[SelfPipe]:
 
 
 @contextmanager
-def _handled(numbers: Iterable[int], heard: Callable[[int], None]) -> Iterator[None]:
-    """Calls `heard` for each of these signals, until the end of the `with`."""
-    # Inherited as ignored, it would hide the exit codes of what we start.
+def _handled(numbers: Iterable[int], on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Calls `on_signal` with the number of each of these signals while the context is open."""
+    # If SIGCHLD is inherited as ignored, the exit codes of our children are lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    old = {number: signal.signal(number, lambda came, _frame: heard(came)) for number in numbers}
+    old = {number: signal.signal(number, lambda received, _frame: on_signal(received)) for number in numbers}
     try:
         yield
     finally:

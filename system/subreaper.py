@@ -1,11 +1,11 @@
-"""Orphans of runs. Linux only: this process becomes a child subreaper, so that who loses its parent becomes our child.
+"""Orphans of runs. On Linux this process is a child subreaper: descendants that lose their parent become its children.
 
 The marks and the session find nearly every process of a run. One that left the session, cleared its environment and
-lost its parent tells whose it is by its output, if that still goes into a run's files, and else by its birth alone: it
-can only come from a run that was alive then. So it is ended when the last of those has ended, never earlier: it may be
-what another run is working with.
+lost its parent is matched to a run by its output, if it still writes to the run's files; else by its start time: it can
+only come from a run that was running then. So it is killed after the last of those runs has ended, never earlier,
+because a running run may need it.
 
-Other children of this program are left alone if they are in its own session or were there before its first run.
+Other children of this program are left alone: those in its own session, and those from before its first run.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from system.process_table import Row, Table
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class Adoption:
-    """What this process knows of its own children. One for the process; any thread may use it."""
+class Subreaper:
+    """The record of this process's children. There is one per process; any thread may use it."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._ready = False
         self._adopts = False
         self._starting = 0
-        self._looking = False
-        #: Children that we started and have not reaped, and those whose attempt still goes on with their births.
+        self._searching = False
+        #: The pids of children that we started and have not reaped.
         self._ours: set[int] = set()
-        self._alive: dict[int, int] = {}
-        #: Children that were there before our first run: whoever became this program by exec has them.
+        #: Of those whose attempt is still running: the start time.
+        self._running: dict[int, int] = {}
+        #: Children from before our first run: a program that becomes this one by exec keeps its children.
         self._inherited: set[int] = set()
 
     @contextmanager
     def starting(self, table: Table) -> Iterator[None]:
-        """Around the start of a child, up to `started`: until then it can't be told from an orphan."""
+        """Hold this from before a child is started until `started`: before that it looks like an orphan."""
         with self._change:
-            self._change.wait_for(lambda: not self._looking)
+            self._change.wait_for(lambda: not self._searching)
             if not self._ready:
                 self._inherited = set(table.children(os.getpid()))
                 self._adopts = _become_subreaper()
@@ -56,40 +57,39 @@ class Adoption:
                 self._change.notify_all()
 
     def started(self, child: ProcessId) -> None:
-        """A child of ours whose attempt begins."""
+        """Records a child whose attempt has started."""
         with self._change:
             if threading.get_native_id() != os.getpid():
                 self._adopts = False
             self._ours.add(child.pid)
             if child.started.isdecimal():
-                self._alive[child.pid] = int(child.started)
+                self._running[child.pid] = int(child.started)
 
     def ending(self, child: ProcessId) -> None:
-        """Its attempt is over: what was born in it is an orphan from now on."""
+        """Records that the child's attempt is over: what it left behind is an orphan from now on."""
         with self._change:
-            self._alive.pop(child.pid, None)
+            self._running.pop(child.pid, None)
 
     def reaped(self, pid: int) -> None:
-        """The pid is free for others."""
+        """Records that the child was reaped: its pid may be used again."""
         with self._change:
             self._ours.discard(pid)
-            self._alive.pop(pid, None)
+            self._running.pop(pid, None)
 
-    def is_alone(self, table: Table) -> bool:
-        """Whether every child that we have is one that we started or inherited.
+    def has_only_own_children(self, table: Table) -> bool:
+        """Whether all our children are ones that we started or inherited.
 
-        Then nothing is left of a child that has ended: all below it would have become our children, or stand below one
-        of them. Always False where orphans are not adopted, and once a thread but the first has started a child: the
-        first one's list is looked at. What enters another PID namespace is adopted there. Source: prctl(2),
-        PR_SET_CHILD_SUBREAPER.
+        Then an ended child has left no process: its descendants would have become our children. Always False where
+        orphans are not adopted, and after a thread other than the first has started a child, because only the first
+        thread's list is read. What enters another PID namespace is adopted there.
+        Source: prctl(2), PR_SET_CHILD_SUBREAPER.
         """
         return self._adopts and not self._strangers(table)
 
     def orphans(self, table: Table, outputs: Iterable[str | Path] = ()) -> list[Row]:
-        """The adopted processes that print into `outputs`, and those that no living attempt can be the origin of.
+        """The adopted processes that write into `outputs`, and those that no running attempt can have started.
 
-        The dead among them, which print nowhere, are gone when this returns: they, and those of living attempts, are
-        reaped. Costs next to nothing as long as nobody was adopted.
+        Dead ones are reaped before this returns, also those of running attempts. Cheap as long as nothing was adopted.
         """
         if not self._ready or not self._strangers(table):
             return []
@@ -100,27 +100,27 @@ class Adoption:
 
     @contextmanager
     def _no_start(self) -> Iterator[None]:
-        """A child that another thread is just starting looks like an orphan."""
+        """Keeps other threads from starting a child meanwhile: it would look like an orphan."""
         with self._change:
-            self._change.wait_for(lambda: not self._looking)
-            self._looking = True
+            self._change.wait_for(lambda: not self._searching)
+            self._searching = True
         try:
             with self._change:
                 self._change.wait_for(lambda: not self._starting)
             yield
         finally:
             with self._change:
-                self._looking = False
+                self._searching = False
                 self._change.notify_all()
 
     def _strangers(self, table: Table) -> list[int]:
-        # What was started in a session of its own can't come back to ours. In a container ours may be 0: still another.
-        ours = os.getsid(0)
+        # A run's process can't enter our session. In a container the number of ours may be 0; theirs is another.
+        own_session = os.getsid(0)
         children = set(table.children(os.getpid()))
-        # The pid of one that is gone may come back as another's.
+        # The pid of a child that has gone may be used again.
         self._inherited &= children
-        found = children - self._ours - self._inherited
-        return [pid for pid in found if table.session(pid) != ours]
+        strangers = children - self._ours - self._inherited
+        return [pid for pid in strangers if table.session(pid) != own_session]
 
     def _is_orphan(self, row: Row, table: Table, files: set[str]) -> bool:
         if row.ppid != os.getpid():
@@ -130,11 +130,11 @@ class Adoption:
         elif files and not files.isdisjoint(table.outputs(row.pid)):
             return True
         with self._change:
-            return all(born > int(row.started) for born in self._alive.values())
+            return all(started > int(row.started) for started in self._running.values())
 
 
 def _become_subreaper() -> bool:
-    """Whether we are one now. Where that is refused, orphans go to the first process, as everywhere else."""
+    """Makes this process a child subreaper. False if that fails: then orphans go to process 1 as usual."""
     import ctypes
 
     try:
@@ -150,5 +150,5 @@ def _reap(pid: int) -> None:
         return
 
 
-#: The one of this process.
-OURS = Adoption()
+#: The record of this process.
+SUBREAPER = Subreaper()

@@ -1,4 +1,4 @@
-"""Linux' timers that are descriptors, on the wall clock. Python has them from 3.13 on only; so they are called here.
+"""Linux' timerfd on the wall clock. Python has it from 3.13 on only, so the C library is called here.
 
 Source: timerfd_create(2).
 """
@@ -11,7 +11,7 @@ import os
 _CLOCK_REALTIME = 0
 _TFD_TIMER_ABSTIME = 1
 _TFD_TIMER_CANCEL_ON_SET = 2
-#: 2242: later than that the kernel's own count of nanoseconds ends.
+#: In the year 2242: later instants don't fit into the kernel's count of nanoseconds.
 _LATEST_SEC = min(1 << 33, (1 << (8 * ctypes.sizeof(ctypes.c_long) - 1)) - 1)
 _SEC = 1_000_000_000
 
@@ -25,7 +25,7 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timers:
-    """Makes and sets them. Raises OSError or AttributeError where the system has none."""
+    """Creates and arms timers. Raises OSError or AttributeError if the system has no timerfd."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None, use_errno=True)
@@ -35,21 +35,21 @@ class Timers:
         self._settime.argtypes = (ctypes.c_int, ctypes.c_int, pointer, pointer)
 
     def create(self) -> int:
-        """A new timer, which never fires before it is armed."""
+        """The descriptor of a new timer, which is not armed."""
         return _checked(self._create(_CLOCK_REALTIME, os.O_CLOEXEC | os.O_NONBLOCK))
 
     def arm(self, timer: int, nanoseconds: int) -> None:
-        """Lets it fire once, at that count since 1970, or at once if that is past.
+        """Arms the timer to fire once, at this many nanoseconds since 1970, or at once if that is past.
 
-        Raises OSError ECANCELED when the clock was set since it was armed or read last; it is armed all the same.
+        Raises OSError ECANCELED if the clock was set since it was last armed or read; the timer is armed anyway.
         """
-        # All zero would disarm it, and below zero is refused.
+        # Zero would disarm it, and a negative value is refused.
         sec, nsec = divmod(max(1, min(nanoseconds, _LATEST_SEC * _SEC)), _SEC)
         spec = _Itimerspec(_Timespec(0, 0), _Timespec(sec, nsec))
         _checked(self._settime(timer, _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET, ctypes.byref(spec), None))
 
     def read(self, timer: int) -> bool:
-        """Whether it had fired; it has not any more. Raises OSError ECANCELED when the clock was set."""
+        """Whether it has fired since the last read. Raises OSError ECANCELED if the clock was set."""
         try:
             return bool(os.read(timer, 8))
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""Wakes at an instant of the wall clock, and when that clock was set. On Linux the kernel does; elsewhere short sleeps.
+"""Wakes at an instant of the wall clock, and when that clock is set. By the kernel on Linux, by short sleeps elsewhere.
 
-A wait in seconds alone would oversleep: it knows nothing of a clock that is set, and stands still in a suspend.
+A wait in seconds would be too long: it does not notice when the clock is set, and does not count time in suspend.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from core.clock import Clock
 
-#: The longest sleep where only looking at both clocks tells that one was set.
+#: The longest sleep, in seconds, where only a comparison of both clocks shows that one was set.
 STEP_SEC = 1.0
-#: So far apart the two clocks go in no step by themselves; a time service that slews moves them 0.5 ms a second.
+#: A larger difference, in seconds, means that the clock was set: slewing by a time service is 0.5 ms a second at most.
 JUMP_SEC = 0.5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class WallClockTimer(Protocol):
-    """Set to one instant at a time. `descriptor` is polled for reading; None where the system has none to offer."""
+    """A timer for one instant at a time. Poll `descriptor` for reading; it is None if the system offers none."""
 
     @property
     def descriptor(self) -> int | None: ...
 
     def set(self, instant: datetime | None) -> None:
-        """Wakes at this instant (aware), at once if it is past; None: only when the clock is set."""
+        """Sets the instant (aware) to wake at; one in the past wakes at once. None: wake only if the clock is set."""
 
     def seconds_to_sleep(self, longest: float) -> float:
-        """How long to wait at most, `longest` or less, besides polling the descriptor."""
+        """The timeout for the poll of the descriptor: `longest` or less."""
 
-    def rings(self) -> bool:
-        """Whether its moment has come, or the clock was set, without a descriptor that says so."""
+    def has_fired(self) -> bool:
+        """For a timer without descriptor: whether its instant has come or the clock was set."""
 
     def clear(self) -> bool:
-        """To be called at each look: makes it silent, and tells whether the clock was set or the machine slept."""
+        """Resets the timer; call it at each poll. Returns whether the clock was set or the machine was suspended."""
 
     def close(self) -> None:
-        """Gives the descriptor back."""
+        """Closes the descriptor."""
 
 
 class Timers(Protocol):
-    """The kernel's timers: `timers.Timers`."""
+    """The kernel's timers, as `timerfd.Timers` has them."""
 
     def create(self) -> int: ...
     def arm(self, timer: int, nanoseconds: int) -> None: ...
@@ -53,7 +53,7 @@ class Timers(Protocol):
 
 
 def make_timer(clock: Clock) -> WallClockTimer:
-    """The best one that this system has. The caller closes it."""
+    """The best timer of this system. The caller closes it."""
     if sys.platform != "linux":
         return SteppingTimer(clock)
     try:
@@ -61,15 +61,15 @@ def make_timer(clock: Clock) -> WallClockTimer:
 
         return KernelTimer(Timers())
     except (ImportError, AttributeError, OSError):
-        # A Python without ctypes, a C library or a sandbox without these timers.
+        # No ctypes in this Python, or no timerfd in the C library or the sandbox.
         return SteppingTimer(clock)
 
 
 class KernelTimer:
-    """A descriptor that becomes readable on the instant, and at once when the clock is set or after a suspend."""
+    """A descriptor that becomes readable at the instant, when the clock is set, and after a suspend."""
 
     def __init__(self, timers: Timers) -> None:
-        """Raises OSError when there can be no timer."""
+        """Raises OSError if no timer can be created."""
         self._timers = timers
         self._was_set = False
         self._descriptor = timers.create()
@@ -84,13 +84,13 @@ class KernelTimer:
         return self._descriptor
 
     def set(self, instant: datetime | None) -> None:
-        # Only a timer that is armed tells of a clock that was set.
+        # Only an armed timer reports that the clock was set.
         try:
             self._timers.arm(self._descriptor, _nanoseconds(instant or _NEVER))
         except OSError as error:
             if error.errno != errno.ECANCELED:
                 raise
-            # The clock was set before anybody read that: the instant may be one of the old clock.
+            # The clock was set since the last read: the instant may be computed from the old time.
             self._was_set = True
             self._fire()
 
@@ -98,14 +98,14 @@ class KernelTimer:
         try:
             self._timers.arm(self._descriptor, 0)
         except OSError as error:
-            # Set once more in between; a timer for the past is armed by that all the same.
+            # The clock was set again; the timer is armed anyway.
             if error.errno != errno.ECANCELED:
                 raise
 
     def seconds_to_sleep(self, longest: float) -> float:
         return longest
 
-    def rings(self) -> bool:
+    def has_fired(self) -> bool:
         return False
 
     def clear(self) -> bool:
@@ -125,12 +125,12 @@ class KernelTimer:
 
 
 class SteppingTimer:
-    """Short sleeps, and after each a look whether the wall clock has gone its way with the monotonic one."""
+    """Short sleeps; after each, the wall clock is compared with the monotonic one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._instant: datetime | None = None
-        self._apart = self._difference()
+        self._last_difference = self._difference()
 
     @property
     def descriptor(self) -> None:
@@ -143,17 +143,17 @@ class SteppingTimer:
         left = STEP_SEC if self._instant is None else (self._instant - self._clock.now()).total_seconds()
         return max(0.0, min(longest, STEP_SEC, left))
 
-    def rings(self) -> bool:
+    def has_fired(self) -> bool:
         is_due = self._instant is not None and self._instant <= self._clock.now()
-        return is_due or abs(self._difference() - self._apart) > JUMP_SEC
+        return is_due or abs(self._difference() - self._last_difference) > JUMP_SEC
 
     def clear(self) -> bool:
         self._instant = None
-        before, self._apart = self._apart, self._difference()
-        return abs(self._apart - before) > JUMP_SEC
+        before, self._last_difference = self._last_difference, self._difference()
+        return abs(self._last_difference - before) > JUMP_SEC
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Has nothing to close."""
 
     def _difference(self) -> float:
         return (self._clock.now() - _EPOCH).total_seconds() - self._clock.monotonic()

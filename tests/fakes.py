@@ -124,8 +124,8 @@ class FakeLedger:
         """The calls of one name."""
         return [call for call in self.calls if call[0] == name]
 
-    def note_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None:
-        self._note("note_child", child, output_dir)
+    def record_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None:
+        self._note("record_child", child, output_dir)
 
     def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None:
         """What a call has used."""
@@ -139,15 +139,15 @@ class FakeLedger:
     def renew(self, run: ClaimedRun, until: datetime) -> None:
         self._note("renew", until)
 
-    def cancel_asked_by(self, run: ClaimedRun) -> str:
-        self._note("cancel_asked_by")
+    def cancel_requested_by(self, run: ClaimedRun) -> str:
+        self._note("cancel_requested_by")
         return self.cancelled_by
 
-    def begin_wait(self, run: ClaimedRun) -> None:
-        self._note("begin_wait")
+    def release_permit(self, run: ClaimedRun) -> None:
+        self._note("release_permit")
 
-    def end_wait(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
-        self._note("end_wait", attempt, max_running)
+    def take_permit(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
+        self._note("take_permit", attempt, max_running)
         if self.full_looks > 0:
             self.full_looks -= 1
             return False

@@ -14,7 +14,7 @@ from typing import Any
 
 from system.wakeup import notify
 from tests.support_ledger import marked_processes
-from tests.workspace import Workspace, wait_for
+from tests.workspace import PATIENCE, Workspace, wait_for
 
 #: So seldom that nothing but a wake-up or an alarm explains what happens in a test.
 NEVER = {"PURUTO_CRON_POLL_SECONDS": "3600", "PURUTO_CRON_STALE_SECONDS": "86400"}
@@ -63,7 +63,7 @@ class RunningDaemon:
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE)
 
     def looks(self) -> str:
         """When it last looked, as it leaves it beside the database."""

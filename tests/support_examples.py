@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.workspace import PATIENCE
+
 PURUTOS = Path(__file__).resolve().parents[1] / "examples" / "purutos"
-PATIENCE = 60
 
 #: Bytes on stdin that are no InvocationRequest, each with a part of the message that says why.
 BAD_REQUESTS: Mapping[str, tuple[bytes, str]] = {

@@ -20,6 +20,7 @@ from invocation.targets import Targets
 from invoker import Invoker
 from system import processes
 from system.processes import Stop
+from tests.workspace import PATIENCE
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.
 TELL = """
@@ -51,7 +52,7 @@ class Clock:
         self._ahead += seconds
 
 
-def wait_for(condition: Callable[[], object], what: str = "the condition", seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], what: str = "the condition", seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain for {what}"

@@ -1,4 +1,4 @@
-"""Jobs files for the tests of `jobs`: a good job, a full one, and tables of what is refused."""
+"""Jobs files for the tests of `jobs`: a valid job, a full one, and tables of invalid ones."""
 
 from __future__ import annotations
 

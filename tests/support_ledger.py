@@ -1,4 +1,4 @@
-"""Does the ledger tell the truth? What a sceptic asks after any number of crashes, once ticks have nothing left to do.
+"""Checks that the ledger is correct after any number of crashes, once ticks have nothing left to do.
 
 What was started is taken from what the targets themselves wrote: `LEDGER_TARGET` leaves a line for each start, before
 it does anything else.
@@ -30,7 +30,7 @@ TOLD = ("ok", "error", "cancelled", "interrupted")
 def settle_all(workspace: Workspace, *, ticks: int = 20) -> None:
     """Lets the leases of dead schedulers run out, as time would, and ticks until nothing is left to do."""
     for _ in range(ticks):
-        # A living scheduler keeps its run all the same: an expired lease alone takes nothing away.
+        # A living scheduler keeps its run: an expired lease alone changes nothing.
         workspace.sql("UPDATE runs SET lease_expires_at = ? WHERE status = 'running'", (PAST,))
         report = workspace.json("tick")
         busy = [report[key] for key in ("due_jobs", "results", "settled", "left_due", "problems", "written_off")]
@@ -40,12 +40,12 @@ def settle_all(workspace: Workspace, *, ticks: int = 20) -> None:
 
 
 def running(workspace: Workspace) -> list[dict[str, Any]]:
-    """The rows that say running."""
+    """The rows with status running."""
     return workspace.sql("SELECT * FROM runs WHERE status = 'running'")
 
 
 def check(workspace: Workspace, *, since: dict[str, datetime] | None = None) -> None:
-    """Asserts everything. `since` is the cursor with which jobs of the schedule `* * * * *` began."""
+    """Asserts everything. `since` is the first cursor of the jobs with the schedule `* * * * *`."""
     rows = workspace.runs()
     every_row_has_an_end(rows)
     no_slot_starts_twice(workspace, rows)
@@ -118,7 +118,7 @@ def nothing_lives(workspace: Workspace) -> None:
 
 
 def marked_processes(workspace: Workspace) -> list[int]:
-    """The living processes that carry the mark of any run of this workspace."""
+    """The living processes with the marks of any run of this workspace."""
     mark = f"PURUTO_CRON_RUN_FOLDER={workspace.root / 'runs'}/".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -137,7 +137,7 @@ def no_job_is_stuck(workspace: Workspace) -> None:
 
 
 def every_minute_is_accounted_for(workspace: Workspace, job_id: str, first: datetime) -> None:
-    """A job of `* * * * *`: the rows account for each minute from `first` up to its cursor, and for no other."""
+    """For a job of `* * * * *`: the rows cover each minute from `first` to its cursor, and no other."""
     (job,) = workspace.sql("SELECT next_run_at FROM jobs WHERE job_id = ?", (job_id,))
     cursor = datetime.fromisoformat(job["next_run_at"])
     rows = [row for row in workspace.runs(job_id) if row["scheduled_for"] is not None]

@@ -21,7 +21,7 @@ from app.app import App
 from commands import cli
 from core.json_objects import ReportedRun
 from system.processes import Stop
-from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
 TARGET = "puruto-target"
 #: Never due by itself while a test runs.
@@ -92,7 +92,7 @@ def wait_for_run(workspace: Workspace, job_id: str = "%") -> dict[str, Any]:
     return found
 
 
-def answer_of(process: subprocess.Popen[bytes], *, seconds: float = 60) -> dict[str, Any]:
+def answer_of(process: subprocess.Popen[bytes], *, seconds: float = PATIENCE) -> dict[str, Any]:
     """Waits for a started command and returns its one JSON object; its stderr must be silent."""
     out, err = process.communicate(timeout=seconds)
     assert err == b"", err

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, cast
 
 from tests.support_provider_forms import FORMS, Form
+from tests.workspace import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Garble(body):
                 self._send(200, body, "text/html")
             case Hold():
-                provider.stopped.wait(timeout=120)
+                provider.stopped.wait(timeout=PATIENCE)
                 self.close_connection = True
 
     def _send(self, status: int, body: bytes, kind: str = "application/json") -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from subprocess import Popen
 
-from tests.workspace import Workspace, ended, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, wait_for
 
 
 class Terminal:
@@ -58,7 +58,7 @@ class Terminal:
         """Gives the descriptors back."""
         with suppress(OSError):
             os.close(self.slave)
-        self._reader.join(30)
+        self._reader.join(PATIENCE)
         if not self._closed:
             os.close(self._master)
 

@@ -1,4 +1,4 @@
-"""The tables and the help of docs/commands.md, made of the commands themselves."""
+"""The tables and the help in docs/commands.md, made from the commands themselves."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(Job))
 
 
 def command_table() -> str:
-    """A Markdown table for each group of commands: how one is called, and what it does."""
+    """A Markdown table for each group of commands: usage and purpose of each."""
     root = _root()
     parts = []
     for title, group in listing.groups().items():
-        rows = [f"| `{_cell(usage(known))}` | {_first_line(known)} |" for known in _commands(root, group)]
+        rows = [f"| `{_cell(usage(command))}` | {_first_line(command)} |" for command in _commands(root, group)]
         parts.append("\n".join([f"**{title}**", "", "| command | what it does |", "|---|---|", *rows]))
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
 def command_help() -> str:
-    """The `--help` of each command, without the options that stand for a field of a job."""
+    """The `--help` of each command, without the options for fields of a job."""
     root = _root()
     parts = []
     for group in listing.groups().values():
@@ -59,9 +59,9 @@ def _root() -> click.Context:
 
 def _commands(root: click.Context, names: Iterable[str]) -> Iterator[click.Command]:
     for name in names:
-        found = cli.get_command(root, name) if isinstance(cli, click.Group) else None
-        if found is not None:
-            yield found
+        command = cli.get_command(root, name) if isinstance(cli, click.Group) else None
+        if command is not None:
+            yield command
 
 
 def _edits(command: click.Command) -> bool:
@@ -88,8 +88,8 @@ def _cell(text: str) -> str:
 
 def _help(command: click.Command, root: click.Context) -> str:
     edits = _edits(command)
-    shown = [known for known in command.params if not (edits and known.name in _FIELDS and known.name != "job_id")]
-    copy = click.Command(str(command.name), help=command.help, params=shown)
+    params = [param for param in command.params if not (edits and param.name in _FIELDS and param.name != "job_id")]
+    copy = click.Command(str(command.name), help=command.help, params=params)
     context = click.Context(copy, parent=root, info_name=command.name, terminal_width=_WIDTH, max_content_width=_WIDTH)
     text = copy.get_help(context).replace("Usage: main.py", "Usage: python3 main.py", 1)
-    return text + ("\n\nAnd one option for each field of a job, like --timeout-sec." if edits else "")
+    return text + ("\n\nAnd one option for each field of a job, such as --timeout-sec." if edits else "")

@@ -125,16 +125,24 @@ def _layers(root: Path) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(name.strip() for name in layer.split("|")) for layer in layers)
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _imported(module: ast.Module) -> Iterator[str]:
     """What is imported when the program runs: neither for types alone, nor when a module is started as a program."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "__name__ == '__main__'"):
-            continue
-        if isinstance(child, ast.Import):
-            yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
-            yield child.module or ""
-        yield from _imported(child)
+    waiting: list[ast.stmt] = list(module.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'"):
+            waiting += node.orelse
+        else:
+            # Imports are statements: no expression is looked into.
+            blocks = [node, *getattr(node, "handlers", ()), *getattr(node, "cases", ())]
+            waiting += [inner for block in blocks for name in _BLOCKS for inner in getattr(block, name, ())]
+
+
+_BLOCKS = ("body", "orelse", "finalbody")
 
 
 def _first_sentence(name: str, tree: ast.Module) -> str:
@@ -182,9 +190,7 @@ def lay_out(program: Program) -> Drawing:
     """Places every box and every arrow."""
     names = program.rows()
     boxes = {
-        name: Place(name, number, textwrap.wrap(program.purposes[name], LETTERS))
-        for number, row in enumerate(names)
-        for name in row
+        name: Place(name, number, _wrap(program.purposes[name])) for number, row in enumerate(names) for name in row
     }
     rows = [[boxes[name] for name in row] for row in names]
     paths = [_path(boxes[user], boxes[used], rows) for user, used in program.arrows()]
@@ -194,6 +200,16 @@ def lay_out(program: Program) -> Drawing:
     heights = [max(_height(place) for place in row if place.lines) for row in rows]
     tops = [_HEAD + number * _BETWEEN + sum(heights[:number]) for number in range(len(rows))]
     return Drawing(rows, paths, tops, heights, width)
+
+
+def _wrap(text: str) -> list[str]:
+    """Lines of much the same length, and no more of them than have to be."""
+    lines = textwrap.wrap(text, LETTERS)
+    for letters in range(LETTERS - 1, max(map(len, text.split())) - 1, -1):
+        if len(narrower := textwrap.wrap(text, letters)) > len(lines):
+            break
+        lines = narrower
+    return lines
 
 
 def _height(place: Place) -> int:

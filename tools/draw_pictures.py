@@ -48,12 +48,12 @@ _JOBS = (
     ("weekday-report", "puruto-reports", "45 20 * * 1-5"),
 )
 
-#: The letters of rich's SVG come from another server; these are on every machine.
+#: rich's SVG loads its font from a server; these fonts are on every machine.
 _FONT = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
 
 class StandingClock:
-    """A clock that somebody else sets."""
+    """A clock that is set from outside."""
 
     def __init__(self, now: datetime) -> None:
         self.wall = now
@@ -68,14 +68,14 @@ class StandingClock:
 
 
 class Scene:
-    """A folder with the jobs and their day, on which commands are run."""
+    """A folder with the example jobs and their history, in which commands are run."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._clock = StandingClock(_LAST_TICK)
 
     def set_up(self) -> None:
-        """Jobs, database and history, as they would be after a day."""
+        """Makes jobs, database and history, as they would be after a day."""
         jobs = [
             {"job_id": name, "puruto_target": target, "schedule": schedule, "prompt": "…", "command": ["true"]}
             for name, target, schedule in _JOBS
@@ -91,7 +91,7 @@ class Scene:
         self._clock.wall = NOW
 
     def report(self, *words: str) -> dict[str, Any]:
-        """What a command prints. Raises `RuntimeError` when it fails."""
+        """The output of a command. Raises `RuntimeError` if it fails."""
         environ = {"PURUTO_CRON_TIMEZONE": ZONE, "TZ": "UTC", "HOME": str(self._root), "PATH": "/usr/bin:/bin"}
         app = App(self._clock, environ, str(self._root))
         # A real file: the commands write to the descriptor of stdout.
@@ -216,7 +216,7 @@ def pictures() -> dict[str, str]:
 
 
 def words_of(svg: str) -> list[str]:
-    """What one reads in a picture, in its order."""
+    """The texts of a picture, in their order."""
     from xml.etree import ElementTree as ET
 
     found = ["".join(element.itertext()) for element in ET.fromstring(svg).iter() if element.tag.endswith("}text")]  # noqa: S314 - ours
@@ -224,7 +224,7 @@ def words_of(svg: str) -> list[str]:
 
 
 def outdated(root: Path) -> dict[Path, str]:
-    """The pictures that are missing or show something else."""
+    """The pictures that are missing or show other texts."""
     return {root / FOLDER / name: text for name, text in pictures().items() if not _shows(root / FOLDER / name, text)}
 
 
@@ -232,7 +232,7 @@ def _shows(path: Path, text: str) -> bool:
     if not path.exists():
         return False
     old = path.read_text(encoding="utf-8")
-    # Another version of rich may draw the same words in another way.
+    # Another version of rich may draw the same texts differently.
     return old == text or (path.name == "watch.svg" and words_of(old) == words_of(text))
 
 

@@ -3,7 +3,7 @@
     python3 tools/generate_docs.py            writes what is out of date
     python3 tools/generate_docs.py --check    writes nothing, names what is out of date, and exits 1 if anything is
 
-What is generated stands between `<!-- generated: NAME -->` and `<!-- end generated -->`; `TABLES` has the names.
+Generated text is between `<!-- generated: NAME -->` and `<!-- end generated -->`; `TABLES` has the names.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXAMPLE_HEAD = """\
 
 
 class BrokenMarkers(Exception):
-    """A document opens a table that does not exist, or does not close it."""
+    """A document has a marker for a table that does not exist, or no end marker."""
 
 
 def env_example() -> str:
@@ -78,7 +78,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def with_tables(text: str) -> str:
-    """`text` with the tables between its markers made anew. Raises `BrokenMarkers`."""
+    """`text` with new tables between its markers. Raises `BrokenMarkers`."""
     replaced = _BLOCK.sub(_filled, text)
     if len(_OPENING.findall(text)) != len(_BLOCK.findall(text)):
         raise BrokenMarkers("a marker <!-- generated: … --> has no <!-- end generated -->")
@@ -93,7 +93,7 @@ def _filled(block: re.Match[str]) -> str:
 
 
 def wanted(root: Path) -> dict[Path, str]:
-    """Each generated file under `root`, and what it should say. Raises `BrokenMarkers` with the file's name."""
+    """The generated files under `root` with the text that they should have. Raises `BrokenMarkers` with the name."""
     files = {root / SCHEMA_FILE: schema_text(), root / EXAMPLE_FILE: env_example()}
     for path in sorted([*root.glob("README*.md"), *root.glob("docs/**/*.md")]):
         try:
@@ -104,7 +104,7 @@ def wanted(root: Path) -> dict[Path, str]:
 
 
 def outdated(root: Path) -> dict[Path, str]:
-    """Those of `wanted` that are missing or say something else."""
+    """The files of `wanted` that are missing or have another text."""
     return {
         path: text
         for path, text in wanted(root).items()

@@ -48,7 +48,7 @@ def error_kinds(kind: type[CronError]) -> Iterator[type[CronError]]:
 
 
 def meaning(kind: type[CronError]) -> str:
-    """The first paragraph of its docstring, as it stands in a cell."""
+    """The first paragraph of its docstring, as the text of a cell."""
     text = " ".join(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split()).removesuffix(".")
     # A sentence becomes the part of one; a name keeps its capitals.
     return text[0].lower() + text[1:] if re.match(r"[A-Z](?=[a-z]* )", text) else text

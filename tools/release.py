@@ -1,4 +1,4 @@
-"""Makes the annotated tag of a release, after everything that has to be right was checked. Pushes nothing.
+"""Checks that a release is ready, and makes its annotated tag. It pushes nothing.
 
     python3 tools/release.py [--check COMMAND]
 
@@ -30,11 +30,11 @@ _HEADING = re.compile(r"^## (\S+)(?: - (\S+))?$", re.MULTILINE)
 
 
 class NotReady(Exception):
-    """Why there is no release, and what to do."""
+    """Why the release is not ready, and what to do."""
 
 
 def version_of(root: Path) -> str:
-    """The version that is to be released, in its normal form. Raises `NotReady`."""
+    """The version to release, in its normal form. Raises `NotReady`."""
     found = _VERSION.search((root / VERSION_FILE).read_text(encoding="utf-8"))
     try:
         version = str(Version(found[1])) if found else ""
@@ -87,7 +87,7 @@ def release(root: Path, check: list[str]) -> str:
     _demand_clean(root, f"{shlex.join(check)} has changed")
     if _git(root, "rev-parse", "HEAD") != commit:
         raise NotReady("Another commit was checked out while the checks ran")
-    # The message has lines that begin with #: git would take them for remarks.
+    # Lines of the message begin with #; git would remove them as comments.
     _git(
         root, "tag", "--annotate", "--cleanup=whitespace", "--message", f"puruto-cron {version}\n\n{notes}", tag, commit
     )
@@ -118,7 +118,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:
-    """The exit code: 0 when the tag is set, 1 when the release is not ready, 2 for bad usage."""
+    """The exit code: 0 if the tag was set, 1 if the release is not ready, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="release.py", description="Checks a release and sets its tag.")
     parser.add_argument("--check", default="make test", metavar="COMMAND", help="what has to end with 0 before the tag")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What a runner is, and how runners read what a process left behind without reading more than they need."""
+"""The base of all runners, and bounded reading of the output of processes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from core import strict_json
 from core.invocation import Answer, Invocation
 from core.invocation_errors import IpcError, NonzeroExit
 
-#: Of an answer at most so many bytes go into a result. Source: docs/design.md "A target".
+#: The most bytes of an answer that go into a result. Source: docs/design.md "A target".
 RESULT_LIMIT = 64 * 1024
 TAIL_LIMIT = 4 * 1024
 
 
-#: What helps when an agent's program is not found.
+#: The hint if an agent's program is not found.
 INSTALL_HINT = "If it is installed, name its folder in PURUTO_CRON_AGENT_PATH."
 
 
 @dataclass(frozen=True)
 class Host:
-    """What a runner may know of where it runs.
+    """The machine on which a runner works.
 
-    `variables` are our environment merged over .env; `agents` the agents to try, in order; `agent_path` folders in
-    which agents are looked for before PATH.
+    `variables` are our environment, which overrides .env; `agents` are the agents to try, in order; `agent_path` are
+    folders in which agents are searched before PATH.
     """
 
     variables: Mapping[str, str]
@@ -40,10 +40,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start: the argument list, and what is on its standard input: the request file, or `stdin`, or nothing.
+    """What to start: the argument list, and its standard input (the request, or the text `stdin`, or nothing).
 
-    `env` are variables that this way to run a target needs besides those that every process gets; `files` are written
-    before the start, path and text, for the process to read.
+    `env` has variables that this runner needs in addition to those of every process. `files` maps paths to texts that
+    are written before the start, for the process to read.
     """
 
     argv: tuple[str, ...]
@@ -55,7 +55,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the process ended: the exit code (negative: the signal) and the files that hold its output."""
+    """How a process ended: its exit code (negative: the number of the signal), and the files with its output."""
 
     exit_code: int
     stdout: str
@@ -63,49 +63,50 @@ class Ending:
 
 
 class Runner(ABC):
-    """One way to run a target.
+    """A way to run a target.
 
-    A runner judges the exit code only of a job without `success`; else that is one of the things asked for there.
+    A runner judges the exit code only if the job has no `success`; else the exit code is one of its conditions.
     """
 
-    #: As a job's `runner` names it; that of its file.
+    #: The name in a job's field `runner`, which is also the name of its file.
     name = ""
-    #: Of those that fit a target the one with the lowest is taken. Agents come after all others, as the settings say.
+    #: Of the runners that fit a target, the one with the lowest order is used. Agents come last, in the order of the
+    #: settings.
     order = 100
     #: For the table of runners in the documents: when it fits, what is on standard input, what counts as a success.
     fits_when = ""
     stdin = ""
     success = ""
-    #: How the program is installed that it needs; "" where it needs none.
+    #: How to install the program that it needs; "" if it needs none.
     install = ""
-    #: The key of the printed JSON object that holds the result; "" where all that is printed is the result.
+    #: The key of the printed JSON object that holds the result; "" if all that is printed is the result.
     result_key = ""
 
     @abstractmethod
     def fits(self, invocation: Invocation, folder: Path) -> bool:
-        """Whether the target, or the invocation, is made for this runner; asked when the invocation names none."""
+        """Whether this runner fits the target or the invocation; asked if the invocation names no runner."""
 
     def lacks(self, host: Host) -> str:  # noqa: ARG002 - a runner's form
-        """What this machine lacks for this runner, as a sentence; "" when nothing."""
+        """What this machine lacks for this runner, as a sentence; "" if nothing."""
         return ""
 
     @abstractmethod
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:
-        """What to start in the target's folder. Raises InvocationError when that can't work."""
+        """What to start in the target's folder. Raises InvocationError if it can't be started."""
 
     @abstractmethod
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
-        """The result, or the failure that the target told. Raises InvocationError for anything else."""
+        """The result, or the failure that the target reported. Raises InvocationError for anything else."""
 
 
 def read_head(path: str | Path, limit: int) -> tuple[bytes, int]:
-    """The first `limit` bytes of an output file, and its size. Raises IpcError if the file is gone."""
+    """The first `limit` bytes of an output file, and its size in bytes. Raises IpcError if the file is gone."""
     with _output(path) as (descriptor, size):
         return _read(descriptor, 0, limit), size
 
 
 def read_tail(path: str | Path, limit: int = TAIL_LIMIT) -> str:
-    """The last `limit` bytes of an output file as text, whole lines if there are any; "" if it is gone."""
+    """The last `limit` bytes of an output file as text, in whole lines if possible; "" if the file is gone."""
     try:
         with _output(path) as (descriptor, size):
             data = _read(descriptor, max(0, size - limit), limit)
@@ -113,16 +114,16 @@ def read_tail(path: str | Path, limit: int = TAIL_LIMIT) -> str:
         return ""
     text = data.decode("utf-8", "replace")
     if size > limit:
-        # Cut inside a character or a line: leave out what is not whole.
+        # The text may begin inside a line or a character: leave that part out.
         text = text.partition("\n")[2] or text.lstrip("\ufffd")
     return strict_json.plain_text(text).strip("\n")
 
 
 def to_text(data: bytes, limit: int, *, whole: bool) -> tuple[str, bool]:
-    """Output as text that takes at most `limit` bytes of UTF-8, and whether all of it is there.
+    """Output as text of at most `limit` bytes of UTF-8, and whether it is complete.
 
-    `whole` says that `data` is all there is. Bytes that are not UTF-8 and NULs become U+FFFD; a character that the cut
-    went through is left out.
+    `whole` says whether `data` is the complete output. NULs and bytes that are not UTF-8 become U+FFFD; a character
+    that is cut in two is left out.
     """
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(data, final=whole)
     text = strict_json.plain_text(text)
@@ -132,9 +133,9 @@ def to_text(data: bytes, limit: int, *, whole: bool) -> tuple[str, bool]:
     return encoded[:limit].decode("utf-8", "ignore"), False
 
 
-def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
-    """The error for a process that did not end with exit code 0, with the end of what it said."""
-    details: dict[str, object] = {"exit_code": ending.exit_code, **more}
+def nonzero_exit(program: str, ending: Ending, **extra: object) -> NonzeroExit:
+    """The error for a process with an exit code other than 0, with the end of its output."""
+    details: dict[str, object] = {"exit_code": ending.exit_code, **extra}
     how = f"ended with exit code {ending.exit_code}"
     if ending.exit_code < 0:
         name = signal_name(-ending.exit_code)
@@ -146,12 +147,12 @@ def nonzero_exit(program: str, ending: Ending, **more: object) -> NonzeroExit:
             break
     stream = next((name for name in ("stderr", "stdout") if name in details), "")
     shown = {"stderr": f"See {ending.stderr}", "stdout": f"See {ending.stdout}"}
-    hint = shown.get(stream, "It printed nothing, neither on stdout nor on stderr.")
+    hint = shown.get(stream, "It printed nothing on stdout and stderr.")
     return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how}", hint=hint, details=details)
 
 
 def signal_name(number: int) -> str:
-    """`SIGKILL (9)`."""
+    """The name and number of a signal: `SIGKILL (9)`."""
     try:
         return f"{signal.Signals(number).name} ({number})"
     except ValueError:
@@ -160,22 +161,22 @@ def signal_name(number: int) -> str:
 
 @contextmanager
 def _output(path: str | Path) -> Iterator[tuple[int, int]]:
-    """The file's descriptor and its size, unless the child put something else in its place."""
+    """Yields descriptor and size of an output file. Raises IpcError if the child replaced it by something else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise IpcError(f"the output in {path} can't be read: {error.strerror}") from None
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise IpcError(f"the output in {path} can't be read: not a regular file any more")
-        yield descriptor, found.st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise IpcError(f"the output in {path} can't be read: it is no longer a regular file")
+        yield descriptor, status.st_size
     finally:
         os.close(descriptor)
 
 
 def _read(descriptor: int, start: int, limit: int) -> bytes:
-    """At most `limit` bytes from `start` on."""
+    """At most `limit` bytes from offset `start`."""
     parts = []
     while limit and (part := os.pread(descriptor, limit, start)):
         parts.append(part)

@@ -1,4 +1,4 @@
-"""`command`: an argument list of the job, run in the target's folder without a shell."""
+"""`command`: runs the job's argument list in the target's folder, without a shell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from invocation.runners.base import (
 
 
 class CommandRunner(Runner):
-    """Success is exit code 0, or what the job says; the result is what the program printed."""
+    """Success: exit code 0, or the job's `success`. The result is the output of the program."""
 
     name = "command"
     order = 10
@@ -35,8 +35,8 @@ class CommandRunner(Runner):
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
         if not invocation.command:
             raise RunnerNotFound(
-                f"target {invocation.request.target}: the runner is command, but there is no command",
-                hint="Give the job a command, an argument list.",
+                f"target {invocation.request.target}: the runner is command, but the job has no command",
+                hint="Give the job a command: a list of arguments.",
                 details={"folder": str(folder)},
             )
         return Launch(invocation.command)
@@ -58,14 +58,14 @@ class CommandRunner(Runner):
 
 
 def _session(data: bytes) -> str:
-    """The `session_id` of what was printed, if that is one JSON object which has one."""
+    """The `session_id` in the output, if that is a JSON object with one; else ""."""
     if b'"session_id"' not in data:
         return ""
     try:
-        told = strict_json.parse(data)
+        output = strict_json.parse(data)
     except strict_json.BadJson:
         return ""
-    session = told.get("session_id") if isinstance(told, dict) else None
+    session = output.get("session_id") if isinstance(output, dict) else None
     return session if isinstance(session, str) else ""
 
 

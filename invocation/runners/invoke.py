@@ -1,4 +1,4 @@
-"""`invoke`: an executable file of the target that takes an InvocationRequest and prints an InvocationResult."""
+"""`invoke`: runs the target's executable file `invoke`, which reads an InvocationRequest and prints its result."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from invocation.runners.base import (
 FILE = "invoke"
 ANSWER_LIMIT = 1024 * 1024
 _LONGEST_CODE = 128
-#: What is kept of a result that is too large: what the job's next run is told, and what people read.
+#: The fields that are kept of a result that is too large: those that the job's next run needs, and that people read.
 _KEPT = ("summary", "session_id", "heartbeat")
 _KEPT_TEXT = 4_000
 
 
 class InvokeRunner(Runner):
-    """Success is exit code 0, or what the job says, and a valid answer with status ok on stdout."""
+    """Success: exit code 0 (or the job's `success`), and a valid answer with status ok on stdout."""
 
     name = "invoke"
     order = 20
@@ -48,7 +48,7 @@ class InvokeRunner(Runner):
         path = folder / FILE
         if not path.is_file():
             raise RunnerNotFound(
-                f"target {invocation.request.target}: it has no file {FILE}",
+                f"target {invocation.request.target} has no file {FILE}",
                 hint=f"Put an executable file {FILE} into {folder}, or give the job a command.",
                 details={"looked_at": [str(path)]},
             )
@@ -59,49 +59,49 @@ class InvokeRunner(Runner):
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         try:
             answer = _answer(invocation, ending.stdout)
-        except _Wrong as wrong:
+        except _Wrong as fault:
             allowed = [0] if invocation.success is None else [0, *invocation.success.exit_codes]
             if ending.exit_code not in allowed:
-                raise nonzero_exit(FILE, ending, answer=str(wrong)) from None
-            raise _invalid(str(wrong), ending) from None
+                raise nonzero_exit(FILE, ending, answer=str(fault)) from None
+            raise _invalid(str(fault), ending) from None
         if isinstance(answer, Failure):
             exit_code = {"exit_code": ending.exit_code} if ending.exit_code != 0 else {}
-            told = Failure(answer.code, answer.message, {**answer.details, **exit_code})
-            return Answer(failure=told, from_target=True)
+            failure = Failure(answer.code, answer.message, {**answer.details, **exit_code})
+            return Answer(failure=failure, from_target=True)
         if ending.exit_code == 0 or invocation.success is not None:
             return Answer(answer, session_id=_session(answer))
         raise nonzero_exit(FILE, ending, answer="status ok")
 
 
 def _session(result: Mapping[str, object]) -> str:
-    """What an `invoke` says that its next run should be given again."""
-    named = result.get("session_id")
-    return named[:_LONGEST_CODE] if isinstance(named, str) else ""
+    """The session ID that the job's next run gets; "" for none."""
+    session = result.get("session_id")
+    return session[:_LONGEST_CODE] if isinstance(session, str) else ""
 
 
 class _Wrong(Exception):
     """What is wrong with an answer."""
 
 
-def _invalid(wrong: str, ending: Ending) -> InvalidResponse:
-    details: dict[str, object] = {"wrong": wrong, "file": str(ending.stdout)}
+def _invalid(fault: str, ending: Ending) -> InvalidResponse:
+    details: dict[str, object] = {"wrong": fault, "file": str(ending.stdout)}
     if errors := read_tail(ending.stderr):
         details["stderr"] = errors
     return InvalidResponse(
-        f"the answer is no valid InvocationResult: {wrong}",
-        hint="invoke prints exactly one JSON object on stdout; anything else goes to stderr.",
+        f"the answer is not a valid InvocationResult: {fault}",
+        hint="invoke must print exactly one JSON object on stdout, and anything else on stderr.",
         details=details,
     )
 
 
 def _answer(invocation: Invocation, path: str) -> Mapping[str, object] | Failure:
     answer = _object(path)
-    for key, ours in (
+    for key, expected in (
         ("request_id", invocation.request.request_id),
         ("correlation_id", invocation.request.correlation_id),
     ):
-        if answer.get(key) not in (None, ours):
-            raise _Wrong(f"{key} is {_shown(answer[key])}, the request's is {ours}")
+        if answer.get(key) not in (None, expected):
+            raise _Wrong(f"{key} is {_shown(answer[key])}, but the request has {expected}")
     status = answer.get("status")
     if status == "ok":
         return _result(answer, path, invocation.allow_empty_result)
@@ -119,7 +119,7 @@ def _shown(value: object) -> str:
 def _object(path: str) -> dict[str, object]:
     data, size = read_head(path, ANSWER_LIMIT)
     if size > ANSWER_LIMIT:
-        raise _Wrong(f"{size} bytes; at most {ANSWER_LIMIT}")
+        raise _Wrong(f"{size} bytes; at most {ANSWER_LIMIT} are allowed")
     try:
         answer = strict_json.parse(data)
     except strict_json.BadJson as bad:
@@ -158,12 +158,12 @@ def _error(answer: Mapping[str, object], path: str) -> Failure:
 
 
 def _bounded(value: dict[str, object], path: str) -> dict[str, object]:
-    """The value, or where it is and how it begins, if it is too large to be kept in the database and in events."""
+    """The value; if it is too large for the database and events, its size, its file and its beginning."""
     data = strict_json.dump(value)
     if len(data) <= RESULT_LIMIT:
         return value
     preview, _ = to_text(data, TAIL_LIMIT, whole=True)
-    kept = {key: found[:_KEPT_TEXT] for key in _KEPT if isinstance(found := value.get(key), str)}
+    kept = {key: text[:_KEPT_TEXT] for key in _KEPT if isinstance(text := value.get(key), str)}
     return {"truncated": True, "bytes": len(data), "file": str(path), **kept, "preview": preview}
 
 

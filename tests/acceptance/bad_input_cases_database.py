@@ -132,7 +132,7 @@ _NO_FILE = [
             (*_INIT, ("sync-jobs",), ("list",)),
             "a FIFO",
             "DATABASE_UNREADABLE",
-            ("is no regular file",),
+            ("is not a regular file",),
             _instead(os.mkfifo),
         )
     ),

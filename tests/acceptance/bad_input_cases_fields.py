@@ -198,7 +198,7 @@ _SUCCESS = [
     wrong("success", {}, "EMPTY", "name at least one check"),
     wrong("success", {"exit_code": [0]}, "UNKNOWN_FIELD", "did you mean exit_codes?", inside=".exit_code"),
     wrong("success", {"matches": "x"}, "UNKNOWN_FIELD", "did you mean stdout_matches?", inside=".matches"),
-    wrong("success", {"xyzzy": 1}, "UNKNOWN_FIELD", "known are: exit_codes, stdout_matches", inside=".xyzzy"),
+    wrong("success", {"xyzzy": 1}, "UNKNOWN_FIELD", "use one of: exit_codes, stdout_matches", inside=".xyzzy"),
     wrong("success", {"exit_codes": 0}, "WRONG_TYPE", "must be a list, not the number 0", inside=".exit_codes"),
     wrong("success", {"exit_codes": []}, "EMPTY", "is empty", inside=".exit_codes"),
     wrong("success", {"exit_codes": [0, 256]}, "OUT_OF_RANGE", "at most 255, not 256", inside=".exit_codes[1]"),
@@ -261,14 +261,14 @@ _TOGETHER = [
         "key twice in a job",
         with_fields(max_retries=1).replace(b'"max_retries": 1', b'"max_retries": 1, "max_retries": 2'),
         (("DUPLICATE_KEY", "jobs[1].max_retries"),),
-        "stands twice",
+        "occurs twice",
         "job_id: report",
     ),
     _refused(
         "key twice in env",
         with_raw("env", '{"A": "1", "A": "2"}'),
         (("DUPLICATE_KEY", "jobs[1].env.A"),),
-        "stands twice",
+        "occurs twice",
     ),
     _refused(
         "job_id twice in a job",
@@ -308,8 +308,10 @@ _UNKNOWN = [
         )
     ),
     _unknown("max-retries", "did you mean max_retries?", 'jobs[1]["max-retries"]'),
-    _unknown("xyzzy", "known are: job_id"),
-    _refused("unknown key of a NUL", with_fields(**{"\0": 1}), (("UNKNOWN_FIELD", 'jobs[1]["\\u0000"]'),), "known are"),
+    _unknown("xyzzy", "use one of: job_id"),
+    _refused(
+        "unknown key of a NUL", with_fields(**{"\0": 1}), (("UNKNOWN_FIELD", 'jobs[1]["\\u0000"]'),), "use one of"
+    ),
     _refused(
         "unknown key that is a surrogate",
         with_fields(**{"\udfff": 1}),

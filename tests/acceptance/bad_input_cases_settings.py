@@ -45,22 +45,22 @@ _VALUES: tuple[tuple[str, Word, str, str], ...] = (
     ("PURUTO_CRON_AGENT_PATH", "bin", "BAD_PATH", "absolute"),
     ("PURUTO_CRON_AGENT_PATH", "/usr/bin:node_modules/.bin", "BAD_PATH", "absolute"),
     ("PURUTO_CRON_FORMAT", "xml", "UNKNOWN_FORMAT", "json or table"),
-    ("DB_PATH", "~nobody-of-this-name/cron.db", "BAD_PATH", "a user who does not exist"),
+    ("DB_PATH", "~nobody-of-this-name/cron.db", "BAD_PATH", "unknown user"),
     ("DB_PATH", "db/\x07cron.db", "BAD_TEXT", "control character"),
     ("DB_PATH", "db/cron.db\nother", "BAD_TEXT", "control character"),
-    ("PURUTO_DATA_PATH", "~nobody-of-this-name", "BAD_PATH", "a user who does not exist"),
+    ("PURUTO_DATA_PATH", "~nobody-of-this-name", "BAD_PATH", "unknown user"),
     ("PURUTO_DATA_PATH", "../puruto\x1b[31m-data", "BAD_TEXT", "\\u001b"),
-    ("PURUTO_HOME", "~nobody-of-this-name/..", "BAD_PATH", "a user who does not exist"),
+    ("PURUTO_HOME", "~nobody-of-this-name/..", "BAD_PATH", "unknown user"),
     ("PURUTO_HOME", "a\tb", "BAD_TEXT", "control character"),
-    ("PURUTO_TELEGRAM_PATH", "~nobody-of-this-name", "BAD_PATH", "a user who does not exist"),
+    ("PURUTO_TELEGRAM_PATH", "~nobody-of-this-name", "BAD_PATH", "unknown user"),
     ("PURUTO_TELEGRAM_PATH", "a\x7fb", "BAD_TEXT", "control character"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "/etc/passwd", "BAD_PATH", "leaves the folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "../../outside.jsonl", "BAD_PATH", "leaves the folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "inbox/../../outside.jsonl", "BAD_PATH", "leaves the folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "~/outside.jsonl", "BAD_PATH", "leaves the folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "inbox/", "BAD_PATH", "names a folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", ".", "BAD_PATH", "names a folder"),
-    ("PURUTO_TELEGRAM_OUTBOX_FILE", "..", "BAD_PATH", "leaves the folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "/etc/passwd", "BAD_PATH", "is outside the folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "../../outside.jsonl", "BAD_PATH", "is outside the folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "inbox/../../outside.jsonl", "BAD_PATH", "is outside the folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "~/outside.jsonl", "BAD_PATH", "is outside the folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "inbox/", "BAD_PATH", "is a folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", ".", "BAD_PATH", "is a folder"),
+    ("PURUTO_TELEGRAM_OUTBOX_FILE", "..", "BAD_PATH", "is outside the folder"),
     ("PURUTO_TELEGRAM_OUTBOX_FILE", "in\x01box", "BAD_TEXT", "control character"),
 )
 #: Values that only an environment can hold, because `.env` must be UTF-8.
@@ -126,10 +126,10 @@ _ZONE_CASES = [
 _SYNTAX = [
     _refused(".env with an open quote", (".env line 2", "DOTENV_SYNTAX"), prepare=_dotenv(b'A=1\nB="open\n')),
     _refused(".env with an open single quote", (".env line 1", "DOTENV_SYNTAX"), prepare=_dotenv(b"TOKEN='open\n")),
-    _refused(".env with text behind a quote", (".env line 1", "DOTENV_SYNTAX"), prepare=_dotenv(b'A="1" 2\n')),
+    _refused(".env with text after a quote", (".env line 1", "DOTENV_SYNTAX"), prepare=_dotenv(b'A="1" 2\n')),
     _refused(".env without a name", (".env line 3", "DOTENV_SYNTAX"), prepare=_dotenv(b"A=1\n\n=value\n")),
-    _refused(".env with a NUL", ("line 2 holds a NUL",), prepare=_dotenv(b"A=1\nB=a\0b\n")),
-    _refused(".env of NULs", ("line 1 holds a NUL",), prepare=_dotenv(bytes(512))),
+    _refused(".env with a NUL", ("line 2 contains a NUL",), prepare=_dotenv(b"A=1\nB=a\0b\n")),
+    _refused(".env of NULs", ("line 1 contains a NUL",), prepare=_dotenv(bytes(512))),
     _refused(".env not UTF-8", ("line 2 is not UTF-8",), prepare=_dotenv(b"A=1\nB=caf\xe9\n")),
     _refused(".env in UTF-16", (".env", "line 1"), prepare=_dotenv("A=1\n".encode("utf-16"))),
     _refused(
@@ -152,9 +152,9 @@ _SYNTAX = [
 
 _PLACE = as_process(
     _refused(".env a folder", (".env", "is a folder"), prepare=_instead(lambda path: path.mkdir())),
-    _refused(".env a FIFO", (".env", "is no regular file"), prepare=_instead(os.mkfifo)),
+    _refused(".env a FIFO", (".env", "is not a regular file"), prepare=_instead(os.mkfifo)),
     _refused(
-        ".env a device", (".env", "is no regular file"), prepare=_instead(lambda path: path.symlink_to("/dev/zero"))
+        ".env a device", (".env", "is not a regular file"), prepare=_instead(lambda path: path.symlink_to("/dev/zero"))
     ),
     _refused(
         ".env a link to nothing", (".env", "No such file"), prepare=_instead(lambda path: path.symlink_to("gone"))
@@ -168,11 +168,11 @@ _PLACE = as_process(
     _refused("tick: .env a folder", (".env", "is a folder"), ("tick",), prepare=_instead(lambda path: path.mkdir())),
     _refused(
         "tick: .env a FIFO",
-        (".env", "is no regular file"),
+        (".env", "is not a regular file"),
         ("tick",),
         prepare=_instead(os.mkfifo),
     ),
-    _refused("tick: .env with a NUL", ("line 1 holds a NUL",), ("tick", "--quiet"), prepare=_dotenv(b"A=\0\n")),
+    _refused("tick: .env with a NUL", ("line 1 contains a NUL",), ("tick", "--quiet"), prepare=_dotenv(b"A=\0\n")),
     _refused(
         "tick: .env with a bad value",
         ("PURUTO_CRON_LEASE_SECONDS (.env line 1)",),

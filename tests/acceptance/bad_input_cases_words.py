@@ -135,7 +135,9 @@ _AFTERS += [
     _usage("--after for a job", ("next", "backup", "--after=soon"), "--after", "'soon'"),
     _usage("--after for all jobs", ("next", "--after=soon"), "--after", "'soon'"),
     _usage("--count of bytes", ("next", b"--count=\xff"), "--count"),
-    Case("--schedule of bytes", ("next", b"--schedule=\xff * * * *"), "SCHEDULE_INVALID", ("\\udcff", "can't be used")),
+    Case(
+        "--schedule of bytes", ("next", b"--schedule=\xff * * * *"), "SCHEDULE_INVALID", ("\\udcff", "is not allowed")
+    ),
     Case(
         "--timezone of bytes",
         ("next", "--schedule=@daily", b"--timezone=M\xe1laga"),
@@ -225,7 +227,7 @@ _REFUSALS = [
         "run-now of a running job",
         ("run-now", "backup"),
         "JOB_LOCKED",
-        ("backup is running already as backup-20260225T195900",),
+        ("backup is already running as backup-20260225T195900",),
         1,
         _running,
     ),
@@ -233,7 +235,7 @@ _REFUSALS = [
         "run-now --force of a running job",
         ("run-now", "backup", "--force"),
         "JOB_LOCKED",
-        ("backup is running already",),
+        ("backup is already running",),
         1,
         _running,
     ),

@@ -28,7 +28,7 @@ from tests.support_machine import (
     shell,
     wait_for_run,
 )
-from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
 #: Makes a command wait a fifth of a second for a lock instead of five.
 IMPATIENT = "import db; db.BUSY_TIMEOUT_MS = 200"
@@ -79,17 +79,17 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
     return Machine(workspace, clock)
 
 
-@pytest.mark.parametrize("note", ["note_child", "begin_wait", "end_wait"])
+@pytest.mark.parametrize("note", ["record_child", "release_permit", "take_permit"])
 def test_a_busy_moment_ends_no_healthy_run(machine: Machine, workspace: Workspace, note: str) -> None:
-    machine.ready(shell(FAIL if note != "note_child" else COUNT, max_retries=1, retry_backoff_sec=0))
+    machine.ready(shell(FAIL if note != "record_child" else COUNT, max_retries=1, retry_backoff_sec=0))
     stop, app = Stop(), machine.app()
     with app.session() as session:
         scheduler = session.scheduler(stop)
         setattr(session.store.runs, note, busy_once(getattr(session.store.runs, note)))
         result = scheduler.run_now("job-0", force=False)
     stop.close()
-    assert (result["status"], result.get("attempts")) == (("ok", None) if note == "note_child" else ("error", 2))
-    assert len(workspace.starts()) == (1 if note == "note_child" else 2)
+    assert (result["status"], result.get("attempts")) == (("ok", None) if note == "record_child" else ("error", 2))
+    assert len(workspace.starts()) == (1 if note == "record_child" else 2)
 
 
 def busy_once(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +142,7 @@ def test_a_locked_file_of_events_holds_up_nobody_for_ever(workspace: Workspace) 
     with file_lock(workspace.events_file), ended(workspace.start("run-now", "job-0")) as process:
         wait_for(lambda: settled(workspace), what="the verdict")
         process.terminate()
-        assert process.wait(timeout=5) in (0, 143)
+        assert process.wait(timeout=PATIENCE) in (0, 143)
     assert workspace.json("tick")["events"] == {"delivered": 1, "waiting": []}
 
 

@@ -19,7 +19,7 @@ from tests.support_machine import (
     shell,
     wait_for_run,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 DEAF = "trap '' TERM; " + GATED
 COMMANDS = [("tick",), ("run-now", "job-0")]
@@ -27,7 +27,7 @@ COMMANDS = [("tick",), ("run-now", "job-0")]
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])

@@ -17,7 +17,7 @@ from store import last_tick
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import prepare
-from tests.workspace import PROJECT, Workspace, ended, wait_for
+from tests.workspace import PATIENCE, PROJECT, Workspace, ended, wait_for
 
 HOOK = """
 import os, signal
@@ -137,7 +137,7 @@ SCENES: dict[str, Callable[[Workspace], tuple[str, ...]]] = {
     "sync": an_edit,
     "migration": an_old_database,
     "salvage": damaged,
-    "take_back": a_clock_that_was_ahead,
+    "clock_correction": a_clock_that_was_ahead,
     "spending": an_agent,
     "prune": too_much,
     "forget_output": too_much,
@@ -148,7 +148,7 @@ def kill_at(workspace: Workspace, point: str, words: tuple[str, ...], *, count: 
     """Starts a command that is killed when it reaches a point for the n-th time; fails if it never does."""
     process = workspace.start(*words, before=HOOK.format(point=point, count=count))
     with ended(process):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -9, f"{point} was not reached: {out!r} {err!r}"
 
 
@@ -183,7 +183,7 @@ def test_a_crash_at(workspace: Workspace, point: str) -> None:
     return None
 
 
-#: Two runs of one tick end in the same moment, so that the place of either is claimed in the commit of both verdicts.
+#: Two runs of one tick end in the same moment, so that the permit of either is claimed in the commit of both verdicts.
 SHARED = """
 import os, signal, time
 from core import crash_points
@@ -221,7 +221,7 @@ def test_two_verdicts_and_a_claim_of_one_commit_are_stored_together_or_not_at_al
     workspace.environ["PURUTO_CRON_MAX_RUNNING"] = "2"
     process = workspace.start("tick", before=SHARED.format(point=point, stored=stored))
     with ended(process):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -9, f"the commit was not shared: {out!r} {err!r}"
     rows = {row["job_id"]: row["status"] for row in workspace.runs()}
     assert sorted(rows.values()) == (["running"] * 2 if stored == 0 else ["ok", "ok", "running"])
@@ -247,7 +247,7 @@ def test_a_crash_at_a_later_time(workspace: Workspace, point: str, count: int) -
     words = one_due(workspace)
     process = workspace.start(*words, before=HOOK.format(point=point, count=count))
     with ended(process):
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     settle_all(workspace)
     check(workspace)
 

@@ -19,7 +19,7 @@ from tests.support_machine import (
     shell,
     target_folder,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 PAST = "2020-01-01T00:00:00+00:00"
 SAID = "echo first words; echo oh dear >&2; " + GATED
@@ -28,7 +28,7 @@ SAID = "echo first words; echo oh dear >&2; " + GATED
 def die(workspace: Workspace, tick: subprocess.Popen[bytes]) -> None:
     """The tick is killed, and its lease has passed."""
     tick.kill()
-    tick.wait(timeout=30)
+    tick.wait(timeout=PATIENCE)
     workspace.sql("UPDATE runs SET lease_expires_at = ? WHERE status = 'running'", (PAST,))
 
 

@@ -18,7 +18,7 @@ from tests.support_machine import (
     shell,
     target_folder,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 SHORT = {"PURUTO_CRON_LEASE_SECONDS": "5"}
 PAST, FUTURE = "2020-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
@@ -26,7 +26,7 @@ PAST, FUTURE = "2020-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
 
 
 def change(workspace: Workspace, **columns: object) -> None:

@@ -14,7 +14,7 @@ from core.run import ProcessId
 from system import processes
 from tests.support_invocation import TELL, told
 from tests.support_machine import answer_of, killed, prepare, target_folder
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 ZOO = """
 def away(name, *, sessions=1, deaf=False, bare=False, silent=False, stopped=False, zombie=False):
@@ -128,7 +128,7 @@ peak = lambda: pathlib.Path("/proc/self/status").read_text().partition("VmHWM:")
 atexit.register(lambda: sys.stderr.write(peak()))
 """
     with ended(workspace.start("run-now", "job-0", before=measure, fresh=True)) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
     assert json.loads(out)["status"] == "ok"
     (file,) = (workspace.root / "runs" / "job-0").glob("*/attempt-1.stdout")
     assert file.stat().st_size > 5 << 30
@@ -296,7 +296,7 @@ def test_what_is_left_by_a_killed_scheduler_and_what_is_not_found(workspace: Wor
         with killed(*(member.pid for member in found)):
             (run,) = wait_for(lambda: [row for row in workspace.runs() if row["child_pid"]], what="the noted child")
             tick.kill()
-            tick.wait(timeout=30)
+            tick.wait(timeout=PATIENCE)
             workspace.json("unlock", run["job_id"])
             names = {name for name, member in zip((*NAMES, "root"), found, strict=True) if processes.is_alive(member)}
             # "bare" is found by the session that a zombie of its family still leads.

@@ -23,7 +23,7 @@ from tests.support_machine import (
     target_folder,
     wait_for_run,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 COMMANDS = [("tick",), ("run-now", "job-0")]
 
@@ -96,7 +96,7 @@ def test_nohup_keeps_its_promise(workspace: Workspace) -> None:
             process.send_signal(signal.SIGHUP)
             workspace.json("status")
             release(workspace)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE)
     assert [row["status"] for row in workspace.runs()] == ["ok"]
 
 
@@ -108,7 +108,7 @@ def test_an_interrupt_ends_a_run_that_a_script_has_put_into_the_background(works
         run = wait_for_run(workspace)
         with killed(gated_pid(workspace, run["run_id"])):
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert [row["status"] for row in workspace.runs()] == ["cancelled"]
 
@@ -125,7 +125,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_no_run_behind(
         # Where the library is built in, the signal comes after the end, which is a moment like any other.
         wait_for(lambda: process.poll() is not None or library in maps.read_text(), what=library)
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     rows = workspace.runs()
     assert {row["status"] for row in rows} <= {"ok", "cancelled"}
     assert len(workspace.events()) == len(rows)

@@ -18,7 +18,7 @@ import pytest
 from tests.support_faults import SEED, SOAK_SEC
 from tests.support_ledger import LEDGER_TARGET, PAST, check, marked_processes, settle_all
 from tests.support_machine import prepare
-from tests.workspace import Workspace
+from tests.workspace import PATIENCE, Workspace
 
 LOOPS = 8
 #: Slots that are due at the start, for each second: more than can be served, so that no loop runs dry.
@@ -85,7 +85,7 @@ class Loop(threading.Thread):
         except subprocess.TimeoutExpired:
             assert busy_timeout < 120, f"{words} does not end"
             process.send_signal(self.random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
-            process.communicate(timeout=120)
+            process.communicate(timeout=PATIENCE)
         self.process = None
         self.codes.append(process.returncode)
         if self.random.random() < 0.3:

@@ -26,7 +26,7 @@ from tests.support_machine import (
     small_disk,
     wait_for_run,
 )
-from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def test_a_database_that_is_removed_under_a_run_makes_no_success_of_it(workspace
         for path in workspace.database.parent.glob("cron.db*"):
             path.unlink()
         release(workspace)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
     answer = json.loads(out)
     assert (process.returncode, answer["status"], answer["error"]["code"]) == (1, "error", "VERDICT_NOT_STORED")
     assert answer["error"]["details"]["database_error"]["code"] == "DATABASE_REPLACED"

@@ -140,7 +140,7 @@ def test_an_agent_gets_its_own_variables_and_the_proxies_and_nothing_more(
     assert seen["PATH"].endswith(str(workspace.home.parent / "agents")), "its own folder, where its node may be"
 
 
-def test_a_node_beside_an_agent_comes_before_any_other(workspace: Workspace) -> None:
+def test_a_node_next_to_an_agent_comes_before_any_other(workspace: Workspace) -> None:
     install(workspace, "gemini")
     folder = workspace.home.parent / "agents"
     (folder / "node").write_text("#!/bin/sh\n")
@@ -349,7 +349,7 @@ def test_by_default_each_run_is_a_new_session_and_nothing_is_kept(workspace: Wor
 
 
 @pytest.mark.parametrize("name", ["claude", "codex", "gemini"])
-def test_a_shared_session_goes_on_and_one_that_is_lost_begins_anew_and_says_so(workspace: Workspace, name: str) -> None:
+def test_a_shared_session_is_continued_and_a_lost_one_starts_again_with_a_note(workspace: Workspace, name: str) -> None:
     target = install(workspace, name)
     first = run(workspace, "x", runner=name, session_mode="shared_persistent")["result"]["session"]
     assert first == {"mode": "shared_persistent", "session_id": "session-1", "resumed": False}

@@ -104,7 +104,7 @@ def test_what_is_no_object_with_a_session_leaves_none(workspace: Workspace) -> N
         ("allowed_tools", ["-r"]),
     ],
 )
-def test_what_would_pass_by_the_fields_of_the_job_is_refused(
+def test_agent_args_that_bypass_the_fields_of_the_job_are_refused(
     workspace: Workspace, field: str, value: list[str]
 ) -> None:
     workspace.json("init-db")
@@ -113,7 +113,7 @@ def test_what_would_pass_by_the_fields_of_the_job_is_refused(
     assert [problem["code"] for problem in problems] == ["RESERVED_ARGUMENT"]
 
 
-def test_less_than_a_cent_is_told_as_that(workspace: Workspace) -> None:
+def test_less_than_a_cent_is_shown_as_such(workspace: Workspace) -> None:
     install(workspace, "claude")
     run(workspace, "[[cost 0.004]]", max_cost_usd_per_day=0.003)
     error = workspace.json("run-now", "job-0", code=1)["error"]

@@ -25,6 +25,7 @@ from store.creation import create
 from store.definitions import Change, Zone
 from store.job_codec import job_json
 from tests.fakes import NOON, at, make_job
+from tests.workspace import PATIENCE
 
 OWNER = Owner("host:1", ProcessId(1, "then", "boot"))
 CHANNELS = ("local", "telegram")
@@ -180,7 +181,7 @@ def test_a_slot_that_was_missed_is_not_run_when_the_cursor_is_set_back(bench: Be
     assert [row["status"] for row in bench.rows()] == ["missed"]
 
 
-def test_a_claim_that_breaks_off_leaves_nothing_behind(bench: Bench) -> None:
+def test_a_claim_that_is_interrupted_leaves_nothing_behind(bench: Bench) -> None:
     bench.add(cursor=at("02-25 09:00"))
     before = bench.dump()
     with mock.patch.object(Claims, "_advance_and_lease", side_effect=DatabaseFull("full")), pytest.raises(DatabaseFull):
@@ -200,7 +201,7 @@ def test_a_claim_that_breaks_off_leaves_nothing_behind(bench: Bench) -> None:
         "definition_json = json_set(definition_json, '$.prompt', 'Another')",
     ],
 )
-def test_a_job_that_is_not_what_was_planned_with_is_not_claimed(bench: Bench, change: str) -> None:
+def test_a_job_that_changed_after_planning_is_not_claimed(bench: Bench, change: str) -> None:
     seen = bench.add()
     bench.store.db.run(f"UPDATE jobs SET {change}")
     before = bench.dump()
@@ -208,14 +209,14 @@ def test_a_job_that_is_not_what_was_planned_with_is_not_claimed(bench: Bench, ch
     assert bench.dump() == before
 
 
-def test_what_people_see_in_other_columns_does_not_hinder_a_claim(bench: Bench) -> None:
+def test_changes_in_other_columns_do_not_prevent_a_claim(bench: Bench) -> None:
     seen = bench.add()
     bench.store.db.run("UPDATE jobs SET last_run_at = 'x', problem_json = '{}', lease_owner = 'y'")
     assert bench.claim(state=seen).outcome is ClaimOutcome.CLAIMED
     assert bench.job()["problem_json"] is None
 
 
-# --- the cap ---
+# --- permits ---
 
 
 def test_over_the_cap_nothing_is_claimed_and_the_slot_stays_due(bench: Bench) -> None:
@@ -229,21 +230,21 @@ def test_over_the_cap_nothing_is_claimed_and_the_slot_stays_due(bench: Bench) ->
     assert [name for _, name in bench.store.definitions.due(NOON)] == ["c"]
 
 
-def test_a_run_that_waits_between_attempts_holds_no_place(bench: Bench) -> None:
+def test_a_run_that_waits_between_attempts_holds_no_permit(bench: Bench) -> None:
     for name in "ab":
         bench.add(name)
     waiting = bench.claimed("a")
-    bench.store.runs.begin_wait(waiting)
+    bench.store.runs.release_permit(waiting)
     running = bench.claim("b", cap=1).run
     assert running is not None
-    assert not bench.store.runs.end_wait(waiting, 2, 1)
+    assert not bench.store.runs.take_permit(waiting, 2, 1)
     bench.end(running)
-    assert bench.store.runs.end_wait(waiting, 2, 1)
+    assert bench.store.runs.take_permit(waiting, 2, 1)
     row = bench.rows()[0]
     assert (row["attempt"], row["waiting"]) == (2, 0)
 
 
-def test_slots_that_only_have_to_be_written_off_need_no_place(bench: Bench) -> None:
+def test_slots_that_are_only_written_off_need_no_permit(bench: Bench) -> None:
     bench.add("a")
     bench.add("late", at("02-25 08:00"), catch_up="none", schedule="0 8 * * *")
     bench.claimed("a")
@@ -275,7 +276,7 @@ def test_a_slot_of_a_job_that_still_runs_is_skipped_and_says_which_run_it_was(be
 
 
 @pytest.mark.parametrize("believed", [True, False])
-def test_whether_the_job_runs_must_still_be_what_was_planned_with(bench: Bench, believed: bool) -> None:
+def test_a_run_that_started_or_ended_after_planning_prevents_the_claim(bench: Bench, believed: bool) -> None:
     bench.add()
     if not believed:
         bench.claimed()
@@ -288,7 +289,7 @@ def test_whether_the_job_runs_must_still_be_what_was_planned_with(bench: Bench, 
 # --- what is written off ---
 
 
-def test_missed_slots_that_a_newer_one_makes_up_for_are_a_row_and_no_event(bench: Bench) -> None:
+def test_missed_slots_that_a_newer_one_supersedes_are_a_row_and_no_event(bench: Bench) -> None:
     bench.add(cursor=at("02-25 08:00"))
     assert bench.claim().written_off[0]["code"] == "SLOT_MISSED"
     row = bench.rows()[1]
@@ -302,7 +303,7 @@ def test_missed_slots_that_a_newer_one_makes_up_for_are_a_row_and_no_event(bench
     assert bench.rows("events") == []
 
 
-def test_missed_slots_that_nothing_makes_up_for_are_told(bench: Bench) -> None:
+def test_missed_slots_that_nothing_supersedes_are_reported(bench: Bench) -> None:
     bench.add(cursor=at("02-25 08:00"), catch_up="none")
     bench.now = at("02-25 12:30")
     claim = bench.claim()
@@ -314,10 +315,10 @@ def test_missed_slots_that_nothing_makes_up_for_are_told(bench: Bench) -> None:
     assert set(payload) == {"job_id", "run_id", "attempts", "error"}
     assert (payload["run_id"], payload["attempts"]) == (row["run_id"], 0)
     assert payload["error"] == json.loads(row["error_json"])
-    assert [channel.channel for channel in bench.store.events.waiting_summary()] == ["local", "telegram"]
+    assert [channel.channel for channel in bench.store.events.undelivered_summary()] == ["local", "telegram"]
 
 
-def test_every_slot_of_a_day_is_accounted_for_by_the_rows(bench: Bench) -> None:
+def test_every_slot_of_a_day_is_recorded_in_the_rows(bench: Bench) -> None:
     bench.add(cursor=at("02-24 00:00"), catch_up="all", catch_up_limit=3)
     bench.now = at("02-24 23:30")
     while (cursor := bench.state().next_run_at) is not None and cursor <= bench.now:
@@ -328,10 +329,10 @@ def test_every_slot_of_a_day_is_accounted_for_by_the_rows(bench: Bench) -> None:
     assert ids == ["report-20260224T233000", *(f"report-20260224T233000-{number}" for number in (2, 3, 4))]
 
 
-# --- a run by hand ---
+# --- a manual run ---
 
 
-def test_a_run_by_hand_leaves_the_schedule_alone(bench: Bench) -> None:
+def test_a_manual_run_does_not_change_the_schedule(bench: Bench) -> None:
     bench.add(cursor=at("02-25 13:00"))
     run = bench.manual()
     assert (run.trigger, run.scheduled_for, run.next_run_at) == (Trigger.MANUAL, None, at("02-25 13:00"))
@@ -350,7 +351,7 @@ def test_slots_that_wait_to_be_caught_up_do_not_forbid_a_retry_of_the_one_before
     assert run.next_run_at == at("02-25 13:00")
 
 
-def test_a_run_by_hand_of_an_overdue_job_may_be_retried(bench: Bench) -> None:
+def test_a_manual_run_of_an_overdue_job_may_be_retried(bench: Bench) -> None:
     bench.add(cursor=at("02-24 09:00"))
     run = bench.manual()
     assert run.next_run_at is None or run.next_run_at > bench.now
@@ -367,7 +368,7 @@ def test_runs_of_the_same_second_are_numbered(bench: Bench) -> None:
     assert ids == ["report-20260225T120000", "report-20260225T120000-2", "report-20260225T120000-3"]
 
 
-def test_a_run_by_hand_is_refused_for_what_the_contract_names(bench: Bench) -> None:
+def test_a_manual_run_is_refused_for_the_reasons_of_the_contract(bench: Bench) -> None:
     bench.add("off", cursor=None, enabled=False)
     bench.add("busy")
     first = bench.claimed("busy")
@@ -391,7 +392,7 @@ def test_a_removed_job_can_not_be_run_even_by_force(bench: Bench) -> None:
         bench.manual(force=True)
 
 
-def test_a_run_by_hand_counts_under_the_cap(bench: Bench) -> None:
+def test_a_manual_run_takes_a_permit(bench: Bench) -> None:
     bench.add("a")
     bench.add("b")
     bench.manual("a")
@@ -402,19 +403,19 @@ def test_a_run_by_hand_counts_under_the_cap(bench: Bench) -> None:
 
 
 def _writes(bench: Bench, run: ClaimedRun, run_id: str, token: str) -> list[Callable[[], object]]:
-    """All that a run writes of itself."""
+    """All that a run writes about itself."""
     runs, mine = bench.store.runs, replace(run, run_id=run_id, token=token)
     verdict = Verdict(RunStatus.OK, NOON, 1, event={"job_id": "report"})
     return [
-        lambda: runs.note_child(mine, ProcessId(2, "x", "y"), "/runs"),
+        lambda: runs.record_child(mine, ProcessId(2, "x", "y"), "/runs"),
         lambda: runs.renew(mine, NOON + timedelta(hours=1)),
-        lambda: runs.begin_wait(mine),
-        lambda: runs.end_wait(mine, 2, 4),
+        lambda: runs.release_permit(mine),
+        lambda: runs.take_permit(mine, 2, 4),
         lambda: runs.finish(run_id, token, verdict, CHANNELS),
     ]
 
 
-def test_what_a_run_writes_of_itself_needs_its_token(bench: Bench) -> None:
+def test_what_a_run_writes_about_itself_needs_its_token(bench: Bench) -> None:
     bench.add()
     run = bench.claimed()
     before = bench.dump()
@@ -425,7 +426,7 @@ def test_what_a_run_writes_of_itself_needs_its_token(bench: Bench) -> None:
             assert bench.dump() == before
 
 
-def test_a_run_that_was_settled_can_not_be_written_any_more(bench: Bench) -> None:
+def test_a_settled_run_can_no_longer_be_written(bench: Bench) -> None:
     bench.add()
     run = bench.claimed()
     bench.store.runs.finish(run.run_id, run.token, Verdict(RunStatus.INTERRUPTED, NOON, 1), ())
@@ -479,7 +480,7 @@ def test_threads_that_claim_the_same_jobs_start_each_slot_once(tmp_path: Path) -
     def one() -> None:
         own = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             for name in names:
                 state = own.state(name)
                 if state.next_run_at == NOON and not own.store.runs.is_running(name):
@@ -494,7 +495,7 @@ def test_threads_that_claim_the_same_jobs_start_each_slot_once(tmp_path: Path) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert errors == []
     assert sorted(started) == [f"{name}-20260225T120000" for name in names]
     assert len(bench.rows()) == 40
@@ -513,7 +514,7 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     def one(first: int) -> None:
         own = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             outcomes.extend(own.claim(f"job-{number}", cap=5).outcome for number in range(first, 24, 8))
         finally:
             own.store.close()
@@ -522,7 +523,7 @@ def test_the_cap_holds_when_many_claim_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     assert outcomes.count(ClaimOutcome.CLAIMED) == 5
     assert outcomes.count(ClaimOutcome.NO_PERMIT) == 19
     db.close()

@@ -16,7 +16,7 @@ from commands import cli, listing
 from core.version import VERSION
 from db import SCHEMA_VERSION
 from tests.support_machine import COUNT, Machine, answer_of, prepare, shell
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def answered_into(workspace: Workspace, words: tuple[str, ...], descriptor: int)
         workspace.json("tick")
     with ended(workspace.start(*words, stdout=descriptor)) as process:
         os.close(descriptor)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from store.names import MOST, Names
-from tests.workspace import Workspace
+from tests.workspace import PATIENCE, Workspace
 
 pytestmark = pytest.mark.process
 
@@ -43,7 +43,7 @@ _puruto_cron_completion puruto-cron
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(
-        ["bash", "-c", script], env=workspace.environ, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", script], env=workspace.environ, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -66,7 +66,7 @@ def test_bash_completes_commands_options_jobs_and_runs(installed: Workspace) -> 
     assert completed(installed, "puruto-cron", "completion", "") == ["bash", "zsh", "fish"]
 
 
-def test_what_can_not_be_read_completes_to_nothing_and_says_nothing(installed: Workspace) -> None:
+def test_if_nothing_can_be_read_nothing_is_completed(installed: Workspace) -> None:
     installed.database.write_bytes(b"no database")
     assert completed(installed, "puruto-cron", "run-now", "ba") == []
     (installed.root / ".env").write_text("PURUTO_CRON_MAX_RUNNING=many\n")
@@ -90,12 +90,12 @@ def test_other_shells_take_their_scripts(installed: Workspace, tmp_path: Path, s
     script = tmp_path / "script"
     script.write_bytes(done.stdout)
     words = [program, "-c", check, str(script)] if shell == "fish" else [program, "-fc", check, "zsh", str(script)]
-    tried = subprocess.run(words, env=installed.environ, capture_output=True, timeout=60, check=False)
+    tried = subprocess.run(words, env=installed.environ, capture_output=True, timeout=PATIENCE, check=False)
     assert tried.returncode == 0, tried.stderr
 
 
 @pytest.mark.parametrize(("word", "kind"), [("zsh", "zsh"), ("fish", "fish")])
-def test_their_questions_are_answered(installed: Workspace, word: str, kind: str) -> None:
+def test_their_completion_requests_are_answered(installed: Workspace, word: str, kind: str) -> None:
     asked = {"_PURUTO_CRON_COMPLETE": f"{kind}_complete", "COMP_WORDS": "puruto-cron run-now ma"}
     done = installed.run(env={**asked, "COMP_CWORD": "2" if word == "zsh" else "ma"})
     assert (done.returncode, done.stderr) == (0, b"")

@@ -28,7 +28,7 @@ from tests.support_machine import (
     target_folder,
     wait_for_run,
 )
-from tests.workspace import Workspace, ended, is_running, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, is_running, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -360,7 +360,7 @@ def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> Non
     address = f"\0puruto-cron-{os.getpid()}-{tmp_path.name}"
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as there:
         there.bind(address)
-        there.settimeout(30)
+        there.settimeout(PATIENCE)
         told: list[str] = []
 
         def until(word: str) -> str:
@@ -399,7 +399,7 @@ def noted(self):
     self.before = set(sys.modules)
 def told(self):
     run(self)
-    self._say({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
+    self._print_line({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
 daemon.Daemon.begin, daemon.Daemon.run = noted, told
 """
     with daemon(workspace, script=script, fresh=True) as served:

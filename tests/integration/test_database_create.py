@@ -1,4 +1,4 @@
-"""`init-db`: the file, its modes and settings; made once, however often and by however many it is asked for."""
+"""`init-db`: the file, its modes and settings; created once, however many processes ask for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from core.errors import DatabaseError, DatabaseMissing
 from db import Database, schema_version
 from store.creation import create
 from tests.support_app import python
+from tests.workspace import PATIENCE
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database is made."""
+    """The place of a new database."""
     return tmp_path / "db" / "cron.db"
 
 
@@ -106,7 +107,7 @@ def test_an_empty_file_is_filled(path: Path) -> None:
     assert fresh
 
 
-def test_a_creation_that_breaks_off_leaves_an_empty_file_that_the_next_one_fills(
+def test_an_interrupted_creation_leaves_an_empty_file_that_the_next_one_fills(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "sql"
@@ -135,7 +136,7 @@ _CREATE = """
 
 
 @pytest.mark.process
-def test_of_eight_that_make_it_at_once_one_does_and_the_others_find_it(tmp_path: Path) -> None:
+def test_of_eight_processes_one_creates_it_and_the_others_find_it(tmp_path: Path) -> None:
     for number in range(4):
         path = tmp_path / str(number) / "cron.db"
         makers = [python(_CREATE, str(path), stdin=-1) for _ in range(8)]
@@ -146,14 +147,14 @@ def test_of_eight_that_make_it_at_once_one_does_and_the_others_find_it(tmp_path:
             assert maker.stdin is not None
             maker.stdin.write(b"go\n")
             maker.stdin.flush()
-        outputs = [maker.communicate(timeout=120) for maker in makers]
+        outputs = [maker.communicate(timeout=PATIENCE) for maker in makers]
         assert [err for _, err in outputs] == [b""] * 8
         assert sorted(out for out, _ in outputs) == [b"fresh\n"] + [b"there\n"] * 7
         assert sorted(entry.name for entry in path.parent.iterdir()) == ["cron.db"]
 
 
 class _Interrupted:
-    """A connection between whose questions another process makes the database."""
+    """A connection; between its queries another process creates the database."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, before: int) -> None:
         self.connection, self.path, self.left = connection, path, before

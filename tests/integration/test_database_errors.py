@@ -1,4 +1,4 @@
-"""What is said about a database that can't be used: always an error of ours that names the file and a way out."""
+"""Errors of an unusable database: always one of ours, which names the file and a fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support_app import as_nobody, public_folder
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database may be made."""
+    """The place of a possible database."""
     return tmp_path / "db" / "cron.db"
 
 
@@ -119,7 +119,7 @@ def test_a_damaged_file_is_called_damaged(made: Path, damage: Callable[[Path], N
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_damage_behind_the_first_page_is_called_damage_when_it_is_met(made: Path, read_only: bool) -> None:
+def test_damage_after_the_first_page_is_reported_when_it_is_read(made: Path, read_only: bool) -> None:
     with closing(sqlite3.connect(made)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray(made.read_bytes())
@@ -246,12 +246,12 @@ def opened(made: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks are waited for no longer than a moment."""
+    """The wait for locks is short."""
     monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 30)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_write_lock_that_is_held_for_too_long_is_named_and_reading_goes_on(made: Path) -> None:
+def test_a_write_lock_that_is_held_for_too_long_is_reported_and_reading_still_works(made: Path) -> None:
     with closing(sqlite3.connect(made, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         found = Database(str(made), busy_timeout_sec=0.5)
@@ -332,7 +332,7 @@ def test_a_statement_that_is_wrong_is_an_error_of_ours(opened: Database) -> None
             insert("INSERT INTO nowhere VALUES (1)", ())
 
 
-def test_a_row_that_is_there_already_is_no_error_but_any_other_violation_is(opened: Database) -> None:
+def test_an_existing_row_is_no_error_but_any_other_violation_is(opened: Database) -> None:
     sql = "INSERT INTO state (key, value) VALUES (?, ?)"
     assert opened.insert_new(sql, ("a", "b"))
     assert not opened.insert_new(sql, ("a", "c"))

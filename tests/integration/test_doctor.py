@@ -23,11 +23,11 @@ from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
-from system.daemon_lock import OneDaemon
-from system.start_errors import foresee
+from system.daemon_lock import DaemonLock
+from system.start_errors import find_obstacle
 from tests.support_app import as_nobody, public_folder
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import PROJECT, FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace, ended
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -106,7 +106,7 @@ def test_on_a_sound_machine_everything_is_fine_and_nothing_is_changed(machine: M
 
 
 @pytest.mark.process
-def test_people_read_lines_without_colour_when_it_is_no_terminal(workspace: Workspace) -> None:
+def test_without_a_terminal_the_lines_have_no_colour(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     done = workspace.run("doctor")
     text = done.stdout.decode()
@@ -125,7 +125,7 @@ def test_on_a_terminal_the_severity_has_a_colour(
     with ended(workspace.start("doctor", env=variables, stdout=theirs)) as process:
         os.close(theirs)
         text = b"".join(iter_pty(ours)).decode()
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
     assert "DATABASE_MISSING" in text
     assert ("\033[31;1merror" in text) == coloured
 
@@ -150,13 +150,13 @@ def test_it_never_waits_for_runs(workspace: Workspace) -> None:
         wait_for_run(workspace)
         assert "DATABASE_LOCKED" not in by_code(workspace.json("doctor", "--json", code=1))
         release(workspace)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 # --- settings ---
 
 
-def test_a_wrong_setting_is_a_finding_and_the_rest_is_looked_at_all_the_same(machine: Machine) -> None:
+def test_a_wrong_setting_is_a_finding_and_the_other_checks_still_run(machine: Machine) -> None:
     (machine.workspace.root / ".env").write_text("PURUTO_CRON_MAX_RUNNING=many\n", encoding="utf-8")
     (machine.workspace.root / ".env").chmod(0o600)
     found = examine(machine, code=1)
@@ -167,7 +167,7 @@ def test_a_wrong_setting_is_a_finding_and_the_rest_is_looked_at_all_the_same(mac
 @pytest.mark.parametrize(
     "line", ["DB_PATH=~nobody-at-all/x", 'OPEN="quote', "PURUTO_CRON_MAX_RUNNING=many\nDB_PATH=~x/y"]
 )
-def test_without_paths_what_needs_them_is_left_out_and_that_is_said(machine: Machine, line: str) -> None:
+def test_with_wrong_paths_the_checks_that_need_them_are_left_out_and_named(machine: Machine, line: str) -> None:
     (machine.workspace.root / ".env").write_text(f"{line}\n", encoding="utf-8")
     (machine.workspace.root / ".env").chmod(0o600)
     found = examine(machine, code=1)
@@ -265,7 +265,7 @@ def test_a_mirror_that_can_not_be_written_is_an_error_only_when_the_sibling_is_t
     assert str(sibling / "inbox") in one(examine(machine, code=1), "FOLDER_UNWRITABLE", "error")["message"]
 
 
-def test_what_everybody_may_change_and_a_readable_env_are_warnings(machine: Machine) -> None:
+def test_world_writable_files_and_a_readable_env_are_warnings(machine: Machine) -> None:
     workspace = machine.workspace
     (workspace.root / ".env").write_text("TOKEN=very-secret-value\n", encoding="utf-8")
     (workspace.root / ".env").chmod(0o646)
@@ -291,7 +291,7 @@ def test_what_everybody_may_change_and_a_readable_env_are_warnings(machine: Mach
     assert examine(machine) == {}
 
 
-def test_a_link_to_a_file_that_everybody_may_change_counts(tmp_path: Path) -> None:
+def test_a_link_to_a_world_writable_file_counts(tmp_path: Path) -> None:
     (tmp_path / "real").touch()
     (tmp_path / "real").chmod(0o666)
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -310,7 +310,7 @@ def test_a_link_to_a_file_that_everybody_may_change_counts(tmp_path: Path) -> No
         (None, "JOBS_FILE_MISSING"),
     ],
 )
-def test_a_jobs_file_that_no_sync_takes_is_an_error(machine: Machine, text: str | None, code: str) -> None:
+def test_a_jobs_file_that_can_not_be_synced_is_an_error(machine: Machine, text: str | None, code: str) -> None:
     path = machine.workspace.root / ".jobs.json"
     path.unlink()
     if text is not None:
@@ -395,14 +395,14 @@ def test_a_policy_that_denies_a_job_or_all_is_an_error(machine: Machine) -> None
         one(found, code, "error")
 
 
-def test_of_many_jobs_with_the_same_fault_some_are_named_and_the_rest_counted(machine: Machine) -> None:
+def test_of_many_jobs_with_the_same_fault_some_are_named_and_the_others_counted(machine: Machine) -> None:
     ready(machine, *[{"schedule": "@yearly", "puruto_target": "nowhere"}] * 30, shell(COUNT))
     found = examine(machine, code=1)["TARGET_NOT_FOUND"]
     assert len(found) == 21
     assert found[-1]["message"].startswith("10 more")
 
 
-def test_a_stored_job_that_can_not_be_read_hurts_itself_only(machine: Machine) -> None:
+def test_a_stored_job_that_can_not_be_read_does_not_affect_others(machine: Machine) -> None:
     ready(machine, shell(COUNT), {"schedule": "@yearly", "puruto_target": "nowhere"})
     machine.workspace.sql("UPDATE jobs SET definition_json = '{' WHERE job_id = 'job-0'")
     found = examine(machine, code=1)
@@ -410,7 +410,7 @@ def test_a_stored_job_that_can_not_be_read_hurts_itself_only(machine: Machine) -
     one(found, "TARGET_NOT_FOUND", "error")
 
 
-def test_schedules_that_are_over_or_crowded_are_told(machine: Machine) -> None:
+def test_ended_and_crowded_schedules_are_reported(machine: Machine) -> None:
     jobs = [shell(COUNT, schedule="0 9 * * *") for _ in range(21)]
     ready(machine, *jobs, shell(COUNT, schedule="@at 2026-02-25T20:10:00+00:00"))
     assert "21 jobs" in one(examine(machine), "CROWDED_MINUTE", "warning")["message"]
@@ -422,7 +422,7 @@ def test_schedules_that_are_over_or_crowded_are_told(machine: Machine) -> None:
     assert one(examine(machine), "NEVER_FIRES_AGAIN", "warning")["subject"] == "job job-21"
 
 
-def test_a_job_that_ran_once_as_it_should_is_no_finding(machine: Machine) -> None:
+def test_a_job_that_was_to_run_once_and_did_is_no_finding(machine: Machine) -> None:
     ready(machine, shell(COUNT), shell(COUNT, schedule="@at 2026-02-25T20:01:00+00:00"))
     machine.clock.advance(minutes=1)
     assert machine.tick()["results"][0]["status"] == "ok"
@@ -451,7 +451,7 @@ def test_a_scheduler_without_ticks_is_an_error(machine: Machine) -> None:
 
 def test_a_daemon_that_has_just_begun_is_in_status_and_needs_no_tick(machine: Machine) -> None:
     machine.clock.advance(minutes=6)
-    with OneDaemon(str(machine.workspace.database), machine.clock.now()):
+    with DaemonLock(str(machine.workspace.database), machine.clock.now()):
         found = examine(machine, code=0)
         assert "NO_TICK" not in found
         status = machine.run("status")[1]
@@ -574,7 +574,7 @@ def codes(findings: Iterator[Finding]) -> list[str]:
     return [finding.code for finding in findings if finding.severity != "ok"]
 
 
-def test_the_virtual_environment_must_be_whole(tmp_path: Path) -> None:
+def test_the_virtual_environment_must_be_intact(tmp_path: Path) -> None:
     (tmp_path / "pyvenv.cfg").write_text(f"home = {tmp_path}\n", encoding="utf-8")
     python = str(tmp_path / "python")
     Path(python).touch()
@@ -598,7 +598,7 @@ def test_the_libraries_of_pyproject_are_all_read(tmp_path: Path) -> None:
     assert interpreter.requirements(tmp_path / "bad.toml") is None
 
 
-def test_a_start_that_must_fail_is_foreseen_and_one_that_works_is_not(tmp_path: Path) -> None:
+def test_a_start_that_will_fail_is_predicted_and_one_that_works_is_not(tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin"}
 
     def told(text: str | None, *argv: str) -> str:
@@ -607,7 +607,7 @@ def test_a_start_that_must_fail_is_foreseen_and_one_that_works_is_not(tmp_path: 
         if text is not None:
             path.write_text(text, encoding="utf-8")
             path.chmod(0o755)
-        error = foresee(list(argv or ["./program"]), tmp_path, env)
+        error = find_obstacle(list(argv or ["./program"]), tmp_path, env)
         assert error is None or isinstance(error, IpcError)
         return "" if error is None else error.message
 
@@ -626,7 +626,7 @@ def test_a_start_that_must_fail_is_foreseen_and_one_that_works_is_not(tmp_path: 
 # --- status ---
 
 
-def test_status_shows_what_is_overdue_what_waits_and_what_looks_wrong(machine: Machine) -> None:
+def test_status_shows_overdue_jobs_undelivered_events_and_anomalies(machine: Machine) -> None:
     machine.workspace.sql("UPDATE jobs SET next_run_at = '2026-02-25T19:00:00+00:00'")
     scheduler = machine.run("status")[1]["scheduler"]
     assert list(scheduler) == [
@@ -689,7 +689,7 @@ def test_a_ping_that_did_not_arrive_is_a_warning(machine: Machine) -> None:
     assert examine(machine) == {}
 
 
-def test_a_line_that_writes_into_a_folder_that_is_missing_starts_nothing(machine: Machine) -> None:
+def test_a_line_that_writes_to_a_missing_folder_starts_nothing(machine: Machine) -> None:
     line = f"* * * * * {sys.executable} {machine.workspace.root}/main.py tick --quiet >> /nowhere/tick.log 2>&1"
     write_crontab(machine.workspace, line)
     assert "/nowhere" in one(examine(machine), "CRON_LOG_FOLDER_MISSING", "error")["message"]
@@ -704,7 +704,7 @@ def test_an_interpreter_without_the_libraries_is_found_without_as_cron(machine: 
     assert "No module named 'click'" in found["message"]
 
 
-def test_folders_into_which_others_can_look_are_warnings_that_init_db_cures(machine: Machine) -> None:
+def test_folders_that_others_can_enter_are_warnings_that_init_db_fixes(machine: Machine) -> None:
     folders = [machine.workspace.root / name for name in ("db", "runs", "notifications")]
     for folder in folders:
         folder.chmod(0o755)

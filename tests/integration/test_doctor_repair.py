@@ -15,7 +15,7 @@ import pytest
 
 from doctor import repair as repair_room
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -87,7 +87,7 @@ def whole(path: Path) -> bool:
         return [row[0] for row in connection.execute("PRAGMA integrity_check")] == ["ok"]
 
 
-def test_a_damaged_database_is_said_clearly_and_not_touched(damaged: Workspace) -> None:
+def test_a_damaged_database_is_reported_and_not_changed(damaged: Workspace) -> None:
     before = damaged.database.read_bytes()
     found = doctor(damaged, code=1)["DATABASE_CORRUPT"]
     assert found["severity"] == "error"
@@ -130,7 +130,7 @@ def test_after_a_repair_everything_works_and_there_is_nothing_more_to_repair(dam
     assert [name for name in sorted(beside(damaged)) if "corrupt" in name] == [n for n in names if "corrupt" in n]
 
 
-def test_events_outlive_a_repair_and_those_that_waited_still_wait(damaged: Workspace) -> None:
+def test_events_survive_a_repair_and_undelivered_ones_are_still_delivered(damaged: Workspace) -> None:
     with closing(sqlite3.connect(damaged.database)) as connection:
         before = connection.execute("SELECT count(*) FROM events").fetchone()[0]
     assert before
@@ -159,7 +159,7 @@ def test_a_file_whose_header_is_gone_is_repaired_too_without_its_history(damaged
     assert damaged.runs() == []
 
 
-def test_without_repair_the_other_commands_name_it(damaged: Workspace) -> None:
+def test_other_commands_name_the_option_repair(damaged: Workspace) -> None:
     overwrite(damaged.database, 0)
     for words in (("tick",), ("status",)):
         error = damaged.json(*words, code=1)["error"]
@@ -167,7 +167,7 @@ def test_without_repair_the_other_commands_name_it(damaged: Workspace) -> None:
         assert "doctor --repair" in error["details"]["hint"]
 
 
-def test_a_repair_while_somebody_holds_the_database_open_is_refused(workspace: Workspace) -> None:
+def test_a_repair_is_refused_while_another_process_has_the_database_open(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT), shell(GATED))
     fill_history(workspace)
     with ended(workspace.start("run-now", "job-1")) as process:
@@ -179,7 +179,7 @@ def test_a_repair_while_somebody_holds_the_database_open_is_refused(workspace: W
         assert workspace.database.read_bytes() == before
         assert not list(workspace.database.parent.glob("*.corrupt-*"))
         release(workspace)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_a_process_that_waits_for_the_repair_finds_the_new_database(damaged: Workspace) -> None:
@@ -193,7 +193,7 @@ def test_a_process_that_waits_for_the_repair_finds_the_new_database(damaged: Wor
     assert damaged.sql("SELECT value FROM state WHERE key = 'late'") == [{"value": "comer"}]
 
 
-def test_a_wal_that_a_crash_left_is_kept_with_the_copy_and_never_played_into_the_new_one(damaged: Workspace) -> None:
+def test_a_wal_left_by_a_crash_is_kept_with_the_copy_and_never_applied_to_the_new_database(damaged: Workspace) -> None:
     wal = Path(f"{damaged.database}-wal")
     with closing(sqlite3.connect(damaged.database)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -209,7 +209,7 @@ def test_a_wal_that_a_crash_left_is_kept_with_the_copy_and_never_played_into_the
     assert {row["prompt"] for row in damaged.sql("SELECT prompt FROM jobs")} == {"Do it"}
 
 
-def test_a_wal_that_a_crash_left_beside_a_whole_database_is_fine(workspace: Workspace) -> None:
+def test_a_wal_left_by_a_crash_next_to_an_undamaged_database_is_fine(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     with closing(sqlite3.connect(workspace.database)) as connection:
         connection.execute("UPDATE jobs SET prompt = 'from the wal'")
@@ -264,7 +264,7 @@ def fail(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the disk")
 
 
-def test_a_disk_without_room_for_the_copy_leaves_everything_as_it_was(
+def test_without_space_for_the_copy_nothing_is_changed(
     workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(workspace, clock)
@@ -307,7 +307,7 @@ def test_a_repair_that_dies_halfway_is_done_again_and_the_first_copy_stays(
     assert machine.run_now()["status"] == "ok"
 
 
-def test_rows_that_make_no_sense_are_not_taken_over(workspace: Workspace) -> None:
+def test_rows_that_make_no_sense_are_not_copied(workspace: Workspace) -> None:
     """A damaged page may hold anything: a row must say which slot of which job became what."""
     prepare(workspace, shell(COUNT))
     fill_history(workspace)
@@ -323,7 +323,7 @@ def test_rows_that_make_no_sense_are_not_taken_over(workspace: Workspace) -> Non
     assert {"job-0-old-0000", "job-0-old-0004"} <= rows
 
 
-def test_a_run_that_was_going_on_is_settled_by_the_next_tick(workspace: Workspace) -> None:
+def test_a_run_that_was_running_is_ended_by_the_next_tick(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     fill_history(workspace)
     workspace.sql(

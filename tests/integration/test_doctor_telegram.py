@@ -14,7 +14,7 @@ import pytest
 from doctor import telegram
 from doctor.scene import Scene
 from tests.support_machine import COUNT, Machine, shell
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 SIBLING = PROJECT / "examples" / "purutos" / "puruto-telegram"
 
@@ -40,7 +40,12 @@ def drain(machine: Machine, *words: str) -> dict[str, Any]:
     sibling = machine.workspace.home / "puruto-telegram"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PURUTO_")}
     done = subprocess.run(
-        [sys.executable, "inbox.py", *words], cwd=sibling, env=environ, capture_output=True, timeout=60, check=False
+        [sys.executable, "inbox.py", *words],
+        cwd=sibling,
+        env=environ,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     found: dict[str, Any] = json.loads(done.stdout or b"{}")
@@ -57,7 +62,7 @@ def test_an_event_that_waits_for_long_is_a_warning_until_it_is_drained(machine: 
     assert set(findings(machine)) == {"FINE"}
 
 
-def test_what_was_put_aside_lately_is_a_warning(machine: Machine, clock: FakeClock) -> None:
+def test_events_that_were_set_aside_recently_are_a_warning(machine: Machine, clock: FakeClock) -> None:
     aside = machine.workspace.home / "puruto-telegram" / "db" / "cron-set-aside.jsonl"
     aside.parent.mkdir()
     aside.write_text("{}\n")
@@ -78,12 +83,12 @@ def test_an_unreadable_offset_counts_as_nothing_drained(machine: Machine, clock:
 
 
 @pytest.mark.parametrize("line", [b"half a line", b"[]\n", b'{"ts": 1}\n', b'{"ts": "noon"}\n', b"\xff\n"])
-def test_a_line_that_is_no_event_makes_no_fault_of_ours(machine: Machine, line: bytes) -> None:
+def test_a_line_that_is_not_an_event_is_no_internal_error(machine: Machine, line: bytes) -> None:
     (machine.workspace.home / "puruto-telegram/inbox/cron-events.jsonl").write_bytes(line)
     assert set(findings(machine)) == {"FINE"}
 
 
-def test_without_an_inbox_py_there_is_nothing_to_say(machine: Machine, clock: FakeClock) -> None:
+def test_without_an_inbox_py_there_is_no_finding(machine: Machine, clock: FakeClock) -> None:
     (machine.workspace.home / "puruto-telegram" / "inbox.py").unlink()
     clock.advance(days=1)
     assert findings(machine) == {}

@@ -17,8 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config import envfile, settings
+from config.problems import Problem
 from config.settings import VARIABLES
 from core.errors import SettingsError
+from tests.workspace import PATIENCE
 from tools import generate_docs
 
 HERE = Path(settings.__file__).resolve().parents[1]
@@ -109,7 +111,7 @@ PIECES = ["A", "B", "=", " ", "\t", "'", '"', "\\", "#", "\n", "\r\n", "export "
 def test_any_file_is_read_as_python_dotenv_reads_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.env"
     path.write_bytes(text.encode())
-    problems: list[dict[str, Any]] = []
+    problems: list[Problem] = []
     found = envfile.read(path, {}, problems)
     expected = dotenv_values(stream=io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), interpolate=False)
     # A line without `=` sets nothing here, also when an earlier one has set that name.
@@ -133,7 +135,7 @@ def test_windows_files_with_a_mark_are_read(tmp_path: Path) -> None:
     assert (found.db_path, found.max_running) == (tmp_path / "x.db", 9)
 
 
-def test_a_bad_value_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_bad_value_is_reported_with_its_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, "# mine\n\nA='x\ny'\n\n\nPURUTO_CRON_MAX_RUNNING=many\n")
     assert (problem["variable"], problem["line"], problem["source"]) == ("PURUTO_CRON_MAX_RUNNING", 7, ".env line 7")
     assert problem["text"] == "many"
@@ -162,12 +164,12 @@ def test_a_bad_value_made_from_a_secret_does_not_show_it(tmp_path: Path) -> None
         ("A=1\r\n\r\nB C\r\nD E\r\n", [3, 4]),
     ],
 )
-def test_lines_that_can_not_be_understood_are_told(tmp_path: Path, text: str, lines: list[int]) -> None:
+def test_lines_that_can_not_be_parsed_are_reported(tmp_path: Path, text: str, lines: list[int]) -> None:
     found = problems_of(tmp_path, text)
     assert [(problem["code"], problem["line"]) for problem in found] == [("DOTENV_SYNTAX", line) for line in lines]
 
 
-def test_a_broken_line_and_bad_values_are_told_together(tmp_path: Path) -> None:
+def test_a_broken_line_and_bad_values_are_reported_together(tmp_path: Path) -> None:
     found = problems_of(tmp_path, "A B\nPURUTO_CRON_MAX_RUNNING=0\n", PURUTO_CRON_AUTO_SYNC="x")
     assert [problem["code"] for problem in found] == ["DOTENV_SYNTAX", "OUT_OF_RANGE", "NOT_A_SWITCH"]
 
@@ -186,10 +188,10 @@ def test_nothing_of_a_broken_secret_is_shown(tmp_path: Path) -> None:
         (b"A=1\nB=\xff\n", "line 2 is not UTF-8"),
         ("A=año\n".encode("latin-1"), "line 1 is not UTF-8"),
         ("A=1\n".encode("utf-16"), "line 1 "),
-        (b"A=1\nB=2\nC=\0\n", "line 3 holds a NUL byte"),
+        (b"A=1\nB=2\nC=\0\n", "line 3 contains a NUL byte"),
     ],
 )
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
     error = error_of(tmp_path, data)
     assert said in error.message
     assert str(tmp_path / ".env") in error.message
@@ -203,7 +205,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 
 def test_a_pipe_in_its_place_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".env")
-    with pytest.raises(SettingsError, match="no regular file"):
+    with pytest.raises(SettingsError, match="is not a regular file"):
         settings.load({}, tmp_path)
 
 
@@ -221,7 +223,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
         settings.load({}, tmp_path)
 
 
-def test_a_failing_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("A=1\n")
 
     def failing(*_: object, **__: object) -> None:
@@ -270,7 +272,9 @@ def test_a_broken_file_prints_nothing_by_itself(tmp_path: Path) -> None:
         "try: settings.load({}, pathlib.Path(sys.argv[1]))\n"
         "except settings.SettingsError: print('refused')"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.stdout, done.stderr) == ("refused\n", "")
 
 
@@ -279,7 +283,9 @@ def test_without_a_file_dotenv_is_not_imported(tmp_path: Path) -> None:
         "import pathlib, sys\nfrom config import settings\n"
         "settings.load({}, pathlib.Path(sys.argv[1]))\nprint('dotenv' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=HERE, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 

@@ -1,4 +1,4 @@
-"""Editing jobs from the shell: the file itself, its look, its lock, and the sync that follows."""
+"""Editing jobs from the shell: the file, its formatting, its lock, and the sync after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.job import Job
 from jobs.editing import Editor
 from jobs.jobs_file import read_file
 from tests.support_machine import COUNT, FAIL, Machine, shell
-from tests.workspace import FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, FakeClock, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -35,7 +35,7 @@ TEXT = """{
 
 @pytest.fixture
 def ready(workspace: Workspace) -> Workspace:
-    """A file in a look of its own."""
+    """A file with unusual formatting."""
     workspace.add_target()
     workspace.json("init-db")
     jobs_file(workspace).write_text(TEXT)
@@ -138,7 +138,7 @@ def test_what_is_refused_changes_nothing(ready: Workspace, words: tuple[str, ...
     assert ready.sql("SELECT * FROM jobs") == before
 
 
-def test_a_broken_file_is_told_and_stays_as_it_is(ready: Workspace) -> None:
+def test_a_broken_file_is_reported_and_left_unchanged(ready: Workspace) -> None:
     jobs_file(ready).write_text(TEXT + "}")
     for words in (("register-job", "x", *WORDS), ("pause-job", "first"), ("remove-job", "first")):
         assert ready.json(*words, code=2)["error"]["code"] == "JOBS_FILE_NOT_JSON"
@@ -164,7 +164,7 @@ def test_mode_byte_order_mark_and_link_are_kept(ready: Workspace) -> None:
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
 
 
-def test_a_folder_that_can_not_be_written_is_told(ready: Workspace) -> None:
+def test_a_folder_that_can_not_be_written_is_reported(ready: Workspace) -> None:
     if os.getuid() == 0:
         os.mkdir(ready.root / ".jobs.json.lock")
         refused = ready.json("pause-job", "first", code=2)["error"]
@@ -182,16 +182,14 @@ def test_edits_at_once_all_arrive(ready: Workspace) -> None:
             stack.enter_context(ended(ready.start("register-job", f"job-{number}", *WORDS))) for number in range(8)
         ]
         for process in started:
-            out, err = process.communicate(timeout=100)
+            out, err = process.communicate(timeout=PATIENCE)
             assert (process.returncode, err) == (0, b""), out
     names = [job["job_id"] for job in json.loads(jobs_file(ready).read_text())["jobs"]]
     assert sorted(names) == sorted(["first", "second", *(f"job-{number}" for number in range(8))])
     assert {row["job_id"] for row in ready.sql("SELECT job_id FROM jobs")} == set(names)
 
 
-def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
-    ready: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wait_for_another_edit_is_limited(ready: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.errors import JobsFileBusy
     from jobs import editing
 
@@ -205,7 +203,7 @@ def test_an_edit_that_does_not_end_is_waited_for_only_so_long(
 # --- pausing ---
 
 
-def test_a_job_that_is_paused_until_an_instant_goes_on_by_itself(workspace: Workspace, clock: FakeClock) -> None:
+def test_a_job_that_is_paused_until_a_time_resumes_by_itself(workspace: Workspace, clock: FakeClock) -> None:
     machine = Machine(workspace, clock)
     machine.ready(shell(COUNT, schedule="0 * * * *", timezone="Europe/Madrid"))
     answer = machine.run("pause-job", "job-0", "--until", "2026-02-26T01:30+01:00")[1]
@@ -259,7 +257,7 @@ def test_what_another_program_writes_meanwhile_is_kept(ready: Workspace) -> None
     path, asked = jobs_file(ready), []
 
     def check(data: bytes) -> None:
-        """Called before and after each try; a person saves the file in the middle of the first two."""
+        """Called before and after each try; another program saves the file during the first two."""
         asked.append(data)
         if len(asked) in (3, 5):
             path.write_bytes(path.read_bytes().replace(b'"one', b'"one and one'))
@@ -271,19 +269,19 @@ def test_what_another_program_writes_meanwhile_is_kept(ready: Workspace) -> None
     assert not list(path.parent.glob("*.new-*"))
 
 
-def test_a_file_that_never_rests_is_told_and_keeps_what_its_other_writer_wrote(ready: Workspace) -> None:
+def test_a_file_that_keeps_changing_is_reported_and_keeps_the_other_programs_text(ready: Workspace) -> None:
     path = jobs_file(ready)
 
     def check(data: bytes) -> None:
         path.write_bytes(path.read_bytes() + b" ")
 
-    with pytest.raises(JobsFileBusy, match="again and again"):
+    with pytest.raises(JobsFileBusy, match="keeps changing it"):
         Editor(path, check, lambda: read_file(path)).update("second", {"prompt": "zwei"})
     assert path.read_text().rstrip() == TEXT.rstrip()
     assert not list(path.parent.glob("*.new-*"))
 
 
-def test_what_is_no_regular_file_is_told_as_by_a_sync(ready: Workspace) -> None:
+def test_a_file_that_is_not_regular_is_reported_as_by_a_sync(ready: Workspace) -> None:
     jobs_file(ready).unlink()
     os.mkfifo(jobs_file(ready))
     assert ready.json("pause-job", "first", code=2)["error"]["code"] == "JOBS_FILE_UNREADABLE"
@@ -301,7 +299,7 @@ def test_a_list_is_given_one_entry_at_a_time_or_as_json(ready: Workspace) -> Non
     assert (refused["code"], "and once more" in refused["message"]) == ("USAGE", True)
 
 
-def test_a_word_that_is_no_utf_8_is_bad_usage(ready: Workspace) -> None:
+def test_a_word_that_is_not_utf_8_is_wrong_usage(ready: Workspace) -> None:
     for words in ((b"j\xff", *WORDS), ("j", *WORDS, "--prompt", b"\xff"), ("j", *WORDS, "--command", b"\xff")):
         assert ready.json("register-job", *words, code=2)["error"]["code"] == "USAGE"
     assert jobs_file(ready).read_text() == TEXT
@@ -335,7 +333,7 @@ def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> No
     assert ready.json("edit-job", "first", "--unset", "prompt", code=2)["error"]["code"] == "JOBS_FILE_INVALID"
 
 
-def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_it_stands(ready: Workspace) -> None:
+def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_it_was_written(ready: Workspace) -> None:
     jobs_file(ready).write_text('{"jobs": []}')
     error = ready.json("register-job", "third", *WORDS, code=1)["error"]
     assert (error["code"], error["details"]["sync_error"]["code"]) == ("NOT_SYNCED", "REMOVALS_REFUSED")
@@ -351,7 +349,7 @@ def test_a_pause_until_is_in_the_zone_of_the_job(ready: Workspace) -> None:
     assert paused["entry"]["paused_until"] == "2099-05-31T23:00:00+00:00"
 
 
-def test_resume_of_a_job_that_was_paused_for_failing_says_nothing_of_a_pause(ready: Workspace) -> None:
+def test_resume_of_a_job_that_was_paused_for_failing_mentions_no_pause(ready: Workspace) -> None:
     ready.json("register-job", "bad", *WORDS, "--command", "false", "--pause-after-failures", "1", "--enable")
     ready.json("run-now", "bad", code=1)
     answer = ready.json("resume-job", "bad")

@@ -29,7 +29,6 @@ from hypothesis import strategies as st
 
 from tests.support_examples import (
     BAD_REQUESTS,
-    PATIENCE,
     PURUTOS,
     Answer,
     ask,
@@ -41,6 +40,7 @@ from tests.support_examples import (
     request,
     start,
 )
+from tests.workspace import PATIENCE
 
 archive = module("puruto-data", "data_archive")
 backup = module("puruto-data", "data_backup")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support_telegram import SILENCE, BotApi, Sibling, Told, bot_api, copied_sibling, event, refusal
-from tests.workspace import ended, wait_for
+from tests.workspace import PATIENCE, ended, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -42,7 +42,7 @@ def test_without_an_inbox_it_says_so_in_the_contracts_words(sibling: Sibling) ->
 def test_quiet_prints_only_what_was_done_or_is_wrong(sibling: Sibling, api: BotApi) -> None:
     def said(*words: str) -> tuple[int, bytes]:
         with sibling.start("--deliver", "--quiet", *words) as process:
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, out
 
     assert said() == (0, b""), "there is no inbox"
@@ -171,7 +171,7 @@ def test_a_cut_inbox_is_told_once(sibling: Sibling, api: BotApi) -> None:
     sibling.inbox.write_bytes(b"")
     assert "cut" in sibling.drain("--deliver", "--quiet")["restarted"]
     with ended(sibling.start("--deliver", "--quiet")) as process:
-        assert process.communicate(timeout=60)[0] == b""
+        assert process.communicate(timeout=PATIENCE)[0] == b""
     sibling.put(event(2))
     assert sibling.drain("--deliver")["delivered"] == 1
     assert len(api.got) == 2
@@ -237,7 +237,7 @@ def test_two_drains_at_once_send_each_event_once(sibling: Sibling, api: BotApi) 
     sibling.put(*(event(number) for number in range(20)))
     with ExitStack() as stack:
         drains = [stack.enter_context(ended(sibling.start("--deliver"))) for _ in range(3)]
-        answers = [json.loads(process.communicate(timeout=100)[0]) for process in drains]
+        answers = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in drains]
     assert sorted(answer["delivered"] for answer in answers) == [0, 0, 20]
     assert len(api.got) == 20
     assert len(sibling.lines("cron-forwarded.jsonl")) == 20

@@ -32,10 +32,10 @@ from store.bundle import Store
 from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
+from store.idle_check import SEEN_KEY
 from store.job_codec import job_json
-from store.look import SEEN_KEY
 from tests.fakes import NOON, make_job
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 MONOTONIC = 5000.0
 SOON = NOON + timedelta(minutes=5)
@@ -465,7 +465,7 @@ def test_an_env_file_that_is_a_named_pipe_does_not_hang_the_tick(place: Place) -
         daemon=True,
     )
     thread.start()
-    thread.join(5)
+    thread.join(PATIENCE)
     hung = thread.is_alive()
     while thread.is_alive():
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
@@ -576,7 +576,7 @@ FORBIDDEN = {
 }  # fmt: skip
 OURS = {
     "app", "app.fast_tick", "core", "core.crash_points", "core.errors", "core.system_clock",
-    "db", "store", "store.last_tick", "store.look",
+    "db", "store", "store.last_tick", "store.idle_check",
 }  # fmt: skip
 #: Of the standard library, and as small as they sound.
 SMALL = {"__future__", "gc", "encodings.ascii"}
@@ -647,5 +647,5 @@ def test_the_look_raises_nothing_for_any_state_of_the_database(place: Place) -> 
         pass
 
     for error in (Refuses("x"), OSError("x")):
-        with mock.patch("app.fast_tick.nothing_to_do", side_effect=error):
+        with mock.patch("app.fast_tick.is_idle", side_effect=error):
             assert place.look() is None

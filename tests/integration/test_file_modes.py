@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from core.private_files import make_private
+from core.private_files import make_private_folder
 from tests.support_machine import COUNT, GATED, answer_of, prepare, release, shell, wait_for_run
-from tests.workspace import PROJECT, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +32,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def modes(*places: Path) -> dict[str, int]:
-    """The modes of all files and folders at and below these places, by path."""
+    """The modes of all files and folders at and below these paths, by path."""
     found: dict[str, int] = {}
     for place in places:
         for path in [place, *place.rglob("*")]:
@@ -41,7 +41,7 @@ def modes(*places: Path) -> dict[str, int]:
 
 
 def wrong(found: Mapping[str, int]) -> dict[str, str]:
-    """Those that are not for their owner alone."""
+    """The paths that others may use."""
     return {path: oct(mode) for path, mode in found.items() if mode != (0o700 if os.path.isdir(path) else 0o600)}
 
 
@@ -114,7 +114,7 @@ def test_an_invocation_outside_any_job_leaves_nothing_that_others_may_read(works
         [sys.executable, str(workspace.root / "invoker.py"), *words],
         env={**workspace.environ, "PURUTO_CRON_RUN_ID": "by-hand", "PURUTO_CRON_SLOT": ""},
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     left = workspace.root / "runs"
@@ -124,8 +124,8 @@ def test_an_invocation_outside_any_job_leaves_nothing_that_others_may_read(works
 def test_folders_that_are_there_keep_their_mode(tmp_path: Path, umask: int) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs").chmod(0o750)
-    make_private(str(tmp_path / "theirs" / "a" / "b"))
-    make_private(str(tmp_path / "theirs"))
+    make_private_folder(str(tmp_path / "theirs" / "a" / "b"))
+    make_private_folder(str(tmp_path / "theirs"))
     found = modes(tmp_path / "theirs")
     assert list(found.values()) == [0o750, 0o700, 0o700]
 
@@ -134,4 +134,4 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OSError, match="file"):
-            make_private(str(path))
+            make_private_folder(str(path))

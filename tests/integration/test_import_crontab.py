@@ -78,7 +78,7 @@ def codes(answer: dict[str, Any]) -> list[str]:
     return [warning["code"] for warning in answer["warnings"]]
 
 
-def test_lines_become_disabled_jobs_in_one_edit_and_the_rest_is_told(ready: Workspace) -> None:
+def test_lines_become_disabled_jobs_in_one_edit_and_the_others_are_reported(ready: Workspace) -> None:
     answer = ready.json("import-crontab", crontab(ready, TEXT))
     assert [(new["line"], new["job_id"]) for new in answer["imported"]] == [(6, "backup-2"), (9, "cat")]
     assert [(line["line"], line["text"], line["code"]) for line in answer["not_imported"]] == [
@@ -98,7 +98,7 @@ def test_lines_become_disabled_jobs_in_one_edit_and_the_rest_is_told(ready: Work
     assert [tuple(row.values()) for row in rows] == [("backup-2", 0, "UTC"), ("cat", 0, "Europe/Madrid")]
 
 
-def test_a_secret_stands_in_the_file_and_not_in_the_answer(ready: Workspace) -> None:
+def test_a_secret_is_in_the_file_and_not_in_the_output(ready: Workspace) -> None:
     done = ready.run("import-crontab", crontab(ready, TEXT))
     for secret in ("abcdefgh12345", "hunter2hunter"):
         assert secret in jobs_file(ready).read_text()
@@ -186,7 +186,7 @@ def test_the_form_of_the_system_is_known_or_said(ready: Workspace) -> None:
     ],
     ids=["missing", "folder", "fifo", "large"],
 )
-def test_what_is_no_crontab_is_told(ready: Workspace, make: Any, told: str) -> None:
+def test_a_file_that_is_no_crontab_is_refused(ready: Workspace, make: Any, told: str) -> None:
     make(ready.home / "tab")
     error = ready.json("import-crontab", str(ready.home / "tab"), code=2)["error"]
     assert error["code"] == "CRONTAB_UNREADABLE"
@@ -194,7 +194,7 @@ def test_what_is_no_crontab_is_told(ready: Workspace, make: Any, told: str) -> N
     assert jobs_file(ready).read_text() == JOBS
 
 
-def test_a_file_of_other_bytes_is_told_line_by_line(ready: Workspace) -> None:
+def test_binary_lines_are_refused_one_by_one(ready: Workspace) -> None:
     answer = ready.json("import-crontab", crontab(ready, b"\x00\x01\xff\n\xe9\n@daily \xe9\n"), code=1)["error"]
     assert answer["code"] == "NOTHING_IMPORTED"
     assert [line["line"] for line in answer["details"]["not_imported"]] == [1, 2, 3]
@@ -203,7 +203,7 @@ def test_a_file_of_other_bytes_is_told_line_by_line(ready: Workspace) -> None:
     assert mixed["not_imported"][0]["text"] == "@daily \ufffd"
 
 
-def test_a_line_that_is_too_long_for_a_job_does_not_keep_the_others_out(ready: Workspace) -> None:
+def test_a_line_that_is_too_long_for_a_job_does_not_prevent_the_others(ready: Workspace) -> None:
     answer = ready.json("import-crontab", crontab(ready, f"@daily {'x' * 40_000}\n@daily a\n"))
     assert [new["job_id"] for new in answer["imported"]] == ["a"]
     (refused,) = answer["not_imported"]
@@ -211,14 +211,14 @@ def test_a_line_that_is_too_long_for_a_job_does_not_keep_the_others_out(ready: W
     assert len(refused["text"]) == 1001
 
 
-def test_a_zone_that_is_set_for_our_jobs_does_not_move_those_of_cron(ready: Workspace) -> None:
+def test_the_zone_of_our_jobs_does_not_change_the_zone_of_imported_ones(ready: Workspace) -> None:
     env = {"PURUTO_CRON_TIMEZONE": "Asia/Tokyo"}
     answer = ready.json("import-crontab", crontab(ready, "@daily a\n"), env=env)
     assert answer["imported"][0]["entry"]["timezone"] == "UTC"
     assert len(ready.json("import-crontab", crontab(ready, "@daily a\n"), env=env)["already_there"]) == 1
 
 
-def test_a_target_that_is_not_there_is_refused_and_another_folder_needs_one(ready: Workspace) -> None:
+def test_a_missing_target_is_refused_and_another_folder_needs_one(ready: Workspace) -> None:
     path = crontab(ready, "@daily a\n")
     assert ready.json("import-crontab", path, "--target", "puruto-none", code=2)["error"]["code"] == "USAGE"
     env = {"PURUTO_HOME": str(ready.home / "bin")}
@@ -290,7 +290,7 @@ def test_the_exit_code_and_a_shell_that_is_missing_are_told(workspace: Workspace
 
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode), st.sampled_from([(), ("--system",)]))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_file_holds_it_is_no_fault_of_ours(
+def test_no_file_causes_an_internal_error(
     workspace: Workspace, clock: FakeClock, data: bytes, words: tuple[str, ...]
 ) -> None:
     path = crontab(workspace, b"@daily " + data)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_real_agents import CLIS
-from tests.workspace import PROJECT
+from tests.workspace import PATIENCE, PROJECT
 
 SCRIPT = PROJECT / "tests" / "install_agents.sh"
 #: Puts a package and its program where npm does, unless it is to fail for it.
@@ -50,7 +50,7 @@ def install(npm: Path, fails: str = "") -> tuple[int, str, list[str]]:
         env={"PATH": str(npm), "HOME": str(npm.parent), "FAILS": fails},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     asked = log.read_text().splitlines() if log.exists() else []
     return done.returncode, done.stderr, [line.split()[-1] for line in asked]
@@ -61,7 +61,7 @@ def test_each_agent_is_asked_for_in_the_version_that_its_runner_names(npm: Path)
     assert (code, said) == (0, "")
     assert [package.rpartition("@")[0] for package in asked] == [cli.package for cli in CLIS.values()]
     for package, name in zip(asked, CLIS, strict=True):
-        described = (PROJECT / "runners" / f"{name}.py").read_text(encoding="utf-8").partition("\n")[0]
+        described = (PROJECT / "invocation" / "runners" / f"{name}.py").read_text(encoding="utf-8").partition("\n")[0]
         assert re.search(rf"\b{re.escape(package.rpartition('@')[2])}\b", described), described
 
 

@@ -64,7 +64,7 @@ def test_print_changes_nothing(workspace: Workspace, crontab: Path) -> None:
 
 
 @pytest.mark.process
-def test_without_a_program_crontab_the_line_is_still_shown_how_to_get(workspace: Workspace) -> None:
+def test_without_a_program_crontab_the_error_says_how_to_get_the_line(workspace: Workspace) -> None:
     workspace.environ["PATH"] = "/nonexistent"
     refused = workspace.json("install-crontab", code=1)["error"]
     assert refused["code"] == "CRONTAB_UNUSABLE"
@@ -80,7 +80,7 @@ def sibling(workspace: Workspace) -> Path:
 
 
 @pytest.mark.process
-def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
+def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_switched_off(
     workspace: Workspace, crontab: Path, sibling: Path
 ) -> None:
     assert len(workspace.json("install-crontab")["lines"]) == 1
@@ -97,7 +97,7 @@ def test_with_telegram_a_second_line_drains_the_inbox_until_it_is_not_wanted(
 
 
 @pytest.mark.parametrize("folder", ["/home/me/t", "/home/me/a b", "/home/100%/t"])
-def test_a_block_that_drains_is_known_again(folder: str) -> None:
+def test_a_block_that_drains_is_recognised(folder: str) -> None:
     copy = Copy(COPY.root, COPY.python, COPY.logs, telegram=folder)
     mine = f"* * * * * python3 {folder}/inbox.py --deliver --quiet\n"
     assert units.drains(units.with_block(OTHERS, copy), COPY)
@@ -108,7 +108,7 @@ LINES = st.lists(st.text(st.characters(exclude_characters="\r\n\x0b\x0c\x1c\x1d\
 
 
 @given(LINES, st.booleans())
-def test_whatever_else_stands_there_stays(lines: list[str], ends: bool) -> None:
+def test_all_other_lines_stay(lines: list[str], ends: bool) -> None:
     text = "\n".join(lines) + ("\n" if ends and lines else "")
     made = units.with_block(text, COPY)
     assert units.with_block(made, COPY) == made
@@ -122,7 +122,7 @@ def test_the_block_of_another_copy_is_left_alone() -> None:
 
 
 @pytest.mark.process
-def test_lines_behind_a_block_that_lost_its_end_stay_however_often_it_is_installed(
+def test_lines_after_a_block_without_its_end_stay_however_often_it_is_installed(
     workspace: Workspace, crontab: Path
 ) -> None:
     begin = units.BEGIN.format(root=workspace.root)
@@ -186,7 +186,7 @@ def test_the_units_are_written_where_systemd_looks(workspace: Workspace) -> None
     assert refused["code"] == "UNITS_UNWRITABLE"
 
 
-def test_the_daemons_service_may_take_its_time_to_end_and_to_sleep() -> None:
+def test_the_daemons_service_allows_for_its_stop_and_its_sleep() -> None:
     (text,) = units.units(COPY, TERMS).values()
     lines = text.splitlines()
     assert f'ExecStart="{COPY.python}" "{COPY.root}/main.py" "daemon"' in lines
@@ -199,9 +199,7 @@ def test_the_daemons_service_may_take_its_time_to_end_and_to_sleep() -> None:
 
 
 @pytest.mark.process
-def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_the_daemon_replaces_this_copys_timer_and_no_other(workspace: Workspace, tmp_path: Path) -> None:
     workspace.json("init-db")
     folder = tmp_path / "a b"
     fresh = workspace.json("install-systemd", "--daemon", "--folder", str(folder))
@@ -229,7 +227,7 @@ def test_the_daemon_is_installed_in_place_of_this_copys_timer_and_of_no_other(
     assert (folder / "puruto-cron-daemon.service").read_text() == theirs
 
 
-def test_the_drain_of_the_inbox_keeps_its_timer_beside_the_daemon() -> None:
+def test_the_drain_of_the_inbox_keeps_its_timer_when_the_daemon_is_installed() -> None:
     made = units.units(Copy("/r", "/p", "/l", telegram="/t"), TERMS)
     names = ["puruto-cron-daemon.service", "puruto-cron-telegram.service", "puruto-cron-telegram.timer"]
     assert sorted(made) == names

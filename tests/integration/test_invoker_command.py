@@ -259,7 +259,7 @@ def test_each_way_of_not_starting_has_words_of_its_own(place: Place) -> None:
         )
     ]
     assert "no-such-program was not found in PATH" in messages[0]
-    assert f"./missing does not exist (seen from {place.target})" in messages[1]
+    assert f"./missing does not exist (in {place.target})" in messages[1]
     assert "is a folder, not a program" in messages[2]
     assert "null byte" in messages[3]
     assert "was not found in PATH" in messages[4]

@@ -55,7 +55,7 @@ def test_a_prompt_that_is_no_unicode_text_still_arrives_as_json(place: Place) ->
     assert result_of(place.run(prompt="a\ud800")) == {"same": True}
 
 
-def test_what_the_target_says_of_itself_is_not_taken_over(place: Place) -> None:
+def test_identifiers_in_the_answer_are_ignored(place: Place) -> None:
     text = '{"status": "ok", "request_id": "req-1", "duration_ms": 999999, "caller": "x", "result": {"a": 1}}'
     response = answer(place, text).response
     assert response.as_dict() == {
@@ -81,8 +81,8 @@ def test_what_the_target_says_of_itself_is_not_taken_over(place: Place) -> None:
         ('"ok"', "must be an object, is a string"),
         ("null", "must be an object, is null"),
         (b'{"status": "ok", "result": {"a": "\xff"}}', "not UTF-8 at byte 34"),
-        ('{"status": "ok", "result": {"a": NaN}}', "NaN is no JSON number"),
-        ('{"status": "ok", "result": {"a": -Infinity}}', "-Infinity is no JSON number"),
+        ('{"status": "ok", "result": {"a": NaN}}', "NaN is not a JSON number"),
+        ('{"status": "ok", "result": {"a": -Infinity}}', "-Infinity is not a JSON number"),
         ('{"status": "ok", "result": {"a": 1e400}}', "out of range"),
         ('{"status": "ok", "result": {"a": ' + "9" * 5000 + "}}", "a number of 5000 digits"),
         ('{"status": "ok", "result": ' + '{"a":' * 50_000 + "1" + "}" * 50_001, "nested deeper"),
@@ -109,7 +109,7 @@ def test_what_the_target_says_of_itself_is_not_taken_over(place: Place) -> None:
         ('{"status": "error", "error": {"code": "X", "message": "m", "details": "d"}}', "error.details must be"),
         (
             '{"status": "ok", "request_id": "req-2", "result": {"a": 1}}',
-            "request_id is 'req-2', the request's is req-1",
+            "request_id is 'req-2', but the request has req-1",
         ),
         ('{"status": "ok", "correlation_id": 7, "result": {"a": 1}}', "correlation_id is a number"),
     ],

@@ -15,6 +15,7 @@ from core.job import Job
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, FULL_JOB, GOOD, check_schedule
+from tests.workspace import PATIENCE
 from tools import generate_docs
 
 HERE = Path(jobs_file.__file__).resolve().parents[1]
@@ -52,16 +53,16 @@ def test_errors_name_the_file(file: Path) -> None:
         assert caught.value.details["file"] == str(file)
 
 
-def test_a_missing_file_is_told_with_what_to_write(file: Path) -> None:
+def test_a_missing_file_is_reported_with_what_to_write(file: Path) -> None:
     with pytest.raises(JobsFileMissing, match="does not exist") as caught:
         read(file)
     assert '{"jobs": []}' in caught.value.hint
     assert caught.value.exit_code == 2
 
 
-def test_a_link_to_nothing_is_told(file: Path) -> None:
+def test_a_broken_link_is_reported(file: Path) -> None:
     file.symlink_to("nothing")
-    with pytest.raises(JobsFileMissing, match="is a link to nothing"):
+    with pytest.raises(JobsFileMissing, match="is a broken link"):
         read(file)
 
 
@@ -85,13 +86,13 @@ def test_a_file_in_place_of_its_folder_is_refused(file: Path) -> None:
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(file: Path) -> None:
     os.mkfifo(file)
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
 def test_a_device_is_refused(file: Path) -> None:
     file.symlink_to("/dev/zero")
-    with pytest.raises(JobsFileUnreadable, match="no regular file"):
+    with pytest.raises(JobsFileUnreadable, match="is not a regular file"):
         read(file)
 
 
@@ -110,7 +111,7 @@ def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
         read(file)
 
 
-def test_a_read_error_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_error_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
@@ -127,7 +128,7 @@ def test_reading_changes_nothing(file: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
 
 
-def test_a_digest_tells_a_changed_file(file: Path) -> None:
+def test_a_changed_file_has_another_digest(file: Path) -> None:
     file.write_text('{"jobs": []}', encoding="utf-8")
     first = read(file).digest
     file.write_text('{"jobs": [] }', encoding="utf-8")
@@ -147,20 +148,20 @@ def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
         "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, job_codec.job_json(FULL_JOB)]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
     code = (
-        "import json, sys, jobs; entry = json.loads(sys.argv[1]);"
+        "import json, sys; from jobs import jobs_file; entry = json.loads(sys.argv[1]);"
         "parse = lambda: jobs_file.parse_jobs(json.dumps({'jobs': [entry]}).encode(), 'x', lambda *_: None);"
         "parse(); print('jsonschema' in sys.modules);"
         "entry['success']['json_schema'] = {}; parse(); print('jsonschema' in sys.modules)"
     )
     entry = {**GOOD, "success": {"stdout_matches": "x", "file_changed": "y"}}
     command = [sys.executable, "-c", code, json.dumps(entry)]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("False\nTrue\n", "")
 
 
@@ -225,8 +226,8 @@ def test_broken_markers_are_refused_and_nothing_is_written(
 
 def test_the_generator_runs_as_a_program_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(HERE / "tools/generate_docs.py"), "--check"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     old = [str(path.relative_to(HERE)) for path in generate_docs.outdated(HERE)]
     assert (done.returncode, done.stdout) == (1 if old else 0, "")
     assert [line.split(" is out of date")[0] for line in done.stderr.splitlines()] == old
-    assert subprocess.run([*command, "x"], cwd=tmp_path, capture_output=True, timeout=60).returncode == 2
+    assert subprocess.run([*command, "x"], cwd=tmp_path, capture_output=True, timeout=PATIENCE).returncode == 2

@@ -60,7 +60,7 @@ def test_a_page_says_what_follows(jobs: Workspace, words: tuple[str, ...], names
     assert (_names(answer), answer["next_page"]) == (names, following)
 
 
-def test_a_page_goes_on_behind_a_job_that_was_removed_meanwhile(jobs: Workspace) -> None:
+def test_a_page_continues_after_a_job_that_was_removed_meanwhile(jobs: Workspace) -> None:
     page = jobs.json("list", "--limit", "2")
     jobs.write_jobs(*(shell(COUNT, job_id=name) for name in NAMES if name not in ("job-1", "job-3")))
     jobs.json("sync-jobs", "--allow-removals")
@@ -69,7 +69,7 @@ def test_a_page_goes_on_behind_a_job_that_was_removed_meanwhile(jobs: Workspace)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "100001"])
-def test_a_limit_that_is_none_is_refused(jobs: Workspace, limit: str) -> None:
+def test_an_invalid_limit_is_refused(jobs: Workspace, limit: str) -> None:
     assert jobs.json("list", "--limit", limit, code=2)["error"]["code"] == "USAGE"
 
 

@@ -15,7 +15,7 @@ from core.boundary import guarded
 from tests.support_app import as_nobody, public_folder, python
 from tests.support_daemon import NEVER, daemon
 from tests.support_machine import COUNT, prepare, shell
-from tests.workspace import FakeClock, Workspace
+from tests.workspace import PATIENCE, FakeClock, Workspace
 
 SECRET = "s3cr3t-of-the-bank"
 LINE = re.compile(
@@ -221,7 +221,7 @@ def write_at_once(path: Path, *, processes: int, count: int, rotate_at: int, kep
         process.stdin.write(b"go\n")
         process.stdin.flush()
     for process in started:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, b"")
 
 

@@ -16,7 +16,7 @@ from core.errors import JobNotFound, RunNotFound, UsageError
 from tests.support_agents import agent_job, calls, install
 from tests.support_machine import COUNT, FAIL, Machine, shell
 from tests.support_terminal import on_terminal
-from tests.workspace import FakeClock, Workspace
+from tests.workspace import PATIENCE, FakeClock, Workspace
 
 SECRET = "s3cr3t-of-the-report"
 
@@ -225,7 +225,7 @@ def test_dry_run_is_what_the_run_then_is(machine: Machine, workspace: Workspace)
     assert set(told["environment"]) <= set(second["env"])
 
 
-def test_dry_run_says_what_keeps_a_run_from_starting(machine: Machine, workspace: Workspace) -> None:
+def test_dry_run_says_why_a_run_could_not_start(machine: Machine, workspace: Workspace) -> None:
     workspace.write_jobs(
         {"job_id": "lost", "puruto_target": "nowhere", "command": ["true"]},
         {"job_id": "off", "command": ["true"], "enabled": False},
@@ -257,9 +257,7 @@ def simulated(machine: Machine, start: str, end: str, *words: str) -> dict[str, 
     return answer(machine, "simulate", "--from", start, "--to", end, *words)
 
 
-def test_simulate_lays_out_every_slot_of_a_span_over_a_change_of_the_clocks(
-    machine: Machine, workspace: Workspace
-) -> None:
+def test_simulate_lists_every_slot_of_a_span_with_a_clock_change(machine: Machine, workspace: Workspace) -> None:
     workspace.write_jobs(
         {"job_id": "night", "command": ["true"], "schedule": "30 2 * * *", "timezone": "Europe/Madrid"},
         {"job_id": "off", "command": ["true"], "schedule": "0 * * * *", "enabled": False},
@@ -276,7 +274,7 @@ def test_simulate_lays_out_every_slot_of_a_span_over_a_change_of_the_clocks(
     assert workspace.runs() == []
 
 
-def test_simulate_marks_where_more_come_together_than_may_run(machine: Machine, workspace: Workspace) -> None:
+def test_simulate_marks_minutes_with_more_jobs_than_may_run(machine: Machine, workspace: Workspace) -> None:
     jobs = [{"job_id": f"at-nine-{n}", "command": ["true"], "schedule": "0 9 * * *"} for n in range(3)]
     workspace.write_jobs(*jobs, {"job_id": "later", "command": ["true"], "schedule": "1 9 * * *"})
     answer(machine, "sync-jobs", "--allow-removals")
@@ -299,7 +297,7 @@ def test_simulate_marks_where_more_come_together_than_may_run(machine: Machine, 
         ("2026-03-02T00:00", "0001-01-01T00:00+23:59"),
     ],
 )
-def test_a_span_that_is_none_is_refused(machine: Machine, start: str, end: str) -> None:
+def test_an_invalid_span_is_refused(machine: Machine, start: str, end: str) -> None:
     with pytest.raises(UsageError):
         machine.run("simulate", "--from", start, "--to", end)
 
@@ -334,7 +332,7 @@ def test_next_shows_no_slot_before_the_end_of_a_pause_and_says_so(machine: Machi
 
 
 @pytest.mark.slow
-def test_what_is_too_much_to_be_shown_is_cut_and_said(machine: Machine, workspace: Workspace) -> None:
+def test_output_that_is_too_long_is_cut_with_a_note(machine: Machine, workspace: Workspace) -> None:
     workspace.write_jobs({"job_id": "each", "command": ["true"], "schedule": "* * * * *"})
     answer(machine, "sync-jobs", "--allow-removals")
     found = simulated(machine, "2026-03-02T00:00", "2026-06-02T00:00")
@@ -389,7 +387,7 @@ def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace
 def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) -> None:
     for environ, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with on_terminal(odd, "history", "--table", env=environ) as (terminal, process):
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=PATIENCE) == 0
             text = terminal.wait_for("NONZERO_EXIT")
         assert ("\x1b[32m" in text) is coloured
         assert "\x1b[2J" not in text

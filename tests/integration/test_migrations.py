@@ -1,4 +1,4 @@
-"""Schema changes: a file a version, all in one transaction, after a copy. Tried with a next version made here,
+"""Schema changes: one file per version, all in one transaction, after a copy. Tested with a next version made here,
 and on databases of the earlier versions that are kept as fixtures."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.errors import CronError, DatabaseError, DatabaseReadOnly
 from db import Database, migrate, scripts, statements
 from store.creation import create
 from tests.support_app import as_nobody, public_folder, python
-from tests.workspace import PROJECT, Workspace
+from tests.workspace import PATIENCE, PROJECT, Workspace
 
 #: The version of the program, and a made-up one that follows it.
 NOW = db.SCHEMA_VERSION
@@ -47,12 +47,12 @@ _MIGRATE = """
 
 @pytest.fixture(scope="module", autouse=True)
 def _a_migration_ends(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite's copying goes round for ever, deaf to signals, when it is done through a connection that is writing."""
+    """SQLite's backup never ends, and ignores signals, on a connection that is writing."""
     place = tmp_path_factory.mktemp("ends")
     (place / NEXT_FILE).write_text(SCRIPT)
     child = python(_MIGRATE, str(place / "cron.db"), str(place))
     try:
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
@@ -73,7 +73,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A database of the version before it with something in it."""
+    """A database of the previous version, with some rows."""
     path = tmp_path / "db" / "cron.db"
     opened, _ = create(str(path))
     opened.run("INSERT INTO state (key, value) VALUES ('a', 'b')")
@@ -91,7 +91,7 @@ next_version = pytest.mark.usefixtures("_next_version")
 
 
 def _look(path: Path) -> tuple[int, list[tuple[Any, ...]], list[str]]:
-    """Version, state and names of what the schema holds."""
+    """The version, the state and the names in the schema."""
     with closing(sqlite3.connect(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         state = connection.execute("SELECT * FROM state").fetchall()
@@ -158,12 +158,12 @@ def test_a_fresh_schema_equals_a_migrated_one(
 
 @pytest.fixture
 def broken(folder: Path) -> Path:
-    """The second version breaks off at its last statement."""
+    """The second migration fails at its last statement."""
     (folder / NEXT_FILE).write_text(SCRIPT + "INSERT INTO nothing VALUES (1);\n")
     return folder
 
 
-def test_a_migration_that_breaks_off_leaves_the_old_schema_and_a_copy(
+def test_an_interrupted_migration_leaves_the_old_schema_and_a_copy(
     old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = _look(old)
@@ -175,9 +175,7 @@ def test_a_migration_that_breaks_off_leaves_the_old_schema_and_a_copy(
     assert _look(_backups(old)[0]) == before
 
 
-def test_a_migration_that_breaks_off_is_an_error_of_ours(
-    old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_migration_is_an_error_of_ours(old: Path, broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "SQL_FOLDER", str(broken))
     monkeypatch.setattr(db, "SCHEMA_VERSION", NEXT)
     with pytest.raises(DatabaseError) as caught:
@@ -268,7 +266,7 @@ def test_a_statement_without_its_semicolon_is_not_dropped_in_silence() -> None:
 
 @pytest.fixture(params=sorted((PROJECT / "tests" / "fixtures").glob("schema-*.sql")), ids=lambda path: path.stem)
 def kept(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
-    """A workspace with a database that an earlier version left, jobs and all."""
+    """A workspace with a database of an earlier version, with jobs."""
     workspace.database.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(workspace.database)) as connection:
         connection.executescript(request.param.read_text(encoding="utf-8"))
@@ -287,14 +285,14 @@ def kept(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
 
 
 def _tables(path: Path) -> list[str]:
-    """What it holds rows of; `state` alone is the program's own and changes."""
+    """The rows of all tables but `state`, which the program changes."""
     with closing(sqlite3.connect(path)) as connection:
         names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         return sorted({str(row[0]) for row in names} - {"state"})
 
 
 @pytest.mark.process
-def test_a_database_of_an_earlier_version_goes_on_with_all_that_is_in_it(kept: Workspace) -> None:
+def test_a_database_of_an_earlier_version_keeps_working_with_all_that_is_in_it(kept: Workspace) -> None:
     before = {name: kept.sql(f"SELECT * FROM {name}") for name in _tables(kept.database)}
     assert kept.json("sync-jobs")["changed"] == []
     assert kept.sql("PRAGMA user_version") == [{"user_version": db.SCHEMA_VERSION}]

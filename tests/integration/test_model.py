@@ -184,7 +184,7 @@ class Machine(RuleBasedStateMachine):
         store = self.open()
         Sync(
             store=store, calendar=Calendar(), set_zone=None, machine_zone="UTC", definition_of=job_json,
-            show=lambda instant, _: {"utc": instant.isoformat()},
+            show=lambda instant, _: {"utc": instant.isoformat(), "local": instant.isoformat()},
         ).apply(File(self.file), self.clock.now(), allow_removals=True)  # fmt: skip
         store.close()
 

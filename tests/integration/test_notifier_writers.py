@@ -12,6 +12,7 @@ import pytest
 from store.bundle import Store
 from store.creation import create
 from tests.support_app import python
+from tests.workspace import PATIENCE
 
 pytestmark = pytest.mark.process
 
@@ -64,7 +65,7 @@ def _stored(root: Path) -> list[str]:
 def _waiting(root: Path) -> int:
     db, _ = create(str(root / "cron.db"))
     try:
-        return sum(waiting.count for waiting in Store(db).events.waiting_summary())
+        return sum(waiting.count for waiting in Store(db).events.undelivered_summary())
     finally:
         db.close()
 
@@ -90,11 +91,11 @@ def test_twenty_writers_at_once_make_whole_lines_each_event_once_in_order(tmp_pa
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
-    outputs = [writer.communicate(b"go\n", timeout=240) for writer in writers]
+    outputs = [writer.communicate(b"go\n", timeout=PATIENCE) for writer in writers]
     assert [(writer.returncode, err) for writer, (_, err) in zip(writers, outputs, strict=True)] == [(0, b"")] * WRITERS
     # Who waits too long for the lock leaves the events to the next one; behind the last one, that is us.
     last = _writer(tmp_path, "last", 1, rotate_at=rotate_at)
-    assert last.communicate(b"go\n", timeout=60) == (b"ready\n", b"")
+    assert last.communicate(b"go\n", timeout=PATIENCE) == (b"ready\n", b"")
     stored = _stored(tmp_path)
     assert len(set(stored)) == WRITERS * EACH + 1
     assert _waiting(tmp_path) == 0
@@ -108,7 +109,7 @@ def test_writers_that_are_killed_in_mid_delivery_leave_no_gap_no_double_and_no_l
     create(str(tmp_path / "cron.db"))[0].close()
     for number, dies in enumerate(["within a line", "after the append", "within a line", "", "after the append", ""]):
         writer = _writer(tmp_path, f"writer{number}", 2, dies)
-        _, err = writer.communicate(b"go\n", timeout=60)
+        _, err = writer.communicate(b"go\n", timeout=PATIENCE)
         assert (writer.returncode, err) == (-signal.SIGKILL if dies else 0, b"")
     stored = _stored(tmp_path)
     assert len(stored) == 1 + 1 + 1 + 2 + 1 + 2

@@ -1,4 +1,4 @@
-"""Failures in a row: how they are counted, the pause that they lead to, and the two ways out of it."""
+"""Failures in a row: how they are counted, the pause after them, and the two ways to end it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def failures(workspace: Workspace) -> int:
 
 
 def tick_hours(machine: Machine, hours: int) -> None:
-    """A tick at each of the next whole hours."""
+    """Runs a tick at each of the next whole hours."""
     for _ in range(hours):
         machine.clock.advance(hours=1)
         machine.tick()
 
 
 def paused(machine: Machine, script: str = FAIL, **fields: object) -> str:
-    """A job that has failed three times and is paused; since when."""
+    """Makes a job fail three times, so that it is paused; returns since when."""
     machine.ready(shell(script, **{**PAUSING, **fields}))
     tick_hours(machine, 3)
     since = job(machine.workspace)["paused_at"]
@@ -146,7 +146,7 @@ def test_a_verdict_that_is_not_ours_counts_nothing(machine: Machine, workspace: 
     assert (failures(workspace), job(workspace)["paused_at"]) == (2, None)
 
 
-def test_a_run_whose_job_was_damaged_or_removed_meanwhile_gets_its_verdict_all_the_same(
+def test_a_run_whose_job_was_damaged_or_removed_meanwhile_still_gets_its_verdict(
     machine: Machine, workspace: Workspace
 ) -> None:
     machine.ready(shell(FAIL, **HOURLY, pause_after_failures=1), shell(FAIL, **HOURLY, pause_after_failures=1))
@@ -166,7 +166,7 @@ def test_a_run_whose_job_was_damaged_or_removed_meanwhile_gets_its_verdict_all_t
 # --- the pause ---
 
 
-def test_so_many_failures_pause_the_job_and_that_is_told_behind_the_run(machine: Machine, workspace: Workspace) -> None:
+def test_enough_failures_pause_the_job_and_an_event_follows_the_runs(machine: Machine, workspace: Workspace) -> None:
     workspace.home.joinpath("puruto-telegram").mkdir()
     since = paused(machine)
     row = job(workspace)
@@ -188,7 +188,7 @@ def test_so_many_failures_pause_the_job_and_that_is_told_behind_the_run(machine:
     assert machine.run("logs", "--run", runs[-1]["run_id"])[1]["events"][-1]["error"]["code"] == "JOB_PAUSED"
 
 
-def test_a_job_without_a_channel_is_told_in_the_local_file_alone(machine: Machine, workspace: Workspace) -> None:
+def test_the_event_of_a_job_without_a_channel_is_only_in_the_local_file(machine: Machine, workspace: Workspace) -> None:
     workspace.home.joinpath("puruto-telegram").mkdir()
     paused(machine, notify_channel="none")
     assert workspace.events()[-1]["error"]["code"] == "JOB_PAUSED"
@@ -223,7 +223,7 @@ def test_run_now_refuses_a_paused_job_and_says_what_ends_the_pause(machine: Mach
     assert (caught.value.details["paused_at"], caught.value.details["consecutive_failures"]) == (since, 3)
 
 
-def test_slots_that_were_due_when_it_was_paused_are_accounted_for(machine: Machine, workspace: Workspace) -> None:
+def test_slots_that_were_due_at_the_pause_are_recorded(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(FAIL, **{**PAUSING, "pause_after_failures": 2}, catch_up="all"))
     machine.clock.advance(hours=6, minutes=10)
     machine.tick()
@@ -254,7 +254,7 @@ def test_a_job_that_gets_the_field_later_is_paused_by_its_next_failure(machine: 
 # --- its end, by the file ---
 
 
-def test_a_changed_entry_ends_the_pause_and_the_job_goes_on_from_now(machine: Machine, workspace: Workspace) -> None:
+def test_a_changed_entry_ends_the_pause_and_the_job_continues_from_now(machine: Machine, workspace: Workspace) -> None:
     paused(machine)
     machine.clock.advance(hours=7, minutes=20)
     workspace.write_jobs(shell(FAIL, **PAUSING, prompt="Do it better"))
@@ -328,7 +328,7 @@ def test_an_entry_that_is_disabled_while_paused_stays_disabled_without_a_pause(
 # --- its end, by hand ---
 
 
-def test_a_success_by_hand_ends_the_pause_and_the_job_goes_on_from_now(machine: Machine, workspace: Workspace) -> None:
+def test_a_manual_success_ends_the_pause_and_the_job_continues_from_now(machine: Machine, workspace: Workspace) -> None:
     paused(machine)
     fine(workspace)
     machine.clock.advance(hours=7, minutes=20)
@@ -342,7 +342,7 @@ def test_a_success_by_hand_ends_the_pause_and_the_job_goes_on_from_now(machine: 
     assert [run["status"] for run in workspace.runs()] == ["error"] * 3 + ["ok", "ok"]
 
 
-def test_a_failure_by_hand_keeps_the_pause_and_is_not_told_as_another(machine: Machine, workspace: Workspace) -> None:
+def test_a_manual_failure_keeps_the_pause_and_makes_no_second_event(machine: Machine, workspace: Workspace) -> None:
     since = paused(machine)
     assert machine.run("run-now", "job-0", "--force")[0] == 1
     row = job(workspace)

@@ -13,7 +13,7 @@ import pytest
 
 from channels import ping
 from tests.support_machine import COUNT, prepare, shell
-from tests.workspace import Workspace
+from tests.workspace import PATIENCE, Workspace
 
 
 @dataclass
@@ -36,7 +36,7 @@ def server() -> Iterator[Server]:
             state.asked.append(self.path)
             state.logins.append(self.headers["Authorization"])
             if state.answer == "hang":
-                state.done.wait(30)
+                state.done.wait(PATIENCE)
                 return
             if state.answer == "trickle":
                 self.send_response(200)

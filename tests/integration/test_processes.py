@@ -1,4 +1,4 @@
-"""Real processes: started, waited for, and ended to the last one."""
+"""Real processes: started, waited for, and all of them ended."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from system.awaitables import run_blocking
 from system.process_table import ProcTable, PsutilTable, Table
 from system.processes import Child, Stop
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
+from tests.workspace import PATIENCE
 
 LINUX = os.path.exists("/proc/self/stat")
 TABLES: list[Table] = [PsutilTable(), *([ProcTable()] if LINUX else [])]
@@ -36,7 +37,7 @@ def children() -> Iterator[list[Child]]:
     for child in started:
         if processes.is_alive(child.identity):
             os.kill(child.identity.pid, signal.SIGKILL)
-            child.wait(60)
+            child.wait(PATIENCE)
         child.close()
 
 
@@ -56,7 +57,7 @@ class Starter:
         self.children.append(child)
         return child
 
-    def end(self, child: Child, grace: float) -> processes.Ended:
+    def end(self, child: Child, grace: float) -> processes.EndedTree:
         return run_blocking(processes.end_tree(child, {"PURUTO_CRON_RUN_ID": self.run_id}, grace, Clock()))
 
 
@@ -113,11 +114,11 @@ def alive(members: list[ProcessId]) -> list[ProcessId]:
     return [member for member in members if processes.is_alive(member)]
 
 
-def test_a_whole_tree_is_ended_whatever_its_members_did_to_get_away(start: Starter) -> None:
+def test_a_whole_tree_is_ended_whatever_its_processes_did_to_escape(start: Starter) -> None:
     child, members = family(start)
     ended = start.end(child, grace=0.5)
     assert alive(members) == []
-    assert ended.left == ()
+    assert ended.survivors == ()
     assert set(ended.pids) == {member.pid for member in members}
     assert child.exit_code() in (-signal.SIGTERM, -signal.SIGKILL)
 
@@ -142,7 +143,7 @@ def test_without_grace_a_tree_is_killed_at_once(start: Starter) -> None:
     assert child.exit_code() == -signal.SIGKILL
 
 
-def test_those_that_obey_get_the_time_to_tidy_up(start: Starter) -> None:
+def test_processes_that_obey_get_time_to_clean_up(start: Starter) -> None:
     child = start("""
 def tidy(number, frame):
     open("tidied", "w").close()
@@ -168,7 +169,7 @@ def test_what_a_process_left_behind_when_it_ended_is_ended(start: Starter) -> No
 
 
 def ended_for_good(start: Starter, child: Child, links: Path) -> None:
-    """On a machine with no time to look a chain may get away from one end, as docs/targets.md says; not from three."""
+    """On a busy machine a chain may escape one end, see docs/targets.md, but not three."""
     for _ in range(3):
         start.end(child, grace=0.2)
         before = links.stat().st_size
@@ -178,8 +179,8 @@ def ended_for_good(start: Starter, child: Child, links: Path) -> None:
     raise AssertionError("it goes on")
 
 
-def test_a_chain_of_forks_that_is_always_someone_else_is_ended(start: Starter) -> None:
-    """Each link lives for less than a look at the table takes."""
+def test_a_chain_of_forks_with_ever_new_pids_is_ended(start: Starter) -> None:
+    """Each process lives for less time than one read of the table takes."""
     flag = start.folder / "go_on"
     flag.touch()
     try:
@@ -200,7 +201,7 @@ while os.path.exists("go_on"):
 
 @pytest.mark.skipif(not isinstance(TABLES[-1], ProcTable), reason="orphans are adopted on Linux alone")
 def test_a_chain_of_forks_in_ever_new_sessions_with_no_mark_is_ended(start: Starter) -> None:
-    """Each link is an orphan, known by nothing but that we have adopted it."""
+    """Each process is an orphan, identified only by its adoption."""
     flag = start.folder / "go_on"
     flag.touch()
     chain = """
@@ -236,9 +237,9 @@ def test_another_child_of_this_program_lives_on_and_keeps_its_exit_code(start: S
         child = start("")
         wait_for(lambda: child.wait(1) == 0)
         assert start.end(child, grace=60).pids == ()
-        assert dead.wait(60) == 8
+        assert dead.wait(PATIENCE) == 8
         assert living.poll() is None
-        living.communicate(b"\n", timeout=60)
+        living.communicate(b"\n", timeout=PATIENCE)
     assert living.returncode == 7
 
 
@@ -267,9 +268,9 @@ def test_processes_of_other_runs_with_similar_names_and_other_variables_are_left
             other.kill()
 
 
-def test_a_run_whose_starter_is_gone_is_found_and_swept_by_its_mark(start: Starter, run_id: str) -> None:
+def test_a_run_whose_scheduler_has_died_is_found_and_ended_by_its_marks(start: Starter, run_id: str) -> None:
     # A session of its own, as `processes.start` gives one: where the tests run as guests of a container, their session
-    # has its leader outside and reads 0, and a family never has that.
+    # has its leader outside and reads 0, and a run's process tree never has that.
     starter = subprocess.Popen(
         [sys.executable, "-ISc", TELL + FAMILY],
         cwd=start.folder,
@@ -291,7 +292,7 @@ def test_a_run_whose_starter_is_gone_is_found_and_swept_by_its_mark(start: Start
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: type(table).__name__)
-def test_a_signal_meets_only_the_process_with_that_start_time(table: Table, start: Starter) -> None:
+def test_a_signal_reaches_only_the_process_with_that_start_time(table: Table, start: Starter) -> None:
     child = start("tell('root')\nsleep()")
     told(start.folder, "root")
     row = table.row(child.identity.pid)
@@ -307,7 +308,7 @@ def test_a_signal_meets_only_the_process_with_that_start_time(table: Table, star
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: type(table).__name__)
-def test_every_table_tells_the_same_of_a_process(table: Table, start: Starter) -> None:
+def test_every_table_gives_the_same_row_of_a_process(table: Table, start: Starter) -> None:
     child = start("tell('root')\nsleep()")
     told(start.folder, "root")
     pid = child.identity.pid
@@ -406,7 +407,7 @@ def test_without_pidfd_waiting_still_works(start: Starter, monkeypatch: pytest.M
     assert child.wait(0.01) is None
     start.end(child, grace=0.2)
     assert alive(members) == []
-    assert child.wait(60) in (-signal.SIGTERM, -signal.SIGKILL)
+    assert child.wait(PATIENCE) in (-signal.SIGTERM, -signal.SIGKILL)
 
 
 def test_output_files_are_new_and_for_us_alone(start: Starter) -> None:
@@ -428,7 +429,7 @@ def test_standard_input_is_empty_or_the_file(start: Starter) -> None:
     text = "sys.stdout.write(repr(sys.stdin.read()))"
     (start.folder / "in").write_text("hello")
     for child in (start(text), start(text, stdin=start.folder / "in", name="b")):
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE) == 0
     assert (start.folder / "out.stdout").read_text() == "''"
     assert (start.folder / "b.stdout").read_text() == "'hello'"
 

@@ -1,4 +1,4 @@
-"""No command that a machine runs often reads all of a table: looked at in every statement that it really executes."""
+"""No frequent command reads a whole table: checked for every statement that it executes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 class Recorder:
-    """Notes what the program's own connections execute, and how much SQLite works for it, in hundreds of steps."""
+    """Records the statements of the program's connections, and SQLite's work in hundreds of steps."""
 
     def __init__(self) -> None:
         self.statements: dict[str, tuple[Any, ...]] = {}
         self.steps = 0
 
     def connect(self, path: str, **options: Any) -> sqlite3.Connection:
-        """Takes the place of `sqlite3.connect`."""
+        """Replaces `sqlite3.connect`."""
         if not options.get("uri"):
             # The tests' own.
             return sqlite3.Connection(path, **options)
@@ -75,7 +75,7 @@ class Recorder:
         return 0
 
     def during(self, work: Callable[[], object]) -> int:
-        """Hundreds of steps that the work took."""
+        """The steps of the work, in hundreds."""
         before = self.steps
         work()
         return self.steps - before
@@ -124,7 +124,7 @@ def _ticks(machine: Machine) -> None:
 
 
 def _dead_run(machine: Machine) -> None:
-    """A running row whose scheduler is gone and whose lease is over."""
+    """A running row whose scheduler has died and whose lease has expired."""
     at = machine.clock.now() - timedelta(minutes=30)
     machine.workspace.sql(
         "INSERT INTO runs (run_id, job_id, started_at, status, target, trigger, lease_token, lease_owner,"
@@ -141,7 +141,7 @@ def _by_hand(machine: Machine) -> None:
 
 
 def _looks(machine: Machine) -> None:
-    """All ways to look at the ledger."""
+    """All commands that read the ledger."""
     newest = machine.workspace.runs("job-0")[-1]["run_id"]
     machine.run("status")
     machine.run("list", "--limit", "2")
@@ -163,7 +163,7 @@ def _plans(machine: Machine, statements: Sequence[Statement]) -> Iterator[tuple[
 
 
 def _reads_all(line: str) -> bool:
-    """Whether a line of a plan goes through a whole table, or a whole index that is not of what is to do now."""
+    """Whether a line of a plan scans a whole table or a whole index, except a partial index of pending work."""
     found = re.match(r"SCAN (?!CONSTANT ROW|\d+ CONSTANT ROWS|\(|pragma_|sqlite_)(\w+)(?:.* INDEX (\w+))?", line)
     return found is not None and found[2] not in OF_NOW
 
@@ -195,7 +195,7 @@ def test_no_statement_of_a_reading_command_reads_a_whole_table(machine: Machine,
     assert _faults(machine, recorder) == []
 
 
-def test_the_look_of_the_idle_tick_reads_no_whole_table(machine: Machine, recorder: Recorder) -> None:
+def test_the_query_of_the_idle_tick_reads_no_whole_table(machine: Machine, recorder: Recorder) -> None:
     machine.tick()
     recorder.statements.clear()
     root, clock = str(machine.workspace.root), machine.clock
@@ -215,7 +215,7 @@ def test_the_look_of_the_idle_tick_reads_no_whole_table(machine: Machine, record
         "SELECT 1 FROM runs WHERE status = 'running' OR exit_code = 3",
     ],
 )
-def test_the_tests_above_would_see(machine: Machine, recorder: Recorder, sql: str) -> None:
+def test_the_tests_above_would_notice(machine: Machine, recorder: Recorder, sql: str) -> None:
     recorder.statements[sql] = ()
     assert len(_faults(machine, recorder)) == 1
 
@@ -224,7 +224,7 @@ def test_the_tests_above_would_see(machine: Machine, recorder: Recorder, sql: st
 
 
 def test_what_a_command_reads_does_not_grow_with_the_ledger(machine: Machine, recorder: Recorder) -> None:
-    """A search by a key that nearly all rows have is no scan by its plan; it shows in the work that SQLite does."""
+    """A search by a key that nearly all rows share is not a scan in the plan, but shows in SQLite's work."""
     commands = [
         ("status",), ("list", "--limit", "3"), ("history",), ("history", "--status", "error"),
         ("history", "--status", "running"), ("history", "--since", "1h"), ("tick",),

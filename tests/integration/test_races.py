@@ -54,7 +54,7 @@ def at_once(
     """Starts these commands at the same moment and returns their answers."""
     with ExitStack() as stack:
         processes = [stack.enter_context(ended(workspace.start(*words, env=env))) for words in commands]
-        return [answer_of(process, seconds=120) for process in processes]
+        return [answer_of(process) for process in processes]
 
 
 def test_twenty_ticks_over_fifty_due_jobs_start_each_slot_once(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from tests.support_machine import COUNT, GATED, JOB_COLUMNS, answer_of, gated_tick, prepare, release, shell
-from tests.workspace import Workspace, ended
+from tests.workspace import PATIENCE, Workspace, ended
 
 pytestmark = pytest.mark.process
 
@@ -78,8 +78,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(large: Workspace, words: tupl
         with ended(subprocess.Popen(["head", "-c", "9"], stdin=process.stdout, stdout=subprocess.PIPE)) as head:
             process.stdout.close()
             process.stdout = None
-            seen, _ = head.communicate(timeout=60)
-            _, err = process.communicate(timeout=60)
+            seen, _ = head.communicate(timeout=PATIENCE)
+            _, err = process.communicate(timeout=PATIENCE)
     assert (len(seen), err, process.returncode) == (9, b"", 0)
 
 

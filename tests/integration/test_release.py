@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.version import VERSION
+from tests.workspace import PATIENCE
 from tools import release
 
 CHANGELOG = """# Changelog
@@ -30,7 +31,7 @@ CHANGELOG = """# Changelog
 
 
 def git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return done.stdout
 
 

@@ -158,7 +158,7 @@ def test_output_above_the_limit_is_deleted_oldest_first_and_its_rows_stay(
     assert machine.run("logs", "--run", rows[0]["run_id"])[1]["output"] == []
 
 
-def test_the_output_of_the_dead_is_measured_later(machine: Machine, workspace: Workspace, clock: FakeClock) -> None:
+def test_the_output_of_dead_runs_is_measured_later(machine: Machine, workspace: Workspace, clock: FakeClock) -> None:
     machine.ready(shell(COUNT, schedule=MINUTELY))
     run_minutes(machine, clock, 1)
     workspace.sql("UPDATE runs SET output_bytes = NULL")
@@ -193,7 +193,7 @@ def test_a_dry_run_says_the_same_and_deletes_nothing(machine: Machine, workspace
 
 
 @pytest.mark.parametrize("measured", [True, False])
-def test_a_dry_run_counts_what_nobody_has_measured_and_nothing_twice(
+def test_a_dry_run_counts_unmeasured_output_and_nothing_twice(
     machine: Machine, workspace: Workspace, clock: FakeClock, measured: bool
 ) -> None:
     machine.ready(shell("head -c 400000 /dev/zero", schedule=MINUTELY))
@@ -207,7 +207,7 @@ def test_a_dry_run_counts_what_nobody_has_measured_and_nothing_twice(
     assert (done["runs"], done["events"], done["outputs"]) == (2, 2, 5)
 
 
-def test_young_folders_that_no_row_names_are_left_alone(machine: Machine, workspace: Workspace) -> None:
+def test_new_folders_without_a_row_are_kept(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(COUNT))
     young = workspace.root / "runs" / "job-0" / "job-0-20260225T200000"
     young.mkdir(parents=True)
@@ -244,7 +244,7 @@ def test_links_are_not_followed(machine: Machine, workspace: Workspace, clock: F
     assert len(workspace.runs("job-1")) == 3, "a row stays as long as its output does"
 
 
-def test_a_tree_of_odd_names_and_modes_goes(tmp_path: Path) -> None:
+def test_a_tree_of_odd_names_and_modes_is_deleted(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "sub" / "subsub").mkdir(parents=True)
     (tree / "sub" / "subsub" / "file").write_text("x")
@@ -257,7 +257,7 @@ def test_a_tree_of_odd_names_and_modes_goes(tmp_path: Path) -> None:
     delete_tree(tree)
 
 
-def test_what_can_not_be_deleted_fails_no_tick_and_is_told(
+def test_a_file_that_can_not_be_deleted_is_reported_and_fails_no_tick(
     machine: Machine, workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.ready(shell(COUNT, schedule=MINUTELY))
@@ -292,7 +292,7 @@ def test_a_database_that_refuses_cleaning_fails_no_tick(
 
 
 @pytest.mark.process
-def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspace) -> None:
+def test_a_backlog_of_a_million_minutes_is_deleted_step_by_step(workspace: Workspace) -> None:
     """A tick deletes a bounded number of rows; the command all of them, in batches."""
     prepare(workspace, shell(COUNT))
     workspace.sql(
@@ -308,7 +308,7 @@ def test_a_million_minutes_old_backlog_is_cleaned_bit_by_bit(workspace: Workspac
     settle_all(workspace)
 
 
-def test_the_questions_of_a_tick_use_indexes(machine: Machine) -> None:
+def test_the_queries_of_a_tick_use_indexes(machine: Machine) -> None:
     machine.ready(shell(COUNT))
     asked: list[str] = []
     with machine.app().session() as session:

@@ -1,4 +1,4 @@
-"""Reading and noting: the ledger for people, stored events, small facts; and the plans by which SQLite finds them."""
+"""The store: the ledger for people, events, facts; and SQLite's query plans."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from store.claims import ClaimTerms, Owner
 from store.creation import create
 from store.definitions import Change, Zone
 from store.history import History
+from store.idle_check import is_idle
 from store.job_codec import job_json
-from store.look import nothing_to_do
 from tests.fakes import NOON, make_job
 
 OWNER = Owner("host:1", ProcessId(1, "then", "boot"))
@@ -154,8 +154,8 @@ def test_what_runs_now_is_shown_without_its_token(store: Store) -> None:
     _add(store, "a", "b")
     first = _run(store, "b", 0, RunStatus.RUNNING)
     second = _run(store, "a", 1, RunStatus.RUNNING)
-    store.runs.begin_wait(first)
-    store.runs.note_child(second, ProcessId(77, "then", "boot"), "/runs/a")
+    store.runs.release_permit(first)
+    store.runs.record_child(second, ProcessId(77, "then", "boot"), "/runs/a")
     found = store.runs.running_now()
     assert [(row["job_id"], row["waiting"], row["child_pid"]) for row in found] == [("b", True, None), ("a", False, 77)]
     assert not {first.token, second.token} & set(re.findall(r"[0-9a-f]{32}", json.dumps(found)))
@@ -163,10 +163,10 @@ def test_what_runs_now_is_shown_without_its_token(store: Store) -> None:
     assert not store.runs.is_running("c")
 
 
-def test_a_running_row_tells_the_settler_all_it_needs(store: Store) -> None:
+def test_a_running_row_has_all_that_the_reaper_needs(store: Store) -> None:
     _add(store, "a", notify_channel="none")
     run = _run(store, "a", 0, RunStatus.RUNNING)
-    store.runs.note_child(run, ProcessId(77, "then", "boot"), "/runs/a/x")
+    store.runs.record_child(run, ProcessId(77, "then", "boot"), "/runs/a/x")
     (found,) = store.runs.running()
     assert (found.run_id, found.token, found.owner) == (run.run_id, run.token, OWNER.process)
     assert found.child == ProcessId(77, "then", OWNER.process.boot_id)
@@ -192,7 +192,7 @@ def test_events_wait_for_each_channel_on_its_own(store: Store) -> None:
     store.events.settle("local", first, "delivered", utc_text(NOON))
     store.events.failed("telegram", store.events.waiting("telegram", 1)[0], "full")
     store.events.failed("telegram", store.events.waiting("telegram", 1)[0], "still full")
-    summary = {waiting.channel: waiting for waiting in store.events.waiting_summary()}
+    summary = {waiting.channel: waiting for waiting in store.events.undelivered_summary()}
     assert (summary["local"].count, summary["local"].failures, summary["local"].last_error) == (2, 0, "")
     assert (summary["telegram"].count, summary["telegram"].failures) == (3, 2)
     assert summary["telegram"].last_error == "still full"
@@ -239,7 +239,7 @@ def test_reading_never_waits_for_a_write_and_sees_what_was_committed(store: Stor
         reader = Store(Database(str(tmp_path / "cron.db"), read_only=True))
         assert [row["prompt"] for row in reader.definitions.table()] == ["Do it"]
         assert reader.runs.recent(5) == []
-        assert reader.events.waiting_summary() == []
+        assert reader.events.undelivered_summary() == []
         reader.close()
 
 
@@ -260,7 +260,7 @@ def _plans(store: Store, statements: list[str]) -> list[tuple[str, str]]:
 
 
 def _long(plans: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The passes over whole tables, or over indexes of whole tables."""
+    """The scans of whole tables, or of indexes of whole tables."""
     return [
         (sql, detail)
         for sql, detail in plans
@@ -284,7 +284,7 @@ def full(store: Store) -> Store:
 
 
 def _what_a_tick_does(store: Store) -> None:
-    nothing_to_do(store.db, "seen", utc_text(NOON), utc_text(NOON + timedelta(hours=1)), 1000.0)
+    is_idle(store.db, "seen", utc_text(NOON), utc_text(NOON + timedelta(hours=1)), 1000.0)
     store.runs.running()
     name = store.definitions.due(NOON)[0][1]
     state = store.definitions.load(name)
@@ -295,15 +295,15 @@ def _what_a_tick_does(store: Store) -> None:
     )
     run = claim.run
     assert run is not None
-    store.runs.note_child(run, ProcessId(1, "a", "b"), "/runs")
+    store.runs.record_child(run, ProcessId(1, "a", "b"), "/runs")
     store.runs.renew(run, NOON + timedelta(minutes=5))
-    store.runs.begin_wait(run)
-    assert store.runs.end_wait(run, 2, 4)
+    store.runs.release_permit(run)
+    assert store.runs.take_permit(run, 2, 4)
     store.runs.finish(run.run_id, run.token, Verdict(RunStatus.OK, NOON, 1, event={}), ("local",))
     events = store.events.waiting("local", 200)
     store.events.failed("local", events[0], "full")
     store.events.settle("local", events, "delivered", utc_text(NOON))
-    store.events.waiting_summary()
+    store.events.undelivered_summary()
     store.definitions.set_problem(name, {})
     store.definitions.move_cursor(state, NOON)
     store.runs.finish(
@@ -321,7 +321,7 @@ def _what_people_ask(store: Store) -> None:
     store.events.recent(20)
     store.events.recent(20, job_id="job-001")
     store.events.recent(20, run_id="job-001-20260225T120100")
-    store.definitions.knows("job-001")
+    store.definitions.ever_existed("job-001")
     store.state.get("seen")
 
 
@@ -330,7 +330,7 @@ def _what_runs_now(store: Store) -> None:
 
 
 @pytest.mark.parametrize("asked", [_what_a_tick_does, _what_people_ask, _what_runs_now])
-def test_nothing_that_is_asked_often_reads_a_whole_table(full: Store, asked: Any) -> None:
+def test_no_frequent_query_reads_a_whole_table(full: Store, asked: Any) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
     asked(full)
@@ -340,15 +340,15 @@ def test_nothing_that_is_asked_often_reads_a_whole_table(full: Store, asked: Any
     assert _long(plans) == []
 
 
-def test_the_test_above_would_see_a_pass_over_a_table(full: Store) -> None:
+def test_the_test_above_would_notice_a_scan_of_a_table(full: Store) -> None:
     for sql in ("SELECT * FROM jobs WHERE prompt = 'x'", "SELECT * FROM runs ORDER BY started_at, run_id"):
         assert _long(_plans(full, [sql])) != []
 
 
-def test_the_look_asks_only_indexes_that_hold_what_it_looks_for(full: Store) -> None:
+def test_the_query_of_the_idle_tick_uses_only_partial_indexes(full: Store) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
-    nothing_to_do(full.db, "seen", utc_text(NOON), utc_text(NOON), 1000.0)
+    is_idle(full.db, "seen", utc_text(NOON), utc_text(NOON), 1000.0)
     full.db.connection.set_trace_callback(None)
     (sql,) = statements
     details = " ".join(row["detail"] for row in full.db.rows(f"EXPLAIN QUERY PLAN {sql}"))

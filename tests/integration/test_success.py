@@ -79,7 +79,7 @@ def test_a_signal_is_never_a_success(place: Place) -> None:
     assert entry["found"] == "killed by SIGKILL (9)"
 
 
-def test_without_success_an_exit_code_is_judged_as_ever(place: Place) -> None:
+def test_without_success_only_exit_code_0_is_a_success(place: Place) -> None:
     assert error_of(place.run(python("sys.exit(3)")))[0] == "NONZERO_EXIT"
 
 
@@ -98,7 +98,9 @@ def test_an_invoke_needs_one_of_the_exit_codes_besides_its_answer(
 
 
 @pytest.mark.parametrize(("codes", "code", "said"), [([3], 3, "INVALID_RESPONSE"), ([3], 4, "NONZERO_EXIT")])
-def test_a_wrong_answer_is_none_whatever_the_exit_code(place: Place, codes: list[int], code: int, said: str) -> None:
+def test_an_invalid_answer_is_no_success_whatever_the_exit_code(
+    place: Place, codes: list[int], code: int, said: str
+) -> None:
     invoke_file(place.target, f"print('no JSON'); sys.exit({code})")
     assert error_of(place.run(success=Success(exit_codes=codes)))[0] == said
 
@@ -164,9 +166,7 @@ def test_of_a_long_output_the_whole_lines_at_both_ends_are_searched(place: Place
 
 
 @pytest.mark.process
-def test_an_expression_without_end_counts_as_missed_after_a_while(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_expression_counts_as_missed_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "CPU_SEC", 1)
     spec = Success(stdout_matches="a", stdout_not_matches=ENDLESS, json_schema={})
     assert missed(place.run(python(f"print('{ENDLESS_TEXT}')"), success=spec)) == [
@@ -180,7 +180,7 @@ def test_an_expression_without_end_counts_as_missed_after_a_while(
 
 
 @pytest.mark.process
-def test_a_schema_without_end_counts_as_missed_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_schema_counts_as_missed_after_a_while(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "CPU_SEC", 1)
     answering(place, f"{{'text': '{ENDLESS_TEXT}'}}")
     (entry,) = missed(place.run(success=Success(json_schema={"properties": {"text": {"pattern": ENDLESS}}})))
@@ -196,7 +196,7 @@ def nothing_lives(place: Place) -> bool:
     return find_marked(marks(place.run_id, str(place.run_folder))) == []
 
 
-def test_a_check_on_a_machine_that_is_busy_elsewhere_is_not_waited_for_without_end(place: Place) -> None:
+def test_a_check_on_a_busy_machine_has_a_limit_of_elapsed_time(place: Place) -> None:
     def beat() -> None:
         if inspected(place):
             place.clock.skip(20)
@@ -206,7 +206,7 @@ def test_a_check_on_a_machine_that_is_busy_elsewhere_is_not_waited_for_without_e
     assert nothing_lives(place)
 
 
-def test_a_stop_ends_a_check_that_goes_on_and_the_attempt_reads_stopped(place: Place) -> None:
+def test_a_stop_ends_a_running_check_and_the_attempt_is_stopped(place: Place) -> None:
     stop = Stop()
 
     def beat() -> None:
@@ -222,7 +222,7 @@ def test_a_stop_ends_a_check_that_goes_on_and_the_attempt_reads_stopped(place: P
     assert_only_the_three_files_are_left(place)
 
 
-def test_the_lease_is_renewed_while_a_check_goes_on_and_its_loss_ends_it(place: Place) -> None:
+def test_the_lease_is_renewed_during_a_check_and_its_loss_ends_it(place: Place) -> None:
     class Lost(Exception):
         pass
 
@@ -304,7 +304,7 @@ def test_a_folder_that_becomes_a_file_is_a_new_file(place: Place) -> None:
     assert result_of(outcome)["exit_code"] == 0
 
 
-def test_what_the_last_attempt_left_is_not_what_this_one_did(place: Place) -> None:
+def test_a_file_of_the_last_attempt_does_not_count_for_this_one(place: Place) -> None:
     spec = Success(file_changed="out")
     command = python("os.path.exists('out') or open('out', 'w').close()")
     assert result_of(place.run(command, success=spec))["exit_code"] == 0
@@ -332,9 +332,7 @@ def test_stdout_that_fits_the_schema_is_a_success(place: Place) -> None:
         ("[]", "$", 'type: "object"', "[] is not of type 'object'"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(
-    place: Place, printed: str, path: str, expected: str, found: str
-) -> None:
+def test_a_mismatch_is_reported_with_its_path(place: Place, printed: str, path: str, expected: str, found: str) -> None:
     outcome = place.run(python(f"print({printed!r})"), success=Success(json_schema=ROWS))
     assert missed(outcome) == [{"check": "json_schema", "path": path, "expected": expected, "found": found}]
 
@@ -356,7 +354,7 @@ def test_stdout_that_is_too_long_for_a_schema_is_missed(place: Place) -> None:
 
 
 @pytest.mark.process
-def test_of_many_faults_a_few_are_told_each_of_them_short(place: Place) -> None:
+def test_of_many_mismatches_a_few_are_reported_in_short(place: Place) -> None:
     spec = Success(json_schema={"items": {"type": "integer"}})
     found = missed(place.run(python("import json; print(json.dumps(['x' * 5000] * 100))"), success=spec))
     assert [entry["path"] for entry in found] == [f"$[{n}]" for n in range(5)]
@@ -374,7 +372,7 @@ def test_of_an_invoke_the_result_is_held_against_the_schema(place: Place, rows: 
 
 
 @pytest.mark.process
-def test_a_result_that_is_too_large_to_be_kept_is_checked_all_the_same(place: Place) -> None:
+def test_a_result_that_is_too_large_to_keep_is_still_checked(place: Place) -> None:
     answering(place, "{'rows': 0, 'text': 'x' * 200000}")
     assert missed(place.run(success=Success(json_schema=ROWS)))[0]["path"] == "$.rows"
 
@@ -411,7 +409,7 @@ def test_a_schema_elsewhere_is_never_fetched(place: Place, listener: socket.sock
 
 
 @pytest.mark.process
-def test_a_schema_that_leads_back_to_itself_is_told(place: Place) -> None:
+def test_a_schema_that_refers_to_itself_without_end_is_reported(place: Place) -> None:
     (entry,) = missed(place.run(python("print(1)"), success=Success(json_schema={"$ref": "#"})))
     assert entry["found"] == "it refers to itself without end"
 
@@ -430,7 +428,7 @@ def test_every_check_that_is_missed_is_told_at_once(place: Place) -> None:
     ]  # fmt: skip
 
 
-def test_a_stored_expression_that_is_none_is_missed_and_says_why(place: Place) -> None:
+def test_an_invalid_stored_expression_is_missed_with_the_reason(place: Place) -> None:
     (entry,) = missed(place.run(python("pass"), success=Success(stdout_matches="(")))
     assert "unterminated subpattern" in entry["found"]
 
@@ -442,7 +440,7 @@ def test_output_that_was_replaced_is_not_followed(place: Place) -> None:
     assert error_of(outcome)[0] == "IPC_ERROR"
 
 
-def test_a_place_for_the_question_that_is_taken_is_an_error_of_the_attempt(place: Place) -> None:
+def test_an_existing_input_file_of_the_check_is_an_error_of_the_attempt(place: Place) -> None:
     script = "open(os.environ['PURUTO_CRON_RUN_FOLDER'] + '/attempt-1.success.json', 'w').close()"
     code, message, _ = error_of(place.run(python(script), success=Success(stdout_matches="x")))
     assert code == "IPC_ERROR"

@@ -41,7 +41,7 @@ COMMANDS: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.process
 @pytest.mark.parametrize(("spec", "good", "bad"), COMMANDS, ids=[next(iter(row[0])) for row in COMMANDS])
-def test_a_command_is_a_success_when_it_does_what_is_asked(
+def test_a_command_is_a_success_if_it_meets_the_conditions(
     machine: Machine, workspace: Workspace, spec: dict[str, Any], good: str, bad: str
 ) -> None:
     target = workspace.add_target(invoke=None)
@@ -66,7 +66,7 @@ def test_a_command_is_a_success_when_it_does_what_is_asked(
     ],
     ids=["exit_codes", "stdout_matches", "stdout_not_matches", "file_changed", "json_schema"],
 )
-def test_an_invoke_is_a_success_when_it_does_what_is_asked(
+def test_an_invoke_is_a_success_if_it_meets_the_conditions(
     machine: Machine, workspace: Workspace, spec: dict[str, Any], good: str, bad: str
 ) -> None:
     machine.ready({"schedule": YEARLY, "success": spec})
@@ -133,7 +133,7 @@ def test_a_changed_success_is_a_changed_job_and_the_same_one_is_not(machine: Mac
 
 
 @pytest.mark.process
-def test_a_stored_success_that_was_damaged_by_hand_hurts_its_job_alone(workspace: Workspace) -> None:
+def test_a_stored_success_that_was_damaged_by_hand_affects_only_its_job(workspace: Workspace) -> None:
     prepare(workspace, shell("true", success={"exit_codes": [0]}), shell("true"))
     workspace.sql(
         "UPDATE jobs SET definition_json = json_set(definition_json, '$.success.exit_codes', 'x')"

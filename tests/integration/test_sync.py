@@ -1,4 +1,4 @@
-"""The jobs file → the jobs table, on a real database with a clock that the test moves."""
+"""The sync of the jobs file to a real database, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from store.creation import create
 from store.definitions import Change, Definitions, Removal, Zone
 from store.job_codec import job_json
 from tests.fakes import NOON, make_job
-from tests.workspace import FakeClock
+from tests.workspace import PATIENCE, FakeClock
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Bench:
         return [tuple(row) for table in tables for row in self.store.db.rows(f"SELECT * FROM {table}")]
 
     def claim(self, job_id: str = "report") -> None:
-        """What a tick does with a due job, as far as the database sees it."""
+        """What a tick writes for a due job."""
         state = self.store.definitions.load(job_id)
         assert state is not None
         now = self.clock.now()
@@ -104,7 +104,7 @@ def _lists(report: SyncReport) -> tuple[list[str], list[str], list[str], list[st
     return report.added, report.changed, report.removed, report.unchanged
 
 
-# --- what is said ---
+# --- the report ---
 
 
 def test_each_job_is_added_changed_removed_or_unchanged(bench: Bench) -> None:
@@ -144,9 +144,7 @@ def test_a_sync_that_changes_nothing_writes_nothing(bench: Bench) -> None:
         ("allow_empty_result", True),
     ],
 )
-def test_what_is_neither_schedule_nor_zone_keeps_the_cursor_also_one_that_is_due(
-    bench: Bench, name: str, value: Any
-) -> None:
+def test_a_change_of_other_fields_keeps_the_cursor_even_if_it_is_due(bench: Bench, name: str, value: Any) -> None:
     bench.sync(HOURLY)
     bench.clock.advance(hours=3)
     changed = replace(HOURLY, **{name: value})
@@ -221,7 +219,10 @@ def test_a_changed_schedule_starts_from_now_and_writes_off_what_was_due(bench: B
     assert (run["status"], run["slots"], run["scheduled_for"]) == ("skipped", 3, "2026-02-25T15:00:00+00:00")
     error = json.loads(run["error_json"])
     assert error["code"] == "JOB_CHANGED"
-    assert error["message"] == "3 slots of report did not run: its schedule or zone was changed before it could run"
+    assert (
+        error["message"]
+        == "3 scheduled runs of report were skipped: its schedule or zone was changed before it could run"
+    )
     assert error["details"]["first_slot"] == "2026-02-25T13:00:00+00:00"
 
 
@@ -315,7 +316,7 @@ def test_an_interval_keeps_its_grid_through_every_change_but_that_of_its_schedul
 # --- enabling and disabling ---
 
 
-def test_disabling_takes_the_cursor_away_and_writes_off_what_was_due(bench: Bench) -> None:
+def test_disabling_clears_the_cursor_and_writes_off_what_was_due(bench: Bench) -> None:
     bench.sync(HOURLY)
     bench.clock.advance(hours=1)
     bench.sync(replace(HOURLY, enabled=False))
@@ -353,7 +354,7 @@ def test_a_removed_job_is_disabled_and_keeps_its_history(bench: Bench) -> None:
     row = bench.row()
     assert (row["enabled"], row["next_run_at"], row["removed_at"]) == (0, None, "2026-02-25T14:00:00+00:00")
     assert bench.store.definitions.load("report") is None
-    assert bench.store.definitions.knows("report")
+    assert bench.store.definitions.ever_existed("report")
     assert len(bench.runs()) == 2
 
 
@@ -408,13 +409,13 @@ def test_more_than_half_is_refused_and_exactly_half_is_not(bench: Bench, stored:
     assert len(bench.sync(*jobs[:kept], allow=True).removed) == stored - kept
 
 
-def test_jobs_that_are_added_do_not_make_up_for_those_that_go(bench: Bench) -> None:
+def test_added_jobs_do_not_offset_removed_ones(bench: Bench) -> None:
     bench.sync(make_job("a"), make_job("b"))
     with pytest.raises(RemovalsRefused):
         bench.sync(*(make_job(f"new-{number}") for number in range(10)))
 
 
-def test_jobs_that_are_gone_already_do_not_count(bench: Bench) -> None:
+def test_jobs_that_were_removed_before_do_not_count(bench: Bench) -> None:
     jobs = [make_job(f"job-{number}") for number in range(4)]
     bench.sync(*jobs)
     bench.sync(*jobs[:2])
@@ -430,7 +431,7 @@ def test_a_first_sync_of_an_empty_file_is_fine(bench: Bench) -> None:
 # --- all or nothing ---
 
 
-def test_a_sync_that_breaks_off_leaves_nothing_behind(bench: Bench) -> None:
+def test_an_interrupted_sync_leaves_nothing_behind(bench: Bench) -> None:
     bench.sync(make_job("a"), make_job("b"))
     before = bench.dump()
     bench.clock.advance(hours=1)
@@ -446,7 +447,7 @@ def test_a_sync_that_breaks_off_leaves_nothing_behind(bench: Bench) -> None:
     assert bench.dump() == before
 
 
-def test_the_facts_of_a_sync_become_true_with_it(bench: Bench) -> None:
+def test_the_facts_of_a_sync_are_stored_with_it(bench: Bench) -> None:
     bench.sync(HOURLY, facts={"synced_file": "one", "last_sync_at": utc_text(NOON)})
     assert bench.store.state.get("synced_file") == "one"
     assert bench.store.state.get("last_sync_at") == "2026-02-25T12:00:00+00:00"
@@ -455,7 +456,7 @@ def test_the_facts_of_a_sync_become_true_with_it(bench: Bench) -> None:
 # --- others at the same time ---
 
 
-def test_a_sync_that_a_tick_overtakes_is_computed_anew(bench: Bench) -> None:
+def test_a_sync_that_a_tick_overtakes_is_computed_again(bench: Bench) -> None:
     bench.sync(HOURLY)
     bench.clock.advance(hours=1, seconds=5)
     taken: list[int] = []
@@ -493,7 +494,7 @@ def test_a_slot_that_a_tick_claims_meanwhile_is_not_written_off(bench: Bench, tm
     assert bench.cursor() == "2026-02-25T13:30:00+00:00"
 
 
-def test_a_removal_that_a_tick_overtakes_is_computed_anew(bench: Bench, tmp_path: Path) -> None:
+def test_a_removal_that_a_tick_overtakes_is_computed_again(bench: Bench, tmp_path: Path) -> None:
     bench.sync(HOURLY, make_job("other"))
     bench.clock.advance(hours=1)
     other = Bench(Store(Database(str(tmp_path / "cron.db"))), bench.clock)
@@ -514,7 +515,7 @@ def test_a_removal_that_a_tick_overtakes_is_computed_anew(bench: Bench, tmp_path
     assert bench.cursor() is None
 
 
-def test_a_sync_that_is_overtaken_again_and_again_says_so_and_writes_nothing(bench: Bench) -> None:
+def test_a_sync_that_is_overtaken_every_time_says_so_and_writes_nothing(bench: Bench) -> None:
     bench.sync(HOURLY)
     before = bench.dump()
     rounds = []
@@ -540,7 +541,7 @@ def test_syncs_of_the_same_file_at_once_all_succeed_and_change_it_once(tmp_path:
     def one() -> None:
         bench = Bench(Store(Database(path)))
         try:
-            start.wait(30)
+            start.wait(PATIENCE)
             reports.append(bench.sync(*jobs))
         except BaseException as error:  # handed to the test
             errors.append(error)
@@ -551,7 +552,7 @@ def test_syncs_of_the_same_file_at_once_all_succeed_and_change_it_once(tmp_path:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert errors == []
     assert len(reports) == 6
     bench = Bench(Store(Database(path)))
@@ -580,7 +581,7 @@ def test_a_job_that_another_sync_adds_meanwhile_is_no_error(bench: Bench, tmp_pa
     assert bench.row()["prompt"] == "Another"
 
 
-def test_a_run_that_is_going_on_is_left_alone(bench: Bench) -> None:
+def test_a_running_run_is_left_alone(bench: Bench) -> None:
     bench.sync(HOURLY, make_job("other"))
     bench.clock.advance(hours=1)
     bench.claim()
@@ -605,7 +606,7 @@ def test_a_stored_definition_that_can_not_be_read_is_replaced_by_the_next_sync(b
 
 
 @pytest.mark.parametrize("removed", [True, False])
-def test_a_stored_schedule_that_is_no_longer_good_can_be_corrected_and_removed(bench: Bench, removed: bool) -> None:
+def test_a_stored_schedule_that_is_no_longer_valid_can_be_corrected_and_removed(bench: Bench, removed: bool) -> None:
     bad = replace(HOURLY, schedule="0 0 L * *")
     bench.sync(HOURLY, make_job("other"))
     bench.store.db.run("UPDATE jobs SET definition_json = ? WHERE job_id = 'report'", (job_json(bad),))
@@ -617,7 +618,7 @@ def test_a_stored_schedule_that_is_no_longer_good_can_be_corrected_and_removed(b
     assert json.loads(run["error_json"])["details"]["made_up"] is False
 
 
-def test_a_stored_schedule_that_is_no_longer_good_has_no_slot_to_write_off_before_its_cursor(bench: Bench) -> None:
+def test_a_stored_schedule_that_is_no_longer_valid_has_no_slot_to_write_off_before_its_cursor(bench: Bench) -> None:
     bench.sync(HOURLY)
     bad = job_json(replace(HOURLY, schedule="0 0 L * *"))
     bench.store.db.run("UPDATE jobs SET definition_json = ?", (bad,))

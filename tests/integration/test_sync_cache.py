@@ -1,4 +1,4 @@
-"""A sync that checks only what has changed does what one that checks everything does, and notices every change."""
+"""A sync with the cache has the same result as one that checks everything, and notices every change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _jobs(*names: str) -> Jobs:
 
 
 class Side:
-    """A folder with its database; one that is `forgetful` forgets before each sync which entries are known."""
+    """A folder with its database. If it is `forgetful`, the cache is cleared before each sync."""
 
     def __init__(self, root: Path, *, forgetful: bool) -> None:
         self.root = root
@@ -41,7 +41,7 @@ class Side:
         self.store = Store(db)
 
     def sync(self, jobs: object) -> object:
-        """What a sync of these jobs says, or the error's own words."""
+        """The report of a sync of these jobs, or its error."""
         self.clock.advance(minutes=7)
         path = self.root / ".jobs.json"
         path.write_text(jobs if isinstance(jobs, str) else json.dumps({"jobs": jobs}))
@@ -54,7 +54,7 @@ class Side:
             return json.loads(json.dumps(error.as_dict()).replace(str(path), "FILE"))
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """All that is stored, but for which version of the file it was."""
+        """All that is stored, except the version of the file."""
         own = [tuple(row) for row in self.store.db.rows("SELECT * FROM jobs ORDER BY job_id")]
         own += [tuple(row) for row in self.store.db.rows("SELECT job_id, status, scheduled_for FROM runs")]
         facts = self.store.db.rows("SELECT * FROM state ORDER BY key")
@@ -62,7 +62,7 @@ class Side:
 
 
 class Pair:
-    """The same done on both sides; `checked` are the job_ids that the one with a memory has checked."""
+    """Does the same in both folders; `checked` are the job_ids that were checked in spite of the cache."""
 
     def __init__(self, root: Path, stack: ExitStack) -> None:
         self.sides = [Side(root / name, forgetful=name == "forgetful") for name in ("knowing", "forgetful")]
@@ -75,7 +75,7 @@ class Pair:
             do(side)
 
     def sync(self, jobs: object) -> Any:
-        """What both say alike."""
+        """The answer, which is the same in both folders."""
         told = []
         for side in self.sides:
             with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +97,7 @@ class Pair:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
-    """Both sides with the jobs a to e synced."""
+    """Both folders, with the jobs a to e synced."""
     with ExitStack() as stack:
         found = Pair(tmp_path, stack)
         found.sync(_jobs(*"abcde"))
@@ -178,7 +178,7 @@ def test_all_faults_are_found_and_nothing_is_changed(pair: Pair, jobs: object, c
         "DELETE FROM jobs WHERE job_id = 'b'",
     ],
 )
-def test_a_row_that_was_changed_by_hand_is_set_right(pair: Pair, statement: str) -> None:
+def test_a_row_that_was_changed_by_hand_is_corrected(pair: Pair, statement: str) -> None:
     pair.each(lambda side: side.store.db.run(statement))
     told = pair.sync(_jobs(*"abcde"))
     assert told["unchanged"] == list("acde")
@@ -195,7 +195,7 @@ def test_another_zone_is_noticed(pair: Pair, variable: str) -> None:
     assert [warning["code"] for warning in told["warnings"]] == (["ZONE_KEPT"] if variable == "TZ" else [])
 
 
-@pytest.mark.parametrize("name", ["_version", "_look"])
+@pytest.mark.parametrize("name", ["_version", "_file_version"])
 def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     of_now = getattr(sync_cache, name)
     monkeypatch.setattr(sync_cache, name, lambda what: f"{of_now(what)} newer")
@@ -210,7 +210,7 @@ def test_another_version_checks_all_of_it(pair: Pair, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "7", '{"rules": 1}', '{"rules": "RULES", "jobs": [1]}', "[" * 100_000])
-def test_a_memory_that_makes_no_sense_is_none(pair: Pair, text: str) -> None:
+def test_a_damaged_cache_is_ignored(pair: Pair, text: str) -> None:
     rules = json.loads(pair.sides[0].store.state.get(CHECKED_ENTRIES))["rules"]
     pair.sides[0].store.state.set(CHECKED_ENTRIES, text.replace("RULES", rules))
     pair.sync(_jobs(*"abcde"))
@@ -239,7 +239,7 @@ _ENTRY = st.fixed_dictionaries(
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(files=st.lists(st.lists(_ENTRY, max_size=5), min_size=2, max_size=4))
-def test_with_and_without_a_memory_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, files: list[Jobs]) -> None:
+def test_the_cache_changes_no_result(tmp_path_factory: pytest.TempPathFactory, files: list[Jobs]) -> None:
     with ExitStack() as stack:
         pair = Pair(tmp_path_factory.mktemp("pair"), stack)
         for jobs in files:

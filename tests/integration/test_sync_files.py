@@ -1,4 +1,4 @@
-"""When a tick syncs: an edited file once, a broken file told until it is good, and the last good jobs go on."""
+"""When a tick syncs: an edited file once; a broken file is reported until it is valid, and valid jobs keep running."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Place:
 
     @property
     def app(self) -> App:
-        """A new one each time, as each tick is a new process."""
+        """A new program each time, as each tick is a new process."""
         return App(self.clock, self.environ, str(self.root))
 
     @property
@@ -43,7 +43,7 @@ class Place:
         self.file.write_text(json.dumps({"jobs": [{"job_id": name, **base} for name in names]}))
 
     def tick(self) -> dict[str, object] | None:
-        """What a tick says about the file."""
+        """The `sync` part of a tick's answer."""
         self.clock.advance(minutes=1)
         return Session(self.app, self.store).sync_if_changed(self.clock.now())
 
@@ -100,7 +100,9 @@ def test_an_edited_file_is_synced_once(place: Place) -> None:
     ("text", "code"),
     [("{", "JOBS_FILE_NOT_JSON"), ("[]", "JOBS_FILE_INVALID"), ('{"jobs": []}', "REMOVALS_REFUSED")],
 )
-def test_a_broken_file_is_told_at_every_tick_and_the_last_good_jobs_go_on(place: Place, text: str, code: str) -> None:
+def test_a_broken_file_is_reported_at_every_tick_and_the_valid_jobs_keep_running(
+    place: Place, text: str, code: str
+) -> None:
     place.write("a")
     place.tick()
     place.file.write_text(text)
@@ -112,7 +114,7 @@ def test_a_broken_file_is_told_at_every_tick_and_the_last_good_jobs_go_on(place:
     assert place.status["error"]["at"] == "2026-02-25T12:02:00+00:00", "since when, not when it was told last"
 
 
-def test_a_file_that_is_gone_is_told_and_the_last_good_jobs_go_on(place: Place) -> None:
+def test_a_missing_file_is_reported_and_the_last_valid_jobs_keep_running(place: Place) -> None:
     place.write("a")
     place.tick()
     place.file.unlink()
@@ -140,7 +142,7 @@ def test_status_names_the_fault_that_the_file_has_now(place: Place) -> None:
     assert place.status["error"]["error"]["code"] == "JOBS_FILE_INVALID"
 
 
-def test_putting_the_good_file_back_clears_the_error(place: Place) -> None:
+def test_restoring_the_valid_file_clears_the_error(place: Place) -> None:
     place.write("a")
     place.tick()
     place.file.rename(place.root / "aside")
@@ -195,7 +197,7 @@ def test_another_default_zone_is_a_change(place: Place) -> None:
     assert (row["timezone"], row["next_run_at"]) == ("America/New_York", "2026-02-25T20:00:00+00:00")
 
 
-def test_a_job_that_was_synced_under_a_wrong_clock_is_not_silent_until_then(
+def test_a_job_that_was_synced_under_a_wrong_clock_still_runs_before_that_time(
     place: Place, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     place.clock.wall = NOON.replace(year=2031)

@@ -54,7 +54,7 @@ def _job(report: dict[str, Any], job_id: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_the_report_has_runs_gaps_and_coming_slots(machine: Machine) -> None:
+def test_the_report_has_runs_missed_slots_and_upcoming_slots(machine: Machine) -> None:
     add = machine.workspace
     _add_run(add, "job-0", "ok", "02-25 17:00", "02-25 17:30")
     _add_run(add, "job-0", "ok", "02-25 02:00", "02-25 02:30")
@@ -105,7 +105,7 @@ def test_a_removed_job_is_shown_as_long_as_its_runs_are(machine: Machine, clock:
     assert "rare" not in [job["job_id"] for job in machine.run("timeline")[1]["jobs"]]
 
 
-def test_a_job_that_can_not_be_planned_says_why_and_hides_no_other(machine: Machine) -> None:
+def test_a_job_that_can_not_be_planned_has_its_reason_and_hides_no_other(machine: Machine) -> None:
     machine.workspace.sql("UPDATE jobs SET definition_json = '{' WHERE job_id = 'job-0'")
     _, report = machine.run("timeline")
     assert _job(report, "job-0")["problem"]["code"]
@@ -142,12 +142,12 @@ def test_bounds_are_kept(workspace: Workspace, words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.process
-def test_a_job_that_never_was_is_an_error(workspace: Workspace) -> None:
+def test_an_unknown_job_is_an_error(workspace: Workspace) -> None:
     workspace.ready()
     assert workspace.json("timeline", "--job", "nobody", code=1)["error"]["code"] == "JOB_NOT_FOUND"
 
 
-def test_the_widest_span_of_a_job_each_minute_is_whole(workspace: Workspace, clock: FakeClock) -> None:
+def test_the_longest_span_of_a_job_each_minute_is_complete(workspace: Workspace, clock: FakeClock) -> None:
     machine = Machine(workspace, clock)
     machine.ready(shell(COUNT, schedule="* * * * *"))
     _, report = machine.run("timeline", "--hours", "336")
@@ -169,7 +169,7 @@ def test_the_picture_as_text(workspace: Workspace, words: tuple[str, ...], env: 
 
 
 @pytest.mark.process
-def test_a_locale_without_signs_for_bars_is_no_error(workspace: Workspace) -> None:
+def test_a_locale_without_characters_for_bars_is_no_error(workspace: Workspace) -> None:
     workspace.ready(shell(COUNT, schedule="* * * * *"))
     done = workspace.run("timeline", "--table", env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
@@ -204,7 +204,7 @@ def test_the_picture_on_stdout(workspace: Workspace) -> None:
 
 
 @pytest.mark.process
-def test_a_place_that_can_not_be_written_is_an_error_and_stays_as_it_is(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_path_that_can_not_be_written_is_an_error_and_stays_unchanged(workspace: Workspace, tmp_path: Path) -> None:
     workspace.ready(shell(COUNT))
     os.mkfifo(tmp_path / "pipe")
     places = [tmp_path, tmp_path / "missing" / "x.svg", tmp_path / "pipe", Path("/dev/null"), Path("/proc/x.svg")]
@@ -252,7 +252,7 @@ def _pictured(store: Store) -> None:
     views, span = Views(store.db), Span(utc_text(NOW - timedelta(hours=12)), utc_text(NOW))
     views.count("job-1", span)
     views.runs("job-1", span, 100)
-    views.under_way("job-1", span.start)
+    views.running_at("job-1", span.start)
 
 
 def _plans(store: Store, asked: Callable[[Store], object]) -> list[tuple[str, str]]:
@@ -264,7 +264,7 @@ def _plans(store: Store, asked: Callable[[Store], object]) -> list[tuple[str, st
 
 
 @pytest.mark.parametrize("asked", [_watched, _pictured])
-def test_no_question_goes_through_all_runs_or_sorts_them(full: Store, asked: Callable[[Store], object]) -> None:
+def test_no_query_reads_all_runs_or_sorts_them(full: Store, asked: Callable[[Store], object]) -> None:
     plans = _plans(full, asked)
     assert len(plans) >= 3
     for sql, detail in plans:
@@ -284,7 +284,7 @@ def test_the_jobs_of_a_picture_are_looked_up_in_the_runs_by_index(full: Store) -
     assert [detail for _, detail in plans if "SEARCH r USING COVERING INDEX runs_of_job" in detail]
 
 
-def test_a_picture_asks_no_more_of_a_fleet_than_of_its_rows(full: Store) -> None:
+def test_a_picture_makes_no_more_queries_than_it_has_rows(full: Store) -> None:
     statements: list[str] = []
     full.db.connection.set_trace_callback(statements.append)
     report = timeline(full, Window(NOW, 12, 10), Schedules())
@@ -293,16 +293,16 @@ def test_a_picture_asks_no_more_of_a_fleet_than_of_its_rows(full: Store) -> None
     assert len(statements) <= 1 + 3 * 10
 
 
-def test_of_a_job_that_only_fails_the_usual_time_is_not_searched_for_ever(full: Store) -> None:
+def test_the_search_for_the_usual_time_of_a_failing_job_is_bounded(full: Store) -> None:
     from store.history import History
 
     full.db.run("UPDATE runs SET status = 'error', job_id = 'job-1'")
     history = History(full.db)
     succeeded = "UPDATE runs SET status = 'ok', duration_ms = 7 WHERE run_id = ?"
     full.db.run(succeeded, ("run-4000",))
-    assert history.usual_ms("job-1") is None
+    assert history.median_duration_ms("job-1") is None
     full.db.run(succeeded, ("run-400",))
-    assert history.usual_ms("job-1") == 7
+    assert history.median_duration_ms("job-1") == 7
 
 
 @pytest.mark.process
@@ -313,7 +313,7 @@ def test_prepared_jobs_are_those_of_simulate_too(workspace: Workspace) -> None:
 
 
 @pytest.mark.process
-def test_a_file_and_a_table_are_both_to_be_had(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_file_and_a_table_can_be_made_together(workspace: Workspace, tmp_path: Path) -> None:
     prepare(workspace, shell(COUNT))
     file = tmp_path / "out.svg"
     for words, env in ((("--table",), {}), ((), {"PURUTO_CRON_FORMAT": "table"})):

@@ -1,4 +1,4 @@
-"""The daemon's alarm, doorbell, lock and word to systemd on a real system, between real processes."""
+"""The daemon's timer, wake-up pipe, lock and messages to systemd, on a real system with real processes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ import system.wall_clock_timer
 from core.errors import DaemonFileUnusable, DaemonRunning
 from core.system_clock import SystemClock
 from scheduling import cancelling
-from system.daemon_lock import OneDaemon, daemon_state, lock_file, who_file
+from system.daemon_lock import DaemonLock, daemon_state, identity_file, lock_file
 from system.systemd import Systemd
 from system.wakeup import Wakeup, notify, wakeup_file
 from system.wall_clock_timer import KernelTimer, SteppingTimer, WallClockTimer, make_timer
 from tests.support_machine import COUNT, GATED, Machine, gated_tick, prepare, shell
-from tests.workspace import PROJECT, FakeClock, Workspace
+from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace
 
 LIMIT_SEC = 20.0
 SINCE = datetime(2026, 2, 25, 20, 0, tzinfo=UTC)
@@ -49,7 +49,7 @@ def readable(descriptor: int | None, seconds: float = 0.0) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-# --- the alarm ---
+# --- the timer ---
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="timerfd is Linux'")
 
 
 @linux
-def test_linux_has_the_kernels_alarm(timer: WallClockTimer) -> None:
+def test_linux_has_the_kernels_timer(timer: WallClockTimer) -> None:
     assert isinstance(timer, KernelTimer)
     assert os.get_inheritable(timer.descriptor) is False
     assert os.get_blocking(timer.descriptor) is False
@@ -90,7 +90,7 @@ def test_an_instant_that_is_past_wakes_at_once(timer: WallClockTimer, year: int)
 
 @linux
 @pytest.mark.parametrize("instant", [None, datetime(2999, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)])
-def test_an_instant_that_is_far_wakes_nobody(timer: WallClockTimer, instant: datetime | None) -> None:
+def test_a_distant_instant_does_not_wake(timer: WallClockTimer, instant: datetime | None) -> None:
     timer.set(datetime(2020, 1, 1, tzinfo=UTC))
     assert readable(timer.descriptor, LIMIT_SEC)
     timer.set(instant)
@@ -110,7 +110,7 @@ def test_an_instant_of_another_zone_is_the_same_instant(timer: WallClockTimer) -
 
 
 @linux
-def test_the_descriptor_is_given_back_once() -> None:
+def test_the_descriptor_is_closed_once() -> None:
     timer = make_timer(SystemClock())
     descriptor = timer.descriptor
     assert descriptor is not None
@@ -134,12 +134,12 @@ def test_without_such_timers_it_sleeps_in_short_steps(why: str, monkeypatch: pyt
     if why == "platform":
         monkeypatch.setattr(system.wall_clock_timer.sys, "platform", "darwin")  # type: ignore[attr-defined]
     else:
-        # Stands for an import that fails.
+        # Simulates an import that fails.
         monkeypatch.setitem(sys.modules, "system.timerfd", None)
     assert isinstance(make_timer(FakeClock()), SteppingTimer)
 
 
-# --- the doorbell ---
+# --- the wake-up pipe ---
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def wakeup(db_path: str) -> Iterator[Wakeup]:
     made.close()
 
 
-def test_a_ring_wakes_the_daemon_once_however_often_it_came(wakeup: Wakeup, db_path: str) -> None:
+def test_several_wakeups_wake_the_daemon_once(wakeup: Wakeup, db_path: str) -> None:
     assert not readable(wakeup.descriptor)
     assert wakeup.clear() is False
     assert [notify(db_path) for _ in range(3)] == [True] * 3
@@ -159,7 +159,7 @@ def test_a_ring_wakes_the_daemon_once_however_often_it_came(wakeup: Wakeup, db_p
     assert wakeup.clear() is False
 
 
-def test_a_bell_that_nobody_clears_holds_up_no_ringer(wakeup: Wakeup, db_path: str) -> None:
+def test_a_full_pipe_does_not_block_notify(wakeup: Wakeup, db_path: str) -> None:
     assert wakeup.descriptor is not None
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(wakeup.descriptor, fcntl.F_SETPIPE_SZ, 4096)
@@ -167,7 +167,7 @@ def test_a_bell_that_nobody_clears_holds_up_no_ringer(wakeup: Wakeup, db_path: s
     assert wakeup.clear() is False or not readable(wakeup.descriptor)
 
 
-def test_without_a_daemon_a_ring_is_silence_and_makes_no_file(db_path: str) -> None:
+def test_without_a_daemon_notify_does_nothing_and_creates_no_file(db_path: str) -> None:
     assert notify(db_path) is False
     assert os.listdir(os.path.dirname(db_path)) == []
     assert notify("/nonexistent/folder/cron.db") is False
@@ -247,7 +247,7 @@ FOREIGN = [_file, _folder, _socket, _link_to_a_pipe, _link_to_nothing]
 
 
 @pytest.mark.parametrize("put", FOREIGN)
-def test_what_stands_in_the_bells_place_is_refused_and_left(
+def test_another_file_at_the_pipes_path_is_refused_and_kept(
     db_path: str, put: Callable[[Path], None], tmp_path: Path
 ) -> None:
     put(Path(wakeup_file(db_path)))
@@ -263,7 +263,7 @@ def test_what_stands_in_the_bells_place_is_refused_and_left(
         assert Path(wakeup_file(db_path)).read_text() == "mine"
 
 
-def test_a_ring_follows_no_link(db_path: str, tmp_path: Path) -> None:
+def test_notify_follows_no_link(db_path: str, tmp_path: Path) -> None:
     _link_to_a_pipe(Path(wakeup_file(db_path)))
     reader = os.open(tmp_path / "elsewhere", os.O_RDONLY | os.O_NONBLOCK)
     assert notify(db_path) is False
@@ -280,12 +280,12 @@ def test_a_pipe_of_another_user_is_refused_and_not_kept_open(db_path: str) -> No
     assert notify(db_path) is False, "nobody listens"
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DaemonFileUnusable, match="No such file"):
         Wakeup(str(tmp_path / "none" / "cron.db"))
 
 
-def test_on_a_file_system_without_pipes_it_never_rings(db_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_file_system_without_pipes_there_are_no_wakeups(db_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
@@ -295,7 +295,7 @@ def test_on_a_file_system_without_pipes_it_never_rings(db_path: str, monkeypatch
     wakeup.close()
 
 
-def test_a_bell_that_somebody_took_down_is_noticed_and_that_of_another_is_left(db_path: str) -> None:
+def test_a_removed_pipe_is_noticed_and_another_daemons_pipe_is_kept(db_path: str) -> None:
     wakeup = Wakeup(db_path)
     assert wakeup.is_in_place()
     os.unlink(wakeup_file(db_path))
@@ -316,7 +316,7 @@ def test_a_path_may_be_longer_than_a_sockets(tmp_path: Path) -> None:
     wakeup.close()
 
 
-def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
+def test_notify_imports_nothing_new() -> None:
     code = (
         "import __future__, sys, os, stat, errno, contextlib; before = set(sys.modules)\n"
         "import system.wakeup; system.wakeup.notify('/nonexistent/cron.db')\n"
@@ -326,24 +326,24 @@ def test_a_ring_loads_nothing_that_the_interpreter_has_not() -> None:
     assert done.stdout.strip() == "['system', 'system.wakeup']"
 
 
-# --- one daemon ---
+# --- the daemon lock ---
 
 
-def test_who_holds_the_lock_is_known_while_it_is_held(db_path: str) -> None:
+def test_the_daemon_is_identified_while_it_holds_the_lock(db_path: str) -> None:
     assert daemon_state(db_path) == NOBODY
     assert os.listdir(os.path.dirname(db_path)) == [], "a look makes no file"
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path) == {
             "running": True,
             "pid": os.getpid(),
             "host": os.uname().nodename,
             "since": "2026-02-25T20:00:00+00:00",
         }
-        for path in (lock_file(db_path), who_file(db_path)):
+        for path in (lock_file(db_path), identity_file(db_path)):
             assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert daemon_state(db_path) == NOBODY
     assert os.listdir(os.path.dirname(db_path)) == [os.path.basename(lock_file(db_path))]
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["running"] is True
 
 
@@ -361,11 +361,11 @@ except CronError as error:
 
 
 @pytest.mark.process
-def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody(db_path: str) -> None:
+def test_a_second_daemon_learns_which_the_first_is_and_a_killed_one_blocks_none(db_path: str) -> None:
     with child(HOLD, db_path) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(DaemonRunning) as caught, OneDaemon(db_path, SINCE):
+        with pytest.raises(DaemonRunning) as caught, DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         error = caught.value
         assert error.as_dict()["code"] == "DAEMON_RUNNING"
@@ -381,23 +381,23 @@ def test_a_second_daemon_is_told_who_the_first_is_and_a_killed_one_blocks_nobody
         assert f"kill {first.pid}" in error.hint
         assert daemon_state(db_path)["pid"] == first.pid, "a refused one leaves the other's name"
         first.kill()
-    assert Path(who_file(db_path)).exists()
+    assert Path(identity_file(db_path)).exists()
     assert daemon_state(db_path) == NOBODY, "what a killed one wrote is not believed"
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["pid"] == os.getpid()
 
 
 @pytest.mark.process
-def test_one_that_gave_no_name_is_still_one(db_path: str) -> None:
+def test_a_daemon_without_its_identity_file_is_still_found(db_path: str) -> None:
     with child(HOLD, db_path) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
         for content in (None, b"", b"[]", b"{", b'{"pid": "x", "host": 1}', b"\xff", b"[" * 4096):
-            Path(who_file(db_path)).unlink(missing_ok=True)
+            Path(identity_file(db_path)).unlink(missing_ok=True)
             if content is not None:
-                Path(who_file(db_path)).write_bytes(content)
+                Path(identity_file(db_path)).write_bytes(content)
             assert daemon_state(db_path) == {**NOBODY, "running": True}
-        with pytest.raises(DaemonRunning, match=r"already$"), OneDaemon(db_path, SINCE):
+        with pytest.raises(DaemonRunning, match=r"already$"), DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         assert first.stdin is not None
         first.stdin.close()
@@ -408,23 +408,23 @@ def test_the_same_database_by_a_link_has_the_same_daemon(db_path: str, tmp_path:
     other = tmp_path / "other"
     other.mkdir()
     (other / "link.db").symlink_to(db_path)
-    with OneDaemon(db_path, SINCE), closing(Wakeup(db_path)):
+    with DaemonLock(db_path, SINCE), closing(Wakeup(db_path)):
         assert daemon_state(str(other / "link.db"))["running"] is True
         assert notify(str(other / "link.db")) is True
-        with pytest.raises(DaemonRunning), OneDaemon(str(other / "link.db"), SINCE):
+        with pytest.raises(DaemonRunning), DaemonLock(str(other / "link.db"), SINCE):
             pytest.fail("two daemons")
     assert os.listdir(other) == ["link.db"]
 
 
-def test_those_who_look_do_not_keep_a_daemon_away(db_path: str) -> None:
-    with OneDaemon(db_path, SINCE):
+def test_reading_the_state_does_not_keep_a_daemon_from_starting(db_path: str) -> None:
+    with DaemonLock(db_path, SINCE):
         pass
     looker = os.open(lock_file(db_path), os.O_RDONLY)
     fcntl.flock(looker, fcntl.LOCK_SH)
     assert daemon_state(db_path) == NOBODY, "one who looks is no daemon to another"
     ended = threading.Timer(0.2, os.close, (looker,))
     ended.start()
-    with OneDaemon(db_path, SINCE):
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["running"] is True
     ended.join()
 
@@ -439,11 +439,11 @@ def _link_to_a_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [_folder, _socket, _pipe, _link_to_a_file, _link_to_nothing])
-def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[Path], None], tmp_path: Path) -> None:
+def test_another_file_at_the_locks_path_is_refused(db_path: str, put: Callable[[Path], None], tmp_path: Path) -> None:
     put(Path(lock_file(db_path)))
     before = sorted(os.listdir(tmp_path))
     assert daemon_state(db_path) == NOBODY
-    with pytest.raises(DaemonFileUnusable, match="no regular file") as caught, OneDaemon(db_path, SINCE):
+    with pytest.raises(DaemonFileUnusable, match="not a regular file") as caught, DaemonLock(db_path, SINCE):
         pytest.fail("it is locked")
     assert caught.value.details == {"path": lock_file(db_path)}
     assert sorted(os.listdir(tmp_path)) == before
@@ -451,27 +451,27 @@ def test_what_stands_in_the_locks_place_is_refused(db_path: str, put: Callable[[
         assert (tmp_path / "elsewhere").read_text() == "mine"
 
 
-def test_a_folder_that_can_not_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DaemonFileUnusable, match="can't be locked"), OneDaemon("/proc/self/cron.db", SINCE):
+def test_a_folder_that_can_not_be_written_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(DaemonFileUnusable, match="can't be locked"), DaemonLock("/proc/self/cron.db", SINCE):
         pytest.fail("it is locked")
 
 
-def test_what_a_killed_daemon_wrote_halfway_is_swept_away(db_path: str) -> None:
-    Path(f"{who_file(db_path)}.new").write_text("{")
-    Path(who_file(db_path)).write_text('{"pid": 1}')
-    with OneDaemon(db_path, SINCE):
+def test_what_a_killed_daemon_wrote_halfway_is_removed(db_path: str) -> None:
+    Path(f"{identity_file(db_path)}.new").write_text("{")
+    Path(identity_file(db_path)).write_text('{"pid": 1}')
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path)["pid"] == os.getpid()
     assert os.listdir(os.path.dirname(db_path)) == [os.path.basename(lock_file(db_path))]
 
 
 @pytest.mark.parametrize("name", ["who", "new"])
-def test_a_name_that_can_not_be_written_keeps_no_daemon_from_its_work(db_path: str, name: str) -> None:
-    Path(who_file(db_path) + (".new" if name == "new" else "")).mkdir()
-    with OneDaemon(db_path, SINCE):
+def test_a_daemon_works_without_its_identity_file(db_path: str, name: str) -> None:
+    Path(identity_file(db_path) + (".new" if name == "new" else "")).mkdir()
+    with DaemonLock(db_path, SINCE):
         assert daemon_state(db_path) == {**NOBODY, "running": True}
 
 
-# --- who rings ---
+# --- who wakes it ---
 
 
 @pytest.fixture
@@ -484,13 +484,13 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
 
 @pytest.fixture
 def heard(machine: Machine) -> Iterator[Callable[[], bool]]:
-    """Whether the bell of the machine's database rang since one asked last."""
+    """Whether the daemon of the machine's database was woken since the last call."""
     wakeup = Wakeup(str(machine.workspace.database))
     yield wakeup.clear
     wakeup.close()
 
 
-def test_a_sync_rings_when_it_has_changed_something(machine: Machine, heard: Callable[[], bool]) -> None:
+def test_a_sync_that_changes_something_wakes_the_daemon(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.run("sync-jobs")
     assert not heard()
     machine.workspace.write_jobs(shell(COUNT, schedule="0 5 * * *"))
@@ -499,14 +499,14 @@ def test_a_sync_rings_when_it_has_changed_something(machine: Machine, heard: Cal
 
 
 @pytest.mark.parametrize("words", [("pause-job",), ("edit-job", "--schedule", "0 5 * * *"), ("remove-job",)])
-def test_an_edit_rings(machine: Machine, heard: Callable[[], bool], words: tuple[str, ...]) -> None:
+def test_an_edit_wakes_the_daemon(machine: Machine, heard: Callable[[], bool], words: tuple[str, ...]) -> None:
     code, answer = machine.run(words[0], "job-0", *words[1:])
     assert code == 0, answer
     assert heard()
 
 
 @pytest.mark.process
-def test_ticks_and_looks_do_not_ring(machine: Machine, heard: Callable[[], bool]) -> None:
+def test_ticks_and_reading_commands_do_not_wake_the_daemon(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.clock.advance(minutes=1)
     machine.tick()
     machine.workspace.run("tick")
@@ -516,13 +516,13 @@ def test_ticks_and_looks_do_not_ring(machine: Machine, heard: Callable[[], bool]
 
 
 @pytest.mark.process
-def test_a_tick_that_finds_a_changed_file_rings(machine: Machine, heard: Callable[[], bool]) -> None:
+def test_a_tick_that_finds_a_changed_file_wakes_the_daemon(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.workspace.write_jobs(shell(COUNT, schedule="0 5 * * *"))
     machine.workspace.json("tick")
     assert heard(), "a daemon that sleeps is to learn of the new instants"
 
 
-def test_the_end_of_a_pause_rings(machine: Machine, heard: Callable[[], bool]) -> None:
+def test_the_end_of_a_pause_wakes_the_daemon(machine: Machine, heard: Callable[[], bool]) -> None:
     machine.workspace.sql("UPDATE jobs SET paused_at = ?, next_run_at = NULL", ("2026-02-25T20:00:00+00:00",))
     code, answer = machine.run("resume-job", "job-0")
     assert (code, answer["failures_forgotten"]) == (0, True)
@@ -533,17 +533,17 @@ def test_the_end_of_a_pause_rings(machine: Machine, heard: Callable[[], bool]) -
 
 @pytest.mark.process
 @pytest.mark.parametrize("words", [("cancel",), ("unlock", "--yes")], ids=lambda words: words[0])
-def test_a_cancel_and_an_unlock_ring(workspace: Workspace, words: tuple[str, ...]) -> None:
+def test_a_cancel_and_an_unlock_wake_the_daemon(workspace: Workspace, words: tuple[str, ...]) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
     with closing(Wakeup(str(workspace.database))) as wakeup, gated_tick(workspace) as (process, run):
         assert wakeup.clear() is False
         workspace.json(words[0], run["run_id"] if words[0] == "cancel" else "job-0", *words[1:])
         assert wakeup.clear() is True
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
 
 
-def test_a_cancel_rings_before_it_waits(machine: Machine, heard: Callable[[], bool]) -> None:
+def test_a_cancel_wakes_the_daemon_before_it_waits(machine: Machine, heard: Callable[[], bool]) -> None:
     order: list[str] = []
     ledger: Any = SimpleNamespace(
         find=lambda _: {"status": "running"},
@@ -562,7 +562,7 @@ def test_a_cancel_rings_before_it_waits(machine: Machine, heard: Callable[[], bo
 
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
-def test_systemd_hears_what_it_is_told(tmp_path: Path, kind: str) -> None:
+def test_systemd_receives_the_messages(tmp_path: Path, kind: str) -> None:
     if kind == "abstract" and sys.platform != "linux":
         pytest.skip("names without a path are Linux'")
     name = str(tmp_path / "notify") if kind == "path" else f"\0puruto-cron-test-{os.getpid()}"
@@ -585,7 +585,7 @@ def test_systemd_hears_what_it_is_told(tmp_path: Path, kind: str) -> None:
     assert there.ready() is False, "nobody listens any more"
 
 
-def test_a_manager_that_can_not_be_reached_is_no_error(tmp_path: Path) -> None:
+def test_a_service_manager_that_can_not_be_reached_is_no_error(tmp_path: Path) -> None:
     for address in (str(tmp_path / "none"), "/" + "x" * 300, "@" + "x" * 300, "/\udcff", str(tmp_path)):
         there = Systemd({"NOTIFY_SOCKET": address}, os.getpid())
         assert (there.listens, there.ready(), there.status("")) == (True, False, False)

@@ -27,7 +27,7 @@ from tests.support_machine import (
     wait_for_run,
 )
 from tests.support_terminal import on_terminal
-from tests.workspace import Workspace, ended, wait_for
+from tests.workspace import PATIENCE, Workspace, ended, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -62,12 +62,12 @@ def test_the_view_shows_a_run_as_it_begins_and_ends_and_ctrl_c_leaves_the_termin
             with killed(gated_pid(ready, row["run_id"])):
                 assert "1 of 1" in terminal.wait_for("ELAPSED")
                 release(ready)
-                run.communicate(timeout=60)
+                run.communicate(timeout=PATIENCE)
         terminal.forget()
         terminal.wait_for("No job is running.")
         assert re.search(r"gated +\x1b\[32mok", terminal.text())
         terminal.type("\x03")
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         # The end of what was written is the terminal's old state.
         wait_for(lambda: terminal.text().endswith(BACK), what="the old screen")
         assert terminal.text().rindex(SHOWN) < terminal.text().rindex(BACK)
@@ -78,7 +78,7 @@ def test_a_signal_ends_the_view_in_order(ready: Workspace, number: signal.Signal
     with on_terminal(ready, *FAST) as (terminal, process):
         terminal.wait_for("NEXT UP")
         process.send_signal(number)
-        assert process.wait(60) == code
+        assert process.wait(PATIENCE) == code
         wait_for(lambda: _restored(terminal.text()), what="the cursor")
 
 
@@ -99,7 +99,7 @@ def test_the_view_follows_the_size_of_its_window(ready: Workspace) -> None:
         assert process.poll() is None
 
 
-def test_the_view_begins_without_a_database_and_tells_when_another_takes_its_place(workspace: Workspace) -> None:
+def test_the_view_starts_without_a_database_and_says_when_it_was_replaced(workspace: Workspace) -> None:
     workspace.add_target(invoke=None)
     workspace.write_jobs(shell(COUNT, job_id="first"))
     with on_terminal(workspace, *FAST) as (terminal, process):
@@ -121,7 +121,7 @@ def test_the_view_begins_without_a_database_and_tells_when_another_takes_its_pla
         assert process.poll() is None
 
 
-def test_the_view_goes_on_while_the_database_is_locked_or_damaged(ready: Workspace) -> None:
+def test_the_view_continues_while_the_database_is_locked_or_damaged(ready: Workspace) -> None:
     with on_terminal(ready, *FAST) as (terminal, process):
         terminal.wait_for("job-0")
         with closing(sqlite3.connect(ready.database, isolation_level=None)) as writer:
@@ -155,7 +155,7 @@ def test_the_view_never_writes(ready: Workspace) -> None:
             terminal.forget()
             terminal.wait_for("NEXT UP")
         terminal.type("\x03")
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert _modified(ready) == before
     log = ready.database.with_name("cron.db-wal")
     assert not log.exists() or log.stat().st_size == 0
@@ -167,7 +167,7 @@ def test_a_view_whose_terminal_is_gone_ends_as_one_that_was_hung_up(ready: Works
     with on_terminal(ready, *FAST, nohup=nohup) as (terminal, process):
         terminal.wait_for("NEXT UP")
         terminal.vanish()
-        assert process.wait(60) == 129
+        assert process.wait(PATIENCE) == 129
 
 
 @pytest.mark.parametrize("nohup", [False, True])
@@ -177,17 +177,17 @@ def test_a_run_whose_terminal_is_gone_answers_as_one_that_was_hung_up(ready: Wor
         terminal.vanish()
         if nohup:
             release(ready)
-        assert process.wait(60) == 129
+        assert process.wait(PATIENCE) == 129
     assert [row["status"] for row in ready.runs("gated")] == ["ok" if nohup else "cancelled"]
 
 
 def test_a_run_whose_answer_a_full_disk_refuses_is_no_hang_up(ready: Workspace) -> None:
     with open("/dev/full", "wb") as full, ended(ready.start("run-now", "job-0", stdout=full)) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err[:18]) == (1, b"OUTPUT_UNWRITABLE:")
 
 
-def test_elsewhere_it_is_one_frame(ready: Workspace) -> None:
+def test_without_a_terminal_it_prints_one_frame(ready: Workspace) -> None:
     ready.json("run-now", "job-0")
     told = ready.json("watch")
     assert " ".join(told) == "status now timezone scheduler running next recent_runs overdue_count events"
@@ -205,21 +205,21 @@ def test_elsewhere_it_is_one_frame(ready: Workspace) -> None:
     [(("--once",), {}), (("--no-table",), {}), ((), {"TERM": "dumb"})],
     ids=["once", "no table", "dumb terminal"],
 )
-def test_on_a_terminal_one_frame_is_to_be_had_too(
+def test_on_a_terminal_one_frame_can_be_printed_too(
     ready: Workspace, words: tuple[str, ...], env: dict[str, str]
 ) -> None:
     with on_terminal(ready, "watch", *words, env=env) as (terminal, process):
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         told = terminal.wait_for("}\r\n}")
     assert json.loads(told)["status"] == "ok"
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon", "4000"])
-def test_an_interval_that_is_none_is_refused(ready: Workspace, interval: str) -> None:
+def test_an_invalid_interval_is_refused(ready: Workspace, interval: str) -> None:
     assert ready.json("watch", "--interval", interval, code=2)["error"]["code"] == "USAGE"
 
 
-def test_a_frame_of_no_database_is_an_error(workspace: Workspace) -> None:
+def test_a_frame_without_a_database_is_an_error(workspace: Workspace) -> None:
     assert workspace.json("watch", code=2)["error"]["code"] == "DATABASE_MISSING"
 
 
@@ -255,12 +255,12 @@ def _json_of(text: str) -> dict[str, Any]:
     return found
 
 
-def test_a_run_by_hand_shows_how_it_goes_and_leaves_the_json_alone(ready: Workspace) -> None:
+def test_a_run_by_hand_shows_its_progress_and_does_not_change_the_json(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "gated") as (terminal, process):
         text = terminal.wait_for("attempt 1 of 1")
         assert "gated" in text
         release(ready)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         text = terminal.wait_for("\r\n}\r\n")
     lines, json_text = text[: text.index("{")], text[text.index("{") :]
     # Each line overwrites the one before it, and the last is erased.
@@ -274,7 +274,7 @@ def test_stdout_is_json_also_where_only_stderr_is_a_terminal(ready: Workspace) -
     with on_terminal(ready, "run-now", "gated", stdout=PIPE) as (terminal, process):
         terminal.wait_for("attempt 1 of 1")
         release(ready)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
         wait_for(lambda: terminal.text().endswith(ERASED), what="the erased line")
     assert json.loads(out)["status"] == "ok"
     assert out.count(b"\n") == 1
@@ -285,25 +285,25 @@ def test_the_wait_for_a_retry_is_counted_down(workspace: Workspace) -> None:
     with on_terminal(workspace, "run-now", "job-0") as (terminal, process):
         terminal.wait_for("retry in 58 s")
         terminal.type("\x03")
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE) == 130
         text = terminal.wait_for("\r\n}\r\n")
     assert _json_of(text)["error"]["code"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
-def test_a_terminal_that_can_not_rewrite_a_line_shows_none(workspace: Workspace, env: dict[str, str]) -> None:
+def test_a_terminal_that_can_not_overwrite_a_line_shows_no_progress(workspace: Workspace, env: dict[str, str]) -> None:
     prepare(workspace, shell("sleep 1.2; echo done"))
     with on_terminal(workspace, "run-now", "job-0", env=env) as (terminal, process):
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         text = terminal.wait_for("\r\n}\r\n")
     assert text.startswith("{")
 
 
-def test_no_color_takes_the_colours_and_not_the_line(ready: Workspace) -> None:
+def test_no_color_removes_the_colours_and_not_the_line(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "gated", env={"NO_COLOR": "1"}) as (terminal, process):
         text = terminal.wait_for("attempt 1 of 1")
         release(ready)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)
 
 
@@ -315,7 +315,7 @@ def test_a_terminal_that_is_gone_does_not_fail_the_run(ready: Workspace) -> None
         # The thread that draws ends with the first line that can't be written.
         wait_for(lambda: len(os.listdir(f"/proc/{process.pid}/task")) == 1, what="the end of the line's thread")
         release(ready)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE)
     assert (json.loads(out)["status"], json.loads(out)["run_id"], process.returncode) == ("ok", run_id, 0)
 
 
@@ -324,15 +324,15 @@ def test_without_a_terminal_stderr_stays_empty(ready: Workspace, tmp_path: Path,
     release(ready)
     if closed:
         with ended(ready.start("run-now", "gated", preexec_fn=lambda: os.close(2))) as process:
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=PATIENCE)
         assert json.loads(out)["status"] == "ok"
     else:
         assert ready.json("run-now", "gated")["status"] == "ok"
 
 
-def test_a_job_that_is_not_there_is_an_error_without_a_line(ready: Workspace) -> None:
+def test_a_missing_job_is_an_error_without_a_progress_line(ready: Workspace) -> None:
     with on_terminal(ready, "run-now", "nobody") as (terminal, process):
-        assert process.wait(60) == 1
+        assert process.wait(PATIENCE) == 1
         text = terminal.wait_for("\r\n}\r\n")
     assert text.startswith("{")
     assert _json_of(text)["error"]["code"] == "JOB_NOT_FOUND"

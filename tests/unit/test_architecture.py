@@ -25,7 +25,8 @@ from core import errors, invocation_errors
 PROJECT = Path(__file__).resolve().parents[2]
 NOT_THE_PROGRAM = {"tests", "bench", "examples", "tools", "docs", "runs", "db", "notifications", "build", "dist"}
 
-#: The six modules of the root: the packages below them, and who may call them. Source: docs/architecture.md "The spine".
+#: The six modules of the root: the packages below them, and who may call them.
+#: Source: docs/architecture.md "The spine".
 SPINE: dict[str, tuple[str, str]] = {
     "main": ("core app commands", ""),
     "scheduler": ("core executor schedules scheduling store", "app"),
@@ -161,7 +162,7 @@ def test_sqlite3_is_imported_by_db_alone() -> None:
     "name",
     ["main.py", "app/__init__.py", "app/fast_tick.py", "core/__init__.py", "core/crash_points.py", "core/errors.py",
      "core/system_clock.py",
-     "db.py", "store/__init__.py", "store/last_tick.py", "store/look.py"],
+     "db.py", "store/__init__.py", "store/last_tick.py", "store/idle_check.py"],
 )  # fmt: skip
 def test_what_a_fast_tick_loads_imports_next_to_nothing_at_the_top(name: str) -> None:
     (source,) = [source for source in SOURCES if source.name == name]

@@ -1,4 +1,4 @@
-"""What the rooms are told of schedules is what `schedules` says, also of what it was asked before."""
+"""`Schedules` gives the answers of `schedules.language`, also from its cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INSTANTS = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
     after=INSTANTS,
     seconds=st.floats(0, 200_000),
 )
-def test_a_fraction_of_a_second_and_what_is_remembered_change_no_answer(
+def test_fractions_of_a_second_and_the_cache_change_no_answer(
     schedule: str, zone: str, after: datetime, seconds: float
 ) -> None:
     until = after + timedelta(seconds=seconds)

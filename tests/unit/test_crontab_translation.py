@@ -137,14 +137,14 @@ def test_when_it_runs_is_read(text: str, when: str) -> None:
         ("A=\udce9", "UTF-8"),
     ],
 )
-def test_what_is_neither_is_told_with_its_reason(text: str, told: str) -> None:
+def test_a_line_that_is_neither_is_refused_with_its_reason(text: str, told: str) -> None:
     line = one(text)
     assert isinstance(line, Unreadable)
     assert told in line.reason
     assert line.hint
 
 
-def test_a_system_crontab_wants_a_user_and_a_command() -> None:
+def test_a_system_crontab_needs_a_user_and_a_command() -> None:
     for text in ("* * * * *", "* * * * * root", "@daily root "):
         assert isinstance(one(text, system=True), Unreadable)
 
@@ -172,7 +172,7 @@ ACCOUNTS = {"root", "mail", "www-data", "backup"}
         ("", False),
     ],
 )
-def test_the_form_with_users_is_known_only_where_it_is_unmistakable(text: str, system: bool) -> None:
+def test_the_form_with_users_is_recognised_only_if_it_is_certain(text: str, system: bool) -> None:
     assert is_system(text, ACCOUNTS.__contains__) is system
 
 
@@ -244,7 +244,7 @@ def test_the_special_variables_go_where_they_belong() -> None:
         ("0 0 * * 7", "0 0 * * 7"),
     ],
 )
-def test_what_cron_means_by_a_schedule_is_written_in_our_language(when: str, schedule: str) -> None:
+def test_schedules_are_translated_to_ours(when: str, schedule: str) -> None:
     assert job(f"{when} x")["schedule"] == schedule
     language.check(schedule, "UTC")
     assert ("means the same" in notes(f"{when} x")) == (when != schedule)
@@ -260,7 +260,7 @@ def test_what_cron_means_by_a_schedule_is_written_in_our_language(when: str, sch
         ("@every 5m", "UNKNOWN_WORD"),
     ],
 )
-def test_what_has_no_slots_here_is_refused(when: str, code: str) -> None:
+def test_lines_without_a_schedule_are_refused(when: str, code: str) -> None:
     found = translated(entry(f"{when} x"), TERMS)
     assert isinstance(found, Refused)
     assert found.code == code
@@ -282,18 +282,18 @@ def test_a_line_of_another_user_is_refused() -> None:
         ("a && b", False), ("a >& b", False), ("a &> b", False), ("a 2>&1 | b", False), ("curl 'x?a&b'", False),
     ],
 )  # fmt: skip
-def test_what_leaves_something_in_the_background_is_told(command: str, told: bool) -> None:
+def test_commands_that_leave_background_processes_get_a_note(command: str, told: bool) -> None:
     assert ("background" in notes(f"@daily {command}")) is told
 
 
 @pytest.mark.parametrize("terms", [TERMS, Terms("t", in_home=False, account="ana")])
 @pytest.mark.parametrize("text", ["@daily a", "@daily a%b", "@daily a%%", "SHELL=/bin/zsh\n@daily a%b"])
-def test_a_job_is_known_again_wherever_it_starts(terms: Terms, text: str) -> None:
+def test_an_imported_job_is_recognised_whatever_its_folder(terms: Terms, text: str) -> None:
     assert essence(job(text, terms)["command"]) == essence(job(text)["command"]) is not None
 
 
 @pytest.mark.parametrize("command", [None, [], ["a"], ["sh", "-c"], ["sh", "-x", "a"], "sh -c", ["sh", "-c", "a", "b"]])
-def test_another_command_is_none_of_an_import(command: object) -> None:
+def test_other_commands_are_not_taken_for_imported_ones(command: object) -> None:
     assert essence(command) is None
 
 
@@ -311,11 +311,11 @@ def test_another_command_is_none_of_an_import(command: object) -> None:
         ("sort -k 2 --key 3 /etc/passwd | monkey=banana tee", []),
     ],
 )  # fmt: skip
-def test_what_looks_like_a_secret_is_found(text: str, secrets: list[str]) -> None:
+def test_texts_that_look_like_secrets_are_found(text: str, secrets: list[str]) -> None:
     assert sorted(secrets_in(text)) == secrets
 
 
-def test_a_secret_in_the_environment_is_told() -> None:
+def test_a_secret_in_the_environment_gets_a_note() -> None:
     told = notes("API_TOKEN=abcdefgh12345\n@daily a")
     assert "API_TOKEN" in told
     assert "abcdefgh" not in told
@@ -384,7 +384,7 @@ def test_a_second_import_adds_nothing_also_where_a_line_stands_twice() -> None:
     assert [job_id for _, job_id in again.existing] == ["a", "a-2", "a-3", "b", "a-4"]
 
 
-def test_a_job_is_known_by_when_and_what_and_not_by_its_env() -> None:
+def test_a_job_is_recognised_by_schedule_and_command_and_not_by_its_env() -> None:
     (new,) = decide("TOKEN=x\n@daily a").new
     moved = {**new.entry, "job_id": "mine", "env": {}, "allow_env": ["TOKEN"], "timezone": "UTC"}
     assert [job_id for _, job_id in decide("TOKEN=x\n@daily a", moved).existing] == ["mine"]
@@ -392,7 +392,7 @@ def test_a_job_is_known_by_when_and_what_and_not_by_its_env() -> None:
         assert len(decide("@daily a", {**new.entry, **change}).new) == 1
 
 
-def test_the_job_with_the_same_env_answers_first() -> None:
+def test_the_job_with_the_same_env_is_preferred() -> None:
     (one, two) = decide("X=1\n@daily a\nX=2\n@daily a").new
     made = decide("X=2\n@daily a", one.entry, two.entry)
     assert [job_id for _, job_id in made.existing] == [two.entry["job_id"]]
@@ -401,7 +401,7 @@ def test_the_job_with_the_same_env_answers_first() -> None:
     assert [new.entry["job_id"] for new in made.new] == ["a"]
 
 
-def test_what_a_sync_would_refuse_is_left_out_and_takes_no_name() -> None:
+def test_a_line_that_a_sync_would_refuse_is_left_out_and_takes_no_name() -> None:
     made = decide("61 * * * * a\n@daily a\n@daily tick\n0 0 30 2 * a\nx\n", ours="tick")
     assert [new.entry["job_id"] for new in made.new] == ["a"]
     assert [(line.number, why.code) for line, why in made.refused] == [

@@ -47,13 +47,13 @@ def test_errors_come_first_and_the_order_of_the_checks_is_kept_within_a_severity
     assert counts(found) == {"error": 1, "warning": 2, "ok": 1}
 
 
-def test_an_error_of_ours_becomes_a_finding_with_its_hint_as_the_cure() -> None:
+def test_an_error_of_this_program_becomes_a_finding_with_its_hint_as_the_fix() -> None:
     found = of_error("database", DatabaseCorrupt("it is damaged", hint="repair it"))
     assert found == Finding("DATABASE_CORRUPT", "error", "database", "it is damaged", "repair it")
     assert "only_under_cron" not in found.as_dict()
 
 
-def test_of_many_findings_alike_a_few_are_shown_and_the_rest_counted() -> None:
+def test_of_many_equal_findings_a_few_are_shown_and_the_others_counted() -> None:
     few = Few(most=2)
     shown = [n for n in range(5) if few.passes(error("E", "job", str(n), ""))]
     assert shown == [0, 1]
@@ -74,7 +74,7 @@ def steady(_: Scene) -> Iterator[Finding]:
     yield fine("y", "well")
 
 
-def test_a_check_that_fails_is_a_finding_and_stops_no_other() -> None:
+def test_a_check_that_fails_is_a_finding_and_the_others_still_run() -> None:
     checks = [Check("x", "nothing", failing), Check("z", "nothing", refusing), Check("y", "nothing", steady)]
     found = examine(scene(), checks)
     assert [finding.code for finding in found] == ["FIRST", "INTERNAL_ERROR", "DATABASE_CORRUPT", "FINE"]
@@ -85,19 +85,19 @@ def test_a_check_that_fails_is_a_finding_and_stops_no_other() -> None:
     ("parts", "left_out"),
     [({}, ["b", "c"]), ({"settings": object()}, ["c"]), ({"settings": object(), "session": object()}, [])],
 )
-def test_what_can_not_be_looked_at_is_said(parts: dict[str, Any], left_out: list[str]) -> None:
+def test_checks_that_can_not_be_made_are_named(parts: dict[str, Any], left_out: list[str]) -> None:
     checks = [Check("a", "nothing", steady), Check("b", "settings", steady), Check("c", "store", steady)]
     found = [finding for finding in examine(scene(**parts), checks) if finding.code == "NOT_LOOKED_AT"]
     assert [finding.message.split(": ")[1].split(", ") for finding in found] == ([left_out] if left_out else [])
 
 
-def test_the_store_is_opened_before_it_is_asked() -> None:
+def test_the_database_is_checked_before_the_checks_that_need_it() -> None:
     subjects = [check.subject for check in CHECKS]
     assert all(subjects.index("database") < subjects.index(check.subject) for check in CHECKS if check.need == "store")
     assert len(subjects) == len(set(subjects))
 
 
-def test_people_read_lines_with_the_cure_behind_and_colour_only_when_it_is_asked_for() -> None:
+def test_people_read_lines_with_the_fix_below_and_colour_only_on_request() -> None:
     found = [
         Finding("E", "error", "job x", "it is\x1b[31m bad\nreally", "cure it", only_under_cron=True),
         fine("clock", "it is noon"),
@@ -191,7 +191,7 @@ def test_a_default_stands_in_for_everything_but_a_path() -> None:
     assert all(found.values()), "an empty value would not win over .env"
     assert setting_faults.stand_ins(wrong_settings("PURUTO_CRON_MAX_RUNNING", "DB_PATH")) is None
     assert setting_faults.stand_ins(wrong_settings("PURUTO_TELEGRAM_OUTBOX_FILE")) is None
-    assert setting_faults.stand_ins(wrong_settings(None)) is None, "a line of .env can't be understood"
+    assert setting_faults.stand_ins(wrong_settings(None)) is None, "a line of .env can't be parsed"
     assert setting_faults.stand_ins(SettingsError("no such zone")) == {"PURUTO_CRON_TIMEZONE": "UTC"}
 
 
@@ -220,14 +220,14 @@ nonsense
         ("/home", "nfs4"),
     ],
 )
-def test_a_path_lies_on_the_longest_mount_above_it_and_of_several_on_the_last(path: str, kind: str) -> None:
+def test_a_path_is_on_the_longest_mount_point_above_it_the_last_if_several(path: str, kind: str) -> None:
     mount = mount_of(path, mounts(MOUNTINFO))
     assert mount is not None
     assert mount.kind == kind
     assert is_network(mount) == (kind != "ext4")
 
 
-def test_file_systems_of_other_machines_are_known() -> None:
+def test_network_file_systems_are_recognised() -> None:
     asked = "nfs nfs4 cifs smb3 smbfs 9p fuse.sshfs afs ceph glusterfs lustre vboxsf"
     assert set(asked.split()) <= NETWORK
     assert not NETWORK & {"ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "apfs", "fuse.ntfs-3g"}
@@ -247,8 +247,8 @@ def test_file_systems_of_other_machines_are_known() -> None:
         (1 << 30, 5, ["SPACE_LOW"]),
     ],
 )
-def test_little_space_is_a_warning_and_none_an_error(free: int, files: int | None, found: list[str]) -> None:
-    assert codes(places.room(Path("/db"), free, files)) == found
+def test_little_space_is_a_warning_and_no_space_an_error(free: int, files: int | None, found: list[str]) -> None:
+    assert codes(places.shortage(Path("/db"), free, files)) == found
 
 
 # --- clock, ticks, what waits ---
@@ -264,7 +264,7 @@ def test_little_space_is_a_warning_and_none_an_error(free: int, files: int | Non
         (NOON, (-1.0, 5.0), ["CLOCK_NOT_MONOTONIC"]),
     ],
 )
-def test_clocks_that_can_not_be_are_errors(now: datetime, monotonic: tuple[float, float], found: list[str]) -> None:
+def test_implausible_clocks_are_errors(now: datetime, monotonic: tuple[float, float], found: list[str]) -> None:
     assert codes(condition.clock(now, monotonic)) == found
 
 
@@ -286,7 +286,7 @@ def test_a_stale_scheduler_is_an_error(at: str | None) -> None:
         (None, ["DAEMON_SILENT"], []),
     ],
 )
-def test_a_daemon_that_has_not_looked_for_long_hangs_also_beside_ticks(
+def test_a_daemon_that_has_not_polled_for_long_hangs_even_if_ticks_run(
     age_sec: int | None, found: list[str], beside_ticks: list[str]
 ) -> None:
     state = {"last_tick_at": None, "last_tick_age_sec": None, "stale": True, "stale_after_sec": 300}
@@ -296,7 +296,7 @@ def test_a_daemon_that_has_not_looked_for_long_hangs_also_beside_ticks(
     assert codes(condition.last_tick({**state, "stale": False}, daemon, looked, NOON)) == beside_ticks
 
 
-def test_the_daemon_is_told_by_its_name_and_its_absence_is_fine() -> None:
+def test_a_running_daemon_is_named_and_its_absence_is_fine() -> None:
     for state, told in (
         ({"running": True, "pid": 7, "host": "here", "since": "then"}, "since then: process 7 on here"),
         ({"running": True, "pid": None, "host": None, "since": None}, "of unknown ID"),
@@ -347,7 +347,7 @@ def silent(cursor: datetime | None, schedule: str, **fields: Any) -> Finding | N
     return timing.no_next_run(make_state(cursor, schedule=schedule, **fields), NOON, Schedules())
 
 
-def test_an_enabled_job_without_a_next_run_is_told_and_why() -> None:
+def test_an_enabled_job_without_a_next_run_is_reported_with_the_reason() -> None:
     assert silent(NOON, "0 9 * * *") is None
     over = silent(None, "@at 2026-01-01T00:00:00+00:00")
     assert over is not None
@@ -365,7 +365,7 @@ def crowd(schedule: str, count: int, max_running: int = 1) -> list[Finding]:
     return list(timing.crowded(states, NOON, Schedules(), max_running))
 
 
-def test_a_minute_with_more_jobs_than_the_places_serve_is_named_with_their_number() -> None:
+def test_a_minute_with_too_many_jobs_is_named_with_their_number() -> None:
     assert crowd("0 9 * * *", 5) == []
     (found,) = crowd("0 9 * * *", 6)
     assert (found.code, found.severity) == ("CROWDED_MINUTE", "warning")
@@ -386,13 +386,13 @@ def test_intervals_count_from_their_own_anchor() -> None:
     assert set(timing.minutes(states, NOON, Schedules()).values()) == {1}
 
 
-def test_a_job_that_fires_twice_in_a_minute_counts_once() -> None:
+def test_a_job_that_is_due_twice_in_a_minute_counts_once() -> None:
     state = make_state(schedule="@every 20s", anchor=NOON)
     load = timing.minutes([state], NOON, Schedules())
     assert (len(load), set(load.values())) == (1440, {1})
 
 
-def test_a_zone_that_moved_is_told_and_another_name_of_the_same_is_not() -> None:
+def test_a_changed_zone_is_reported_and_another_name_for_it_is_not() -> None:
     def moved(kept: dict[str, int], machine: str, set_zone: str | None = None) -> list[str]:
         return codes(timing.moved_zones(Counter(kept), machine, set_zone, NOON))
 
@@ -408,7 +408,7 @@ def test_a_zone_that_moved_is_told_and_another_name_of_the_same_is_not() -> None
 # --- jobs ---
 
 
-def test_a_policy_that_denies_everything_is_said_once() -> None:
+def test_a_policy_that_denies_everything_is_reported_once() -> None:
     assert codes(jobs.policy_faults(Policy())) == []
     assert codes(jobs.policy_faults(Policy(fault="not JSON"))) == ["POLICY_UNUSABLE"]
     assert codes(jobs.policy_faults(Policy(enabled=False))) == ["POLICY_DISABLED"]

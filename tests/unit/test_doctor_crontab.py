@@ -69,7 +69,7 @@ def test_a_command_is_read_as_the_shell_would(command: str, interpreter: str, pr
         "* * * * * /usr/bin/test -f /x/main.py.old",
     ],
 )
-def test_what_starts_no_copy_of_ours_is_left_out(text: str) -> None:
+def test_lines_that_start_other_programs_are_left_out(text: str) -> None:
     assert read(text, "here", CRON, system=False) == []
 
 
@@ -88,7 +88,7 @@ def test_a_system_crontab_names_a_user_before_the_command() -> None:
     assert one(f"@reboot me {MAIN} tick", system=True).when == "@reboot"
 
 
-def test_what_is_set_above_a_line_holds_for_it_and_what_is_below_does_not() -> None:
+def test_variables_apply_to_the_lines_below_them_only() -> None:
     text = f'PATH = /opt/bin:/bin\nNAME="two words"\n* * * * * python3 {MAIN} tick\nPATH=/later'
     line = one(text)
     assert line.environ == {**CRON, "PATH": "/opt/bin:/bin", "NAME": "two words"}
@@ -168,12 +168,12 @@ def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab:
         (f"* * * * * {PYTHON} /elsewhere/main.py tick", "another copy: /elsewhere/main.py"),
     ],
 )
-def test_what_was_found_instead_of_a_line_is_told(crontab: str | Answer, told: str) -> None:
+def test_without_a_line_the_finding_names_what_was_found_instead(crontab: str | Answer, told: str) -> None:
     (found,) = starter.check(set_scene(crontab, stale=True))
     assert told in found.message
 
 
-def test_an_interpreter_that_is_not_there_is_an_error() -> None:
+def test_a_missing_interpreter_is_an_error() -> None:
     assert problems(set_scene(GOOD.replace(PYTHON, "/nonexistent/python"))) == [("CRON_INTERPRETER_MISSING", "error")]
     assert problems(set_scene(GOOD.replace(PYTHON, "no-such-python"))) == [("CRON_INTERPRETER_MISSING", "error")]
     assert problems(set_scene(GOOD.replace(PYTHON, "sh"))) == [], "found in cron's PATH"
@@ -218,7 +218,7 @@ def under_cron(cron: Cron, here: Sequence[Finding] = (), **paths: str) -> list[F
     return as_cron.under_cron(scene, here, paths)
 
 
-def test_what_is_found_only_under_cron_is_marked_so() -> None:
+def test_findings_that_appear_only_under_cron_are_marked() -> None:
     known, new = error("DENIED", "job a", "here too", ""), error("IPC_ERROR", "job b", "not in PATH", "install it")
     (found,) = under_cron(Cron(report(known, fine("clock", "noon"), new)), [known])
     assert (found.code, found.only_under_cron, found.fix) == ("IPC_ERROR", True, "install it")
@@ -227,7 +227,7 @@ def test_what_is_found_only_under_cron_is_marked_so() -> None:
     assert (well.severity, well.only_under_cron) == ("ok", False)
 
 
-def test_it_runs_with_nothing_but_what_cron_gives() -> None:
+def test_it_runs_in_exactly_crons_environment() -> None:
     cron = Cron(report())
     under_cron(cron)
     assert cron.asked is not None

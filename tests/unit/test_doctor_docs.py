@@ -55,7 +55,7 @@ def test_every_finding_is_documented_with_its_severity() -> None:
         assert severity in rows[code][0], (code, severity)
 
 
-def test_every_severity_that_is_documented_is_said() -> None:
+def test_every_documented_severity_is_reported() -> None:
     said = {*said_by_checks(), *((code, "warning") for code in [*anomalies(), "CLOCK_SET_BACK"])}
     own = {code for code, _ in said}
     for code, (severities, _) in documented().items():
@@ -63,7 +63,7 @@ def test_every_severity_that_is_documented_is_said() -> None:
             assert {(code, severity) for severity in severities} <= said, code
 
 
-def test_every_finding_has_a_cure_and_stands_once() -> None:
+def test_every_finding_has_a_fix_and_is_listed_once() -> None:
     assert [code for code, (_, fix) in documented().items() if not fix and code not in WELL] == []
     codes = [match[1] for match in ROW.finditer(DOCUMENT)]
     assert sorted(codes) == sorted(set(codes))

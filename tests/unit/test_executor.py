@@ -290,7 +290,9 @@ def test_the_stop_of_a_run_is_closed_at_its_end_however_it_ends() -> None:
         assert closed == [True]
 
 
-@pytest.mark.parametrize("call", ["note_child", "renew", "cancel_asked_by", "begin_wait", "end_wait", "finish"])
+@pytest.mark.parametrize(
+    "call", ["record_child", "renew", "cancel_requested_by", "release_permit", "take_permit", "finish"]
+)
 def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -> None:
     ledger = FakeLedger(lose_at=call)
     bench = make_bench(invoke=FakeInvoke([failed(), answered()]), ledger=ledger)
@@ -308,7 +310,7 @@ def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -
 
 @pytest.mark.parametrize("error", [DatabaseLocked("busy"), DatabaseFull("full")])
 def test_a_database_that_refuses_a_renewal_does_not_end_a_healthy_run(error: Exception) -> None:
-    ledger = FakeLedger(refuse={"renew": [error, error], "cancel_asked_by": [error]})
+    ledger = FakeLedger(refuse={"renew": [error, error], "cancel_requested_by": [error]})
     bench = make_bench(invoke=FakeInvoke([answered()]), ledger=ledger)
 
     def two_minutes(beat: Callable[[], None]) -> None:
@@ -320,13 +322,13 @@ def test_a_database_that_refuses_a_renewal_does_not_end_a_healthy_run(error: Exc
     assert bench.run(make_run())["status"] == "ok"
 
 
-@pytest.mark.parametrize("call", ["note_child", "begin_wait", "end_wait", "finish"])
+@pytest.mark.parametrize("call", ["record_child", "release_permit", "take_permit", "finish"])
 def test_a_database_that_is_busy_once_does_not_change_how_a_run_ends(call: str) -> None:
     ledger = FakeLedger(refuse={call: [DatabaseLocked("busy")]})
     bench = make_bench(failed(), answered(), ledger=ledger)
     assert bench.run(make_run(max_retries=1))["attempt"] == 2
     assert bench.verdict.status is RunStatus.OK
-    assert len(ledger.named("end_wait")) == (2 if call == "end_wait" else 1), "no attempt without a place"
+    assert len(ledger.named("take_permit")) == (2 if call == "take_permit" else 1), "no attempt without a permit"
 
 
 def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_success() -> None:
@@ -383,7 +385,7 @@ def test_a_stop_in_mid_attempt_ends_the_run_as_cancelled() -> None:
     bench.stop.set("SIGTERM")
     printed = bench.run(make_run(max_retries=5))
     assert bench.verdict.status is RunStatus.CANCELLED
-    assert bench.ledger.named("begin_wait") == []
+    assert bench.ledger.named("release_permit") == []
     assert printed["attempts"] == 1
     assert bench.event["error"] == {
         "code": "CANCELLED",
@@ -400,7 +402,7 @@ def test_a_stop_in_mid_wait_ends_the_run_as_cancelled_without_another_attempt() 
     assert bench.verdict.status is RunStatus.CANCELLED
     assert len(bench.invoke.invocations) == 1
     assert printed["attempts"] == 1
-    assert bench.ledger.named("end_wait") == []
+    assert bench.ledger.named("take_permit") == []
 
 
 def test_a_stop_while_no_place_is_free_ends_the_run_as_cancelled() -> None:

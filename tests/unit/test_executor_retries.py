@@ -126,18 +126,18 @@ def test_a_retry_is_not_made_when_the_machine_slept_past_the_next_slot() -> None
 def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() -> None:
     bench = make_bench(failed(), failed(), answered())
     bench.run(make_run(max_retries=2))
-    names = [call[0] for call in bench.ledger.calls if call[0] not in ("renew", "cancel_asked_by")]
+    names = [call[0] for call in bench.ledger.calls if call[0] not in ("renew", "cancel_requested_by")]
     assert names == [
-        "note_child",
-        "begin_wait",
-        "end_wait",
-        "note_child",
-        "begin_wait",
-        "end_wait",
-        "note_child",
+        "record_child",
+        "release_permit",
+        "take_permit",
+        "record_child",
+        "release_permit",
+        "take_permit",
+        "record_child",
         "finish",
     ]
-    assert [call[1:] for call in bench.ledger.named("end_wait")] == [(2, 4), (3, 4)]
+    assert [call[1:] for call in bench.ledger.named("take_permit")] == [(2, 4), (3, 4)]
 
 
 def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_waits() -> None:
@@ -152,7 +152,7 @@ def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_wait
 def test_a_run_whose_place_is_taken_asks_again_and_keeps_its_lease() -> None:
     bench = make_bench(failed(), answered(), ledger=FakeLedger(full_looks=50))
     assert bench.run(make_run(max_retries=1, retry_backoff_sec=0))["attempt"] == 2
-    assert len(bench.ledger.named("end_wait")) == 51
+    assert len(bench.ledger.named("take_permit")) == 51
     assert len(bench.ledger.named("renew")) == 1, "a third of its lease has passed"
     assert len(bench.stop.waits) == 50
 
@@ -191,7 +191,7 @@ def test_no_run_can_outlive_its_ceiling(retries: int, backoff: int) -> None:
         def renew(self, run: Any, until: datetime) -> None:
             """Not noted: there are thousands."""
 
-        def end_wait(self, run: Any, attempt: int, max_running: int) -> bool:
+        def take_permit(self, run: Any, attempt: int, max_running: int) -> bool:
             self.looks += 1
             return self.looks % 3_599 == 0
 

@@ -12,7 +12,7 @@ import pytest
 from core.clock import utc_text
 from core.run import ProcessId
 from reports import health
-from store.events import Waiting
+from store.events import Undelivered
 from store.health import Overdue, Troubled
 from tests.fakes import NOON, OWNER, RunningRow
 
@@ -27,7 +27,7 @@ class FakeStore:
     troubled: list[Troubled] = field(default_factory=list)
     runs_now: list[Any] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[Undelivered] = field(default_factory=list)
     overdue_queries: list[str] = field(default_factory=list)
 
     @property
@@ -44,7 +44,7 @@ class FakeStore:
 
     @property
     def events(self) -> Any:
-        return SimpleNamespace(waiting_summary=lambda: self.waiting)
+        return SimpleNamespace(undelivered_summary=lambda: self.waiting)
 
     @property
     def state(self) -> Any:
@@ -95,7 +95,7 @@ def test_at_most_a_hundred_overdue_jobs_are_shown() -> None:
 
 
 def test_waiting_events_say_since_when_and_why() -> None:
-    store = FakeStore(waiting=[Waiting("telegram", 3, utc_text(NOON), 7, "disk full")])
+    store = FakeStore(waiting=[Undelivered("telegram", 3, utc_text(NOON), 7, "disk full")])
     assert health.waiting_events(store) == [
         {"channel": "telegram", "count": 3, "oldest_ts": utc_text(NOON), "failures": 7, "last_error": "disk full"}
     ]

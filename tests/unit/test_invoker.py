@@ -167,7 +167,7 @@ def test_beat_is_called_once_each_interval_while_the_child_lives() -> None:
     assert beats == [40, 80, 120]
 
 
-def test_a_slow_beat_puts_off_the_next_one_instead_of_making_up_for_it() -> None:
+def test_a_late_beat_delays_the_next_one_and_is_not_repeated() -> None:
     beats: list[float] = []
 
     def slow(clock: FakeClock) -> None:

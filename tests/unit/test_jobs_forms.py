@@ -52,15 +52,15 @@ def test_letters_of_every_language_stay_readable_in_the_stored_text() -> None:
     assert '"anomalías 🐦"' in job_codec.job_json(replace(Job(**GOOD), prompt="anomalías 🐦"))
 
 
-def test_a_stored_job_of_an_older_version_gets_the_defaults_of_what_it_lacks() -> None:
+def test_a_stored_job_of_an_older_version_gets_defaults_for_missing_fields() -> None:
     assert job_codec.job_from_json(json.dumps(GOOD)) == Job(**GOOD)
 
 
-def test_a_stored_job_of_a_newer_version_loses_what_is_not_known() -> None:
+def test_a_stored_job_of_a_newer_version_loses_unknown_fields() -> None:
     assert job_codec.job_from_json(json.dumps({**GOOD, "added_later": [1]})) == Job(**GOOD)
 
 
-def test_a_stored_success_gets_the_defaults_of_what_it_lacks_and_loses_what_is_not_known() -> None:
+def test_a_stored_success_gets_defaults_for_missing_fields_and_loses_unknown_ones() -> None:
     text = json.dumps({**GOOD, "success": {"stdout_matches": "x", "added_later": 1}})
     assert job_codec.job_from_json(text).success == Success(exit_codes=[0], stdout_matches="x")
     assert job_codec.job_from_json(json.dumps({**GOOD, "success": None})).success is None
@@ -83,7 +83,7 @@ SUCCESSES = st.builds(
 
 
 @given(st.none() | SUCCESSES, st.none() | st.integers(1, 1_000))
-def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json_knows_it(
+def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json(
     success: Success | None, pause: int | None
 ) -> None:
     job = Job(**GOOD, success=success, pause_after_failures=pause)
@@ -98,9 +98,9 @@ def test_any_success_comes_back_from_its_stored_text_and_is_shown_as_json_knows_
     [
         ("", "can't be read"),
         ("{", "can't be read"),
-        ("null", "no object"),
-        ("[]", "no object"),
-        ('"a"', "no object"),
+        ("null", "not an object"),
+        ("[]", "not an object"),
+        ('"a"', "not an object"),
         ("[" * 100_000, "can't be read"),
         ("{}", "job_id"),
         (json.dumps({key: GOOD[key] for key in ("job_id", "prompt", "schedule")}), "puruto_target"),
@@ -163,7 +163,7 @@ def test_the_schema_accepts_good_jobs(entry: dict[str, Any]) -> None:
 
 
 def sayable(changes: dict[str, Any], code: str) -> bool:
-    """Whether JSON Schema can say what is wrong: it knows no schedules or characters, and takes 180.0 for 180."""
+    """Whether JSON Schema can express the fault: it can't check schedules or characters, and takes 180.0 for 180."""
     whole = any(isinstance(value, float) and value.is_integer() for value in changes.values())
     # Python's $ also matches before a last newline; that of JSON Schema's regular expressions does not.
     newline = any(isinstance(value, str) and value.endswith("\n") for value in changes.values())
@@ -184,7 +184,7 @@ def test_the_schema_refuses_the_fields_that_the_check_refuses(changes: dict[str,
     assert not VALIDATOR.is_valid({"jobs": [{**GOOD, **changes}]})
 
 
-def test_most_of_what_is_refused_can_be_said_by_the_schema() -> None:
+def test_the_schema_can_express_most_of_what_is_refused() -> None:
     assert len(SAYABLE) > 0.7 * len(BAD_JOBS)
 
 
@@ -258,7 +258,7 @@ def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataOb
 # --- table -----------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for_each_of_its_own() -> None:
+def test_the_table_has_a_row_for_each_field_and_after_an_object_a_row_for_each_of_its_fields() -> None:
     rows = jobs_file.fields_table().splitlines()
     names = [row.split("|")[1].strip(" `") for row in rows[2:]]
     wanted: list[str] = []
@@ -271,14 +271,14 @@ def test_the_table_has_a_row_for_each_field_in_order_and_below_an_object_one_for
     assert all(row.count("|") == 5 for row in rows)
 
 
-def test_the_table_tells_type_default_and_meaning() -> None:
+def test_the_table_gives_type_default_and_meaning() -> None:
     rows = jobs_file.fields_table().splitlines()
 
     def row(name: str) -> str:
         (found,) = [row for row in rows if row.startswith(f"| `{name}` |")]
         return found
 
-    assert "| whole number, 1 to 604,800 | `120` | Seconds one attempt may take before" in row("timeout_sec")
+    assert "| whole number, 1 to 604,800 | `120` | Seconds that one attempt may take; then" in row("timeout_sec")
     assert '| `telegram` or `none` | `"telegram"` |' in row("notify_channel")
     assert "| text, at most 128 characters: letters, digits, dots" in row("job_id")
     assert "| required |" in row("prompt")

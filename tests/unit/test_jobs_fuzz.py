@@ -1,4 +1,4 @@
-"""Whatever stands in a jobs file: it is read, or refused with one of our errors that can be printed."""
+"""Any jobs file is read, or refused with one of our errors, which can be printed."""
 
 from __future__ import annotations
 

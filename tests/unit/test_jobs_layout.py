@@ -1,4 +1,4 @@
-"""Edits of a jobs file's text: what was asked for changes, and nothing else."""
+"""Edits of a jobs file's text: only what should change does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPACES = st.sampled_from(["", " ", "\n", "\n  ", "\r\n\t", "  \n"])
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A file in some look: as json.dumps writes it, or with white space wherever JSON allows it."""
+    """A file as json.dumps writes it, or with whitespace wherever JSON allows it."""
     root = {"$schema": "x", "jobs": draw(ENTRIES), **({"more": [1, {"jobs": []}]} if draw(st.booleans()) else {})}
     style = draw(st.sampled_from(["flat", "two", "tab", "odd"]))
     if style != "odd":
@@ -36,7 +36,7 @@ def files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 @given(files(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))
-def test_an_added_entry_is_the_last_and_the_rest_stands_as_it_was(file: tuple[str, Any], entry: dict[str, Any]) -> None:
+def test_an_added_entry_is_the_last_and_the_rest_is_unchanged(file: tuple[str, Any], entry: dict[str, Any]) -> None:
     text, root = file
     made = layout.add_entries(text, layout.layout_of(text), [entry])
     assert json.loads(made) == {**root, "jobs": [*root["jobs"], entry]}
@@ -115,7 +115,7 @@ def test_a_new_entry_looks_like_the_others(text: str, made: str) -> None:
     assert layout.add_entries(text, layout.layout_of(text), [{"job_id": "b", "env": {"A": "1"}}]) == made
 
 
-def test_a_new_field_stands_behind_the_others_and_a_changed_one_where_it_stood() -> None:
+def test_a_new_field_comes_after_the_others_and_a_changed_one_stays_in_place() -> None:
     text = json.dumps({"jobs": [GOOD]}, indent=2)
     made = layout.set_members(text, layout.layout_of(text).entries[0], {"prompt": "ñ", "model": "m"}, frozenset())
     assert made == json.dumps({"jobs": [{**GOOD, "prompt": "ñ", "model": "m"}]}, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a jobs file may and may not say, and in which words it is told."""
+"""What a jobs file may contain, and how its faults are reported."""
 
 from __future__ import annotations
 
@@ -133,11 +133,11 @@ def test_each_schedule_is_checked_once_for_each_zone() -> None:
     assert asked == [("0 9 * * 5", None), ("0 9 * * 5", "UTC")]
 
 
-# --- what is no JSON -------------------------------------------------------------------------------------------
+# --- not JSON -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("data", "place", "hint"), [row[1:] for row in NOT_JSON], ids=[row[0] for row in NOT_JSON])
-def test_what_is_no_json_is_refused_with_its_place(data: bytes | str, place: tuple[int, int] | None, hint: str) -> None:
+def test_bad_json_is_refused_with_line_and_column(data: bytes | str, place: tuple[int, int] | None, hint: str) -> None:
     with pytest.raises(JobsFileNotJson) as caught:
         parse(data)
     details = caught.value.details
@@ -158,11 +158,11 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_offset() -> None:
     assert "0xff at offset 15 (line 2)" in caught.value.message
 
 
-# --- what is JSON but no jobs ----------------------------------------------------------------------------------
+# --- JSON, but no jobs ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("root", "expected"), BAD_ROOTS, ids=[str(root)[:50] for root, _ in BAD_ROOTS])
-def test_what_stands_around_the_jobs_must_be_right(root: Any, expected: set[tuple[str, str]]) -> None:
+def test_the_top_level_of_the_file_must_be_right(root: Any, expected: set[tuple[str, str]]) -> None:
     assert {(p["code"], p["path"]) for p in problems_of(json.dumps(root))} == expected
 
 
@@ -191,7 +191,7 @@ def test_the_tables_are_as_broad_as_promised() -> None:
 # --- many faults at once, and words ------------------------------------------------------------------------------
 
 
-def test_every_fault_of_every_job_is_told_at_once() -> None:
+def test_every_fault_of_every_job_is_reported_at_once() -> None:
     broken = {"job_id": "b", "puruto_target": 1, "schedule": "bad", "timezone": "Mars", "prompt": "", "enabled": 1,
               "runner": "command", "extra": 0, "env": {"PURUTO_CRON_X": 1}}  # fmt: skip
     found = {(p["code"], p["path"]) for p in problems_of({"jobs": [broken, {}], "top": 1})}
@@ -226,12 +226,12 @@ def test_every_fault_of_every_job_is_told_at_once() -> None:
     ],
     ids=str,
 )
-def test_what_an_agent_could_not_obey_is_refused(changes: dict[str, Any], code: str, path: str) -> None:
+def test_fields_that_an_agent_does_not_support_are_refused(changes: dict[str, Any], code: str, path: str) -> None:
     problems = problems_of({"jobs": [{**GOOD, **changes}]})
     assert (code, f"jobs[0].{path}".replace(".$ref", '["$ref"]')) in {(p["code"], p["path"]) for p in problems}
 
 
-def test_a_job_id_that_stands_twice_is_told_with_both_places() -> None:
+def test_a_job_id_that_occurs_twice_is_reported_with_both_paths() -> None:
     entries = [{**GOOD, "job_id": name} for name in ("a", "b", "a", "a")]
     found = problems_of({"jobs": entries})
     assert [(p["code"], p["path"], p["first"], p["job_id"]) for p in found] == [
@@ -250,23 +250,23 @@ def test_a_job_id_that_stands_twice_is_told_with_both_places() -> None:
         ('{"jobs": [{"unknown": [0, {"a b": 1, "a b": 2}]}]}', 'jobs[0].unknown[1]["a b"]', None),
     ],
 )
-def test_a_key_that_stands_twice_in_one_object_is_refused(text: str, path: str, job_id: str | None) -> None:
+def test_a_key_that_occurs_twice_in_one_object_is_refused(text: str, path: str, job_id: str | None) -> None:
     found = [p for p in problems_of(text) if p["code"] == "DUPLICATE_KEY"]
     assert [(p["path"], p.get("job_id")) for p in found] == [(path, job_id)]
 
 
-def test_a_doubled_key_inside_a_value_that_was_itself_replaced_still_refuses_the_file() -> None:
+def test_a_duplicate_key_inside_a_replaced_value_still_refuses_the_file() -> None:
     found = problems_of('{"jobs": [{"x": 1, "x": 2}], "jobs": []}')
     assert [(p["code"], p["path"]) for p in found] == [("DUPLICATE_KEY", "jobs")]
 
 
-def test_a_key_that_is_no_text_is_told_alone() -> None:
+def test_a_key_that_is_not_text_is_the_only_fault_reported() -> None:
     for entry in ({"\ud800": 1}, {"\ud800": 1, "schedule": 5}, {"\ud800": 1, **GOOD}):
         (problem,) = problems_of({"jobs": [entry]})
         assert (problem["code"], problem["path"]) == ("BAD_TEXT", "jobs[0]")
 
 
-def test_of_very_many_doubled_names_a_hundred_are_listed_and_all_are_counted() -> None:
+def test_of_very_many_duplicate_names_a_hundred_are_listed_and_all_are_counted() -> None:
     with pytest.raises(JobsFileInvalid) as caught:
         parse({"jobs": [GOOD] * 300})
     assert caught.value.details["problem_count"] == 299
@@ -295,30 +295,30 @@ def test_of_very_many_faults_a_hundred_are_listed_and_all_are_counted() -> None:
         ({"enabled": None}, "must be true or false, not null", None),
         ({"command": "a b"}, "must be a list, not text", 'write a list of texts, like ["python3", "report.py"]'),
         ({"prompt": 5}, "must be text, not a number", "put it in double quotes"),
-        ({"timeout": 5}, "is no field of a job", "did you mean timeout_sec?"),
-        ({"jobId": "x"}, "is no field of a job", "did you mean job_id?"),
-        ({"catchup": "all"}, "is no field of a job", "did you mean catch_up?"),
+        ({"timeout": 5}, "is not a field of a job", "did you mean timeout_sec?"),
+        ({"jobId": "x"}, "is not a field of a job", "did you mean job_id?"),
+        ({"catchup": "all"}, "is not a field of a job", "did you mean catch_up?"),
         ({"notify_channel": "tg"}, 'must be telegram or none, not the text "tg"', None),
         ({"runner": 1}, "must be command, invoke, claude, codex or gemini, not the number 1", None),
-        ({"prompt": "ab\x07"}, "holds the control character U+0007 at position 3", "remove it"),
+        ({"prompt": "ab\x07"}, "contains the control character U+0007 at position 3", "remove it"),
         ({"command": ["x"] * 300}, "has 300 entries; at most 256 are allowed", None),
         ({"env": {f"A{n}": "" for n in range(300)}}, "has 300 entries; at most 128 are allowed", None),
         ({"job_id": "x" * 200}, "has 200 characters; at most 128 are allowed", None),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
-def test_a_fault_is_told_in_plain_words_with_its_fix(changes: dict[str, Any], message: str, hint: str | None) -> None:
+def test_a_fault_is_described_with_its_fix(changes: dict[str, Any], message: str, hint: str | None) -> None:
     (problem,) = problems_of({"jobs": [{**GOOD, **changes}]})
     assert (problem["message"], problem.get("hint")) == (message, hint)
 
 
-def test_a_bad_name_is_shown_and_its_rule_told() -> None:
+def test_a_bad_name_is_shown_with_its_rule() -> None:
     (problem,) = problems_of({"jobs": [{**GOOD, "job_id": "a/\u202eb"}]})
     assert problem["message"].startswith('is "a/\\u202eb", but must be letters, digits, dots')
     assert problem["job_id"] == "a/\\u202eb"
 
 
-def test_an_unknown_key_without_a_like_is_answered_with_all_fields() -> None:
+def test_an_unknown_key_without_a_similar_one_lists_all_fields() -> None:
     (problem,) = problems_of({"jobs": [{**GOOD, "zzz": 1}]})
     assert "job_id, puruto_target, schedule" in problem["hint"]
 
@@ -331,13 +331,13 @@ def test_the_error_names_file_job_and_path_of_the_first_fault() -> None:
     assert (caught.value.code, caught.value.exit_code) == ("JOBS_FILE_INVALID", 2)
 
 
-def test_a_schedule_error_keeps_its_own_words() -> None:
+def test_a_schedule_error_keeps_its_own_message() -> None:
     (problem,) = problems_of({"jobs": [{**GOOD, "schedule": "61 * * * *"}]})
     assert problem["message"] == "is wrong: the minute is wrong"
     assert (problem["field"], problem["text"], problem["hint"]) == ("minute", "61 * * * *", "0 to 59")
 
 
-def test_the_same_bad_schedule_is_told_for_each_job_that_has_it() -> None:
+def test_the_same_bad_schedule_is_reported_for_each_job_that_has_it() -> None:
     found = problems_of({"jobs": [{**GOOD, "job_id": name, "schedule": "bad"} for name in "ab"]})
     assert [problem["path"] for problem in found] == ["jobs[0].schedule", "jobs[1].schedule"]
 

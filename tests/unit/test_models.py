@@ -1,4 +1,4 @@
-"""What the rooms hand each other."""
+"""The values that packages pass to each other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_is_written_reads_back_to_the_second(instant: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-02-25 12:00:00", "2026-02-25T12:00:00", "2026-02-25"])
-def test_a_text_without_an_offset_is_no_instant(text: str) -> None:
+def test_a_text_without_an_offset_is_not_an_instant(text: str) -> None:
     with pytest.raises(ValueError, match="offset"):
         from_text(text)
 
@@ -72,7 +72,7 @@ def test_the_statuses_and_triggers_are_the_ones_that_the_database_allows() -> No
 
 
 def _shared() -> dict[str, object]:
-    """What the packages hand each other, by name."""
+    """The values that packages pass to each other, by name."""
     return {name: kind for module in (boundary, clock, invocation, job, run) for name, kind in vars(module).items()}
 
 
@@ -81,7 +81,7 @@ def _dataclasses() -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", _dataclasses(), ids=lambda kind: kind.__name__)
-def test_what_is_handed_around_can_not_be_changed(kind: Any) -> None:
+def test_values_that_are_passed_on_can_not_be_changed(kind: Any) -> None:
     assert kind.__dataclass_params__.frozen
 
 

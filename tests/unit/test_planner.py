@@ -400,7 +400,7 @@ def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
         full = instant.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
         return full.removeprefix("2026-")
 
-    return missed.count, text(missed.first), text(missed.last), missed.made_up
+    return missed.count, text(missed.first), text(missed.last), missed.superseded
 
 
 @pytest.mark.parametrize("cursor", [None, at("02-25 12:00:01")])
@@ -427,32 +427,32 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
 @pytest.mark.parametrize(
     ("fields", "now", "reason"),
     [
-        pytest.param({}, "02-25 12:30", "catch_up latest runs only the newest slot", id="latest"),
-        pytest.param({"catch_up": "none"}, "02-25 12:30", "catch_up is none", id="none"),
+        pytest.param({}, "02-25 12:30", ". Only the latest slot is run later (catch_up: latest)", id="latest"),
+        pytest.param({"catch_up": "none"}, "02-25 12:30", " (catch_up: none)", id="none"),
         pytest.param(
-            {"catch_up": "all", "catch_up_limit": 2}, "02-25 12:30", "catch_up_limit is 2", id="beyond the limit"
+            {"catch_up": "all", "catch_up_limit": 2}, "02-25 12:30", " (catch_up_limit: 2)", id="beyond the limit"
         ),
-        pytest.param({"catch_up": "none"}, "02-25 12:00:10", "catch_up is none", id="none, though the newest runs"),
-        pytest.param({"max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="too old"),
+        pytest.param({"catch_up": "none"}, "02-25 12:00:10", " (catch_up: none)", id="none, though the newest runs"),
+        pytest.param({"max_lateness_sec": 60}, "02-25 12:30", " (max_lateness_sec: 60)", id="too old"),
         pytest.param(
             {"catch_up": "all", "max_lateness_sec": 9000},
             "02-25 12:30",
-            "max_lateness_sec is 9000",
+            " (max_lateness_sec: 9000)",
             id="all, the older ones too old",
         ),
         pytest.param(
-            {"catch_up": "all", "max_lateness_sec": 60}, "02-25 12:30", "max_lateness_sec is 60", id="all, too old"
+            {"catch_up": "all", "max_lateness_sec": 60}, "02-25 12:30", " (max_lateness_sec: 60)", id="all, too old"
         ),
         pytest.param(
             {"max_lateness_sec": 86_400},
             "02-25 12:30",
-            "catch_up latest runs only the newest slot",
+            ". Only the latest slot is run later (catch_up: latest)",
             id="young enough, but not the newest",
         ),
         pytest.param(
             {"catch_up": "all", "catch_up_limit": 2, "max_lateness_sec": 86_400},
             "02-25 12:30",
-            "catch_up_limit is 2",
+            " (catch_up_limit: 2)",
             id="young enough, but beyond the limit",
         ),
     ],
@@ -460,7 +460,7 @@ def test_catch_up_all_serves_the_slots_one_after_another_until_none_is_due() -> 
 def test_a_missed_row_says_the_true_reason(fields: dict[str, Any], now: str, reason: str) -> None:
     found = plan(make_state(at("02-25 08:00"), schedule="0 * * * *", **fields), at(now), language)
     assert found.missed is not None
-    assert found.missed.reason == f"the scheduler did not start it in time, and {reason}"
+    assert found.missed.reason == f"the scheduler was not running then{reason}"
 
 
 # --- slots that a change drops ---
@@ -474,13 +474,13 @@ def test_a_job_that_is_not_due_drops_nothing() -> None:
 def test_a_change_drops_all_due_slots_with_their_number() -> None:
     state = make_state(at("02-25 09:00"), schedule="0 * * * *", catch_up="all", max_lateness_sec=60)
     assert skip_all(state, at("02-25 12:30"), language, "gone") == Missed(
-        4, at("02-25 09:00"), at("02-25 12:00"), "gone", made_up=False
+        4, at("02-25 09:00"), at("02-25 12:00"), "gone", superseded=False
     )
 
 
 def test_a_change_drops_a_single_due_slot() -> None:
     assert skip_all(make_state(NOON, schedule="0 * * * *"), NOON, language, "gone") == Missed(
-        1, NOON, NOON, "gone", made_up=False
+        1, NOON, NOON, "gone", superseded=False
     )
 
 

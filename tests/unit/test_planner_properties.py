@@ -151,7 +151,7 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
     if found.missed is not None:
         assert found.missed.first == state.next_run_at
         assert found.missed.count == len(list(slots_between(state, found.missed.first, found.missed.last)))
-        assert found.missed.made_up == (found.slot is not None)
+        assert found.missed.superseded == (found.slot is not None)
         assert found.slot is None or found.missed.last < found.slot
     assert found.slot is not None or found.missed is not None
     assert found.next_run_at is None or found.slot is None or found.slot < found.next_run_at

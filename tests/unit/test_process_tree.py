@@ -1,4 +1,4 @@
-"""Who counts as one of a run's processes, on a table that tests make up."""
+"""Which processes belong to a run, on a made-up process table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.run import ProcessId
 from system import processes
 from system.awaitables import run_blocking
 from system.process_table import Row, identify, is_alive
-from system.process_tree import Family
+from system.process_tree import ProcessTree
 
 RUN = "daily-20260225T200000"
 MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}
@@ -28,7 +28,7 @@ def our_pid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """Moves on by a tenth of a second each time it is asked."""
+    """Advances by a tenth of a second with each call."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -113,7 +113,7 @@ class FakeTable:
         return {pid for pid, _, _ in self.sent}
 
 
-def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.Ended:
+def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -> processes.EndedTree:
     return processes.sweep(MARKS, grace, Clock(), root=root, table=table)
 
 
@@ -145,7 +145,7 @@ def test_only_the_exact_mark_counts() -> None:
         start=300,
     ):
         table.add(pid, environ=b"A=1\0" + text.encode() + b"\0B=2\0")
-    assert sweep(table).found == ()
+    assert sweep(table).alive == ()
     assert table.sent == []
 
 
@@ -161,7 +161,7 @@ def test_the_mark_is_found_as_first_and_as_last_variable() -> None:
 def test_the_session_of_the_root_and_all_descendants_belong_to_it() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
-    table.add(301, ppid=1, session=300)  # its parent is gone, it stayed in the session
+    table.add(301, ppid=1, session=300)  # its parent has died, it stayed in the session
     table.add(302, ppid=300, session=302)  # setsid
     table.add(303, ppid=302, session=302)
     table.add(304, ppid=1, session=302)  # orphaned in the session that 302 made
@@ -178,19 +178,19 @@ def test_the_root_that_is_dead_and_not_yet_waited_for_still_leads_to_its_session
     assert table.hit == {301}
 
 
-def test_a_root_whose_pid_was_given_to_another_process_leads_nowhere() -> None:
+def test_a_root_whose_pid_was_used_again_is_ignored() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.add(300, ppid=1, started="999")
     table.add(301, ppid=300, session=300)
-    assert sweep(table, root).found == ()
+    assert sweep(table, root).alive == ()
     assert table.sent == []
 
 
-def test_a_root_of_another_boot_leads_nowhere() -> None:
+def test_a_root_of_another_boot_is_ignored() -> None:
     table = FakeTable()
     table.add(300, ppid=1)
-    assert sweep(table, ProcessId(300, "100", "another boot")).found == ()
+    assert sweep(table, ProcessId(300, "100", "another boot")).alive == ()
     assert table.sent == []
 
 
@@ -211,7 +211,7 @@ def test_a_pid_that_is_used_again_while_we_wait_is_left_alone() -> None:
     assert {301, 302} <= set(table.rows)
 
 
-def test_a_stranger_that_took_the_roots_pid_loses_nobody_of_its_session() -> None:
+def test_a_stranger_with_the_roots_pid_does_not_hide_the_rest_of_its_session() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
 
@@ -254,37 +254,37 @@ def test_a_run_of_another_installation_with_the_same_name_is_left_alone() -> Non
     assert {400, 401} <= set(table.rows)
 
 
-def test_kernel_threads_are_not_even_looked_into() -> None:
+def test_kernel_threads_are_not_examined() -> None:
     table = FakeTable()
     table.rows[2] = Row(2, "0", 0, 0, "S", 1, "kthreadd")
     table.environs[2] = MARKED
-    assert sweep(table).found == ()
+    assert sweep(table).alive == ()
 
 
-def test_whoever_ignores_term_is_killed_after_the_grace() -> None:
+def test_a_process_that_ignores_term_is_killed_after_the_grace_period() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
     table.deadly = {signal.SIGKILL}
-    assert sweep(table).left == ()
+    assert sweep(table).survivors == ()
     signals = [number for _, _, number in table.sent]
     assert signals == [signal.SIGTERM, signal.SIGKILL]
 
 
-def test_without_a_grace_nobody_is_asked() -> None:
+def test_without_a_grace_period_no_term_is_sent() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
     sweep(table, grace=0)
     assert table.sent == [(300, "100", signal.SIGKILL)]
 
 
-def test_a_stopped_process_is_asked_and_then_continued_so_that_it_can_obey() -> None:
+def test_a_stopped_process_gets_term_and_is_then_continued() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED, state="T")
     sweep(table)
     assert [number for _, _, number in table.sent] == [signal.SIGTERM, signal.SIGCONT]
 
 
-def test_a_process_born_during_the_grace_is_ended_too() -> None:
+def test_a_process_started_during_the_grace_period_is_ended_too() -> None:
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.deadly = {signal.SIGKILL}
@@ -302,7 +302,7 @@ def test_a_process_born_during_the_grace_is_ended_too() -> None:
 
 
 def test_a_child_of_a_run_inside_the_run_is_followed_after_its_parent_died() -> None:
-    """It carries the inner run's mark and has its own session: only its descent tells that it is ours."""
+    """It has the inner run's marks and a session of its own: only its ancestors show that it is ours."""
     table = FakeTable()
     root = table.add(300, ppid=ME)
     table.add(301, ppid=300, session=301, environ=MARKED.replace(b"daily", b"inner"))
@@ -323,7 +323,7 @@ def test_what_can_not_be_killed_is_reported_after_a_bounded_time() -> None:
     table.add(300, environ=MARKED)
     table.stuck = {300}
     table.deadly = {signal.SIGKILL}
-    assert sweep(table, grace=0).left == ("p300 (300)",)
+    assert sweep(table, grace=0).survivors == ("p300 (300)",)
 
 
 def test_on_wait_that_raises_leaves_nothing_alive() -> None:
@@ -334,7 +334,7 @@ def test_on_wait_that_raises_leaves_nothing_alive() -> None:
     def lost() -> None:
         raise KeyboardInterrupt
 
-    family = Family(MARKS, None, table)
+    family = ProcessTree(MARKS, None, table)
     try:
         run_blocking(family.end(1000, Clock(), lost))
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from core.json_objects import ErrorObject
 from core.run import ProcessId, RunStatus, Verdict
 from scheduling.reaper import LEASE_SLACK_SEC, Health, Reaped, Reaper, health
 from tests.fakes import RunningRow, at
-from tests.workspace import FakeClock
+from tests.workspace import PATIENCE, FakeClock
 
 LEASE_SEC = 120
 NOW = at("02-25 12:01")
@@ -139,7 +139,7 @@ def test_the_processes_of_several_dead_runs_are_ended_at_the_same_time() -> None
     end = scene.end_leftovers
 
     def wait_for_the_others(run: RunningRow) -> int:
-        all_there.wait(timeout=30)
+        all_there.wait(timeout=PATIENCE)
         return end(run)
 
     scene.end_leftovers = wait_for_the_others  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Secrets in what is stored and told."""
+"""Secrets in everything that is stored or sent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_given_object_is_not_changed() -> None:
     assert told == {"a": [SECRET]}
 
 
-def test_what_is_no_text_stays_as_it_is() -> None:
+def test_values_that_are_not_text_stay_as_they_are() -> None:
     told: dict[str, object] = {"a": 1, "b": 1.5, "c": None, "d": True, "e": []}
     assert Redactor([SECRET])(told) == told
 
@@ -136,7 +136,7 @@ def test_a_piece_of_a_secret_is_masked_where_a_text_was_cut_off(text: str, maske
 
 
 class CountedText(str):
-    """Counts how much of it was looked at: characters that were searched, and windows that were cut out."""
+    """Counts the searched characters and the windows that were cut out."""
 
     __slots__ = ("work",)
 
@@ -165,7 +165,7 @@ def tokens(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [8, 80, 64 * 1024])
-def test_what_a_text_costs_does_not_grow_with_the_number_of_secrets(size: int) -> None:
+def test_the_cost_of_a_text_does_not_grow_with_the_number_of_secrets(size: int) -> None:
     work = []
     for count in (10, 100, 1_000):
         text = CountedText("0123456789 and nothing of a secret here: " * size)
@@ -234,7 +234,7 @@ def test_a_name_that_does_not_look_like_a_secrets(name: str) -> None:
 @pytest.mark.parametrize(
     "value", ["/usr/share/keys", "~/.ssh/id", "./key.pem", "12345.67", "short", "disabled", "localhost", ""]
 )
-def test_what_stands_under_such_a_name_without_being_a_secret(value: str) -> None:
+def test_values_under_such_a_name_that_are_not_secret(value: str) -> None:
     assert list(secrets_of({"API_KEY": value}, [])) == []
 
 

@@ -50,7 +50,7 @@ def test_a_runner_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
 
 def test_a_named_runner_says_what_is_missing() -> None:
-    with pytest.raises(RunnerNotFound, match="there is no command"):
+    with pytest.raises(RunnerNotFound, match="has no command"):
         runners.choose(invocation(runner="command"), NOWHERE, HOST).launch(invocation(runner="command"), NOWHERE, HOST)
     with pytest.raises(RunnerNotFound, match="no file invoke"):
         runners.choose(invocation(runner="invoke"), NOWHERE, HOST).launch(invocation(runner="invoke"), NOWHERE, HOST)

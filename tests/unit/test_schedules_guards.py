@@ -164,18 +164,18 @@ BAD: list[tuple[str, str, str, str]] = [
     (",".join(["5"] * 200) + " * * * *", "schedule", "", "at most 256"),
     ("1" * 5000 + " * * * *", "schedule", "", "5008 characters"),
     # names with @
-    ("@", "schedule", "@", "known are @hourly"),
+    ("@", "schedule", "@", "use one of @hourly"),
     ("@dayly", "schedule", "@dayly", "did you mean @daily?"),
     ("@weekley", "schedule", "@weekley", "did you mean @weekly?"),
     ("@Anually", "schedule", "@Anually", "did you mean @annually?"),
     ("@evry 5m", "schedule", "@evry 5m", "did you mean @every?"),
-    ("@reboot", "schedule", "@reboot", "crontab's own @reboot"),
-    ("@REBOOT", "schedule", "@REBOOT", "no instant"),
+    ("@reboot", "schedule", "@reboot", "an @reboot line of your crontab"),
+    ("@REBOOT", "schedule", "@REBOOT", "not an instant"),
     ("@daily 5", "schedule", "@daily 5", "write @daily"),
     ("@ daily", "schedule", "@ daily", "unknown"),
-    ("@daily @hourly", "schedule", "@daily @hourly", "stands alone"),
+    ("@daily @hourly", "schedule", "@daily @hourly", "takes no argument"),
     # @every
-    ("@every", "@every", "", "write for example @every 1h30m"),
+    ("@every", "@every", "", "for example, write @every 1h30m"),
     ("@every 1h 30m", "@every", "1h 30m", "without spaces"),
     ("@every 15", "@every", "15", "with units"),
     ("@every m", "@every", "m", "with units"),
@@ -193,28 +193,28 @@ BAD: list[tuple[str, str, str, str]] = [
     ("@every 366d1s", "@every", "366d1s", "use 1s to 366d"),
     ("@every " + "9" * 200 + "d", "@every", "9" * 200 + "d", "use 1s to 366d"),
     # @at
-    ("@at", "@at", "", "write for example @at 2026-02-15T14:30"),
+    ("@at", "@at", "", "for example, write @at 2026-02-15T14:30"),
     ("@at tomorrow", "@at", "tomorrow", "2026-02-15T14:30"),
-    ("@at 2026-02-15", "@at", "2026-02-15", "no date and time"),
-    ("@at 14:30", "@at", "14:30", "no date and time"),
+    ("@at 2026-02-15", "@at", "2026-02-15", "is not a date and time"),
+    ("@at 14:30", "@at", "14:30", "is not a date and time"),
     ("@at 2026-02-15 14:30", "@at", "2026-02-15 14:30", "without spaces"),
-    ("@at 2026-02-15t14:30", "@at", "2026-02-15t14:30", "no date and time"),
+    ("@at 2026-02-15t14:30", "@at", "2026-02-15t14:30", "is not a date and time"),
     ("@at 2026-02-30T14:30", "@at", "2026-02-30T14:30", "no such date"),
     ("@at 2027-02-29T14:30", "@at", "2027-02-29T14:30", "no such date"),
     ("@at 2026-13-01T14:30", "@at", "2026-13-01T14:30", "no such date"),
-    ("@at 2026-02-15T24:00", "@at", "2026-02-15T24:00", "no date and time"),
-    ("@at 2026-02-15T14:60", "@at", "2026-02-15T14:60", "no date and time"),
-    ("@at 2026-02-15T14:30:60", "@at", "2026-02-15T14:30:60", "no date and time"),
+    ("@at 2026-02-15T24:00", "@at", "2026-02-15T24:00", "is not a date and time"),
+    ("@at 2026-02-15T14:60", "@at", "2026-02-15T14:60", "is not a date and time"),
+    ("@at 2026-02-15T14:30:60", "@at", "2026-02-15T14:30:60", "is not a date and time"),
     ("@at 2026-02-15T14:30:00.5", "@at", "2026-02-15T14:30:00.5", "no fractions"),
-    ("@at 2026-02-15T14:30+0100", "@at", "2026-02-15T14:30+0100", "no date and time"),
-    ("@at 2026-02-15T14:30+15:00", "@at", "2026-02-15T14:30+15:00", "no date and time"),
-    ("@at 2026-02-15T14:30+01:60", "@at", "2026-02-15T14:30+01:60", "no date and time"),
-    ("@at 2026-02-15T14:30[Europe/Madrid]", "@at", "2026-02-15T14:30[Europe/Madrid]", "no date and time"),
-    ("@at 20260215T143000", "@at", "20260215T143000", "no date and time"),
-    ("@at 1771165800", "@at", "1771165800", "no date and time"),
+    ("@at 2026-02-15T14:30+0100", "@at", "2026-02-15T14:30+0100", "is not a date and time"),
+    ("@at 2026-02-15T14:30+15:00", "@at", "2026-02-15T14:30+15:00", "is not a date and time"),
+    ("@at 2026-02-15T14:30+01:60", "@at", "2026-02-15T14:30+01:60", "is not a date and time"),
+    ("@at 2026-02-15T14:30[Europe/Madrid]", "@at", "2026-02-15T14:30[Europe/Madrid]", "is not a date and time"),
+    ("@at 20260215T143000", "@at", "20260215T143000", "is not a date and time"),
+    ("@at 1771165800", "@at", "1771165800", "is not a date and time"),
     ("@at 1969-12-31T23:59", "@at", "1969-12-31T23:59", "before 1970"),
     ("@at 0000-01-01T00:00", "@at", "0000-01-01T00:00", "no such date"),
-    ("@at 10000-01-01T00:00", "@at", "10000-01-01T00:00", "no date and time"),
+    ("@at 10000-01-01T00:00", "@at", "10000-01-01T00:00", "is not a date and time"),
     ("@at 9999-12-31T23:30-05:00", "@at", "9999-12-31T23:30-05:00", "after the year 9999"),
 ]
 
@@ -240,12 +240,12 @@ def test_a_bad_schedule_is_refused_naming_the_field_and_the_text(
 
 
 @pytest.mark.parametrize("value", [None, b"0 0 * * *", 5, 5.5, True, ["0 0 * * *"], {"cron": "0 0 * * *"}])
-def test_a_schedule_that_is_no_text_is_refused_with_its_type(value: object) -> None:
+def test_a_schedule_that_is_not_text_is_refused_with_its_type(value: object) -> None:
     with pytest.raises(ScheduleError, match=f"schedule: must be text, not {type(value).__name__}"):
         check(value, "UTC")
 
 
-def test_every_entrance_refuses_a_bad_schedule() -> None:
+def test_every_function_refuses_a_bad_schedule() -> None:
     bad = "5-5 * * * *"
     entrances: list[Callable[[], object]] = [
         lambda: next_fire(bad, "UTC", NOON),
@@ -295,7 +295,7 @@ BAD_ZONES = [
 
 
 @pytest.mark.parametrize(("zone", "part"), BAD_ZONES, ids=[ascii(row[0][:40]) for row in BAD_ZONES])
-def test_a_bad_zone_is_refused_with_a_better_one_where_there_is_one(zone: str, part: str) -> None:
+def test_a_bad_zone_is_refused_with_a_suggestion_where_there_is_one(zone: str, part: str) -> None:
     entrances: list[Callable[[], object]] = [lambda: check_timezone(zone), lambda: check("0 0 * * *", zone)]
     for enter in entrances:
         with pytest.raises(TimezoneError) as caught:
@@ -307,7 +307,7 @@ def test_a_bad_zone_is_refused_with_a_better_one_where_there_is_one(zone: str, p
 
 
 @pytest.mark.parametrize("value", [None, b"UTC", 1, ["UTC"]])
-def test_a_zone_that_is_no_text_is_refused_with_its_type(value: object) -> None:
+def test_a_zone_that_is_not_text_is_refused_with_its_type(value: object) -> None:
     with pytest.raises(TimezoneError, match=f"timezone: must be text, not {type(value).__name__}"):
         check_timezone(value)
 

@@ -103,7 +103,7 @@ CHANGES = [
 
 
 def stepped(expression: str, zone: str, start: datetime, end: datetime, most: int = 10_000) -> list[datetime]:
-    """What asking `next_fire` again and again gives, at most so many."""
+    """The slots that repeated calls of `next_fire` give, at most `count` or so."""
     found: list[datetime] = []
     instant = next_fire(expression, zone, start)
     while instant is not None and instant <= end and len(found) < most:
@@ -164,6 +164,7 @@ YEARS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "year", "expression"), YEARS)
 def test_a_whole_year_of_slots_is_that_of_cron_itself(zone: str, year: int, expression: str) -> None:
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)

@@ -149,7 +149,7 @@ def test_the_words_of_any_expression_name_the_days_and_times_of_its_slots(schedu
         ("0 0 1 * 0-7", "every day (one of the two day fields is enough"),
     ],
 )
-def test_the_rule_for_the_two_day_fields_is_said(schedule: str, claim: str) -> None:
+def test_the_rule_for_the_two_day_fields_is_described(schedule: str, claim: str) -> None:
     assert claim in describe(schedule, "UTC")
 
 
@@ -157,26 +157,26 @@ def test_the_rule_for_the_two_day_fields_is_said(schedule: str, claim: str) -> N
     "schedule",
     ["30 1 * * *", "30 0-23 * * *", "5,30 1 * * *", "30 * * * *", "*/30 * * * *", "* 1 * * *", "*,30 1 * * *"],
 )
-def test_what_daylight_saving_does_is_said(schedule: str) -> None:
+def test_the_effect_of_daylight_saving_is_described(schedule: str) -> None:
     words = describe(schedule, "America/New_York")
     spring = datetime(2026, 3, 8, 7, tzinfo=UTC)  # 03:00, after the gap
     autumn = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)  # 01:30, for the first time; again an hour later
     passes = [due_slots(schedule, "America/New_York", at - DAY / 1440, at).count for at in (autumn, autumn + DAY / 24)]
-    assert passes == [1, 1 if "both passes of a repeated hour" in words else 0]
+    assert passes == [1, 1 if "twice in a repeated hour" in words else 0]
     assert ("comes twice runs the first time only" in words) == (passes == [1, 0])
     skipped = schedule.replace(" 1 ", " 2 ").replace("*/30", "7-30/23")
     caught_up = due_slots(skipped, "America/New_York", spring - DAY / 1440, spring).count == 1
     assert ("in the first minute after the gap" in words) == caught_up
-    assert ("nothing for a skipped one" in words) != caught_up
+    assert ("not in a skipped one" in words) != caught_up
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Phoenix"])
-def test_a_zone_without_daylight_saving_is_said_to_have_none(zone: str) -> None:
-    assert describe("0 3 * * *", zone).endswith(f"{zone} time. There is no daylight saving in this zone.")
+def test_a_zone_without_daylight_saving_is_described_as_having_none(zone: str) -> None:
+    assert describe("0 3 * * *", zone).endswith(f"{zone} time. This zone has no daylight saving.")
 
 
 @pytest.mark.parametrize("zone", ["Europe/Madrid", "Australia/Lord_Howe", "Africa/Casablanca"])
-def test_a_zone_with_daylight_saving_is_not_said_to_have_none(zone: str) -> None:
+def test_a_zone_with_daylight_saving_is_not_described_as_having_none(zone: str) -> None:
     assert "no daylight saving" not in describe("0 3 * * *", zone)
     assert f"{zone} time" in describe("0 3 * * *", zone)
 

@@ -53,14 +53,14 @@ def test_paths_are_shown_in_the_contracts_form() -> None:
     assert found.display("jobs_file") == ".jobs.json"
 
 
-def test_fixed_places_lie_in_the_root() -> None:
+def test_fixed_paths_are_in_the_root() -> None:
     found = load()
     assert found.jobs_file == ROOT / ".jobs.json"
     assert found.local_events == ROOT / "notifications/events.jsonl"
     assert found.runs_folder == ROOT / "runs"
 
 
-def test_showing_what_is_no_path_is_a_key_error() -> None:
+def test_displaying_a_setting_that_is_not_a_path_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         load().display("lease_sec")
 
@@ -117,7 +117,7 @@ def test_the_bounds_are_those_that_were_agreed() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "1.5", "1e3", "0x10", "1_000", "٣", "12 0", "9" * 5000, "--1", "120s", "½"])
-def test_what_is_no_whole_number_is_refused(text: str) -> None:
+def test_what_is_not_a_whole_number_is_refused(text: str) -> None:
     (problem,) = problems_of({"PURUTO_CRON_LEASE_SECONDS": text})
     assert (problem["code"], problem["source"]) == ("NOT_A_NUMBER", "environment")
     assert problem["text"] == text[:80]
@@ -142,7 +142,7 @@ def test_a_switch_is_known_by_several_words(text: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["2", "-1", "y", "nope", "truefalse", "1.0"])
-def test_any_other_word_is_no_switch(text: str) -> None:
+def test_any_other_word_is_not_a_switch(text: str) -> None:
     (problem,) = problems_of({"PURUTO_CRON_AUTO_SYNC": text})
     assert (problem["code"], problem["text"]) == ("NOT_A_SWITCH", text)
 
@@ -177,7 +177,7 @@ def test_control_characters_and_broken_bytes_are_refused(variable: Variable, tex
     assert problem["text"].isprintable()
 
 
-def test_a_home_of_nobody_is_refused() -> None:
+def test_a_home_of_an_unknown_user_is_refused() -> None:
     (problem,) = problems_of({"DB_PATH": "~no-such-user-here/x"})
     assert problem["code"] == "BAD_PATH"
 
@@ -186,7 +186,7 @@ def test_a_zone_is_taken_as_it_is_written() -> None:
     assert load(PURUTO_CRON_TIMEZONE="Mars/Olympus").timezone == "Mars/Olympus"
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     environ = {
         "PURUTO_CRON_LEASE_SECONDS": "x",
         "PURUTO_CRON_MAX_RUNNING": "0",
@@ -262,7 +262,7 @@ def test_the_main_folder_is_that_of_this_program() -> None:
 
 
 @pytest.mark.parametrize(("text", "hop"), [(None, 0), ("", 0), ("0", 1), ("1", 2), (" 7 ", 8), ("1000", 1001)])
-def test_a_call_by_hand_is_one_hop_further_than_the_run_around_it(text: str | None, hop: int) -> None:
+def test_a_manual_call_has_one_hop_more_than_the_run_around_it(text: str | None, hop: int) -> None:
     assert settings.next_hop({} if text is None else {"PURUTO_CRON_HOP": text}) == hop
 
 
@@ -280,5 +280,5 @@ def test_the_policy_the_option_and_the_environment_know_the_same_greatest_hop(tm
     for most, fault in ((MOST_HOPS, False), (MOST_HOPS + 1, True)):
         file.write_text(json.dumps({"max_hops": most}))
         assert bool(PolicyFile(file).read().fault) is fault
-    # A call from within a run of the greatest hop is understood, and refused by every policy.
+    # A call from a run with the greatest hop is parsed, and refused by every policy.
     assert settings.next_hop({"PURUTO_CRON_HOP": str(MOST_HOPS)}) > MOST_HOPS

@@ -31,14 +31,14 @@ from core.strict_json import BadJson, parse
         ("{'a': 1}".encode("utf-16"), "not UTF-8"),
     ],
 )
-def test_what_is_no_acceptable_json_is_said_with_its_place(data: bytes, wrong: str) -> None:
+def test_unacceptable_json_is_reported_with_its_position(data: bytes, wrong: str) -> None:
     with pytest.raises(BadJson, match=wrong):
         parse(data)
 
 
-def test_a_key_that_is_there_twice_matters_only_when_asked() -> None:
+def test_a_duplicate_key_is_refused_only_on_request() -> None:
     assert parse(b'{"a": 1, "a": 2}') == {"a": 2}
-    with pytest.raises(BadJson, match="'a' is there twice"):
+    with pytest.raises(BadJson, match="'a' occurs twice"):
         parse(b'{"a": 1, "a": 2}', unique_keys=True)
 
 
@@ -47,7 +47,7 @@ def test_sixty_four_levels_and_309_digits_are_still_fine() -> None:
     assert parse(b"9" * 309) == int("9" * 309)
 
 
-def test_a_byte_order_mark_is_no_fault() -> None:
+def test_a_byte_order_mark_is_accepted_before_json() -> None:
     assert parse(b"\xef\xbb\xbf{}") == {}
 
 
@@ -74,11 +74,11 @@ def test_a_lone_surrogate_can_be_dumped_and_nan_can_not() -> None:
         (b'["[[", ' + b"[" * 64 + b"]" * 65, "depth", 70),
     ],
 )
-def test_a_fault_has_a_kind_and_a_place(data: bytes, kind: str, place: int) -> None:
+def test_a_fault_has_a_kind_and_a_position(data: bytes, kind: str, place: int) -> None:
     with pytest.raises(BadJson) as caught:
         parse(data)
-    # The parser of Python 3.13 puts a comma too many at the comma, earlier ones behind it.
-    assert (caught.value.kind, abs(caught.value.place - place) <= (kind == "syntax")) == (kind, True)
+    # For a superfluous comma, Python 3.13 reports the comma, earlier versions the character after it.
+    assert (caught.value.kind, abs(caught.value.position - place) <= (kind == "syntax")) == (kind, True)
 
 
 @pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029"])

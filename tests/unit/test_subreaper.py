@@ -1,4 +1,4 @@
-"""Whose an orphan is, by its birth, on a table that tests make up."""
+"""To which run an orphan belongs, by its start time, on a made-up process table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import pytest
 
 from core.run import ProcessId
 from system import subreaper
-from system.subreaper import Adoption
+from system.subreaper import Subreaper
 from tests.unit.test_process_tree import ME, FakeTable, our_pid  # noqa: F401 - a fixture
+from tests.workspace import PATIENCE
 
 OUR_SESSION = 50
 
 
 @pytest.fixture(autouse=True)
 def reaped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """No real subreaper; who would have been reaped."""
+    """No real subreaper; the pids that would have been reaped."""
     reaped: list[int] = []
     monkeypatch.setattr(os, "getsid", lambda _pid: OUR_SESSION)
     monkeypatch.setattr(subreaper, "_become_subreaper", lambda: None)
@@ -32,23 +33,23 @@ def table() -> FakeTable:
 
 
 @pytest.fixture
-def ours() -> Adoption:
-    return Adoption()
+def ours() -> Subreaper:
+    return Subreaper()
 
 
-def orphans(ours: Adoption, table: FakeTable, *outputs: str) -> list[int]:
+def orphans(ours: Subreaper, table: FakeTable, *outputs: str) -> list[int]:
     """The living ones."""
     return [row.pid for row in ours.orphans(table, [Path(output) for output in outputs]) if row.alive]
 
 
-def begin(ours: Adoption, table: FakeTable, pid: int, started: str) -> ProcessId:
+def begin(ours: Subreaper, table: FakeTable, pid: int, started: str) -> ProcessId:
     with ours.starting(table):
         child = table.add(pid, ppid=ME, started=started)
         ours.started(child)
     return child
 
 
-def test_an_orphan_of_the_only_run_is_found_when_that_ends(ours: Adoption, table: FakeTable) -> None:
+def test_an_orphan_of_the_only_run_is_found_when_that_ends(ours: Subreaper, table: FakeTable) -> None:
     child = begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150")
     assert orphans(ours, table) == [], "its run goes on"
@@ -56,7 +57,7 @@ def test_an_orphan_of_the_only_run_is_found_when_that_ends(ours: Adoption, table
     assert orphans(ours, table) == [400]
 
 
-def test_an_orphan_born_in_two_runs_is_found_when_the_last_ends(ours: Adoption, table: FakeTable) -> None:
+def test_an_orphan_born_in_two_runs_is_found_when_the_last_ends(ours: Subreaper, table: FakeTable) -> None:
     first, second = begin(ours, table, 300, "100"), begin(ours, table, 301, "120")
     table.add(400, ppid=ME, started="150")
     ours.ending(first)
@@ -65,9 +66,7 @@ def test_an_orphan_born_in_two_runs_is_found_when_the_last_ends(ours: Adoption, 
     assert orphans(ours, table) == [400]
 
 
-def test_an_orphan_that_is_older_than_every_living_run_is_found_though_they_go_on(
-    ours: Adoption, table: FakeTable
-) -> None:
+def test_an_orphan_older_than_every_running_run_is_found_while_they_run(ours: Subreaper, table: FakeTable) -> None:
     first = begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150")
     begin(ours, table, 301, "151")
@@ -75,7 +74,7 @@ def test_an_orphan_that_is_older_than_every_living_run_is_found_though_they_go_o
     assert orphans(ours, table) == [400]
 
 
-def test_births_in_one_tick_of_the_kernels_clock_decide_nothing(ours: Adoption, table: FakeTable) -> None:
+def test_start_times_in_the_same_kernel_tick_decide_nothing(ours: Subreaper, table: FakeTable) -> None:
     first = begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150")
     second = begin(ours, table, 301, "150")
@@ -85,7 +84,7 @@ def test_births_in_one_tick_of_the_kernels_clock_decide_nothing(ours: Adoption, 
     assert orphans(ours, table) == [400]
 
 
-def test_births_are_compared_as_numbers(ours: Adoption, table: FakeTable) -> None:
+def test_start_times_are_compared_as_numbers(ours: Subreaper, table: FakeTable) -> None:
     first = begin(ours, table, 300, "99")
     table.add(400, ppid=ME, started="101")
     begin(ours, table, 301, "1000")
@@ -93,7 +92,7 @@ def test_births_are_compared_as_numbers(ours: Adoption, table: FakeTable) -> Non
     assert orphans(ours, table) == [400]
 
 
-def test_children_of_ours_are_no_orphans_before_and_after_their_attempt(ours: Adoption, table: FakeTable) -> None:
+def test_our_children_are_not_orphans_before_and_after_their_attempt(ours: Subreaper, table: FakeTable) -> None:
     child = begin(ours, table, 300, "100")
     ours.ending(child)
     assert orphans(ours, table) == []
@@ -101,19 +100,19 @@ def test_children_of_ours_are_no_orphans_before_and_after_their_attempt(ours: Ad
     assert orphans(ours, table) == [300], "the pid is somebody else's now"
 
 
-def test_children_from_before_the_first_run_are_left_alone(ours: Adoption, table: FakeTable) -> None:
+def test_children_from_before_the_first_run_are_left_alone(ours: Subreaper, table: FakeTable) -> None:
     table.add(250, ppid=ME, started="50")
     ours.ending(begin(ours, table, 300, "100"))
     assert orphans(ours, table) == []
 
 
-def test_before_the_first_run_nobody_is_an_orphan(ours: Adoption, table: FakeTable) -> None:
+def test_before_the_first_run_there_are_no_orphans(ours: Subreaper, table: FakeTable) -> None:
     table.add(250, ppid=ME, started="50")
     assert orphans(ours, table) == []
 
 
-def test_dead_orphans_are_reaped_at_once_also_while_runs_go_on(
-    ours: Adoption, table: FakeTable, reaped: list[int]
+def test_dead_orphans_are_reaped_at_once_even_while_runs_are_running(
+    ours: Subreaper, table: FakeTable, reaped: list[int]
 ) -> None:
     begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150", state="Z")
@@ -121,8 +120,8 @@ def test_dead_orphans_are_reaped_at_once_also_while_runs_go_on(
     assert reaped == [400]
 
 
-def test_an_orphan_that_has_just_died_is_told_because_it_may_have_left_a_child(
-    ours: Adoption, table: FakeTable, reaped: list[int]
+def test_an_orphan_that_has_just_died_is_reported_as_it_may_have_left_a_child(
+    ours: Subreaper, table: FakeTable, reaped: list[int]
 ) -> None:
     ours.ending(begin(ours, table, 300, "100"))
     table.add(400, ppid=ME, started="150", state="Z")
@@ -130,8 +129,8 @@ def test_an_orphan_that_has_just_died_is_told_because_it_may_have_left_a_child(
     assert reaped == [400]
 
 
-def test_a_dead_first_thread_whose_others_go_on_is_not_reaped(
-    ours: Adoption, table: FakeTable, reaped: list[int]
+def test_a_process_whose_first_thread_is_dead_but_others_run_is_not_reaped(
+    ours: Subreaper, table: FakeTable, reaped: list[int]
 ) -> None:
     ours.ending(begin(ours, table, 300, "100"))
     table.add(400, ppid=ME, started="150", state="Z", threads=2)
@@ -139,8 +138,8 @@ def test_a_dead_first_thread_whose_others_go_on_is_not_reaped(
     assert reaped == []
 
 
-def test_an_orphan_that_still_prints_into_its_runs_files_is_found_though_others_go_on(
-    ours: Adoption, table: FakeTable
+def test_an_orphan_that_still_writes_into_its_runs_files_is_found_while_others_run(
+    ours: Subreaper, table: FakeTable
 ) -> None:
     first = begin(ours, table, 300, "100")
     begin(ours, table, 301, "100")
@@ -153,19 +152,17 @@ def test_an_orphan_that_still_prints_into_its_runs_files_is_found_though_others_
 
 @pytest.mark.parametrize("dead", [False, True])
 def test_a_child_that_something_else_of_this_program_started_is_left_alone(
-    ours: Adoption, table: FakeTable, reaped: list[int], dead: bool
+    ours: Subreaper, table: FakeTable, reaped: list[int], dead: bool
 ) -> None:
-    """It stays in our session, where nothing of a run can come back to. Its exit code is its starter's."""
+    """It stays in our session, which no process of a run can enter. Its exit code belongs to its parent."""
     ours.ending(begin(ours, table, 300, "100"))
     table.add(400, ppid=ME, session=OUR_SESSION, started="150", state="Z" if dead else "S")
     assert ours.orphans(table) == []
     assert reaped == []
 
 
-def test_a_session_of_number_0_is_one_as_well(
-    ours: Adoption, table: FakeTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a container our session may be unseen; then our own children are in 0 too, those of runs never."""
+def test_session_0_is_a_session_too(ours: Subreaper, table: FakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container our session may read 0; then our own children are in 0 too, those of runs never."""
     monkeypatch.setattr(os, "getsid", lambda _pid: 0)
     ours.ending(begin(ours, table, 300, "100"))
     table.add(400, ppid=ME, started="150")
@@ -174,15 +171,15 @@ def test_a_session_of_number_0_is_one_as_well(
     assert orphans(ours, table) == [400]
 
 
-def test_grandchildren_and_strangers_are_no_orphans_of_ours(ours: Adoption, table: FakeTable) -> None:
+def test_grandchildren_and_strangers_are_not_our_orphans(ours: Subreaper, table: FakeTable) -> None:
     ours.ending(begin(ours, table, 300, "100"))
     table.add(400, ppid=1, started="150")
     table.add(401, ppid=300, started="150")
     assert orphans(ours, table) == []
 
 
-def test_who_has_got_another_parent_since_the_look_is_no_orphan(
-    ours: Adoption, table: FakeTable, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_got_another_parent_since_is_not_an_orphan(
+    ours: Subreaper, table: FakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pid was used again."""
     ours.ending(begin(ours, table, 300, "100"))
@@ -191,7 +188,7 @@ def test_who_has_got_another_parent_since_the_look_is_no_orphan(
     assert orphans(ours, table) == []
 
 
-def test_a_child_that_was_closed_without_an_end_holds_no_orphan_back(ours: Adoption, table: FakeTable) -> None:
+def test_a_child_that_was_closed_without_an_end_does_not_protect_orphans(ours: Subreaper, table: FakeTable) -> None:
     begin(ours, table, 300, "100")
     table.add(400, ppid=ME, started="150")
     ours.reaped(300)
@@ -199,7 +196,7 @@ def test_a_child_that_was_closed_without_an_end_holds_no_orphan_back(ours: Adopt
     assert orphans(ours, table) == [400]
 
 
-def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: Adoption, table: FakeTable) -> None:
+def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: Subreaper, table: FakeTable) -> None:
     ours.ending(begin(ours, table, 300, "100"))
     inside, go_on = threading.Event(), threading.Event()
 
@@ -217,6 +214,6 @@ def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: A
     looker = threading.Thread(target=lambda: found.append(orphans(ours, table)))
     looker.start()
     go_on.set()
-    thread.join(30)
+    thread.join(PATIENCE)
     looker.join(30)
     assert found == [[]]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.boundary import Done, attempt
+from core.boundary import Outcome, outcome_of
 from core.errors import DatabaseLocked, LeaseLost
 from scheduling.task_loop import DEFERRED_SEC, TaskLoop
 from system.awaitables import Task, run_blocking, wait, write
@@ -55,9 +55,9 @@ class FakeLedger:
 
     commits: list[int] = field(default_factory=list)
 
-    def together(self, works: Sequence[Callable[[], Any]]) -> list[Done]:
+    def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:
         self.commits.append(len(works))
-        return [attempt(work) for work in works]
+        return [outcome_of(work) for work in works]
 
 
 class Bench:
@@ -69,7 +69,7 @@ class Bench:
         self.ledger = FakeLedger()
         self.loop = TaskLoop(self.ledger, self.clock, self.stop)
         self.log: list[str] = []
-        self.ended: dict[str, Done] = {}
+        self.ended: dict[str, Outcome] = {}
 
     def begin(self, name: str, task: Task[Any]) -> None:
         self.loop.spawn(task, lambda done: self.ended.update({name: done}))
@@ -284,7 +284,7 @@ def test_writes_of_several_courses_and_of_nobody_are_one_commit(bench: Bench) ->
     async def writer(name: str) -> str:
         return await write(bench.say(name)) or ""
 
-    told: list[Done] = []
+    told: list[Outcome] = []
     bench.begin("a", writer("a"))
     bench.loop.write(bench.say("nobody's"), told.append)
     bench.begin("b", writer("b"))
@@ -292,7 +292,7 @@ def test_writes_of_several_courses_and_of_nobody_are_one_commit(bench: Bench) ->
     bench.loop.run_once(0)
     assert (bench.ledger.commits, bench.log) == ([3], ["a", "nobody's", "b"])
     assert {name: done.value for name, done in bench.ended.items()} == {"a": "a", "b": "b"}
-    assert told == [Done("nobody's", None)]
+    assert told == [Outcome("nobody's", None)]
 
 
 def test_what_went_on_by_a_commit_and_writes_again_waits_for_nothing_else(bench: Bench) -> None:
@@ -336,7 +336,7 @@ def test_a_lazy_write_holds_nobody_up_and_goes_with_the_next_commit(bench: Bench
     assert (bench.ledger.commits, bench.log) == ([2], ["went on", "lazy", "eager"])
 
 
-def test_a_lazy_write_that_no_other_follows_is_committed_alone_in_time(bench: Bench) -> None:
+def test_a_deferred_write_that_no_other_follows_is_committed_alone_in_time(bench: Bench) -> None:
     async def deferred() -> None:
         await write(bench.say("first"), deferred=True)
         bench.clock.advance(seconds=DEFERRED_SEC / 2)
@@ -363,10 +363,10 @@ def test_a_lazy_write_of_a_course_that_is_over_is_committed_and_told_to_nobody(b
     bench.clock.advance(seconds=DEFERRED_SEC)
     bench.loop.run_once(0)
     assert bench.log == ["lazy"]
-    assert bench.ended == {"lazy": Done(None, None)}
+    assert bench.ended == {"lazy": Outcome(None, None)}
 
 
-def test_a_write_that_fails_is_told_to_its_course_alone(bench: Bench) -> None:
+def test_a_write_that_fails_is_raised_only_in_its_own_task(bench: Bench) -> None:
     async def writer(work: Callable[[], Any]) -> str:
         try:
             return str(await write(work))
@@ -380,7 +380,7 @@ def test_a_write_that_fails_is_told_to_its_course_alone(bench: Bench) -> None:
 
 
 def test_whoever_fails_to_hear_of_a_write_takes_nobodys_answer_away(bench: Bench) -> None:
-    def fails(_done: Done) -> None:
+    def fails(_done: Outcome) -> None:
         raise ValueError("a fault of ours")
 
     async def writer() -> None:
@@ -422,7 +422,7 @@ def test_a_lost_lease_of_a_lazy_write_reaches_the_course_where_it_stands(bench: 
     bench.begin("loser", loser())
     bench.clock.advance(seconds=DEFERRED_SEC)
     bench.all()
-    assert bench.ended["loser"] == Done("cleaned", None)
+    assert bench.ended["loser"] == Outcome("cleaned", None)
     own = ["its own"] if place == "a write in the same commit" else []
     assert bench.log == [*own, "lost", "cleaned"]
     os.close(read)
@@ -493,7 +493,7 @@ def test_one_course_may_begin_another_when_it_ends(bench: Bench) -> None:
     async def first() -> str:
         return await write(lambda: "first") or ""
 
-    def then(done: Done) -> None:
+    def then(done: Outcome) -> None:
         bench.ended["first"] = done
         bench.begin("second", second())
 
@@ -525,7 +525,7 @@ class Scripted:
     async def task(self) -> list[object]:
         for number, (kind, what) in enumerate(self.steps):
             if kind == "wait":
-                self.seen.append(await wait(what, alone=lambda seconds: self.clock.advance(seconds=seconds)))  # type: ignore[func-returns-value]
+                self.seen.append(await wait(what, blocking_wait=lambda seconds: self.clock.advance(seconds=seconds)))  # type: ignore[func-returns-value]
             elif kind == "wait with a stop":
                 self.seen.append(await wait(what, stop=self.stop))  # type: ignore[func-returns-value]
             else:
@@ -549,12 +549,12 @@ class Scripted:
         return work
 
 
-def outcome(done: Done) -> object:
+def outcome(done: Outcome) -> object:
     return done.value if done.error is None else type(done.error)
 
 
 @given(st.lists(STEPS, min_size=1, max_size=4))
-def test_alone_and_beside_others_a_course_comes_to_the_same_end(scripts: list[list[tuple[str, Any]]]) -> None:
+def test_a_task_ends_the_same_way_alone_and_among_others(scripts: list[list[tuple[str, Any]]]) -> None:
     bench = Bench()
     try:
         beside = [Scripted(steps, bench.clock, bench.stop) for steps in scripts]
@@ -563,14 +563,14 @@ def test_alone_and_beside_others_a_course_comes_to_the_same_end(scripts: list[li
         bench.all()
         for number, scripted in enumerate(beside):
             alone = Scripted(scripted.steps, bench.clock, bench.stop)
-            done = attempt(lambda alone=alone: run_blocking(alone.task()))  # type: ignore[misc]
-            together = bench.ended[str(number)]
+            done = outcome_of(lambda alone=alone: run_blocking(alone.task()))  # type: ignore[misc]
+            group_commit = bench.ended[str(number)]
             if ("lazy", "lost") not in scripted.steps:
-                assert outcome(together) == outcome(done)
+                assert outcome(group_commit) == outcome(done)
                 assert scripted.stored == alone.stored
             else:
                 # It hears of that later, and may meet another fault before; it never comes to a good end.
                 assert isinstance(done.error, Exception)
-                assert isinstance(together.error, Exception)
+                assert isinstance(group_commit.error, Exception)
     finally:
         bench.stop.close()

@@ -1,4 +1,4 @@
-"""What the daemon stands on, without a disk and without waiting: the alarms' decisions, and what systemd is told."""
+"""The daemon's timers and its messages to systemd, without a disk and without waiting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECOND = 1_000_000_000
 
 
 class FakeTimers:
-    """A kernel's timer that says what was asked of it; `set_clock` is what no test may do to the machine."""
+    """A fake kernel timer that records its calls; `set_clock` sets its clock."""
 
     def __init__(self) -> None:
         self.armed: list[int] = []
@@ -58,7 +58,7 @@ def timer(timers: FakeTimers) -> Iterator[KernelTimer]:
     made.close()
 
 
-# --- the kernel's alarm ---
+# --- the kernel's timer ---
 
 
 def test_an_instant_is_exact_to_the_microsecond(timer: KernelTimer, timers: FakeTimers) -> None:
@@ -67,7 +67,7 @@ def test_an_instant_is_exact_to_the_microsecond(timer: KernelTimer, timers: Fake
     assert timer.seconds_to_sleep(30) == 30, "the descriptor does the rest"
 
 
-def test_without_an_instant_it_is_armed_for_a_time_that_nobody_sees(timer: KernelTimer, timers: FakeTimers) -> None:
+def test_without_an_instant_it_is_armed_for_the_far_future(timer: KernelTimer, timers: FakeTimers) -> None:
     never = timers.armed[-1]
     assert never > 7000 * 365 * 86400 * SECOND
     timer.set(NOON)
@@ -75,7 +75,7 @@ def test_without_an_instant_it_is_armed_for_a_time_that_nobody_sees(timer: Kerne
     assert timers.armed[-1] == never
 
 
-def test_a_clock_that_was_set_is_told_once(timer: KernelTimer, timers: FakeTimers) -> None:
+def test_a_clock_that_was_set_is_reported_once(timer: KernelTimer, timers: FakeTimers) -> None:
     timer.set(NOON)
     assert timer.clear() is False
     timers.set_clock()
@@ -84,9 +84,7 @@ def test_a_clock_that_was_set_is_told_once(timer: KernelTimer, timers: FakeTimer
     assert timers.reads == 3
 
 
-def test_a_clock_that_is_set_between_the_look_and_the_alarm_wakes_at_once(
-    timer: KernelTimer, timers: FakeTimers
-) -> None:
+def test_a_clock_that_is_set_between_poll_and_arming_wakes_at_once(timer: KernelTimer, timers: FakeTimers) -> None:
     timers.set_clock()
     timer.set(NOON)
     assert timers.armed[-1] == 0, "the instant may be one of the old clock"
@@ -106,7 +104,7 @@ def test_another_failure_is_not_taken_for_a_clock_that_was_set(
         timer.set(NOON) if call == "set" else timer.clear()
 
 
-# --- the alarm of other systems ---
+# --- the timer of other systems ---
 
 
 def test_sleeps_are_short_and_end_on_the_instant() -> None:
@@ -127,7 +125,7 @@ def test_sleeps_are_short_and_end_on_the_instant() -> None:
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1), timedelta(seconds=0.6)])
-def test_a_wall_clock_that_goes_its_own_way_was_set(jump: timedelta) -> None:
+def test_a_wall_clock_that_differs_from_the_monotonic_one_was_set(jump: timedelta) -> None:
     clock = FakeClock(NOON)
     timer = SteppingTimer(clock)
     clock.advance(seconds=30)
@@ -140,7 +138,7 @@ def test_a_wall_clock_that_goes_its_own_way_was_set(jump: timedelta) -> None:
 def test_a_suspend_is_seen_as_a_clock_that_was_set() -> None:
     clock = FakeClock(NOON)
     timer = SteppingTimer(clock)
-    # What a monotonic clock does meanwhile: it stands still.
+    # The monotonic clock stands still meanwhile.
     clock.wall += timedelta(hours=8)
     assert timer.clear() is True
 
@@ -157,7 +155,7 @@ def test_a_clock_that_is_slewed_was_not_set() -> None:
 # --- systemd ---
 
 
-def test_without_systemd_nothing_is_told() -> None:
+def test_without_systemd_nothing_is_sent() -> None:
     for address in ("", "@", "/", "vsock:2:1", "relative"):
         there = Systemd({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "2000000"}, 7)
         assert there.listens is False

@@ -34,7 +34,7 @@ class _Arguments(argparse.ArgumentParser):
 
 
 def main(argv: list[str]) -> NoReturn:
-    """The whole of one drain."""
+    """One complete drain."""
     parser = _Arguments(prog="inbox.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--limit", type=_count, default=50, help="events at most in one drain (50)")
     parser.add_argument("--deliver", action="store_true", help="send each event to Telegram")
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> NoReturn:
 
 
 def drain(limit: int, *, deliver: bool) -> dict[str, Any]:
-    """Processes new lines, at most `limit`, and returns what is printed."""
+    """Processes at most `limit` new lines, and returns the report to print."""
     with Journal(ROOT / "db") as journal:
         work = Drain(ROOT, journal, limit)
         if not deliver:
@@ -80,7 +80,7 @@ def drain(limit: int, *, deliver: bool) -> dict[str, Any]:
 
 
 def report_of(work: Drain, *, deliver: bool, stopped: Stopped | None = None, skipped_why: str = "") -> dict[str, Any]:
-    """The object of the contract, and what happened besides."""
+    """The report: the object of the contract, and what else happened."""
     report: dict[str, Any] = {
         "status": "ok" if stopped is None else "error",
         "processed": work.processed,
@@ -104,7 +104,7 @@ def report_of(work: Drain, *, deliver: bool, stopped: Stopped | None = None, ski
 
 
 def variables() -> dict[str, str]:
-    """The environment, over .env if there is one. What is empty counts as not set. Raises `Stopped`."""
+    """The environment, which overrides .env if there is one. Empty variables count as unset. Raises `Stopped`."""
     found: dict[str, str | None] = {}
     if (ROOT / ".env").is_file():
         try:
@@ -124,13 +124,13 @@ def variables() -> dict[str, str]:
 
 
 def failed(code: str, message: str, hint: str) -> NoReturn:
-    """Prints an error of ours and ends."""
+    """Prints an error, and ends."""
     finish({"status": "error", "error": {"code": code, "message": message, "details": {"hint": hint}}}, 1)
 
 
 def finish(answer: dict[str, Any], code: int) -> NoReturn:
     """Prints the one JSON object and ends."""
-    # Bytes: what cron gives as a locale may not know every character.
+    # Bytes, because cron's locale may not have every character.
     sys.stdout.buffer.write(well_formed(json.dumps(answer, ensure_ascii=False)).encode() + b"\n")
     sys.stdout.flush()
     raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""One event's way to Telegram: its messages one after the other, each written down before it is sent and after."""
+"""Delivers an event to Telegram: message by message, each recorded in the journal before and after it is sent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from inbox_journal import Journal
 
 _DIED = "a drain died while it sent this"
-_NOT_AGAIN = "whether it arrived is not known, and it is not sent again"
+_NOT_AGAIN = "it may have arrived, so it is not sent again"
 
 
 class Stopped(Exception):
-    """The drain can't go on now; the events that were not dealt with stay for the next one.
+    """The drain can't continue now; the remaining events stay for the next one.
 
     `code` is stable; `details` always holds `hint`.
     """
@@ -29,14 +29,14 @@ class Sender(Protocol):
         """The event as messages."""
 
     def send(self, part: str, event: str) -> dict[str, Any]:
-        """Sends one of the event with this digest: {"status": "delivered" | "skipped" | "refused" | "unknown", …}.
+        """Sends a part of the event with this digest: {"status": "delivered" | "skipped" | "refused" | "unknown", …}.
 
-        With `reason` unless it was delivered. Raises `Stopped` when it is known that nothing arrived.
+        The result has a `reason` unless it was delivered. Raises `Stopped` if it is certain that nothing arrived.
         """
 
 
 class Delivery:
-    """Delivers events in order. `stopped` is set when the last one is dealt with, and no other is to be tried now."""
+    """Delivers events in order. `stopped` is set if no other event should be tried after the last one."""
 
     def __init__(self, sender: Sender, journal: Journal) -> None:
         self._sender = sender
@@ -44,13 +44,13 @@ class Delivery:
         self.stopped: Stopped | None = None
 
     def deliver(self, event: dict[str, Any], name: str) -> dict[str, Any]:
-        """What became of it. Raises `Stopped` when the event is to be gone on with by the next drain."""
+        """Delivers the event and returns the outcome. Raises `Stopped` if the next drain must continue with it."""
         journal = self._journal
         if journal.is_done(name):
             return {"status": "already_done", "was": journal.outcome(name)}
         in_doubt = journal.in_doubt(name)
         if in_doubt:
-            # Telegram knows no key by which a message could be told from its repetition.
+            # Telegram has no key by which it could recognise a repeated message.
             journal.note(name, "unknown", in_doubt, f"{_DIED}: {_NOT_AGAIN}")
         parts = self._sender.parts(event)
         last: dict[str, Any] = {"status": "delivered"}
@@ -79,17 +79,17 @@ class Delivery:
         return outcome
 
     def _losses(self, name: str, count: int) -> dict[str, Any]:
-        """The status and reason of an event of which not every part has arrived; {} when all have."""
-        found: dict[str, Any] = {}
+        """The status and reason of an event of which not every part has arrived; {} if all have."""
+        losses: dict[str, Any] = {}
         for status in ("refused", "unknown"):
             parts = self._journal.parts_that_are(status, name)
             if parts:
-                # A part in doubt weighs more than one of which all is known.
-                found = {**found, "status": status, "reason": next(iter(parts.values()))}
-                found |= {f"parts_{status}": sorted(parts)} if count > 1 else {}
-        return found
+                # An unknown outcome is reported before a refusal.
+                losses = {**losses, "status": status, "reason": next(iter(parts.values()))}
+                losses |= {f"parts_{status}": sorted(parts)} if count > 1 else {}
+        return losses
 
 
 def _no_answer(reason: str) -> Stopped:
-    hint = "It is not sent again; the next drain goes on behind it. See to the network, and whether the API answers."
+    hint = "It is not sent again, because it may have arrived; the next drain continues after it. Check the network."
     return Stopped("TELEGRAM_NO_ANSWER", reason, hint=hint)

@@ -1,4 +1,4 @@
-"""The small files in db/: lines that are added, and objects that are replaced whole."""
+"""The small files in db/: files to which lines are appended, and objects that are replaced as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def well_formed(text: str) -> str:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Adds it at the end, and waits until the disk has it. Raises `OSError`."""
+    """Appends to the file, and waits until it is on the disk. Raises `OSError`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     with open(os.open(path, flags, 0o600), "ab", buffering=0) as file:
         file.write(data)
@@ -25,7 +25,7 @@ def append(path: Path, data: bytes) -> None:
 
 
 def replace(path: Path, value: dict[str, Any]) -> None:
-    """Writes the object as the whole of the file, or leaves the file as it is. Raises `OSError`."""
+    """Replaces the content of the file by the object, completely or not at all. Raises `OSError`."""
     fresh = path.with_name(f"{path.name}.new")
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(json.dumps(value).encode())
@@ -35,7 +35,7 @@ def replace(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """An unreadable file counts as {}. Source: the contract, for db/inbox_offsets.json."""
+    """The object in the file; {} if it can't be read. Source: the contract of db/inbox_offsets.json."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What became of each event, written down before and after it is sent, so that a crash sends nothing twice.
+"""The outcome of each event, recorded before and after it is sent, so that nothing is sent twice after a crash.
 
 One JSON line each in db/inbox_journal.jsonl: {"event": digest of its line, "state": …, "part": n, "why": …}. States:
 `forwarded` (it stands in the log), `sending` (part n is being sent), `unsent` (it is known that it has not arrived, and
@@ -17,20 +17,20 @@ from types import TracebackType
 from typing import Any
 
 FILE = "inbox_journal.jsonl"
-#: So many events are remembered; the file is written anew when it is much longer.
+#: The number of events that are kept; a much longer file is rewritten.
 KEPT = 10_000
 _LONGEST = 6 * KEPT
-#: Nothing more is to be done about such a part.
+#: States of a part that is finished.
 _FINISHED = ("sent", "refused", "unknown")
 
 
 def digest(line: bytes) -> str:
-    """What identifies an event: its line."""
+    """The digest that identifies an event: that of its line."""
     return hashlib.sha256(line.strip()).hexdigest()[:32]
 
 
 class Journal:
-    """Append-only; each line is on the disk before what it announces is done."""
+    """An append-only file. Each line is on the disk before the action that it announces."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -41,7 +41,7 @@ class Journal:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._file = open(descriptor, "ab", buffering=0)  # noqa: SIM115 - closed by __exit__
         if not self._ends_well():
-            # A crash in the middle of a line: what comes now begins a new one.
+            # A crash left a line without its end: start a new one.
             self._file.write(b"\n")
 
     def __enter__(self) -> Journal:
@@ -53,35 +53,35 @@ class Journal:
         self._file.close()
 
     def note(self, event: str, state: str, part: int = 0, why: str = "") -> None:
-        """Writes it down, and waits until the disk has it."""
+        """Records a state, and waits until it is on the disk."""
         entry = _entry(event, state, part, why)
         self._apply(entry)
         self._file.write(_line(entry))
         os.fsync(self._file.fileno())
 
     def is_forwarded(self, event: str) -> bool:
-        """Whether it stands in the log."""
+        """Whether the event is in the log."""
         return event in self._events
 
     def is_done(self, event: str) -> bool:
-        """Whether nothing more is to be done about it."""
+        """Whether the event is finished."""
         return "done" in self._events.get(event, {})
 
     def outcome(self, event: str) -> str:
-        """What became of an event that is done."""
+        """The outcome of a finished event."""
         return str(self._events[event]["done"]) or "delivered"
 
     def finished(self, event: str) -> int:
-        """Up to which of its parts nothing more is to be done."""
+        """The number of its first parts that are finished."""
         return max(self._events.get(event, {}).get("parts", {}), default=0)
 
     def parts_that_are(self, state: str, event: str) -> dict[int, str]:
-        """Its parts in that state, and why."""
+        """Its parts in that state, with the reasons."""
         parts = self._events.get(event, {}).get("parts", {})
         return {part: why for part, (found, why) in parts.items() if found == state}
 
     def in_doubt(self, event: str) -> int:
-        """The part that was being sent when a drain died: it may have arrived, or not. 0 when there is none."""
+        """The part that was being sent when a drain died, so that it may have arrived; 0 if there is none."""
         sending = int(self._events.get(event, {}).get("sending", 0))
         return sending if sending > self.finished(event) else 0
 
@@ -139,7 +139,7 @@ def _line(entry: dict[str, Any]) -> bytes:
 
 
 def _entries(event: str, known: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The fewest by which an event is known as before."""
+    """The fewest lines that keep the state of an event."""
     yield _entry(event, "forwarded", 0, "")
     for part, (state, why) in known.get("parts", {}).items():
         yield _entry(event, state, part, why)

@@ -1,4 +1,4 @@
-"""New lines of the inbox, from a byte offset, each whole; what stands in the log; and what could not be dealt with."""
+"""Reads new lines of the inbox from a byte offset, appends them to the log, and sets aside what can't be delivered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE = "db/inbox_state.json"
 FORWARDED = "db/cron-forwarded.jsonl"
 SET_ASIDE = "db/cron-set-aside.jsonl"
 PREVIEWED = 20
-#: The bytes before the offset by which the inbox is known again.
+#: The number of bytes before the offset by which the inbox is recognised.
 _KNOWN_BYTES = 256
 _CHUNK = 1 << 16
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -49,7 +49,7 @@ class Drain:
             self._advance(line)
 
     def deliver_all(self, sender: Sender) -> None:
-        """The same, and sends each. Raises `Stopped` when no more can be sent now."""
+        """Appends each new event to the log, and sends it. Raises `Stopped` if no more can be sent now."""
         delivery = Delivery(sender, self._journal)
         for line in self._lines():
             event = self._take(line)
@@ -68,7 +68,7 @@ class Drain:
                 raise delivery.stopped
 
     def pending(self) -> int:
-        """Whole lines that are still to be processed."""
+        """The number of complete lines that are not processed yet."""
         try:
             with open(self._root / INBOX, "rb") as file:
                 file.seek(self.offset)
@@ -76,17 +76,17 @@ class Drain:
         except FileNotFoundError:
             return 0
 
-    # --- where to begin ---
+    # --- where to start ---
 
     def _start(self) -> int:
         offset, known = self._offset(), read_object(self._root / STATE)
         size = os.stat(self._root / INBOX).st_size
         if offset > size:
-            self.restarted = f"the inbox has {size} bytes, and {offset} were read: it was cut or replaced"
+            self.restarted = f"the inbox has {size} bytes, but {offset} were read: it was truncated or replaced"
         elif offset and known.get("offset") == offset and known.get("before") != self._before(offset):
             self.restarted = "the inbox is another file than the one that was read: it was replaced"
         if self.restarted:
-            # Said once: the next drain finds an offset that fits.
+            # Reported once: the next drain finds a matching offset.
             self._remember(0)
             return 0
         return self._line_start(offset)
@@ -96,7 +96,7 @@ class Drain:
         return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else 0
 
     def _line_start(self, offset: int) -> int:
-        """Where the line begins that holds the byte at the offset: what it has sent is known by the journal."""
+        """The start of the line that contains the offset. The journal knows which parts of that line were sent."""
         with open(self._root / INBOX, "rb") as file:
             while offset:
                 file.seek(max(0, offset - _CHUNK))
@@ -114,22 +114,22 @@ class Drain:
     # --- lines ---
 
     def _lines(self) -> Iterator[bytes]:
-        """New lines that are whole, at most `limit`; a last one without its end is left for the next drain."""
+        """Complete new lines, at most `limit`; a last line without its newline is left for the next drain."""
         with open(self._root / INBOX, "rb") as file:
             file.seek(self.offset)
             while self.processed < self._limit:
                 line = file.readline(_LONGEST_LINE)
                 while line and not line.endswith(b"\n") and len(line) % _LONGEST_LINE == 0:
-                    more = file.readline(_LONGEST_LINE)
-                    line += more
-                    if not more:
+                    piece = file.readline(_LONGEST_LINE)
+                    line += piece
+                    if not piece:
                         break
                 if not line.endswith(b"\n"):
                     return
                 yield line
 
     def _take(self, line: bytes) -> dict[str, Any] | None:
-        """The event of a line, which then stands in the log; None for a line that is none, or that is done with."""
+        """The event of a line, after it was appended to the log; None if the line is not an event."""
         if not line.strip():
             return None
         name = digest(line)
@@ -139,25 +139,25 @@ class Drain:
             event = None
         if not isinstance(event, dict):
             if not self._journal.is_done(name):
-                self._put_aside({"line": line.decode("utf-8", "replace")[:4096]}, "it is no JSON object")
+                self._put_aside({"line": line.decode("utf-8", "replace")[:4096]}, "it is not a JSON object")
                 self._journal.note(name, "done", why="no_event")
             return None
         if not self._journal.is_forwarded(name):
-            if not self._stands_last_in_log(line):
+            if not self._is_last_in_log(line):
                 append(self._root / FORWARDED, line.strip() + b"\n")
             self._journal.note(name, "forwarded")
         return event
 
-    def _stands_last_in_log(self, line: bytes) -> bool:
-        """Whether a drain died between the log and the journal."""
-        wanted = line.strip() + b"\n"
+    def _is_last_in_log(self, line: bytes) -> bool:
+        """Whether the log has the line already, because a drain died between writing the log and the journal."""
+        entry = line.strip() + b"\n"
         try:
             with open(self._root / FORWARDED, "rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                if size < len(wanted):
+                if size < len(entry):
                     return False
-                file.seek(size - len(wanted))
-                return file.read() == wanted
+                file.seek(size - len(entry))
+                return file.read() == entry
         except FileNotFoundError:
             return False
 
@@ -170,11 +170,11 @@ class Drain:
         replace(self._root / STATE, {"offset": offset, "before": self._before(offset)})
         replace(self._root / OFFSETS, {**read_object(self._root / OFFSETS), INBOX: offset})
 
-    # --- what is told ---
+    # --- reporting ---
 
     def _show(self, event: dict[str, Any], outcome: dict[str, Any] | None) -> None:
-        found = {key: event.get(key) for key in ("job_id", "run_id", "ts")}
-        shown: dict[str, Any] = {key: value if isinstance(value, str | int) else None for key, value in found.items()}
+        fields = {key: event.get(key) for key in ("job_id", "run_id", "ts")}
+        shown: dict[str, Any] = {key: value if isinstance(value, str | int) else None for key, value in fields.items()}
         if outcome is not None:
             shown["_delivery"] = outcome
         if len(self.preview) < PREVIEWED:
@@ -185,6 +185,6 @@ class Drain:
         try:
             text = json.dumps(entry, ensure_ascii=False)
         except RecursionError:
-            text = json.dumps({**entry, "event": f"nested too deep to be repeated here; it stands in {FORWARDED}"})
+            text = json.dumps({**entry, "event": f"nested too deep to be copied here; see {FORWARDED}"})
         append(self._root / SET_ASIDE, well_formed(text).encode() + b"\n")
         self.set_aside += 1

@@ -1,4 +1,4 @@
-"""One request of sendMessage through python-telegram-bot, and what its answer says about the message.
+"""One request of sendMessage with python-telegram-bot, and the meaning of its answer.
 
 Imported only when something is to be sent: it needs the library.
 """
@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# From version 22.2 on the library wants to be told that a timedelta is understood, and warns otherwise.
+# Since version 22.2 the library warns unless this variable says that a timedelta is understood.
 os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 import httpx
@@ -21,13 +21,13 @@ from telegram import Bot, error
 from telegram.request import HTTPXRequest
 
 for _name in ("telegram", "httpx", "httpcore", "asyncio"):
-    # A logger with no handler prints to stderr; what is wrong stands in the one JSON object.
+    # A logger without a handler prints to stderr, but errors belong in the one JSON object.
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 #: `delivered`; `wait` as long as wait_sec; `bad_request`: it does not take this; `refuses`: it takes nothing from this
 #: bot for this chat; `unreachable`: nothing arrived; `no_library` for the proxy; `unknown`: it may have arrived.
 Kind = Literal["delivered", "wait", "bad_request", "refuses", "unreachable", "no_library", "unknown"]
-#: The connection was there when these came: the request may have arrived. Source: python-httpx.org/exceptions.
+#: Errors after the connection was made: the request may have arrived. Source: python-httpx.org/exceptions.
 _LOST_LATER = (
     httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.ReadTimeout, httpx.WriteTimeout,
     httpx.RemoteProtocolError, httpx.DecodingError, httpx.TooManyRedirects,
@@ -37,7 +37,7 @@ _GATEWAY_TIMEOUT = 504
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request; `text` is for people, and may hold the token."""
+    """The outcome of one request; `text` is for people, and may contain the token."""
 
     kind: Kind
     text: str = ""
@@ -46,11 +46,11 @@ class Answer:
 
 
 class _Request(HTTPXRequest):
-    """Keeps whether the request left, and what was answered."""
+    """Records whether the request was sent, and the answer."""
 
     left = False
     status = 0
-    #: `ok` of the answer, when it is one of the Bot API. Source: core.telegram.org/bots/api#making-requests.
+    #: The field `ok` of the answer, if it comes from the Bot API. Source: core.telegram.org/bots/api#making-requests.
     said_ok: bool | None = None
 
     async def do_request(self, *words: Any, **named: Any) -> tuple[int, bytes]:
@@ -64,12 +64,12 @@ class _Request(HTTPXRequest):
 
 
 def ask(token: str, chat: str, api: str, text: str, *, markdown: bool) -> Answer:
-    """Sends one message. Raises nothing: whatever goes wrong is an answer."""
+    """Sends one message. It raises nothing: every error is an answer."""
     return asyncio.run(_ask(token, chat, api, text, "MarkdownV2" if markdown else None))
 
 
 def url_fault(api: str) -> str:
-    """What is wrong with the address of a Bot API; "" when nothing is. Never quotes it: it may hold a password."""
+    """What is wrong with the address of a Bot API; "" if nothing. It is never quoted, as it may contain a password."""
     try:
         url = httpx.URL(api)
         port_fits = url.port is None or 0 < url.port < 65536
@@ -108,7 +108,7 @@ def _meaning(wrong: Exception, request: _Request) -> Answer:
     if not request.status:
         return Answer("unknown" if request.left and _may_have_arrived(wrong) else "unreachable", text)
     if request.said_ok:
-        # Taken, whatever the library can't read in the rest.
+        # Telegram accepted the message, even if the library can't read the rest of the answer.
         return Answer("delivered")
     if request.said_ok is None and (request.status < 300 or request.status == _GATEWAY_TIMEOUT):
         return Answer("unknown", f"HTTP {request.status}, with an answer that is none of the Bot API")
@@ -120,11 +120,11 @@ def _meaning(wrong: Exception, request: _Request) -> Answer:
 
 
 def _may_have_arrived(wrong: Exception) -> bool:
-    """Whether the request may have left when the connection was lost; with no connection there was no request."""
+    """Whether the request may have been sent when the connection was lost. Without a connection it was not."""
     cause = wrong.__cause__
     if isinstance(cause, httpx.HTTPError):
         return isinstance(cause, _LOST_LATER)
-    # An address or a header that can't be sent; anything else is unheard of.
+    # An address or a header that can't be sent; no other cause is known.
     return not isinstance(cause, httpx.InvalidURL | ValueError | OverflowError | ImportError)
 
 

@@ -1,4 +1,4 @@
-"""What one drain tells the next about Telegram: how long it asked to wait, and by which words it refused.
+"""What a drain keeps for the next one: how long Telegram asked to wait, and the words of its last rejection.
 
 db/telegram_state.json: {"to": digest of bot, chat and server, "wait": {"asked_at": epoch seconds, "sec": …},
 "refused": {"words": …, "event": digest, "since": epoch seconds}}. An unreadable file counts as {}; one about another
@@ -15,7 +15,7 @@ from typing import Any
 from inbox_files import read_object, replace
 
 FILE = "telegram_state.json"
-#: No wait is believed that is longer, in seconds; no event is held back longer for words that nobody knows.
+#: The longest wait in seconds that is respected, and the longest time that unknown words delay an event.
 LONGEST_SEC = 86_400.0
 
 
@@ -30,17 +30,18 @@ class Memory:
         self._known: dict[str, Any] = found if found.get("to") == self._to else {}
 
     def wait_left(self) -> float:
-        """How many seconds Telegram still wants no message. A clock that was set back forgets the wait."""
+        """The seconds for which Telegram still wants no message; 0 if the clock was set back."""
         sec = min(_number(self._entry("wait").get("sec")), LONGEST_SEC)
         gone = self._clock() - _number(self._entry("wait").get("asked_at"))
         return sec - gone if 0 <= gone < sec else 0.0
 
     def keep_wait(self, sec: float) -> None:
-        """Telegram wants no message for so long from now on."""
+        """Records that Telegram wants no message for so many seconds from now."""
         self._keep("wait", {"asked_at": self._clock(), "sec": min(sec, LONGEST_SEC)})
 
     def may_refuse(self, words: str, event: str) -> bool:
-        """Whether these words may be about the event: not when they refused another one, with no message taken since.
+        """Whether these words may be about this event: not if another one was rejected with them before, unless a
+        message was accepted since then.
 
         After `LONGEST_SEC` they may be again, so that nothing is held back for ever.
         """
@@ -48,7 +49,7 @@ class Memory:
         age = self._clock() - _number(known.get("since"))
         if known.get("words") == words and known.get("event") != event and age < LONGEST_SEC:
             if age < 0:
-                # The clock was set back; the time counts from now on.
+                # The clock was set back: the time counts from now.
                 self._keep("refused", {**known, "since": self._clock()})
             return False
         if (known.get("words"), known.get("event")) != (words, event):
@@ -56,7 +57,7 @@ class Memory:
         return True
 
     def taken(self) -> None:
-        """A message was taken: what was refused before was not Telegram's way with all of them."""
+        """Records that a message was accepted: earlier rejections did not concern all messages."""
         if "refused" in self._known:
             self._keep("refused", {})
 

@@ -1,4 +1,4 @@
-"""Sends messages patiently, and tells what is the message's own fault from what would befall any other too."""
+"""Sends messages with retries, and separates errors of one message from errors that would affect all messages."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 TOKEN, CHAT, API = "PURUTO_TELEGRAM_BOT_TOKEN", "PURUTO_TELEGRAM_DEFAULT_CHAT_ID", "PURUTO_TELEGRAM_API_URL"
 DEFAULT_API = "https://api.telegram.org"
-#: All waiting in one drain.
-PATIENCE_SEC = 60.0
+#: The longest total wait in one drain, in seconds.
+LONGEST_WAIT_SEC = 60.0
 _NETWORK_TRIES = 3
-#: In a 400 that is about the message. Source: the descriptions of tdlib/telegram-bot-api, in small letters.
+#: Words in a 400 that is about the message, in lower case. Source: the descriptions of tdlib/telegram-bot-api.
 _MESSAGES_FAULT = (
     "parse entities", "message is too long", "message_too_long", "text is too long", "message text is empty",
     "message_empty", "text must be non-empty", "must be encoded in utf-8", "entities_too_long", "entity_bounds_invalid",
 )  # fmt: skip
-#: In a 400 that is about the chat, or the bot's place in it: the next message would meet the same.
+#: Words in a 400 that is about the chat, or the bot's rights in it: the next message would fail too.
 _CHATS_FAULT = (
     "chat not found", "chat_id", "peer_id_invalid", "user not found", "user_id", "user is deactivated",
     "user is blocked", "user_is_blocked", "input_user_deactivated", "bot was", "bot is not", "bot can't", "bots can't",
@@ -39,13 +39,13 @@ _CHATS_FAULT = (
 
 
 class Skipping:
-    """Stands in when there is nobody to send to."""
+    """Replaces the sender if no bot or chat is configured."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
     def parts(self, event: dict[str, Any]) -> list[str]:
-        """The event as messages, that are not sent."""
+        """The event as messages, which are not sent."""
         return telegram_text.messages(event)
 
     def send(self, part: str, event: str) -> dict[str, Any]:  # noqa: ARG002 - a sender's form
@@ -54,7 +54,7 @@ class Skipping:
 
 
 def sender_of(variables: Mapping[str, str], folder: Path) -> Sender:
-    """What sends, by what is configured; `folder` is where it remembers. Raises `Stopped` when that can't work."""
+    """The sender for the configuration; `folder` keeps its state. Raises `Stopped` if the configuration can't work."""
     missing = [name for name in (TOKEN, CHAT) if not variables.get(name, "").strip()]
     if missing:
         return Skipping(f"{' and '.join(missing)} not set")
@@ -77,14 +77,14 @@ class Telegram:
 
     def __init__(self, token: str, chat: str, api: str, memory: Memory) -> None:
         self._token, self._chat, self._api, self._memory = token, chat, api, memory
-        self._patience = PATIENCE_SEC
+        self._wait_left = LONGEST_WAIT_SEC
 
     def parts(self, event: dict[str, Any]) -> list[str]:
         """The event as messages."""
         return telegram_text.messages(event)
 
     def send(self, part: str, event: str) -> dict[str, Any]:
-        """Sends one: with its marks, and plain when Telegram does not take them. Raises `Stopped`."""
+        """Sends a part with its formatting, or as plain text if Telegram rejects that. Raises `Stopped`."""
         self._wait(self._memory.wait_left())
         answer = self._ask(part, markdown=True)
         plain = answer.kind == "bad_request" and _is_the_marks_fault(answer.text)
@@ -93,13 +93,13 @@ class Telegram:
         if answer.kind == "bad_request":
             return self._refused(answer.text, event)
         if answer.kind == "unknown":
-            reason = f"no answer came that can be read ({self._clean(answer.text)})"
-            return {"status": "unknown", "reason": f"{reason}: it may have arrived, and is not sent again"}
+            reason = f"Telegram did not confirm it ({self._clean(answer.text)})"
+            return {"status": "unknown", "reason": f"{reason}: it may have arrived, so it is not sent again"}
         self._memory.taken()
         return {"status": "delivered", "message_id": answer.message_id, **({"plain": True} if plain else {})}
 
     def _ask(self, text: str, *, markdown: bool) -> Answer:
-        """An answer that is about this message: delivered, bad_request or unknown. Raises `Stopped` for any other."""
+        """The answer about this message: delivered, bad_request or unknown. Raises `Stopped` for any other answer."""
         from telegram_client import ask
 
         tries = 0
@@ -117,35 +117,35 @@ class Telegram:
             if answer.kind != "unreachable":
                 return answer
             tries += 1
-            if tries >= _NETWORK_TRIES or self._patience < tries:
-                hint = "The next drain tries again. See to the network, the proxy variables, and what answers there."
+            if tries >= _NETWORK_TRIES or self._wait_left < tries:
+                hint = "The next drain tries again. Check the network, the proxy variables and the server's address."
                 raise Stopped(
                     "TELEGRAM_UNREACHABLE", f"Telegram can't be reached: {self._clean(answer.text)}", hint=hint
                 )
             self._wait(tries / 4)
 
     def _refused(self, words: str, event: str) -> dict[str, Any]:
-        """The message's own fault; by words that nobody knows too, but not one event after the other.
+        """Telegram rejects this message. Unknown words count as that too, but not for two events in a row.
 
         Raises `Stopped`.
         """
         clean = self._clean(words)
         if any(known in words.lower() for known in _MESSAGES_FAULT) or self._memory.may_refuse(clean, event):
             return {"status": "refused", "reason": f"Telegram refused it: {clean}"}
-        raise self._refuses(f"{words} (the same words as for the event before, so it can't be the event's fault)")
+        raise self._refuses(f"{words} (the previous event was rejected with the same words, so it is not this event)")
 
     def _refuses(self, words: str) -> Stopped:
         message = f"Telegram does not let this bot write to this chat: {self._clean(words)}"
         return Stopped(
-            "TELEGRAM_REFUSES", message, hint=f"See to {TOKEN} and {CHAT}; the event stays for the next drain."
+            "TELEGRAM_REFUSES", message, hint=f"Check {TOKEN} and {CHAT}; the event stays for the next drain."
         )
 
     def _wait(self, seconds: float) -> None:
-        if seconds > self._patience:
-            message = f"Telegram asks for a wait of {seconds:.0f} s, longer than this drain is to last"
-            hint = "Nothing to do: a drain after that goes on, and none asks before."
+        if seconds > self._wait_left:
+            message = f"Telegram asks to wait {seconds:.0f} s, longer than this drain may take"
+            hint = "Nothing to do: the first drain after that time continues."
             raise Stopped("TELEGRAM_BUSY", message, hint=hint, retry_after=seconds)
-        self._patience -= seconds
+        self._wait_left -= seconds
         time.sleep(seconds)
 
     def _clean(self, text: str) -> str:
@@ -161,5 +161,5 @@ def _is_the_chats_fault(words: str) -> bool:
 
 
 def _is_the_marks_fault(words: str) -> bool:
-    """Whether a plain text may be taken: it says so, or says what nobody knows."""
+    """Whether plain text may be accepted: the formatting is the error, or the words are unknown."""
     return "parse entities" in words.lower() or not any(known in words.lower() for known in _MESSAGES_FAULT)

@@ -1,4 +1,4 @@
-"""An event of puruto-cron as messages for Telegram: MarkdownV2, each at most as long as Telegram takes."""
+"""An event of puruto-cron as messages for Telegram: MarkdownV2, each at most as long as Telegram accepts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 from inbox_files import well_formed
 
-#: UTF-16 units of one message, after its marks are taken away. Source: core.telegram.org/bots/api#sendmessage.
+#: The most UTF-16 units of a message without its formatting. Source: core.telegram.org/bots/api#sendmessage.
 LONGEST = 4096
-#: An event that needs more messages is cut, and the last says where the whole stands: in puruto-cron's `logs --run`.
+#: An event that needs more messages is cut, and the last one names `logs --run` of puruto-cron for the whole text.
 MOST_PARTS = 4
 _ROOM = LONGEST - 96
 #: Source: core.telegram.org/bots/api#markdownv2-style.
 _MARKS = frozenset("_*[]()~`>#+-=|{}.!\\")
-#: Telegram takes no message of nothing but these: control, format and space characters, and three that look like none.
+#: Telegram rejects a message of only these: control, format and space characters, and three that look empty.
 _UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _UNSEEN_TOO = frozenset("\u115f\u2800\u3164")
 
 
 def messages(event: dict[str, Any]) -> list[str]:
-    """The event as one message, or as many as it takes."""
+    """The event as one or more messages."""
     job, run, ts = _word(event.get("job_id"), "?"), _word(event.get("run_id"), ""), _word(event.get("ts"), "")[:64]
     head, body = _body(event)
     title = f"{head} *{escape(job)}*"
     foot = escape(" · ".join(part for part in (run, ts) if part))
-    # Room for the title, and for the run twice: in the foot, and where the whole is said to stand.
+    # Space for the title, and for the run ID twice: in the footer, and in the hint about the whole text.
     pieces = _pieces(well_formed(body).strip(), _ROOM - units(job) - 2 * units(run) - 128)
     if len(pieces) > MOST_PARTS:
         pieces = pieces[:MOST_PARTS]
@@ -42,7 +42,7 @@ def escape(text: str) -> str:
 
 
 def plain(markdown: str) -> str:
-    """A message of `messages` without its marks, for a server that does not take them."""
+    """A message of `messages` without its formatting, for a server that rejects that."""
     found, backslash = [], False
     for char in markdown:
         if backslash or char not in "*_\\":
@@ -54,7 +54,7 @@ def plain(markdown: str) -> str:
 
 
 def units(text: str) -> int:
-    """How long Telegram thinks a text is: in UTF-16 units."""
+    """The length of a text as Telegram counts it: in UTF-16 units."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -85,16 +85,16 @@ def _word(value: object, default: str) -> str:
     return well_formed(str(value)[:500]) if isinstance(value, str | int | float) and str(value) else default
 
 
-def _pieces(text: str, room: int) -> list[str]:
-    """The text in pieces of at most `room` units, cut at line ends where that is possible, and none of them blank."""
+def _pieces(text: str, most: int) -> list[str]:
+    """The text in pieces of at most `most` units, cut at line ends where possible, none of them blank."""
     pieces: list[str] = []
     at = 0
-    # One more than are sent tells that there is more.
+    # One piece more than is sent shows that there is more text.
     while at < len(text) and len(pieces) <= MOST_PARTS:
-        # As many characters as fit; one of them may take two units.
-        end = at + room
-        while units(text[at:end]) > room:
-            end -= max(1, (units(text[at:end]) - room) // 2)
+        # As many characters as fit; a character may have two units.
+        end = at + most
+        while units(text[at:end]) > most:
+            end -= max(1, (units(text[at:end]) - most) // 2)
         if end < len(text):
             line = text.rfind("\n", (at + end) // 2, end)
             end = line if line > at else end

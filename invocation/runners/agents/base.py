@@ -1,4 +1,4 @@
-"""What the agents' runners share: finding the program, the prompt, the environment, and what is kept of an answer."""
+"""What all agent runners share: finding the program, the prompt, the environment, and reading the answer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from core.invocation_errors import (
 )
 from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
 
-#: Of what an agent prints so much is read; its answer is a part of it.
+#: The most bytes of an agent's output that are read; its answer is a part of that.
 OUTPUT_LIMIT = 16 * 1024 * 1024
-#: No run takes so many turns or tokens.
+#: A number of turns or tokens that no run reaches.
 _ABSURD = 10**12
-#: So many characters of what it says about its failure decide what failure it is.
+#: The kind of a failure is decided by so many characters of its message.
 _JUDGED = 2_000
-#: Where installers put agents, besides PATH, which is poor under cron.
+#: Where installers put agents. They are searched after PATH, which is short under cron.
 _USUAL_FOLDERS = (
     "~/.local/bin",
     "~/.npm-global/bin",
@@ -42,34 +42,34 @@ _USUAL_FOLDERS = (
 )
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-#: How providers say that they are asked too much, or too often, for now.
+#: What providers say if they are overloaded, or get too many requests.
 _OVERLOADED = re.compile(
     r"overloaded|high demand|rate[ _]limit|too many requests|resource_exhausted|service unavailable"
 )
 _REFUSED = re.compile(
     r"(?:invalid api key|api key not valid|authentication|unauthorized|not logged in|please run /login)"
 )
-#: A number alone says nothing: addresses, times and ids hold such ones too.
+#: A number alone is not enough: addresses, times and IDs contain such numbers too.
 _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 
 
 class AgentRunner(Runner):
-    """An agent's program, without anybody to talk to: the prompt comes on its standard input."""
+    """Runs an agent's program without a dialog: the prompt is on its standard input."""
 
-    #: Who makes it, and how people call it.
+    #: The name by which people know it, with its maker.
     title = ""
-    #: Fields of a job that the agent has no option for. Source: its `--help`.
+    #: Fields of a job for which the agent has no option. Source: its `--help`.
     unsupported: tuple[str, ...] = ()
     stdin = "the prompt"
     success = "[agents.md](agents.md#what-counts-as-a-success)"
-    #: Files of a target that say it is made for this agent.
+    #: Files that mark a target as made for this agent.
     markers: tuple[str, ...] = ()
-    #: Beginnings of the names of variables that the agent gets of ours.
+    #: Prefixes of the variables in our environment that the agent gets.
     prefixes: tuple[str, ...] = ()
 
     @property
     def fits_when(self) -> str:  # type: ignore[override]
-        """For the table of runners: which files of a target it asks for."""
+        """For the table of runners: the files that a target must have."""
         named = " or ".join(f"{'an' if marker[0].lower() in 'aeiou' else 'a'} `{marker}`" for marker in self.markers)
         return f"the target has {named}, and the program is found"
 
@@ -83,63 +83,63 @@ class AgentRunner(Runner):
 
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
         for field in self.unsupported:
-            # A job that asks for it does not run, instead of running without it.
+            # A job with such a field fails, instead of running without it.
             if getattr(invocation.agent, field):
                 raise AgentOptionUnsupported(
-                    f"{self.name} has no way to obey {field}",
+                    f"{self.name} does not support {field}",
                     hint=f"Remove {field} from the job, or give it another runner.",
                     details={"field": field, "runner": self.name},
                 )
-        left_by = invocation.context.session_runner
-        if invocation.context.session_id and left_by not in ("", self.name):
-            # codex takes an id that it can't read for a wish to begin anew, and does not say so.
-            raise lost(self.name, invocation, f"it was left by {left_by}")
+        session_runner = invocation.context.session_runner
+        if invocation.context.session_id and session_runner not in ("", self.name):
+            # With an ID that it can't read, codex would silently start a new session.
+            raise lost(self.name, invocation, f"it is a session of {session_runner}")
         program = find_program(self.name, host)
         if program is None:
-            looked = [str(folder) for folder in _folders(host)]
+            searched = [str(folder) for folder in _folders(host)]
             hint = f"{self.install} {INSTALL_HINT}"
             message = f"no program {self.name} was found"
-            raise RunnerNotFound(message, hint=hint, details={"program": self.name, "looked_at": looked})
+            raise RunnerNotFound(message, hint=hint, details={"program": self.name, "looked_at": searched})
         files = dict(self.files(invocation))
-        argv = (program, *self.arguments(invocation), *invocation.agent.agent_args, *self.last(invocation))
+        argv = (program, *self.arguments(invocation), *invocation.agent.agent_args, *self.last_arguments(invocation))
         return Launch(argv, stdin=prompt_of(invocation), env=self.variables(invocation, program, host), files=files)
 
     @abstractmethod
     def arguments(self, invocation: Invocation) -> Iterator[str]:
-        """The program's arguments, before those that the job adds."""
+        """The program's arguments before the job's `agent_args`."""
 
-    def last(self, invocation: Invocation) -> Iterable[str]:  # noqa: ARG002 - a runner's form
-        """What must stand behind those that the job adds."""
+    def last_arguments(self, invocation: Invocation) -> Iterable[str]:  # noqa: ARG002 - a runner's form
+        """The arguments after the job's `agent_args`."""
         return ()
 
     def files(self, invocation: Invocation) -> Mapping[str, str]:  # noqa: ARG002 - a runner's form
-        """Files for the program to read, path and text."""
+        """Files for the program to read: texts by path."""
         return {}
 
-    def wanted(self, name: str, variables: Mapping[str, str]) -> bool:  # noqa: ARG002 - a runner's form
-        """Whether the agent gets this variable of ours."""
+    def needs(self, name: str, variables: Mapping[str, str]) -> bool:  # noqa: ARG002 - a runner's form
+        """Whether the agent gets the variable `name` of our environment."""
         return name.startswith(self.prefixes)
 
     def variables(self, invocation: Invocation, program: str, host: Host) -> dict[str, str]:
-        """The agent's own variables and the proxies, from our environment or .env, and nothing more.
+        """The agent's own variables and those of proxies, from our environment or .env, and nothing else.
 
-        The program's folder is in PATH: cron's is poor, and many agents are scripts for a `node` that was installed
-        beside them. It stands at the end, and at the beginning if that `node` is there: another may be too old.
+        PATH also gets the folder of the program, because many agents are scripts for a `node` in the same folder, and
+        PATH is short under cron. The folder is last in PATH, or first if it has a `node`: another one may be too old.
         """
         ours = host.variables
-        known = {**ours, **invocation.env}
-        found = {name: value for name, value in ours.items() if self.wanted(name, known)}
-        found.update({name: value for name, value in ours.items() if name.upper() in _PROXIES})
+        all_variables = {**ours, **invocation.env}
+        selected = {name: value for name, value in ours.items() if self.needs(name, all_variables)}
+        selected.update({name: value for name, value in ours.items() if name.upper() in _PROXIES})
         path = invocation.env.get("PATH") or ours.get("PATH") or os.defpath
         folder = os.path.dirname(program)
-        own_node = "PATH" not in invocation.env and os.access(os.path.join(folder, "node"), os.X_OK)
-        found["PATH"] = os.pathsep.join([folder, path] if own_node else [path, folder])
-        # What the job says of itself wins.
-        return {name: value for name, value in found.items() if name == "PATH" or name not in invocation.env}
+        has_node = "PATH" not in invocation.env and os.access(os.path.join(folder, "node"), os.X_OK)
+        selected["PATH"] = os.pathsep.join([folder, path] if has_node else [path, folder])
+        # The job's own `env` overrides ours.
+        return {name: value for name, value in selected.items() if name == "PATH" or name not in invocation.env}
 
 
 def find_program(name: str, host: Host) -> str | None:
-    """The path of an agent's program: in `PURUTO_CRON_AGENT_PATH`, PATH, then where installers put such things."""
+    """The path of an agent's program: searched in PURUTO_CRON_AGENT_PATH, PATH, and the usual folders; else None."""
     for folder in _folders(host):
         path = folder / name
         if path.is_file() and os.access(path, os.X_OK):
@@ -152,16 +152,16 @@ def _folders(host: Host) -> Iterator[Path]:
     named = [*host.agent_path, *host.variables.get("PATH", "").split(os.pathsep), *_USUAL_FOLDERS]
     for text in named:
         folder = Path(home, text[2:]) if text.startswith("~/") else Path(text)
-        # A relative folder would depend on where a tick was started.
+        # A relative folder would depend on the folder in which a tick is started.
         if folder.is_absolute():
             yield folder
 
 
-# --- what is asked ---
+# --- the prompt ---
 
 
 def prompt_of(invocation: Invocation) -> str:
-    """The prompt of the job, behind what the last run said, and with what a heartbeat has to know."""
+    """The job's prompt, after the report of the previous run, and with the instructions of a heartbeat."""
     context, parts = invocation.context, []
     if context.previous_summary:
         whose = "your previous call in this slot" if context.iteration > 1 else "the previous run of this job"
@@ -176,7 +176,7 @@ def prompt_of(invocation: Invocation) -> str:
     return "\n".join(parts) if context.previous_summary else "".join(parts)
 
 
-# --- what is answered ---
+# --- the answer ---
 
 
 def conclude(
@@ -189,19 +189,19 @@ def conclude(
     session_id: str,
     session_usage: Usage | None = None,
     structured: object = None,
-    more: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Answer:
-    """The answer of an agent that came to its end: its words, bounded, and whether they are what the job asked for."""
+    """The answer of an agent that ended normally: its text, cut at RESULT_LIMIT, or a failure if it is empty."""
     total = session_usage or Usage()
     shown, whole = to_text(text.encode("utf-8", "replace"), RESULT_LIMIT, whole=True)
-    result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(more or {})}
+    result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(extra or {})}
     if not whole:
         result["text_truncated"] = True
         result["file"] = str(ending.stdout)
     if invocation.agent.json_schema is not None:
         result["structured_output"] = structured
     if not text.strip() and structured is None and not invocation.allow_empty_result:
-        empty = Failure("INVALID_RESPONSE", f"{name} ended well, but said nothing", {"file": str(ending.stdout)})
+        empty = Failure("INVALID_RESPONSE", f"{name} succeeded, but its answer is empty", {"file": str(ending.stdout)})
         return Answer(failure=empty, usage=usage, session_id=session_id, text=text, session_usage=total)
     return Answer(result, usage=usage, session_id=session_id, text=text, session_usage=total)
 
@@ -216,46 +216,45 @@ def failed(
     status: int | None = None,
     tells_why: bool = True,
 ) -> Answer:
-    """The failure of an agent that says that it failed: overloaded, refused, or whatever it says.
+    """The failure of an agent that reported one: overloaded, refused, or another.
 
-    `status` is what it reported of its provider. `tells_why` is whether `said` are its own words about that, and not
-    what a model answered.
+    `said` is its message. `status` is the HTTP status of its provider. `tells_why` says whether the message is the
+    agent's own and not the answer of a model.
     """
     kind = _kind(said if tells_why else "", status)
     details: dict[str, object] = {"agent": name, "said": said[:4096], "exit_code": ending.exit_code}
     if status is not None:
         details["api_error_status"] = status
-    error = kind(f"{name} failed: {said[:400] or 'it does not say why'}", details=details)
+    error = kind(f"{name} failed: {said[:400] or 'it gives no reason'}", details=details)
     return Answer(failure=failure_of(error), usage=usage, session_id=session_id, text=said)
 
 
 def _kind(said: str, status: int | None) -> type[AgentFailed]:
     words = said[:_JUDGED].lower()
-    if status is None and (found := _STATUS.search(words)):
-        status = int(found[1])
+    if status is None and (match := _STATUS.search(words)):
+        status = int(match[1])
     if status in (429, 503, 529) or (status is None and _OVERLOADED.search(words)):
         return AgentOverloaded
-    # Google refuses a wrong key with 400.
+    # Google answers a wrong key with 400.
     if status in (401, 403) or (status in (None, 400) and _REFUSED.search(words)):
         return AgentRefused
     return AgentFailed
 
 
 def failure_of(error: AgentFailed | InvalidResponse) -> Failure:
-    """An error of ours as the failure of an answer, which also carries what was used."""
-    told = error.as_dict()
-    details = told["details"]
+    """One of our errors as the failure of an answer, so that the usage can be reported with it."""
+    details = error.as_dict()["details"]
     return Failure(error.code, error.message, dict(details) if isinstance(details, Mapping) else {})
 
 
 def lost(name: str, invocation: Invocation, said: str) -> SessionLost:
-    """The error for a session that the agent does not know any more."""
+    """The error for a session that the agent no longer knows."""
     session = invocation.context.session_id
     return SessionLost(f"{name} does not know the session {session}", details={"session_id": session, "said": said})
 
 
 def parse_object(name: str, data: bytes, size: int, ending: Ending) -> dict[str, object] | None:
-    """The one JSON object that was printed; None when there is nothing. Raises the errors of a wrong answer."""
+    """The JSON object that was printed; None if nothing was. Raises AgentOutputTruncated or InvalidResponse."""
     if not data.strip():
         return None
     if size > len(data):
@@ -263,28 +262,28 @@ def parse_object(name: str, data: bytes, size: int, ending: Ending) -> dict[str,
             f"{name} printed {size} bytes; at most {len(data)} are read", details={"file": str(ending.stdout)}
         )
     try:
-        found = strict_json.parse(data)
+        answer = strict_json.parse(data)
     except strict_json.BadJson as bad:
         if data.lstrip().startswith(b"{") and not data.rstrip().endswith(b"}"):
             raise AgentOutputTruncated(
-                f"the answer of {name} breaks off: {bad}", details={"file": str(ending.stdout)}
+                f"the answer of {name} is incomplete: {bad}", details={"file": str(ending.stdout)}
             ) from None
         raise invalid(name, f"not JSON: {bad}", ending) from None
-    if not isinstance(found, dict):
-        raise invalid(name, f"must be an object, is {strict_json.kind(found)}", ending)
-    return found
+    if not isinstance(answer, dict):
+        raise invalid(name, f"must be an object, is {strict_json.kind(answer)}", ending)
+    return answer
 
 
-def invalid(name: str, wrong: str, ending: Ending) -> InvalidResponse:
-    """The error for an answer that is not what this agent prints."""
-    details: dict[str, object] = {"wrong": wrong, "file": str(ending.stdout), "exit_code": ending.exit_code}
+def invalid(name: str, fault: str, ending: Ending) -> InvalidResponse:
+    """The error for output in a form that this agent does not print."""
+    details: dict[str, object] = {"wrong": fault, "file": str(ending.stdout), "exit_code": ending.exit_code}
     if errors := read_tail(ending.stderr):
         details["stderr"] = errors
-    return InvalidResponse(f"{name} did not answer as it should: {wrong}", details=details)
+    return InvalidResponse(f"the answer of {name} is not valid: {fault}", details=details)
 
 
 def whole_number(value: object) -> int:
-    """A count that was reported; 0 for anything else."""
+    """A reported count; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ABSURD else 0
 
 

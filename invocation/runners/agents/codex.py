@@ -1,4 +1,4 @@
-"""`codex`: OpenAI's Codex CLI, `codex exec --json`. Source: its `--help`, and what 0.169.0 was seen to print."""
+"""`codex`: OpenAI's Codex CLI, `codex exec --json`. Source: its `--help`, and the output of version 0.169.0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from invocation.runners.agents.base import AgentRunner
 from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
 
 _LOST_SESSION = "no rollout found for thread id"
-#: Its sandbox stands for what Claude Code calls a permission mode. Nobody is asked in `exec`.
+#: Permission modes of Claude Code, and codex's sandbox options for them. `exec` asks nobody for permission.
 _SANDBOX = {
     "plan": ("--sandbox", "read-only"),
     "default": ("--sandbox", "read-only"),
@@ -24,12 +24,12 @@ _SANDBOX = {
 
 
 class CodexRunner(AgentRunner):
-    """Success is a turn that was completed with a message, and exit code 0."""
+    """Success: a completed turn with a message, and exit code 0."""
 
     name = "codex"
     title = "OpenAI's Codex CLI"
     markers = ("AGENTS.md",)
-    # It tells no dollars either.
+    # It does not report a cost either.
     unsupported = (
         "allowed_tools",
         "fail_on_permission_denial",
@@ -42,19 +42,19 @@ class CodexRunner(AgentRunner):
     install = "npm install -g @openai/codex."
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
-        asked = invocation.agent
+        options = invocation.agent
         yield from ("exec", "--json", "--skip-git-repo-check", "--color", "never")
-        if asked.permission_mode:
-            yield from _SANDBOX[asked.permission_mode]
-        if asked.model:
-            yield f"--model={asked.model}"
-        if asked.json_schema is not None:
+        if options.permission_mode:
+            yield from _SANDBOX[options.permission_mode]
+        if options.model:
+            yield f"--model={options.model}"
+        if options.json_schema is not None:
             yield f"--output-schema={_schema_file(invocation)}"
 
-    def last(self, invocation: Invocation) -> Iterator[str]:
+    def last_arguments(self, invocation: Invocation) -> Iterator[str]:
         if invocation.context.session_id:
             yield from ("resume", invocation.context.session_id)
-        # The prompt comes on its standard input.
+        # Read the prompt from standard input.
         yield "-"
 
     def files(self, invocation: Invocation) -> Mapping[str, str]:
@@ -75,16 +75,16 @@ class CodexRunner(AgentRunner):
             elif kind in ("turn.failed", "error"):
                 error = _error(event) or error
         usage = _since(invocation.context.session_usage, total) if completed else Usage()
-        said = read_tail(ending.stderr)
-        if invocation.context.session_id and not completed and _LOST_SESSION in said:
-            raise agent.lost(self.name, invocation, said)
+        stderr = read_tail(ending.stderr)
+        if invocation.context.session_id and not completed and _LOST_SESSION in stderr:
+            raise agent.lost(self.name, invocation, stderr)
         if error or ending.exit_code != 0:
             if not events:
                 raise nonzero_exit(self.name, ending)
-            return agent.failed(self.name, ending, error or said, usage=usage, session_id=session)
+            return agent.failed(self.name, ending, error or stderr, usage=usage, session_id=session)
         if not completed:
             raise AgentOutputTruncated(
-                "the answer of codex breaks off: its turn was not completed", details={"file": str(ending.stdout)}
+                "the answer of codex is incomplete: its turn was not completed", details={"file": str(ending.stdout)}
             )
         structured: object = None
         if invocation.agent.json_schema is not None:
@@ -92,12 +92,12 @@ class CodexRunner(AgentRunner):
                 structured = strict_json.parse(message.encode("utf-8", "replace"))
             except strict_json.BadJson as bad:
                 missing = StructuredOutputMissing(
-                    f"codex gave no structured answer, which json_schema asks for: {bad}",
+                    f"codex gave no structured answer, though the job has json_schema: {bad}",
                     details={"said": message[:2000]},
                 )
                 failure = agent.failure_of(missing)
                 return Answer(failure=failure, usage=usage, session_id=session, text=message, session_usage=total)
-        more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
+        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
         return agent.conclude(
             self.name,
             invocation,
@@ -107,7 +107,7 @@ class CodexRunner(AgentRunner):
             session_id=session,
             session_usage=total,
             structured=structured,
-            more=more,
+            extra=extra,
         )
 
     def _events(self, ending: Ending) -> Iterator[dict[str, object]]:
@@ -122,11 +122,11 @@ class CodexRunner(AgentRunner):
                 event = strict_json.parse(line)
             except strict_json.BadJson as bad:
                 if data.endswith(line) and line.lstrip().startswith(b"{"):
-                    message = f"the answer of codex breaks off in line {number}: {bad}"
+                    message = f"the answer of codex is incomplete: it ends in line {number}: {bad}"
                     raise AgentOutputTruncated(message, details={"file": str(ending.stdout)}) from None
                 raise agent.invalid(self.name, f"line {number} is not JSON: {bad}", ending) from None
             if not isinstance(event, dict):
-                raise agent.invalid(self.name, f"line {number} is {strict_json.kind(event)}, no object", ending)
+                raise agent.invalid(self.name, f"line {number} is {strict_json.kind(event)}, not an object", ending)
             yield event
 
 
@@ -143,20 +143,23 @@ def _error(event: Mapping[str, object]) -> str:
     return _text(error.get("message")) if isinstance(error, dict) else _text(event.get("message"))
 
 
-def _usage(told: object) -> Usage:
-    """What the whole session has used: a turn tells no more. `input_tokens` holds the cached ones already."""
-    if not isinstance(told, dict):
+def _usage(reported: object) -> Usage:
+    """The usage of the whole session, which is all that codex reports. `input_tokens` includes cached ones."""
+    if not isinstance(reported, dict):
         return Usage()
-    read, written = agent.whole_number(told.get("input_tokens")), agent.whole_number(told.get("output_tokens"))
-    return Usage(input_tokens=read, output_tokens=written)
+    input_tokens, output_tokens = (agent.whole_number(reported.get(name)) for name in ("input_tokens", "output_tokens"))
+    return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 def _since(before: Usage, total: Usage) -> Usage:
-    """What a turn has used; all of it when the session has begun to count anew."""
-    read, written = total.input_tokens - before.input_tokens, total.output_tokens - before.output_tokens
-    if read < 0 or written < 0:
-        read, written = total.input_tokens, total.output_tokens
-    return Usage(turns=1, input_tokens=read, output_tokens=written)
+    """The usage of one turn: the difference of two totals, or the new total if the session started to count again."""
+    input_tokens, output_tokens = (
+        total.input_tokens - before.input_tokens,
+        total.output_tokens - before.output_tokens,
+    )
+    if input_tokens < 0 or output_tokens < 0:
+        input_tokens, output_tokens = total.input_tokens, total.output_tokens
+    return Usage(turns=1, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 KIND = CodexRunner()

@@ -1,4 +1,4 @@
-"""`gemini`: Google's Gemini CLI. Source: geminicli.com/docs/cli/headless, and what 0.61.0 was seen to print."""
+"""`gemini`: Google's Gemini CLI. Source: geminicli.com/docs/cli/headless, and the output of version 0.61.0."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _APPROVAL = {
 
 
 class GeminiRunner(AgentRunner):
-    """Success is a response without an error, and exit code 0."""
+    """Success: a response without an error, and exit code 0."""
 
     name = "gemini"
     title = "Google's Gemini CLI"
     markers = ("GEMINI.md",)
-    # It tells no dollars either.
+    # It does not report a cost either.
     unsupported = (
         "allowed_tools",
         "fail_on_permission_denial",
@@ -41,51 +41,51 @@ class GeminiRunner(AgentRunner):
     install = "npm install -g @google/gemini-cli."
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
-        asked = invocation.agent
-        # Nobody is there to say whether the folder is trusted: whoever declared the job has said so.
+        options = invocation.agent
+        # Nobody could answer whether to trust the folder; the owner of the job trusts it.
         yield from ("--output-format", "json", "--skip-trust")
-        if asked.permission_mode:
-            yield f"--approval-mode={_APPROVAL[asked.permission_mode]}"
-        if asked.model:
-            yield f"--model={asked.model}"
+        if options.permission_mode:
+            yield f"--approval-mode={_APPROVAL[options.permission_mode]}"
+        if options.model:
+            yield f"--model={options.model}"
         if invocation.context.session_id:
             yield f"--resume={invocation.context.session_id}"
 
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         data, size = read_head(ending.stdout, agent.OUTPUT_LIMIT)
-        told = agent.parse_object(self.name, data, size, ending)
-        said = read_tail(ending.stderr)
-        if told is None:
-            if invocation.context.session_id and any(words in said for words in _LOST_SESSION):
-                raise agent.lost(self.name, invocation, said)
+        report = agent.parse_object(self.name, data, size, ending)
+        stderr = read_tail(ending.stderr)
+        if report is None:
+            if invocation.context.session_id and any(words in stderr for words in _LOST_SESSION):
+                raise agent.lost(self.name, invocation, stderr)
             if ending.exit_code == 0:
                 raise agent.invalid(self.name, "it printed nothing", ending)
-            # Failures are told on stderr, as an object behind whatever else stands there.
-            found = _last_object(said)
-            if found is None:
+            # It reports failures on stderr, as an object after other text.
+            failure = _last_object(stderr)
+            if failure is None:
                 raise nonzero_exit(self.name, ending)
-            told = found
-        session, usage = _text(told.get("session_id")), _usage(told.get("stats"))
-        error = told.get("error")
+            report = failure
+        session, usage = _text(report.get("session_id")), _usage(report.get("stats"))
+        error = report.get("error")
         if error is not None or ending.exit_code != 0:
             message = _text(error.get("message")) if isinstance(error, dict) else ""
             status = _status(error.get("code")) if isinstance(error, dict) else None
-            return agent.failed(self.name, ending, message or said, usage=usage, session_id=session, status=status)
-        if not isinstance(told.get("response"), str):
+            return agent.failed(self.name, ending, message or stderr, usage=usage, session_id=session, status=status)
+        if not isinstance(report.get("response"), str):
             raise agent.invalid(self.name, "response is missing", ending)
-        more = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
-        text = _text(told.get("response"))
-        return agent.conclude(self.name, invocation, ending, text, usage=usage, session_id=session, more=more)
+        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
+        text = _text(report.get("response"))
+        return agent.conclude(self.name, invocation, ending, text, usage=usage, session_id=session, extra=extra)
 
 
 def _last_object(text: str) -> dict[str, object] | None:
-    """The JSON object that begins at the start of a line and goes on to the end of the text."""
+    """The JSON object from the start of a line to the end of the text; None if there is none."""
     start = text.rfind("\n{\n")
     try:
-        found = strict_json.parse(text[max(start, 0) :].encode("utf-8", "replace"))
+        value = strict_json.parse(text[max(start, 0) :].encode("utf-8", "replace"))
     except strict_json.BadJson:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _text(value: object) -> str:
@@ -93,7 +93,7 @@ def _text(value: object) -> str:
 
 
 def _status(code: object) -> int | None:
-    """The provider's HTTP status; other codes are the program's own."""
+    """The HTTP status of the provider; None for the program's own codes."""
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
@@ -101,9 +101,9 @@ def _usage(stats: object) -> Usage:
     models = stats.get("models") if isinstance(stats, dict) else None
     entries = [entry for entry in models.values() if isinstance(entry, dict)] if isinstance(models, dict) else []
     tokens = [entry["tokens"] for entry in entries if isinstance(entry.get("tokens"), dict)]
-    asked = [entry["api"] for entry in entries if isinstance(entry.get("api"), dict)]
+    requests = [entry["api"] for entry in entries if isinstance(entry.get("api"), dict)]
     return Usage(
-        turns=sum(agent.whole_number(entry.get("totalRequests")) for entry in asked),
+        turns=sum(agent.whole_number(entry.get("totalRequests")) for entry in requests),
         input_tokens=sum(agent.whole_number(entry.get("prompt")) for entry in tokens),
         output_tokens=sum(agent.whole_number(entry.get("candidates")) for entry in tokens),
     )

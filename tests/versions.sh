@@ -1,0 +1,26 @@
+#!/bin/sh
+# Runs pytest, with the words that are given, under each other version of Python from 3.11 to 3.14 that is on the PATH.
+# Each has an environment of its own, .venv-3.N. A version that is not there is named and left out.
+set -eu
+cd "$(dirname "$0")/.."
+ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+failed=
+for version in 3.11 3.12 3.13 3.14; do
+    [ "$version" != "$ours" ] || continue
+    # A stand-in such as pyenv's may be on the PATH and yet start nothing.
+    if ! "python$version" -c 'import venv' 2>/dev/null; then
+        echo "versions: $version left out: python$version is not on the PATH, or has no venv" >&2
+        continue
+    fi
+    folder=.venv-$version
+    if [ ! -e "$folder/.installed" ] || [ requirements.lock -nt "$folder/.installed" ]; then
+        "python$version" -m venv --clear "$folder"
+        pip="$folder/bin/python -m pip install --quiet --disable-pip-version-check"
+        $pip --require-hashes --requirement requirements.lock
+        $pip --no-deps --no-build-isolation --editable .
+        touch "$folder/.installed"
+    fi
+    echo "versions: $version" >&2
+    "$folder/bin/python" -m pytest "$@" || failed="$failed $version"
+done
+[ -z "$failed" ] || { echo "versions: failed under$failed" >&2; exit 1; }
