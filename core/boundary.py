@@ -14,6 +14,7 @@ from core.json_objects import ErrorObject
 
 if TYPE_CHECKING:
     from core.job import Job
+    from core.json_objects import ErrorObject
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class Failure:
     details: Mapping[str, object] = field(default_factory=dict)
 
     def as_dict(self) -> ErrorObject:
-        """`{"code", "message", "details"}`."""
+        """The failure as a JSON object."""
         return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 

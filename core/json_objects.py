@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class ErrorObject(TypedDict):
@@ -15,6 +15,32 @@ class ErrorObject(TypedDict):
     code: str
     message: str
     details: Mapping[str, Any]
+
+
+class RequestObject(TypedDict):
+    """An InvocationRequest. Source: docs/contract.md "Invocation"."""
+
+    request_id: str
+    correlation_id: str
+    caller: str
+    target: str
+    action: str
+    prompt: str
+    timeout_sec: int
+    hop: int
+    requested_at: str
+    payload: Mapping[str, object]
+
+
+class ResultObject(TypedDict):
+    """An InvocationResult: it has either `result` or `error`. Source: docs/contract.md "Invocation"."""
+
+    request_id: str
+    correlation_id: str
+    status: str
+    duration_ms: int
+    result: NotRequired[Mapping[str, object]]
+    error: NotRequired[ErrorObject]
 
 
 class SettledRun(TypedDict):

@@ -92,10 +92,10 @@ def wait_for_run(workspace: Workspace, job_id: str = "%") -> dict[str, Any]:
     return found
 
 
-def answer_of(process: subprocess.Popen[bytes], *, seconds: float = PATIENCE) -> dict[str, Any]:
-    """Waits for a started command and returns its one JSON object; its stderr must be silent."""
+def answer_of(process: subprocess.Popen[bytes], *, seconds: float = PATIENCE, stderr: str = "") -> dict[str, Any]:
+    """Waits for a started command and returns its one JSON object; its stderr must say just that."""
     out, err = process.communicate(timeout=seconds)
-    assert err == b"", err
+    assert err.decode() == stderr, err
     assert out.count(b"\n") == 1, out
     answer = json.loads(out)
     assert isinstance(answer, dict)

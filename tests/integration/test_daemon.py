@@ -424,5 +424,9 @@ def test_its_folder_is_left_as_it_was(workspace: Workspace) -> None:
         served.signal(signal.SIGTERM)
         assert served.wait() == 0
     names = {path.name for path in workspace.database.parent.iterdir()}
-    assert names - {"cron.db", "cron.db-wal", "cron.db-shm"} == {"cron.db.last_tick", "cron.db.daemon.lock"}
+    assert names - {"cron.db", "cron.db-wal", "cron.db-shm"} == {
+        "cron.db.last_tick",
+        "cron.db.daemon.lock",
+        "puruto-cron.log",
+    }
     assert target_folder(workspace).exists()

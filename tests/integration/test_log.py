@@ -17,6 +17,8 @@ from tests.support_daemon import NEVER, daemon
 from tests.support_machine import COUNT, prepare, shell
 from tests.workspace import PATIENCE, FakeClock, Workspace
 
+pytestmark = pytest.mark.process
+
 SECRET = "s3cr3t-of-the-bank"
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) pid=\d+"
