@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from core import log
 from core.errors import CronError, InternalError
+from core.json_objects import ErrorObject
 
 if TYPE_CHECKING:
     from core.job import Job
