@@ -397,7 +397,7 @@ def test_a_daemon_without_its_identity_file_is_still_found(db_path: str) -> None
             if content is not None:
                 Path(identity_file(db_path)).write_bytes(content)
             assert daemon_state(db_path) == {**NOBODY, "running": True}
-        with pytest.raises(DaemonRunning, match=r"already$"), DaemonLock(db_path, SINCE):
+        with pytest.raises(DaemonRunning, match=r"already serves .*cron\.db$"), DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         assert first.stdin is not None
         first.stdin.close()
