@@ -268,7 +268,7 @@ class App:
         """When the last tick ran."""
         return health.instant(last_tick.read(str(self.settings.db_path)))
 
-    def leave_tick_time(self, now: datetime) -> None:
+    def touch_last_tick(self, now: datetime) -> None:
         """Leaves `now` as the time of the last tick.
 
         Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.

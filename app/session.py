@@ -83,7 +83,7 @@ class Session:
             reap=lambda: self.reaper().reap(),
             claiming=self.claiming(),
             reporter=self.reporter(),
-            program=self,
+            context=self,
             upkeep=self.upkeep(),
             calendar=self.app.calendar,
             clock=self.app.clock,
@@ -113,7 +113,7 @@ class Session:
 
     def claiming(self) -> Claiming:
         """Prepares claims."""
-        from scheduling.claiming import Claiming, Terms
+        from scheduling.claiming import Claiming, ClaimSettings
 
         app, settings = self.app, self.app.settings
         return Claiming(
@@ -121,7 +121,7 @@ class Session:
             calendar=app.calendar,
             clock=app.clock,
             owner=app.owner,
-            terms=Terms(settings.lease_sec, settings.max_running, settings.kill_grace_sec),
+            settings=ClaimSettings(settings.lease_sec, settings.max_running, settings.kill_grace_sec),
             gate=self.gate,
         )
 
@@ -336,9 +336,9 @@ class Session:
         """What is odd about the settings, and hurts nothing."""
         return self.app.settings.warnings
 
-    def leave_tick_time(self, now: datetime) -> None:
+    def touch_last_tick(self, now: datetime) -> None:
         """Leaves `now` as the time of the last tick."""
-        self.app.leave_tick_time(now)
+        self.app.touch_last_tick(now)
 
     def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
         """Keeps for `status` and `doctor` that the clock was set back."""

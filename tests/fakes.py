@@ -11,6 +11,7 @@ from core.boundary import Failure
 from core.errors import LeaseLost
 from core.invocation import AttemptOutcome, Invocation, InvocationResult, Session, Usage
 from core.job import Job, JobState
+from core.json_objects import RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, Trigger, Verdict
 from executor import Executor, Limits
@@ -215,7 +216,7 @@ class Bench:
     limits: Limits = field(default_factory=lambda: Limits(lease_sec=120, max_running=4))
     memory: FakeMemory = field(default_factory=FakeMemory)
 
-    def run(self, run: ClaimedRun) -> dict[str, object]:
+    def run(self, run: ClaimedRun) -> RunResult:
         """Runs it to its end and returns what `run-now` would print."""
         ids = iter(range(1, 1000))
         stop: Any = self.stop

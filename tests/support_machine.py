@@ -19,6 +19,7 @@ import pytest
 
 from app.app import App
 from commands import cli
+from core.json_objects import ReportedRun
 from system.processes import Stop
 from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
@@ -91,10 +92,10 @@ def wait_for_run(workspace: Workspace, job_id: str = "%") -> dict[str, Any]:
     return found
 
 
-def answer_of(process: subprocess.Popen[bytes], *, seconds: float = PATIENCE) -> dict[str, Any]:
-    """Waits for a started command and returns its one JSON object; its stderr must be silent."""
+def answer_of(process: subprocess.Popen[bytes], *, seconds: float = PATIENCE, stderr: str = "") -> dict[str, Any]:
+    """Waits for a started command and returns its one JSON object; its stderr must say just that."""
     out, err = process.communicate(timeout=seconds)
-    assert err == b"", err
+    assert err.decode() == stderr, err
     assert out.count(b"\n") == 1, out
     answer = json.loads(out)
     assert isinstance(answer, dict)
@@ -177,7 +178,7 @@ class Machine:
         assert code == 0
         return report
 
-    def run_now(self, job_id: str = "job-0", stop: Stop | None = None) -> dict[str, Any]:
+    def run_now(self, job_id: str = "job-0", stop: Stop | None = None) -> ReportedRun:
         """A run by hand under a stop flag of the test's own."""
         own = stop or Stop()
         try:

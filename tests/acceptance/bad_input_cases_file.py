@@ -47,7 +47,7 @@ def _invalid(name: str, data: bytes, code: str, path: str, *places: str) -> Case
 
 
 def _at(line: int, column: int) -> tuple[str, str, str]:
-    return (f"line {line}, column {column} ", f"\nline: {line}\n", f"\ncolumn: {column}\n")
+    return (f"line {line}, column {column}: ", f"\nline: {line}\n", f"\ncolumn: {column}\n")
 
 
 def _with_job(text: bytes) -> bytes:
@@ -151,7 +151,8 @@ _ROOT = [
     _invalid("with a job that is null", b'{"jobs": [null]}', "WRONG_TYPE", "jobs[0]", "not null"),
     _invalid("with a job that is a text", b'{"jobs": ["a"]}', "WRONG_TYPE", "jobs[0]", "not the text"),
     _invalid("with a job that is a list", b'{"jobs": [[]]}', "WRONG_TYPE", "jobs[0]", "not a list"),
-    _invalid("with lists 900 deep", b'{"jobs": [' + b"[" * 900 + b"]" * 901 + b"}", "WRONG_TYPE", "jobs[0]", "a list"),
+    _invalid("with lists 60 deep", b'{"jobs": [' + b"[" * 58 + b"]" * 59 + b"}", "WRONG_TYPE", "jobs[0]", "a list"),
+    _no_json("with lists 900 deep", b'{"jobs": [' + b"[" * 900 + b"]" * 901 + b"}", *_at(1, 73), "deeper than 64"),
 ]
 
 

@@ -258,7 +258,7 @@ def test_the_points_are_documented_where_they_are_and_reached_by_their_names() -
     text += "\n".join(path.read_text(encoding="utf-8") for path in PROJECT.glob("*/*.py") if "tests" not in path.parts)
     import re
 
-    names = set(re.findall(r'crash\.point\("([a-z_.]+)"\)', text))
+    names = set(re.findall(r'crash_points\.point\("([a-z_.]+)"\)', text))
     names |= {f"{name}.{side}_commit" for name in re.findall(r'\.transaction\("([a-z_]+)"\)', text)
               for side in ("before", "after")}  # fmt: skip
     assert names == set(crash_points.POINTS)
@@ -266,8 +266,10 @@ def test_the_points_are_documented_where_they_are_and_reached_by_their_names() -
 
 def test_nothing_but_a_test_can_set_the_hook() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import crash; print(crash_points.hook, sorted(vars(crash)))"],
+        [sys.executable, "-c", "from core import crash_points; print(crash_points.hook, sorted(vars(crash_points)))"],
         cwd=PROJECT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("None ")
-    assert "\nimport" not in (PROJECT / "crash.py").read_text(encoding="utf-8"), "without os it sees no environment"
+    assert "\nimport" not in (PROJECT / "core" / "crash_points.py").read_text(encoding="utf-8"), (
+        "without os it sees no environment"
+    )

@@ -161,7 +161,8 @@ def test_a_verdict_waits_for_room_on_the_databases_own_disk(workspace: Workspace
                 tick.wait(timeout=1)
             except subprocess.TimeoutExpired:
                 filler.unlink()
-                answer_of(tick)
+                log = workspace.database.parent / "puruto-cron.log"
+                answer_of(tick, stderr=f"The log {log} can't be written: No space left on device\n")
             else:
                 filler.unlink()
         assert [row["status"] for row in workspace.runs()] == ["ok"]

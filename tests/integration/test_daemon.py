@@ -399,7 +399,7 @@ def noted(self):
     self.before = set(sys.modules)
 def told(self):
     run(self)
-    self._say({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
+    self._print_line({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
 daemon.Daemon.begin, daemon.Daemon.run = noted, told
 """
     with daemon(workspace, script=script, fresh=True) as served:
@@ -424,5 +424,9 @@ def test_its_folder_is_left_as_it_was(workspace: Workspace) -> None:
         served.signal(signal.SIGTERM)
         assert served.wait() == 0
     names = {path.name for path in workspace.database.parent.iterdir()}
-    assert names - {"cron.db", "cron.db-wal", "cron.db-shm"} == {"cron.db.last_tick", "cron.db.daemon.lock"}
+    assert names - {"cron.db", "cron.db-wal", "cron.db-shm"} == {
+        "cron.db.last_tick",
+        "cron.db.daemon.lock",
+        "puruto-cron.log",
+    }
     assert target_folder(workspace).exists()

@@ -17,6 +17,8 @@ from tests.support_daemon import NEVER, daemon
 from tests.support_machine import COUNT, prepare, shell
 from tests.workspace import PATIENCE, FakeClock, Workspace
 
+pytestmark = pytest.mark.process
+
 SECRET = "s3cr3t-of-the-bank"
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) pid=\d+"
@@ -122,7 +124,7 @@ def test_a_database_error_that_a_run_tolerates_leaves_a_line(workspace: Workspac
     (run,) = workspace.runs()
     (line,) = lines(log_of(workspace))
     assert line[:4] == ("WARNING", run["job_id"], run["run_id"], "DATABASE_LOCKED")
-    assert line[5] == "The run's process was not noted: the database is locked"
+    assert line[5] == "The run's process was not stored: the database is locked"
 
 
 def test_a_broken_file_of_jobs_leaves_a_line_with_its_code(workspace: Workspace) -> None:

@@ -36,7 +36,7 @@ from jobs.sync import Sync
 from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
-from scheduling.claiming import Claiming, Terms
+from scheduling.claiming import Claiming, ClaimSettings
 from scheduling.dispatcher import Reporter
 from scheduling.reaper import Reaper
 from store.bundle import Store
@@ -129,12 +129,12 @@ class Machine(RuleBasedStateMachine):
         return Scheduler(
             store=store, make_executor=lambda: self.executor(store, stop),
             # A tick syncs and cleans up around what is tried here.
-            program=Mock(), upkeep=Mock(),
+            context=Mock(), upkeep=Mock(),
             reap=lambda: self.reaper(store).reap(), calendar=Calendar(), clock=self.clock, stop=stop,
             claiming=Claiming(
                 store=store, calendar=Calendar(), clock=self.clock,
                 owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
-                terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
+                settings=ClaimSettings(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
             ),
             reporter=Reporter(
                 store=store, notifier=self.notifier(), clock=self.clock, paths_of=lambda _: {}, mask=Redactor(()),

@@ -132,8 +132,8 @@ def test_it_is_svg_that_needs_nothing_else_and_stands_on_a_ground_of_its_own(svg
 
 
 def test_the_same_program_gives_the_same_picture(program: Program, svg: str) -> None:
-    backwards = {name: program.imports[name] for name in reversed(program.imports)}
-    again = Program(dict(reversed(program.purposes.items())), backwards, program.layers)
+    backwards = {name: program.imports[name] for name in reversed(list(program.imports))}
+    again = Program(dict(reversed(list(program.purposes.items()))), backwards, program.layers)
     assert draw_architecture.draw(draw_architecture.lay_out(again), again) == svg
 
 

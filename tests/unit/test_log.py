@@ -302,15 +302,15 @@ LOCKED = DatabaseLocked("the database is locked")
 @pytest.mark.parametrize(
     ("method", "job", "said"),
     [
-        ("note_child", {}, "The run's process was not noted"),
-        ("spend", {}, "What a call has used is noted later"),
-        ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not looked at"),
-        ("cancel_asked_by", {"max_retries": 1}, "Nobody could see whether the run is to be cancelled"),
+        ("note_child", {}, "The run's process was not stored"),
+        ("spend", {}, "What a call has used will be stored later"),
+        ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not checked"),
+        ("cancel_asked_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
         ("renew", {}, "The lease was not renewed"),
-        ("begin_wait", {"max_retries": 1}, "The run keeps its place while it waits for its retry"),
-        ("end_wait", {"max_retries": 1}, "No place was asked for"),
-        ("finish", {}, "The verdict ok was refused"),
-        ("find", {"session_mode": "persistent"}, "The run goes without what the last one left"),
+        ("begin_wait", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
+        ("end_wait", {"max_retries": 1}, "No permit was requested"),
+        ("finish", {}, "The verdict ok could not be stored"),
+        ("find", {"session_mode": "persistent"}, "The run starts without the session of the last one"),
     ],
 )
 def test_a_database_that_refuses_once_costs_a_run_a_line_of_the_log(

@@ -27,7 +27,7 @@ class Case:
     trigger: Trigger
     following: str | None
     missed: tuple[int, str, str, bool] | None = None
-    served_at: str | None = None
+    starts_at: str | None = None
     schedule: str = "0 * * * *"
     zone: str = "UTC"
     anchor: datetime = NOON
@@ -237,7 +237,7 @@ LATENESS = [
         SCHEDULE,
         "02-25 13:00",
         (1, "02-25 12:00", "02-25 12:00", False),
-        served_at="02-25 12:20",
+        starts_at="02-25 12:20",
         fields={"max_lateness_sec": 600},
     ),
     Case(
@@ -247,7 +247,7 @@ LATENESS = [
         "02-25 12:00",
         CATCH_UP,
         "02-25 13:00",
-        served_at="02-25 12:20",
+        starts_at="02-25 12:20",
     ),
     Case(
         "what comes due while a tick waits is left to the next tick",
@@ -256,7 +256,7 @@ LATENESS = [
         "02-25 12:00",
         CATCH_UP,
         "02-25 13:00",
-        served_at="02-25 15:20",
+        starts_at="02-25 15:20",
     ),
 ]
 
@@ -382,8 +382,8 @@ TABLE = {
 )
 def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
     state = make_state(at(case.cursor), zone=case.zone, anchor=case.anchor, schedule=case.schedule, **case.fields)
-    served_at = at(case.served_at) if case.served_at else None
-    found = plan(state, at(case.now), language, served_at=served_at)
+    starts_at = at(case.starts_at) if case.starts_at else None
+    found = plan(state, at(case.now), language, starts_at=starts_at)
     assert found.cursor == at(case.cursor)
     assert found.slot == (at(case.slot) if case.slot else None)
     assert found.trigger is case.trigger
