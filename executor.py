@@ -209,7 +209,7 @@ class Executor:
         if run.job.session_mode == "fully_ephemeral":
             return None
         # A busy database costs the run its memory, which it says, and not its slot.
-        with _tolerated(run, "The run goes without what the last one left"):
+        with _tolerated(run, "The run starts without the session of the last one"):
             return self._totals.brought_up(self._memory.find(run.job.job_id))
         return None
 
@@ -219,7 +219,7 @@ class Executor:
         self._unspent += outcome.usage
         if self._unspent == Usage():
             return
-        with _tolerated(run, "What a call has used is noted later"):
+        with _tolerated(run, "What a call used is recorded later"):
             self._ledger.spend(run, self._day(run), self._unspent)
             self._unspent = Usage()
 
@@ -232,14 +232,14 @@ class Executor:
         def spent(job_id: str, day: str) -> float:
             return self._ledger.spent(job_id, day) + self._unspent.cost_usd
 
-        with _tolerated(run, "The budget of the day was not looked at"):
+        with _tolerated(run, "The budget of the day was not checked"):
             return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
     async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
         # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
         def note() -> None:
-            with _tolerated(run, "The run's process was not noted"):
+            with _tolerated(run, "The run's process was not recorded"):
                 self._ledger.record_child(run, child, folder)
 
         await write(note, deferred=True)
@@ -251,7 +251,7 @@ class Executor:
     def _beat(self, run: ClaimedRun) -> None:
         """Looks whether somebody cancels the run, and renews its lease each third of its length."""
         # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
-        with _tolerated(run, "Nobody could see whether the run is to be cancelled"):
+        with _tolerated(run, "The run could not see whether it is to be cancelled"):
             if who := self._ledger.cancel_requested_by(run):
                 self._stop.set(f"cancel ({who})")
         if self._clock.monotonic() >= self._renew_at:
@@ -282,7 +282,7 @@ class Executor:
     async def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
         """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
         # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
-        with _tolerated(run, "The run keeps its place while it waits for its retry"):
+        with _tolerated(run, "The run keeps its permit while it waits for its retry"):
             self._ledger.release_permit(run)
         crash_points.point("backoff.begun")
         until = self._clock.monotonic() + backoff_sec(run.job.retry_backoff_sec, attempt)
@@ -304,7 +304,7 @@ class Executor:
         return None
 
     def _permit_taken(self, run: ClaimedRun, attempt: int) -> bool:
-        with _tolerated(run, "No place was asked for"):
+        with _tolerated(run, "The run could not ask for a permit, and asks again"):
             return self._ledger.take_permit(run, attempt, self._limits.max_running)
         return False
 

@@ -198,7 +198,7 @@ class Scheduler:
         pruned = guarded(
             lambda: self._upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up"
         )
-        paused = guarded(lambda: self._upkeep.paused(ended), "Which jobs are paused now was not looked at")
+        paused = guarded(lambda: self._upkeep.paused(ended), "Jobs that are paused now were not looked for")
         return pruned, ([] if isinstance(paused, Failure) else paused)
 
     @property

@@ -57,7 +57,7 @@ class Program:
 
     def is_alive(self, owner: ProcessId) -> bool:
         """Whether that very process lives; False when nobody can tell."""
-        return guarded(lambda: is_alive(owner), "Nobody can tell whether a run's scheduler lives") is True
+        return guarded(lambda: is_alive(owner), "Whether a run's scheduler is alive can't be told") is True
 
     def reap(self, given_up: frozenset[str]) -> Reaped:
         """Ends dead runs, over a session of its own: it may take a while, and is done in another thread."""

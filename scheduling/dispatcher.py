@@ -235,7 +235,7 @@ class Dispatcher:
         # The report carries it; a database that can't be written is a problem of its own.
         guarded(
             lambda: self._store.definitions.set_problem(waiting.job_id, error),
-            "What is wrong with the job was not noted",
+            "What is wrong with the job was not recorded",
             job=waiting.job_id,
         )
 

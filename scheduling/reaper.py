@@ -146,7 +146,7 @@ class Reaper:
         for run in self._ledger.running():
             found = guarded(
                 partial(self.health, run),
-                "Nobody can tell whether the run's scheduler lives",
+                "Whether the run's scheduler is alive can't be told",
                 job=run.job_id,
                 run_id=run.run_id,
             )

@@ -130,7 +130,7 @@ class TaskLoop:
         else:
             if done.error is not None and not isinstance(done.error, LeaseLost):
                 # Nobody hears of a deferred write.
-                failure_of(done.error, "A run's process was not noted")
+                failure_of(done.error, "A run's process was not recorded")
             return False
         return True
 

@@ -37,7 +37,7 @@ import store.runs
 from core.errors import DatabaseLocked
 def busy(self, *words):
     raise DatabaseLocked("the database is locked")
-store.runs.Runs.note_child = busy
+store.runs.Runs.record_child = busy
 """
 
 
@@ -124,7 +124,7 @@ def test_a_database_error_that_a_run_tolerates_leaves_a_line(workspace: Workspac
     (run,) = workspace.runs()
     (line,) = lines(log_of(workspace))
     assert line[:4] == ("WARNING", run["job_id"], run["run_id"], "DATABASE_LOCKED")
-    assert line[5] == "The run's process was not noted: the database is locked"
+    assert line[5] == "The run's process was not recorded: the database is locked"
 
 
 def test_a_broken_file_of_jobs_leaves_a_line_with_its_code(workspace: Workspace) -> None:

@@ -272,8 +272,8 @@ def test_an_error_that_is_expected_is_a_line_for_who_follows_each_step(desk: Des
 
 
 def test_an_error_that_nobody_reports_is_a_warning_with_what_was_not_done(desk: Desk) -> None:
-    guarded(fail(DatabaseLocked("busy")), "The ping was not noted")
-    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not noted: busy"]
+    guarded(fail(DatabaseLocked("busy")), "The ping was not recorded")
+    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not recorded: busy"]
 
 
 def test_what_is_tolerated_leaves_a_line_and_goes_on(desk: Desk) -> None:
@@ -302,15 +302,15 @@ LOCKED = DatabaseLocked("the database is locked")
 @pytest.mark.parametrize(
     ("method", "job", "said"),
     [
-        ("note_child", {}, "The run's process was not noted"),
-        ("spend", {}, "What a call has used is noted later"),
-        ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not looked at"),
-        ("cancel_asked_by", {"max_retries": 1}, "Nobody could see whether the run is to be cancelled"),
+        ("record_child", {}, "The run's process was not recorded"),
+        ("spend", {}, "What a call used is recorded later"),
+        ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not checked"),
+        ("cancel_requested_by", {"max_retries": 1}, "The run could not see whether it is to be cancelled"),
         ("renew", {}, "The lease was not renewed"),
-        ("begin_wait", {"max_retries": 1}, "The run keeps its place while it waits for its retry"),
-        ("end_wait", {"max_retries": 1}, "No place was asked for"),
+        ("release_permit", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
+        ("take_permit", {"max_retries": 1}, "The run could not ask for a permit, and asks again"),
         ("finish", {}, "The verdict ok was refused"),
-        ("find", {"session_mode": "persistent"}, "The run goes without what the last one left"),
+        ("find", {"session_mode": "persistent"}, "The run starts without the session of the last one"),
     ],
 )
 def test_a_database_that_refuses_once_costs_a_run_a_line_of_the_log(
