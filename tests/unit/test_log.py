@@ -302,13 +302,13 @@ LOCKED = DatabaseLocked("the database is locked")
 @pytest.mark.parametrize(
     ("method", "job", "said"),
     [
-        ("note_child", {}, "The run's process was not stored"),
+        ("record_child", {}, "The run's process was not stored"),
         ("spend", {}, "What a call has used will be stored later"),
         ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not checked"),
-        ("cancel_asked_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
+        ("cancel_requested_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
         ("renew", {}, "The lease was not renewed"),
-        ("begin_wait", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
-        ("end_wait", {"max_retries": 1}, "No permit was requested"),
+        ("release_permit", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
+        ("take_permit", {"max_retries": 1}, "No permit was requested"),
         ("finish", {}, "The verdict ok could not be stored"),
         ("find", {"session_mode": "persistent"}, "The run starts without the session of the last one"),
     ],
