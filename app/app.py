@@ -273,7 +273,7 @@ class App:
 
         Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.
         """
-        with log.tolerated(OSError, "The time of this tick was not left"):
+        with log.tolerated(OSError, "The time of this tick was not recorded"):
             last_tick.touch(str(self.settings.db_path), utc_text(now))
 
     def tick_state(self, now: datetime) -> health.TickState:

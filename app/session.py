@@ -63,7 +63,7 @@ class Session:
 
     def job(self, job_id: str) -> Job | None:
         """The job's present definition; None when it is gone or can't be read."""
-        with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=job_id):
+        with log.tolerated(DefinitionUnreadable, "The stored definition of the job can't be read", job=job_id):
             state = self.store.definitions.load(job_id)
             return None if state is None else state.job
         return None
@@ -348,7 +348,7 @@ class Session:
         """Sends the dead-man's ping, and keeps how that went. A server that does not answer is no error."""
         fact = self.app.ping(failed=failed)
         # A database that refuses this note has shown itself before.
-        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not noted")
+        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not recorded")
 
     def last_seen(self) -> datetime | None:
         """The latest instant that a tick or a sync has taken for now."""

@@ -272,8 +272,8 @@ def test_an_error_that_is_expected_is_a_line_for_who_follows_each_step(desk: Des
 
 
 def test_an_error_that_nobody_reports_is_a_warning_with_what_was_not_done(desk: Desk) -> None:
-    guarded(fail(DatabaseLocked("busy")), "The ping was not noted")
-    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not noted: busy"]
+    guarded(fail(DatabaseLocked("busy")), "The ping was not recorded")
+    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not recorded: busy"]
 
 
 def test_what_is_tolerated_leaves_a_line_and_goes_on(desk: Desk) -> None:
