@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.app import App
-from app.session import Session
+from app.session import Session, SyncFailure, SyncState
 from commands import cli
 from core.errors import CronError
 from store.bundle import Store
@@ -42,13 +42,13 @@ class Place:
         base = {"puruto_target": "puruto-target", "schedule": "0 * * * *", "prompt": "Do it", **fields}
         self.file.write_text(json.dumps({"jobs": [{"job_id": name, **base} for name in names]}))
 
-    def tick(self) -> dict[str, object] | None:
+    def tick(self) -> SyncResult | SyncFailure | None:
         """The `sync` part of a tick's answer."""
         self.clock.advance(minutes=1)
         return Session(self.app, self.store).sync_if_changed(self.clock.now())
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SyncState:
         return Session(self.app, self.store).sync_state()
 
     @property
