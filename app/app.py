@@ -26,10 +26,10 @@ from store import last_tick
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.invocation import Session as AgentSession
+    from core.invocation import AgentSession
     from core.job import Job, JobState
     from core.redact import Redactor
-    from executor import Limits
+    from executor import RunLimits
     from invocation.policy import PolicyFile
     from invocation.runners.base import Host
     from invocation.targets import Targets
@@ -188,11 +188,11 @@ class App:
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    def limits(self, hop: int) -> Limits:
+    def limits(self, hop: int) -> RunLimits:
         """The limits of a run: from the settings, and the hop of a run by hand."""
-        from executor import Limits
+        from executor import RunLimits
 
-        return Limits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
+        return RunLimits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
 
     @cached_property
     def owner(self) -> Owner:
