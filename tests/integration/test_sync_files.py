@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -45,13 +45,11 @@ class Place:
     def tick(self) -> dict[str, Any] | None:
         """The `sync` part of a tick's answer."""
         self.clock.advance(minutes=1)
-        answer: Any = Session(self.app, self.store).sync_if_changed(self.clock.now())
-        return answer
+        return cast("dict[str, Any] | None", Session(self.app, self.store).sync_if_changed(self.clock.now()))
 
     @property
     def status(self) -> dict[str, Any]:
-        state: Any = Session(self.app, self.store).sync_state()
-        return state
+        return cast("dict[str, Any]", Session(self.app, self.store).sync_state())
 
     @property
     def jobs(self) -> list[str]:
