@@ -27,7 +27,7 @@ def at(text: str) -> datetime:
 
 
 def make_job(job_id: str = "report", **fields: Any) -> Job:
-    """A job; what is not said gets a workable value."""
+    """A job. Fields that are not given get a workable value."""
     base: dict[str, Any] = {"puruto_target": "puruto-target", "schedule": "* * * * *", "prompt": "Do it"}
     return Job(job_id=job_id, **{**base, **fields})
 
@@ -78,7 +78,7 @@ def failed(
 
 
 class FakeStop:
-    """A stop whose waits move the clock instead of lasting; `after_waits` or `during` makes somebody ask."""
+    """A stop whose waits move the clock instead of lasting; `after_waits` or `during` sets it."""
 
     def __init__(self, clock: FakeClock, *, after_waits: int | None = None) -> None:
         self.clock = clock
@@ -107,14 +107,14 @@ class FakeStop:
 
 @dataclass
 class FakeLedger:
-    """Keeps what a run told it. `lose_at` is the call, like `renew`, at which the run turns out to be settled.
+    """Keeps the calls of a run. `lose_at` is the call, like `renew`, at which the run turns out to be settled.
 
-    `refuse` maps a call to the errors that it raises one after another; `full_looks` is how often no place is free.
+    `refuse` maps a call to the errors that it raises one after another; `full_tries` is how often no permit is free.
     """
 
     lose_at: str = ""
     refuse: dict[str, list[Exception]] = field(default_factory=dict)
-    full_looks: int = 0
+    full_tries: int = 0
     cancelled_by: str = ""
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
@@ -148,8 +148,8 @@ class FakeLedger:
 
     def take_permit(self, run: ClaimedRun, attempt: int, max_running: int) -> bool:
         self._note("take_permit", attempt, max_running)
-        if self.full_looks > 0:
-            self.full_looks -= 1
+        if self.full_tries > 0:
+            self.full_tries -= 1
             return False
         return True
 
@@ -262,7 +262,7 @@ CHILD = ProcessId(100, "later", "boot")
 
 @dataclass(frozen=True)
 class RunningRow:
-    """A row that the ledger calls running."""
+    """A row that says running."""
 
     run_id: str = "report-20260225T120000"
     job_id: str = "report"

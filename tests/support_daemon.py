@@ -16,14 +16,14 @@ from system.wakeup import notify
 from tests.support_ledger import marked_processes
 from tests.workspace import PATIENCE, Workspace, wait_for
 
-#: So seldom that nothing but a wake-up or an alarm explains what happens in a test.
+#: So rarely that only a wake-up or a timer can explain what happens in a test.
 NEVER = {"PURUTO_CRON_POLL_SECONDS": "3600", "PURUTO_CRON_STALE_SECONDS": "86400"}
-#: A look each second.
+#: A poll each second.
 OFTEN = {"PURUTO_CRON_POLL_SECONDS": "1"}
 
 
 class RunningDaemon:
-    """A daemon that was started; its stdout and stderr go into files."""
+    """A started daemon. Its stdout and stderr go into files."""
 
     def __init__(self, workspace: Workspace, process: subprocess.Popen[bytes], out: Path) -> None:
         self.workspace = workspace
@@ -65,22 +65,22 @@ class RunningDaemon:
         """Its exit code, once it has ended by itself."""
         return self.process.wait(timeout=PATIENCE)
 
-    def looks(self) -> str:
+    def last_poll(self) -> str:
         """When it last looked, as it leaves it beside the database."""
         return Path(f"{self.workspace.database}.last_tick").read_text()
 
-    def wait_for_look(self) -> None:
+    def wait_for_poll(self) -> None:
         """Waits until it has looked twice: what was there before now, it has seen. It must look each second."""
         for _ in range(2):
-            before = self.looks()
-            wait_for(lambda before=before: self.looks() != before, what="a look")  # type: ignore[misc]
+            before = self.last_poll()
+            wait_for(lambda before=before: self.last_poll() != before, what="a look")  # type: ignore[misc]
 
 
 @contextmanager
 def daemon(
     workspace: Workspace, env: Mapping[str, str] = NEVER, *, script: str = "", ready: bool = True, **options: Any
 ) -> Iterator[RunningDaemon]:
-    """A daemon until the end of the `with`, when it and all runs are ended; `script` changes something inside it."""
+    """A daemon for a `with` block; at its end it and its runs are ended. `script` is run in its process first."""
     out, err = workspace.home / "daemon.out", workspace.home / "daemon.err"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         workspace.environ.update(env)
@@ -110,10 +110,10 @@ def rows(workspace: Workspace, job_id: str = "%") -> list[str]:
 
 
 def wait_for_rows(workspace: Workspace, job_id: str, *statuses: str) -> None:
-    """Waits until a job's runs stand so, oldest first."""
+    """Waits until a job's runs have these statuses, oldest first."""
     wait_for(lambda: rows(workspace, job_id) == list(statuses), what=f"{job_id}: {statuses}")
 
 
 def in_seconds(seconds: int) -> str:
-    """A schedule for the one instant so many seconds from now."""
+    """A schedule for one slot, so many seconds from now."""
     return f"@at {(datetime.now(UTC) + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%SZ')}"

@@ -55,7 +55,7 @@ def test_a_run_is_cancelled_from_another_process(workspace: Workspace, words: tu
     assert workspace.json("run-now", "job-0")["status"] == "ok", "the job is free"
 
 
-def test_the_other_runs_of_the_same_tick_go_on(workspace: Workspace) -> None:
+def test_the_other_runs_of_the_same_tick_are_not_cancelled(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED), shell(GATED))
     workspace.make_due()
     with ended(workspace.start("tick")) as tick:
@@ -117,7 +117,7 @@ def test_a_run_whose_scheduler_hangs_is_ended_by_cancel_itself(workspace: Worksp
     assert len(workspace.events()) == 1
 
 
-def test_what_does_not_run_is_not_cancelled(workspace: Workspace) -> None:
+def test_a_run_that_is_not_running_can_not_be_cancelled(workspace: Workspace) -> None:
     prepare(workspace, shell("echo done"))
     done = workspace.json("run-now", "job-0")
     refused = workspace.json("cancel", done["run_id"], code=1)
@@ -129,7 +129,7 @@ def test_what_does_not_run_is_not_cancelled(workspace: Workspace) -> None:
 # --- unlock ---
 
 
-def test_a_job_whose_scheduler_is_gone_is_freed_at_once(workspace: Workspace) -> None:
+def test_a_job_whose_scheduler_is_gone_is_released_at_once(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
     with gated_tick(workspace) as (tick, run):

@@ -47,7 +47,7 @@ def let_leases_run_out(workspace: Workspace) -> None:
 
 
 def the_ledger_is_whole(workspace: Workspace) -> None:
-    """Every run has an end, told once; nothing lives, and no job is stuck."""
+    """Every run has ended and is reported once; no process is left, and no job is stuck."""
     found = workspace.runs()
     every_row_has_an_end(found)
     every_end_is_told_once(workspace, found)
@@ -93,8 +93,8 @@ def test_runs_of_a_killed_daemon_are_settled_by_a_tick(workspace: Workspace) -> 
     the_ledger_is_whole(workspace)
 
 
-def test_a_killed_tick_is_settled_when_its_lease_is_over_and_holds_up_nobody(workspace: Workspace) -> None:
-    """No look at a poll explains it: the daemon sleeps until just that instant."""
+def test_a_killed_tick_is_settled_when_its_lease_has_expired_and_delays_no_other_job(workspace: Workspace) -> None:
+    """No poll explains it: the daemon sleeps until exactly that time."""
     prepare(workspace, shell(GATED, job_id="long"), shell(COUNT, job_id="other"))
     workspace.make_due("long", minutes_ago=5)
     env = {**NEVER, "PURUTO_CRON_LEASE_SECONDS": "5"}
@@ -115,7 +115,7 @@ def test_a_killed_tick_is_settled_when_its_lease_is_over_and_holds_up_nobody(wor
 # --- the database ---
 
 
-def test_a_database_that_is_removed_is_told_once_and_the_next_one_is_served(workspace: Workspace) -> None:
+def test_a_database_that_is_removed_is_reported_once_and_the_next_one_is_served(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     with daemon(workspace, OFTEN, script=HASTY) as served:
         for path in workspace.database.parent.glob("cron.db*"):
@@ -133,15 +133,15 @@ def test_a_database_that_is_removed_is_told_once_and_the_next_one_is_served(work
     assert served.errors() == ["DATABASE_REPLACED"]
 
 
-def test_a_locked_database_is_told_once_and_what_is_due_is_served_afterwards(workspace: Workspace) -> None:
+def test_a_locked_database_is_reported_once_and_due_slots_are_started_afterwards(workspace: Workspace) -> None:
     prepare(workspace, *(shell(COUNT, job_id=f"j{n}") for n in range(5)))
     with daemon(workspace, NEVER, script=HASTY) as served:
         workspace.make_due()
         with write_lock(workspace):
             assert served.notify()
             wait_for(served.errors, what="an error")
-            before = served.looks()
-            wait_for(lambda: served.looks() != before, what="another look")
+            before = served.last_poll()
+            wait_for(lambda: served.last_poll() != before, what="another poll")
         wait_for(lambda: rows(workspace) == ["ok"] * 5, what="all runs")
         served.wait_for_line(lambda line: line.get("recovered"), "its recovery")
         assert workspace.sql("SELECT 1 FROM jobs WHERE problem_json IS NOT NULL") == [], "no job is at fault"
@@ -165,7 +165,7 @@ def test_a_run_whose_verdict_could_not_be_stored_does_not_block_its_job(workspac
     the_ledger_is_whole(workspace)
 
 
-def test_a_full_disk_is_told_once_and_what_came_due_is_served_afterwards(workspace: Workspace) -> None:
+def test_a_full_disk_is_reported_once_and_due_slots_are_started_afterwards(workspace: Workspace) -> None:
     workspace.add_target(invoke=None)
     with small_disk(workspace.root / "db", "2m") as disk:
         workspace.ready(shell(COUNT, schedule=in_seconds(3)))
@@ -174,8 +174,8 @@ def test_a_full_disk_is_told_once_and_what_came_due_is_served_afterwards(workspa
             workspace.sql("PRAGMA wal_checkpoint(TRUNCATE)")
             filler = fill(disk)
             wait_for(served.errors, what="an error")
-            before = served.looks()
-            wait_for(lambda: served.looks() != before, what="another look")
+            before = served.last_poll()
+            wait_for(lambda: served.last_poll() != before, what="another poll")
             filler.unlink()
             wait_for_rows(workspace, "job-0", "ok")
             served.wait_for_line(lambda line: line.get("recovered"), "its recovery")
@@ -184,11 +184,11 @@ def test_a_full_disk_is_told_once_and_what_came_due_is_served_afterwards(workspa
     assert served.errors() == ["DATABASE_FULL"]
 
 
-# --- its voice ---
+# --- its output ---
 
 
 @pytest.mark.parametrize("way", ["closed", "gone", "full", "unread"])
-def test_what_nobody_hears_ends_nothing_and_holds_up_nothing(workspace: Workspace, way: str) -> None:
+def test_output_that_nobody_reads_does_not_stop_or_delay_it(workspace: Workspace, way: str) -> None:
     prepare(workspace, shell(COUNT + " | head -c 20000 /dev/zero | tr '\\0' x", job_id="loud"), shell(COUNT))
     read, write = os.pipe()
     with open("/dev/full", "wb") as full:
@@ -238,7 +238,7 @@ def test_a_line_that_was_cut_ends_before_the_next_one(tmp_path: Path) -> None:
 
 
 class Loop:
-    """A daemon in this process, whose clock stands still until the test moves it."""
+    """A daemon in this process. Its clock stands still until the test moves it."""
 
     def __init__(self, machine: Machine) -> None:
         self.said: list[dict[str, Any]] = []
@@ -256,34 +256,34 @@ class Loop:
             print_line=lambda line: self.said.append(dict(line)),
         )
         self._read, self._write = os.pipe()
-        self.daemon.listen(self._read, self._turn)
+        self.daemon.listen(self._read, self._step)
         self._script: Iterator[Callable[[], object]] = iter(())
         self._until: Callable[[], object] = bool
-        self._turns = 0
+        self._passes = 0
 
-    def _turn(self) -> None:
-        """The script goes on when what it waits for has come; at its end the daemon is asked to end."""
-        self._turns += 1
-        if not self._until() and self._turns < 20_000:
+    def _step(self) -> None:
+        """Resumes the script when its condition is true; at its end, the daemon is asked to end."""
+        self._passes += 1
+        if not self._until() and self._passes < 20_000:
             return
         found = next(self._script, None)
-        if found is not None and self._turns < 20_000:
+        if found is not None and self._passes < 20_000:
             self._until = found
         else:
             os.read(self._read, 1)
             self.daemon.stop_serving("the test")
 
     def go(self, script: Iterator[Callable[[], object]]) -> None:
-        """Serves while the script is gone through: it does something, and yields what is to come of that."""
+        """Runs the daemon with a script that does something, and yields the condition to wait for."""
         self._script, self._until = script, lambda: True
         os.write(self._write, b"!")
         self.daemon.begin()
         self.daemon.run()
         assert [line for line in self.said if line["status"] == "error"] == []
-        assert self._turns < 20_000, "what the script waited for has not come"
+        assert self._passes < 20_000, "the condition of the script did not become true"
 
     def slots(self, *statuses: str) -> list[str]:
-        """The slots of the runs that stand so, `HH:MM`."""
+        """The slots of the runs with these statuses, as `HH:MM`."""
         return [row["scheduled_for"][11:16] for row in self.machine.workspace.runs() if row["status"] in statuses]
 
     def close(self) -> None:
@@ -317,7 +317,7 @@ def test_it_serves_each_slot_as_its_clock_comes_to_it(loop: Loop, clock: FakeClo
 
 
 def test_after_a_suspend_what_was_missed_is_served_as_catch_up_says(loop: Loop, clock: FakeClock) -> None:
-    """The wall clock has gone on, the monotonic one stood still."""
+    """The wall clock has moved on, the monotonic clock stood still."""
 
     def script() -> Iterator[Callable[[], object]]:
         clock.wall += timedelta(minutes=30)

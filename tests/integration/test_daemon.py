@@ -34,7 +34,7 @@ pytestmark = pytest.mark.process
 
 
 def reaped(daemon: RunningDaemon) -> bool:
-    """It is over, and all that was written beside the database for it is gone."""
+    """It has ended, and its files next to the database are gone."""
     beside = {path.name for path in daemon.workspace.database.parent.iterdir()}
     return beside.isdisjoint({"cron.db.daemon.bell", "cron.db.daemon.json"})
 
@@ -42,7 +42,7 @@ def reaped(daemon: RunningDaemon) -> bool:
 # --- on the instant, and at once ---
 
 
-def test_it_serves_on_the_instant_and_hears_at_once_of_what_others_do(workspace: Workspace) -> None:
+def test_it_starts_slots_on_time_and_is_woken_by_what_others_do(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT, job_id="first", schedule=in_seconds(3)), shell(GATED, job_id="long"))
     with daemon(workspace, NEVER) as served:
         state = workspace.json("status")["scheduler"]["daemon"]
@@ -75,7 +75,7 @@ def test_it_serves_on_the_instant_and_hears_at_once_of_what_others_do(workspace:
     nothing_lives(workspace)
 
 
-def test_a_second_daemon_hears_who_serves_and_a_third_may_when_it_is_gone(workspace: Workspace) -> None:
+def test_a_second_daemon_is_refused_and_a_third_may_start_after_the_first_has_ended(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     with daemon(workspace) as served:
         error = workspace.json("daemon", code=1)["error"]
@@ -88,7 +88,7 @@ def test_a_second_daemon_hears_who_serves_and_a_third_may_when_it_is_gone(worksp
             wait_for_rows(workspace, "job-0", "ok")
 
 
-def test_without_a_database_it_does_not_begin(workspace: Workspace) -> None:
+def test_without_a_database_it_does_not_start(workspace: Workspace) -> None:
     workspace.write_jobs()
     assert workspace.json("daemon", code=2)["error"]["code"] == "DATABASE_MISSING"
     assert not (workspace.database.parent / "cron.db.daemon.json").exists()
@@ -97,7 +97,7 @@ def test_without_a_database_it_does_not_begin(workspace: Workspace) -> None:
 # --- the file ---
 
 
-def test_an_edited_file_is_synced_at_the_poll_and_a_broken_one_told_once(workspace: Workspace) -> None:
+def test_an_edited_file_is_synced_at_the_next_poll_and_a_broken_one_reported_once(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     with daemon(workspace, OFTEN) as served:
         workspace.replace_jobs(shell(COUNT), shell(COUNT))
@@ -110,7 +110,7 @@ def test_an_edited_file_is_synced_at_the_poll_and_a_broken_one_told_once(workspa
         assert workspace.json("status")["sync"]["error"]["error"] == broken["sync"]["error"]
         served.make_due("job-1")
         wait_for_rows(workspace, "job-1", "ok")
-        served.wait_for_look()
+        served.wait_for_poll()
 
         workspace.replace_jobs(shell(COUNT), shell(COUNT), shell(COUNT))
         served.wait_for_line(lambda line: (line.get("sync") or {}).get("added") == ["job-2"], "another sync")
@@ -118,7 +118,7 @@ def test_an_edited_file_is_synced_at_the_poll_and_a_broken_one_told_once(workspa
     assert [line["status"] for line in served.lines() if "sync" in line] == ["ok", "error", "ok"]
 
 
-def test_what_came_while_it_was_down_is_synced_before_anything_is_served(workspace: Workspace) -> None:
+def test_an_edit_from_before_its_start_is_synced_before_any_slot_is_started(workspace: Workspace) -> None:
     prepare(workspace, shell("exit 1", job_id="changed"))
     workspace.make_due()
     workspace.write_jobs(shell(COUNT, job_id="changed"))
@@ -170,7 +170,7 @@ def test_missed_slots_retries_overlap_and_the_cap_are_as_with_ticks(workspace: W
         assert rows(workspace, "long") == ["ok", "skipped"]
 
 
-def test_ticks_and_runs_by_hand_beside_it_double_nothing(workspace: Workspace) -> None:
+def test_ticks_and_runs_by_hand_at_the_same_time_start_nothing_twice(workspace: Workspace) -> None:
     prepare(workspace, *(shell(COUNT, job_id=f"j{n:02}") for n in range(40)))
     with daemon(workspace, {**NEVER, "PURUTO_CRON_MAX_RUNNING": "8"}) as served, ExitStack() as stack:
         served.make_due()
@@ -191,7 +191,7 @@ def test_ticks_and_runs_by_hand_beside_it_double_nothing(workspace: Workspace) -
 # --- events ---
 
 
-def test_a_channel_that_failed_is_tried_at_the_next_look(workspace: Workspace) -> None:
+def test_a_channel_that_failed_is_tried_again_at_the_next_poll(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     folder = workspace.root / "notifications"
     folder.rename(folder.with_name("aside"))
@@ -207,7 +207,7 @@ def test_a_channel_that_failed_is_tried_at_the_next_look(workspace: Workspace) -
 # --- the end ---
 
 
-def test_asked_to_end_with_nothing_to_do_it_ends(workspace: Workspace) -> None:
+def test_without_runs_it_ends_at_once_when_asked(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT))
     with daemon(workspace) as served:
         served.signal(signal.SIGTERM)
@@ -216,14 +216,14 @@ def test_asked_to_end_with_nothing_to_do_it_ends(workspace: Workspace) -> None:
     assert workspace.json("status")["scheduler"]["daemon"]["running"] is False
 
 
-def test_asked_to_end_it_starts_nothing_more_and_lets_its_runs_end(workspace: Workspace) -> None:
+def test_when_asked_to_end_it_starts_no_more_runs_and_lets_its_runs_end(workspace: Workspace) -> None:
     prepare(workspace, *(shell(script, job_id=name) for name, script in (("long", GATED), ("w", COUNT), ("z", COUNT))))
     workspace.make_due("long", minutes_ago=1)
     workspace.make_due("w")
     with daemon(workspace, {**NEVER, "PURUTO_CRON_MAX_RUNNING": "1"}) as served:
         wait_for_run(workspace, "long")
         served.signal(signal.SIGTERM)
-        told = served.wait_for_line(lambda line: line["status"] == "stopping", "its farewell")
+        told = served.wait_for_line(lambda line: line["status"] == "stopping", "its last line")
         assert (told["reason"], told["running"]) == ("SIGTERM", 1)
         served.make_due("z")
         release(workspace)
@@ -250,7 +250,7 @@ def test_it_ends_runs_that_do_not_end(workspace: Workspace, signals: list[signal
         pid = gated_pid(workspace, run["run_id"])
         for number in signals:
             served.signal(number)
-            served.wait_for_line(lambda line: line["status"] == "stopping", "its farewell")
+            served.wait_for_line(lambda line: line["status"] == "stopping", "its last line")
         assert served.wait() == 0
         assert not is_running(pid)
     (row,) = workspace.runs()
@@ -259,17 +259,17 @@ def test_it_ends_runs_that_do_not_end(workspace: Workspace, signals: list[signal
 
 
 def test_while_it_waits_for_its_runs_it_sleeps(workspace: Workspace) -> None:
-    """Whoever rings it then is not heard, and must not keep it busy."""
+    """A wake-up at that time is ignored, and must not keep it busy."""
     prepare(workspace, shell(GATED, job_id="long"), shell(COUNT, job_id="other", schedule=in_seconds(4)))
     with daemon(workspace) as served:
         served.make_due("long")
         wait_for_run(workspace, "long")
         served.signal(signal.SIGTERM)
-        served.wait_for_line(lambda line: line["status"] == "stopping", "its farewell")
+        served.wait_for_line(lambda line: line["status"] == "stopping", "its last line")
         assert served.notify()
         before = _processor_ticks(served.pid)
         wait_for(lambda: datetime.now(UTC).isoformat() > _cursor(workspace, "other"), what="the slot's instant")
-        # A renewal's look each second; a loop that spins would take a hundred ticks in each.
+        # It wakes once a second for the lease; a loop that spins would use a hundred processor ticks in that time.
         wait_for(lambda: _slept(served.pid) >= 3, what="sleeps")
         assert _processor_ticks(served.pid) - before < 50
         release(workspace)
@@ -293,7 +293,7 @@ def _slept(pid: int) -> int:
 # --- settings ---
 
 
-def test_hup_takes_new_settings_and_leaves_bad_ones(workspace: Workspace) -> None:
+def test_hup_reloads_the_settings_unless_they_are_wrong(workspace: Workspace) -> None:
     prepare(workspace, *(shell(GATED, job_id=f"g{n}") for n in range(3)))
     env = workspace.root / ".env"
     env.write_text("PURUTO_CRON_MAX_RUNNING=1\n")
@@ -318,7 +318,7 @@ def test_hup_takes_new_settings_and_leaves_bad_ones(workspace: Workspace) -> Non
     assert [line["status"] for line in served.lines()].count("reloaded") == 1
 
 
-def test_an_edited_env_is_heeded_at_the_next_look_and_a_broken_one_told_once(workspace: Workspace) -> None:
+def test_an_edited_env_is_read_at_the_next_poll_and_a_broken_one_reported_once(workspace: Workspace) -> None:
     prepare(workspace, *(shell(GATED, job_id=f"g{n}") for n in range(2)))
     env = workspace.root / ".env"
     env.write_text("PURUTO_CRON_MAX_RUNNING=1\n")
@@ -338,7 +338,7 @@ def test_an_edited_env_is_heeded_at_the_next_look_and_a_broken_one_told_once(wor
 
 
 def test_hup_reads_the_file_of_jobs_anew(workspace: Workspace) -> None:
-    """Also one that has not changed: what it means depends on the zone that is set."""
+    """Even an unchanged file, because its meaning depends on the zone that is set."""
     prepare(workspace, shell(COUNT))
     with daemon(workspace) as served:
         (workspace.root / ".env").write_text("PURUTO_CRON_TIMEZONE=Europe/Madrid\n")
@@ -355,7 +355,7 @@ def test_hup_is_a_reload_also_where_nohup_has_it_ignored(workspace: Workspace) -
         assert served.wait() == 0
 
 
-def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> None:
+def test_it_notifies_systemd(workspace: Workspace, tmp_path: Path) -> None:
     prepare(workspace, shell(COUNT))
     address = f"\0puruto-cron-{os.getpid()}-{tmp_path.name}"
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as there:
@@ -388,7 +388,7 @@ def test_it_tells_systemd_how_it_is(workspace: Workspace, tmp_path: Path) -> Non
 # --- what it is ---
 
 
-def test_all_that_a_run_needs_is_there_before_it_is_ready_and_the_parser_of_jobs_never(workspace: Workspace) -> None:
+def test_all_that_a_run_needs_is_imported_before_it_is_ready_and_the_parser_of_jobs_never(workspace: Workspace) -> None:
     prepare(workspace, shell(COUNT), shell("exit 1"))
     script = """
 import sys

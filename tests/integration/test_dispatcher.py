@@ -30,7 +30,7 @@ CHANNELS = ("local", "telegram")
 
 
 class FakeNotifier:
-    """Says what it was told to say of each channel."""
+    """Reports the error that a test has set for each channel."""
 
     def __init__(self) -> None:
         self.rounds = 0
@@ -43,14 +43,14 @@ class FakeNotifier:
 
 @dataclass
 class FakeExecutor:
-    """A run lasts as long as `lasts` says of its job, and fails as `fails` says."""
+    """A run that takes as long as `lasts` says for its job, and raises what `fails` says."""
 
     bench: Bench
 
     async def task(self, run: ClaimedRun) -> dict[str, object]:
         bench, name = self.bench, run.job.job_id
         bench.started.append((bench.clock.elapsed, name))
-        bench.most = max(bench.most, bench.places())
+        bench.most = max(bench.most, bench.permits_in_use())
         await wait(bench.lasts.get(name, 1.0), stop=bench.stop)
         if (error := bench.fails.get(name)) is not None:
             raise error
@@ -61,7 +61,7 @@ class FakeExecutor:
 
 @dataclass
 class Bench:
-    """Real SQLite, a clock that the waits move, and runs that are none."""
+    """A dispatcher with a real SQLite, a clock that the waits move, and fake runs."""
 
     path: str
     max_running: int = 4
@@ -104,7 +104,7 @@ class Bench:
         self.others.store.close()
         self.store.close()
 
-    def places(self) -> int:
+    def permits_in_use(self) -> int:
         return len(self.store.runs.running())
 
     def serve(self) -> DispatchReport:
@@ -134,32 +134,32 @@ class Bench:
 def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def one(**fields: Any) -> Bench:
+    def make_bench(**fields: Any) -> Bench:
         made.append(Bench(str(tmp_path / "cron.db"), **fields))
         return made[-1]
 
-    yield one
+    yield make_bench
     for bench in made:
         bench.close()
 
 
-# --- places ---
+# --- permits ---
 
 
 def test_all_that_is_due_is_served_oldest_first_and_never_above_the_cap(make: Callable[..., Bench]) -> None:
     bench = make(max_running=2)
     for name, cursor in [("c", "11:00"), ("a", "09:00"), ("d", "12:00"), ("b", "10:00"), ("later", "12:01")]:
         bench.jobs.add(name, at(f"02-25 {cursor}"), catch_up="latest")
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["a", "b", "c", "d"]
     assert bench.most == 2
-    assert (served.left_due, served.taken_elsewhere, served.problems) == ([], 0, [])
-    assert sorted(str(result["job_id"]) for result in served.results) == ["a", "b", "c", "d"]
+    assert (report.left_due, report.taken_elsewhere, report.problems) == ([], 0, [])
+    assert sorted(str(result["job_id"]) for result in report.results) == ["a", "b", "c", "d"]
     assert bench.dispatcher.queue == []
 
 
 def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(make: Callable[..., Bench]) -> None:
-    """The places that the ones give free are those that the others take."""
+    """The permits that the ended runs free are those that the next ones take."""
     bench = make(max_running=2)
     for name in "abcd":
         bench.jobs.add(name)
@@ -172,20 +172,20 @@ def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(mak
     assert changes[-8:] == ["UPDATE", "UPDATE", "INSERT", "INSERT", "COMMIT", "UPDATE", "UPDATE", "COMMIT"]
 
 
-def test_what_waits_for_a_place_of_another_process_stays_due_when_nothing_of_ours_runs(
+def test_slots_stay_due_if_another_process_holds_all_permits_and_no_run_of_ours_is_running(
     make: Callable[..., Bench],
 ) -> None:
     bench = make(max_running=1)
     bench.jobs.add("theirs")
     bench.others.claimed("theirs")
     bench.jobs.add("ours")
-    served = bench.serve()
+    report = bench.serve()
     assert (bench.started, bench.dispatcher.queue) == ([], ["ours"])
-    assert (served.results, served.left_due) == ([], [])
+    assert (report.results, report.left_due) == ([], [])
     assert bench.clock.elapsed == 1000
 
 
-def test_a_place_that_another_process_gives_free_is_seen_within_the_poll(make: Callable[..., Bench]) -> None:
+def test_a_permit_that_another_process_frees_is_noticed_within_the_poll(make: Callable[..., Bench]) -> None:
     bench = make(max_running=2, lasts={"ours": 30})
     bench.jobs.add("theirs")
     run = bench.others.claimed("theirs")
@@ -209,22 +209,22 @@ def test_a_place_that_another_process_gives_free_is_seen_within_the_poll(make: C
 # --- claims that come to nothing ---
 
 
-def test_a_claim_that_was_overtaken_is_planned_anew(make: Callable[..., Bench]) -> None:
+def test_a_slot_whose_job_changed_before_the_claim_is_planned_again(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report")
     moved = [at("02-25 11:00")]
     bench.after_preparing(
         lambda: moved and bench.others.store.definitions.move_cursor(bench.others.state(), moved.pop())
     )
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["report"]
-    assert served.taken_elsewhere == 0
+    assert report.taken_elsewhere == 0
     rows = {row["status"]: row["scheduled_for"] for row in bench.jobs.rows()}
     assert rows == {"ok": "2026-02-25T12:00:00+00:00", "missed": "2026-02-25T11:00:00+00:00"}
-    assert len(served.written_off) == 1
+    assert len(report.written_off) == 1
 
 
-def test_a_job_that_changes_all_the_time_is_left_after_some_attempts(make: Callable[..., Bench]) -> None:
+def test_a_job_that_keeps_changing_is_left_to_the_next_tick(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report")
     bench.jobs.add("other")
@@ -236,10 +236,10 @@ def test_a_job_that_changes_all_the_time_is_left_after_some_attempts(make: Calla
         bench.others.store.definitions.move_cursor(bench.others.state("report"), cursor)
 
     bench.after_preparing(move)
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["other"]
     assert len(attempts) == REPLANS + 1, "and one for the other"
-    assert (served.taken_elsewhere, served.left_due) == (1, [])
+    assert (report.taken_elsewhere, report.left_due) == (1, [])
     assert bench.dispatcher.queue == []
 
 
@@ -253,41 +253,41 @@ def test_a_slot_that_another_process_has_taken_is_counted_and_not_run(make: Call
             taken.append(bench.others.claimed())
 
     bench.after_preparing(take)
-    served = bench.serve()
-    assert (bench.started, served.taken_elsewhere, served.left_due) == ([], 1, [])
+    report = bench.serve()
+    assert (bench.started, report.taken_elsewhere, report.left_due) == ([], 1, [])
     assert len(bench.jobs.rows()) == 1
 
 
-def test_what_a_gate_keeps_back_is_written_off_and_told_without_a_run(make: Callable[..., Bench]) -> None:
+def test_a_slot_that_a_gate_refuses_is_written_off_and_reported_without_a_run(make: Callable[..., Bench]) -> None:
     refusal = Refusal(code="TOO_DEAR", reason="the day's money is spent", details={}, day="2026-02-25")
     bench = make(refusal=lambda state, _now: refusal if state.job.job_id == "dear" else None)
     bench.jobs.add("dear")
     bench.jobs.add("cheap")
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["cheap"]
-    assert [row["code"] for row in served.written_off] == ["TOO_DEAR"]
+    assert [row["code"] for row in report.written_off] == ["TOO_DEAR"]
     assert bench.statuses() == {"dear": "skipped", "cheap": "ok"}
 
 
 # --- trouble ---
 
 
-def test_a_spoilt_job_hurts_no_other(make: Callable[..., Bench]) -> None:
+def test_a_job_with_a_bad_definition_does_not_stop_the_others(make: Callable[..., Bench]) -> None:
     bench = make()
     for name in ("a", "spoilt", "z"):
         bench.jobs.add(name)
     bench.store.db.run("UPDATE jobs SET definition_json = '{' WHERE job_id = 'spoilt'")
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["a", "z"]
-    (problem,) = served.problems
+    (problem,) = report.problems
     assert problem["job_id"] == "spoilt"
-    assert served.left_due == ["spoilt"]
+    assert report.left_due == ["spoilt"]
     assert bench.jobs.job("spoilt")["problem_json"] is not None
     assert bench.jobs.job("spoilt")["next_run_at"] == "2026-02-25T12:00:00+00:00", "the slot is not lost"
 
 
 @pytest.mark.parametrize("where", ["in the claim", "in the executor's making", "in the run"])
-def test_a_fault_of_ours_is_that_of_one_job(make: Callable[..., Bench], where: str) -> None:
+def test_an_exception_fails_one_job_only(make: Callable[..., Bench], where: str) -> None:
     bench = make()
     for name in ("a", "bad", "z"):
         bench.jobs.add(name)
@@ -313,20 +313,20 @@ def test_a_fault_of_ours_is_that_of_one_job(make: Callable[..., Bench], where: s
             return FakeExecutor(bench)
 
         bench.make_executor = make_executor
-    served = bench.serve()
+    report = bench.serve()
     assert set(bench.names()) >= {"a", "z"}
     assert (bench.statuses()["a"], bench.statuses()["z"]) == ("ok", "ok")
     if where == "in the claim":
-        assert [problem["job_id"] for problem in served.problems] == ["bad"]
+        assert [problem["job_id"] for problem in report.problems] == ["bad"]
         return
-    (result,) = [result for result in served.results if result["status"] != "ok"]
+    (result,) = [result for result in report.results if result["status"] != "ok"]
     assert (result["job_id"], result["error"]["code"]) == ("bad", "INTERNAL_ERROR")
     assert result["notification_paths"] == {"local_events": "events.jsonl", "telegram_outbox": "telegram"}
     assert bench.statuses()["bad"] == "error"
     assert [row["job_id"] for row in bench.jobs.rows("events")] == ["bad"], "and its verdict is told"
 
 
-def test_a_verdict_that_could_not_be_stored_gets_no_other_in_its_place(make: Callable[..., Bench]) -> None:
+def test_a_verdict_that_could_not_be_stored_is_not_replaced_by_another(make: Callable[..., Bench]) -> None:
     bench = make(fails={"bad": VerdictNotStored("it ended as ok, but that could not be stored")})
     bench.jobs.add("bad")
     (result,) = bench.serve().results
@@ -334,7 +334,7 @@ def test_a_verdict_that_could_not_be_stored_gets_no_other_in_its_place(make: Cal
     assert bench.statuses() == {"bad": "running"}
 
 
-def test_a_run_that_somebody_else_has_ended_says_who(make: Callable[..., Bench]) -> None:
+def test_a_run_that_another_process_has_settled_reports_by_whom(make: Callable[..., Bench]) -> None:
     bench = make(fails={"lost": LeaseLost("no longer ours")})
     bench.jobs.add("lost")
     make_executor = bench.make_executor
@@ -356,7 +356,7 @@ def test_a_run_that_somebody_else_has_ended_says_who(make: Callable[..., Bench])
 # --- going on ---
 
 
-def test_a_job_that_catches_up_with_all_goes_on_from_slot_to_slot(make: Callable[..., Bench]) -> None:
+def test_catch_up_all_starts_one_slot_after_another(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
     bench.jobs.add("other")
@@ -367,7 +367,7 @@ def test_a_job_that_catches_up_with_all_goes_on_from_slot_to_slot(make: Callable
     assert starts == pytest.approx([1000, 1001, 1002, 1003], abs=1e-3), "one behind the other, none waits for a tick"
 
 
-def test_what_waits_already_is_not_served_twice(make: Callable[..., Bench]) -> None:
+def test_a_queued_slot_is_not_queued_twice(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report")
     bench.dispatcher.enqueue([QueuedSlot("2026-02-25T12:00:00+00:00", "report")])
@@ -376,7 +376,7 @@ def test_what_waits_already_is_not_served_twice(make: Callable[..., Bench]) -> N
     assert bench.dispatcher.report.taken_elsewhere == 0
 
 
-def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make: Callable[..., Bench]) -> None:
+def test_after_a_stop_no_run_is_started_and_running_ones_end(make: Callable[..., Bench]) -> None:
     bench = make(max_running=1, lasts={"a": 100})
     for name in "ab":
         bench.jobs.add(name)
@@ -388,14 +388,14 @@ def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make
         return leap(min(seconds, 0.1))
 
     bench.stop.wait = wait_and_ask  # type: ignore[method-assign]
-    served = bench.serve()
+    report = bench.serve()
     assert bench.names() == ["a"]
-    assert [result["job_id"] for result in served.results] == ["a"]
+    assert [result["job_id"] for result in report.results] == ["a"]
     assert bench.dispatcher.queue == ["b"]
     assert bench.jobs.job("b")["next_run_at"] == "2026-02-25T12:00:00+00:00"
 
 
-def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
+def test_a_closed_dispatcher_starts_no_more_runs(make: Callable[..., Bench]) -> None:
     bench = make(lasts={"a": 5})
     bench.jobs.add("a", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
     bench.dispatcher.enqueue([QueuedSlot("2026-02-25T09:00:00+00:00", "a")])
@@ -413,14 +413,14 @@ def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
 # --- telling ---
 
 
-def test_ends_of_one_moment_are_delivered_in_one_round_and_carry_their_paths(make: Callable[..., Bench]) -> None:
+def test_runs_that_end_together_are_reported_together_with_their_paths(make: Callable[..., Bench]) -> None:
     bench = make(lasts={"a": 1, "b": 1 + REPORT_DELAY_SEC / 2, "c": 1 + REPORT_DELAY_SEC * 3})
     for name, channel in [("a", "telegram"), ("b", "none"), ("c", "telegram")]:
         bench.jobs.add(name, notify_channel=channel)
     bench.notifier.error = "the outbox is a folder"
-    served = bench.serve()
+    report = bench.serve()
     assert bench.notifier.rounds == 2
-    told = {str(result["job_id"]): result for result in served.results}
+    told = {str(result["job_id"]): result for result in report.results}
     assert {name: result["notification_paths"]["telegram_outbox"] for name, result in told.items()} == {
         "a": "telegram", "b": "none", "c": "telegram",
     }  # fmt: skip

@@ -96,7 +96,7 @@ def test_a_removed_job_is_unknown(machine: Machine, workspace: Workspace) -> Non
 
 
 @pytest.mark.process
-def test_a_running_job_is_refused_with_who_runs_it(workspace: Workspace) -> None:
+def test_a_running_job_is_refused_with_its_owner(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED))
     workspace.make_due()
     with gated_tick(workspace) as (tick, row):
@@ -130,7 +130,7 @@ def test_runs_of_one_second_get_a_number(machine: Machine, workspace: Workspace,
     assert [line.split()[0] for line in workspace.starts()] == [*names, "job-0-20260225T200001"]
 
 
-def test_an_edited_file_is_synced_first_and_a_broken_one_is_told(machine: Machine, workspace: Workspace) -> None:
+def test_an_edited_file_is_synced_first_and_a_broken_one_is_reported(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(COUNT))
     workspace.write_jobs(shell("echo edited"), shell("echo new", job_id="fresh"))
     result = machine.run("run-now", "fresh")[1]
@@ -151,7 +151,7 @@ def test_a_new_job_in_a_broken_file_is_refused_with_what_is_wrong_with_the_file(
     assert "JOBS_FILE_INVALID" in json.dumps(refused.value.as_dict())
 
 
-def test_no_telegram_for_a_job_that_wants_none(machine: Machine, workspace: Workspace) -> None:
+def test_a_job_without_a_channel_sends_no_telegram(machine: Machine, workspace: Workspace) -> None:
     (workspace.home / "puruto-telegram").mkdir()
     machine.ready(shell(COUNT, notify_channel="none"), shell(COUNT))
     quiet = machine.run("run-now", "job-0")[1]["notification_paths"]

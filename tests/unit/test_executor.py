@@ -21,7 +21,7 @@ from tests.workspace import FakeClock
 # --- what is told ---
 
 
-def test_a_success_is_told_as_the_contract_says() -> None:
+def test_a_success_is_reported_as_the_contract_says() -> None:
     bench = make_bench(answered({"summary": "Trabajo completado"}))
     printed = bench.run(make_run())
     told = {
@@ -43,7 +43,7 @@ def test_a_success_is_told_as_the_contract_says() -> None:
     assert bench.verdict.finished_at == NOON
 
 
-def test_a_final_failure_of_the_targets_own_is_told_as_the_contract_says() -> None:
+def test_an_error_of_the_target_is_reported_as_the_contract_says() -> None:
     own = {"code": "NO_DATA", "message": "No hay datos", "details": {"file": "a.csv"}}
     answer = failed("NO_DATA", "No hay datos", from_target=True, exit_code=0, details={"file": "a.csv"})
     bench = make_bench(answer, answer)
@@ -74,7 +74,7 @@ def test_a_final_failure_of_the_targets_own_is_told_as_the_contract_says() -> No
 @pytest.mark.parametrize(
     "code", ["TARGET_NOT_FOUND", "DENIED", "TIMEOUT", "INVALID_RESPONSE", "IPC_ERROR", "NONZERO_EXIT"]
 )
-def test_a_fault_that_the_invoker_found_keeps_its_code(code: str) -> None:
+def test_an_error_that_the_invoker_found_keeps_its_code(code: str) -> None:
     bench = make_bench(failed(code, "what was wrong", exit_code=None, details={"looked_at": ["/a"]}))
     bench.run(make_run())
     error = bench.event["error"]
@@ -108,19 +108,19 @@ def test_result_and_error_exclude_each_other_and_so_do_attempt_and_attempts(outc
     json.dumps(bench.event)
 
 
-def test_the_number_of_slots_missed_before_it_is_told_with_the_run() -> None:
+def test_the_number_of_slots_missed_before_a_run_is_in_its_event() -> None:
     bench = make_bench(answered())
     assert bench.run(make_run(missed=7))["missed_slots"] == 7
     assert bench.event["missed_slots"] == 7
 
 
-def test_processes_that_could_not_be_ended_are_told() -> None:
+def test_processes_that_could_not_be_killed_are_reported() -> None:
     bench = make_bench(replace(answered(), survivors=("sleep (77)",)))
     assert bench.run(make_run())["survivors"] == ["sleep (77)"]
     assert bench.event["survivors"] == ["sleep (77)"]
 
 
-def test_the_attempt_that_succeeded_is_the_one_that_is_told() -> None:
+def test_the_number_of_the_attempt_that_succeeded_is_reported() -> None:
     bench = make_bench(failed(), failed(), answered())
     printed = bench.run(make_run(max_retries=5))
     assert printed["attempt"] == 3
@@ -128,7 +128,9 @@ def test_the_attempt_that_succeeded_is_the_one_that_is_told() -> None:
 
 
 @pytest.mark.parametrize(("channel", "channels"), [("telegram", ("local", "telegram")), ("none", ("local",))])
-def test_the_local_file_is_told_always_and_the_channel_if_there_is_one(channel: str, channels: tuple[str, ...]) -> None:
+def test_the_local_file_always_gets_the_event_and_the_channel_if_there_is_one(
+    channel: str, channels: tuple[str, ...]
+) -> None:
     bench = make_bench(answered())
     bench.run(make_run(notify_channel=channel))
     assert bench.ledger.channels == [channels]
@@ -151,7 +153,7 @@ def test_the_duration_is_measured_with_the_monotonic_clock() -> None:
 # --- what the target is asked ---
 
 
-def test_a_run_that_a_person_asked_for_within_another_run_is_further_away_and_a_slot_is_not() -> None:
+def test_a_run_by_hand_within_another_run_is_one_hop_further_and_a_slot_is_not() -> None:
     limits = RunLimits(lease_sec=120, max_running=4, hop=2)
     for trigger, hop in ((Trigger.MANUAL, 2), (Trigger.SCHEDULE, 0), (Trigger.CATCH_UP, 0), (Trigger.RETRY, 0)):
         bench = make_bench(answered(), limits=limits)
@@ -254,7 +256,7 @@ def test_after_a_long_sleep_one_renewal_is_enough() -> None:
     assert [call[1] for call in bench.ledger.named("renew")] == [NOON + timedelta(hours=8, seconds=120)]
 
 
-def test_a_run_that_somebody_cancels_reads_cancelled_and_says_who_did_it() -> None:
+def test_a_cancelled_run_says_who_cancelled_it() -> None:
     ledger = FakeLedger()
     bench = make_bench(failed(), ledger=ledger, limits=RunLimits(lease_sec=120, max_running=4))
     bench.invoke.during = lambda beat: setattr(ledger, "cancelled_by", "host:7")
@@ -265,7 +267,7 @@ def test_a_run_that_somebody_cancels_reads_cancelled_and_says_who_did_it() -> No
     assert len(bench.invoke.invocations) == 1, "it is not tried again"
 
 
-def test_a_run_that_is_cancelled_in_its_backoff_is_not_tried_again() -> None:
+def test_a_run_that_is_cancelled_in_its_backoff_is_not_retried() -> None:
     ledger = FakeLedger()
     bench = make_bench(failed(), ledger=ledger)
     wait = bench.stop.wait
@@ -293,7 +295,7 @@ def test_the_stop_of_a_run_is_closed_at_its_end_however_it_ends() -> None:
 @pytest.mark.parametrize(
     "call", ["record_child", "renew", "cancel_requested_by", "release_permit", "take_permit", "finish"]
 )
-def test_a_run_that_somebody_settled_ends_without_a_verdict_of_ours(call: str) -> None:
+def test_a_run_that_another_process_settled_ends_without_a_second_verdict(call: str) -> None:
     ledger = FakeLedger(lose_at=call)
     bench = make_bench(invoke=FakeInvoke([failed(), answered()]), ledger=ledger)
 
@@ -331,7 +333,7 @@ def test_a_database_that_is_busy_once_does_not_change_how_a_run_ends(call: str) 
     assert len(ledger.named("take_permit")) == (2 if call == "take_permit" else 1), "no attempt without a permit"
 
 
-def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_success() -> None:
+def test_a_verdict_that_can_not_be_stored_is_an_error_even_after_a_success() -> None:
     bench = make_bench(answered(), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 100_000}))
     with pytest.raises(VerdictNotStored):
         bench.run(make_run())
@@ -339,7 +341,7 @@ def test_a_verdict_that_can_not_be_stored_is_an_error_of_the_database_and_no_suc
     assert len(bench.ledger.named("finish")) < 100, "it gives up: the row is settled when its lease is over"
 
 
-def test_nobody_waits_after_the_last_attempt_to_store_a_verdict() -> None:
+def test_there_is_no_wait_after_the_last_attempt_to_store_a_verdict() -> None:
     bench = make_bench(answered(), ledger=FakeLedger(refuse={"finish": [DatabaseFull("full")] * 100_000}))
     with pytest.raises(VerdictNotStored):
         bench.run(make_run())
@@ -380,7 +382,7 @@ def test_the_values_of_allowed_variables_are_masked_in_results_errors_and_what_i
 # --- a stop ---
 
 
-def test_a_stop_in_mid_attempt_ends_the_run_as_cancelled() -> None:
+def test_a_stop_during_an_attempt_ends_the_run_as_cancelled() -> None:
     bench = make_bench(invoke=FakeInvoke([failed("CANCELLED", stopped=True, exit_code=-15)]))
     bench.stop.set("SIGTERM")
     printed = bench.run(make_run(max_retries=5))
@@ -394,7 +396,7 @@ def test_a_stop_in_mid_attempt_ends_the_run_as_cancelled() -> None:
     }
 
 
-def test_a_stop_in_mid_wait_ends_the_run_as_cancelled_without_another_attempt() -> None:
+def test_a_stop_during_a_backoff_ends_the_run_as_cancelled_without_another_attempt() -> None:
     clock = FakeClock(NOON)
     bench = make_bench(failed(exit_code=None), stop=FakeStop(clock, after_waits=1))
     printed = bench.run(make_run(max_retries=5, retry_backoff_sec=300))
@@ -405,9 +407,9 @@ def test_a_stop_in_mid_wait_ends_the_run_as_cancelled_without_another_attempt() 
     assert bench.ledger.named("take_permit") == []
 
 
-def test_a_stop_while_no_place_is_free_ends_the_run_as_cancelled() -> None:
+def test_a_stop_while_no_permit_is_free_ends_the_run_as_cancelled() -> None:
     clock = FakeClock(NOON)
-    bench = make_bench(failed(), stop=FakeStop(clock, after_waits=3), ledger=FakeLedger(full_looks=100))
+    bench = make_bench(failed(), stop=FakeStop(clock, after_waits=3), ledger=FakeLedger(full_tries=100))
     bench.run(make_run(max_retries=1, retry_backoff_sec=0))
     assert bench.verdict.status is RunStatus.CANCELLED
 

@@ -21,7 +21,7 @@ def _not_retried(bench: Bench) -> Any:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_run_that_fails_is_tried_once_more_for_each_retry(retries: int) -> None:
+def test_a_failed_run_is_retried_max_retries_times(retries: int) -> None:
     bench = make_bench(*[failed()] * (retries + 1))
     printed = bench.run(make_run(max_retries=retries))
     assert len(bench.invoke.invocations) == retries + 1
@@ -29,7 +29,7 @@ def test_a_run_that_fails_is_tried_once_more_for_each_retry(retries: int) -> Non
     assert _not_retried(bench) == ("no retries left" if retries else "max_retries is 0")
 
 
-def test_a_success_is_not_tried_again() -> None:
+def test_a_success_is_not_retried() -> None:
     bench = make_bench(answered())
     bench.run(make_run(max_retries=5))
     assert len(bench.invoke.invocations) == 1
@@ -37,7 +37,7 @@ def test_a_success_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("code", ["TARGET_NOT_FOUND", "DENIED"])
-def test_what_another_attempt_can_not_mend_is_not_tried_again(code: str) -> None:
+def test_an_error_that_another_attempt_can_not_fix_is_not_retried(code: str) -> None:
     bench = make_bench(failed(code))
     bench.run(make_run(max_retries=5))
     assert len(bench.invoke.invocations) == 1
@@ -46,12 +46,12 @@ def test_what_another_attempt_can_not_mend_is_not_tried_again(code: str) -> None
 
 
 @pytest.mark.parametrize("code", ["TIMEOUT", "INVALID_RESPONSE", "IPC_ERROR", "NONZERO_EXIT", "RUNNER_NOT_FOUND"])
-def test_everything_else_is_tried_again(code: str) -> None:
+def test_every_other_error_is_retried(code: str) -> None:
     bench = make_bench(failed(code), answered())
     assert bench.run(make_run(max_retries=1))["attempt"] == 2
 
 
-def test_each_wait_is_twice_the_one_before() -> None:
+def test_each_backoff_is_twice_the_one_before() -> None:
     starts: list[datetime] = []
     clock = FakeClock(NOON)
     invoke = FakeInvoke([failed()] * 5, during=lambda beat: starts.append(clock.now()))
@@ -123,7 +123,7 @@ def test_a_retry_is_not_made_when_the_machine_slept_past_the_next_slot() -> None
 # --- the place under the cap, and the lease meanwhile ---
 
 
-def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() -> None:
+def test_the_permit_is_released_for_the_backoff_and_taken_again_for_the_attempt() -> None:
     bench = make_bench(failed(), failed(), answered())
     bench.run(make_run(max_retries=2))
     names = [call[0] for call in bench.ledger.calls if call[0] not in ("renew", "cancel_requested_by")]
@@ -149,24 +149,24 @@ def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_wait
     assert ends == [NOON + timedelta(seconds=passed + 90) for passed in (30, 60, 90)]
 
 
-def test_a_run_whose_place_is_taken_asks_again_and_keeps_its_lease() -> None:
-    bench = make_bench(failed(), answered(), ledger=FakeLedger(full_looks=50))
+def test_a_run_that_waits_for_a_permit_keeps_its_lease() -> None:
+    bench = make_bench(failed(), answered(), ledger=FakeLedger(full_tries=50))
     assert bench.run(make_run(max_retries=1, retry_backoff_sec=0))["attempt"] == 2
     assert len(bench.ledger.named("take_permit")) == 51
     assert len(bench.ledger.named("renew")) == 1, "a third of its lease has passed"
     assert len(bench.stop.waits) == 50
 
 
-def test_a_place_that_does_not_become_free_before_the_next_slot_ends_the_run() -> None:
-    bench = make_bench(failed(), ledger=FakeLedger(full_looks=10**6))
+def test_a_run_ends_if_no_permit_becomes_free_before_the_next_slot() -> None:
+    bench = make_bench(failed(), ledger=FakeLedger(full_tries=10**6))
     bench.run(make_run(next_run_at=NOON + timedelta(seconds=90), max_retries=1))
     assert bench.verdict.status is RunStatus.ERROR
     assert _not_retried(bench) == "as many runs as PURUTO_CRON_MAX_RUNNING allows were running all the time"
     assert bench.clock.now() <= NOON + timedelta(seconds=92)
 
 
-def test_a_place_that_never_becomes_free_ends_the_run_within_an_hour() -> None:
-    bench = make_bench(failed(), ledger=FakeLedger(full_looks=10**6))
+def test_a_run_ends_within_an_hour_if_no_permit_becomes_free() -> None:
+    bench = make_bench(failed(), ledger=FakeLedger(full_tries=10**6))
     bench.run(make_run(next_run_at=None, max_retries=1, retry_backoff_sec=0))
     assert _not_retried(bench) == "as many runs as PURUTO_CRON_MAX_RUNNING allows were running all the time"
     assert bench.clock.now() <= NOON + timedelta(seconds=LONGEST_BACKOFF_SEC + 5)

@@ -404,7 +404,7 @@ def _shape(missed: Missed | None) -> tuple[int, str, str, bool] | None:
 
 
 @pytest.mark.parametrize("cursor", [None, at("02-25 12:00:01")])
-def test_a_job_that_is_not_due_is_no_business_of_the_planner(cursor: datetime | None) -> None:
+def test_a_job_that_is_not_due_can_not_be_planned(cursor: datetime | None) -> None:
     with pytest.raises(ValueError, match="report is not due"):
         plan(make_state(cursor), NOON, language)
 
@@ -487,18 +487,18 @@ def test_a_change_drops_a_single_due_slot() -> None:
 # --- a clock that was wrong ---
 
 
-def test_a_cursor_too_far_ahead_is_brought_back_to_the_next_instant() -> None:
+def test_a_cursor_too_far_ahead_is_moved_back_to_the_next_slot() -> None:
     state = make_state(at("2031-01-01 00:00"), schedule="0 * * * *")
     assert corrected_cursor(state, at("02-25 12:30"), language) == at("02-25 13:00")
 
 
 @pytest.mark.parametrize("cursor", ["02-25 09:00", "02-25 13:00"])
-def test_a_cursor_that_is_no_further_than_the_next_instant_stays(cursor: str) -> None:
+def test_a_cursor_that_is_not_after_the_next_slot_stays(cursor: str) -> None:
     instant = at(cursor)
     assert corrected_cursor(make_state(instant, schedule="0 * * * *"), at("02-25 12:30"), language) == instant
 
 
-def test_a_job_without_a_cursor_gets_one_when_an_instant_is_to_come() -> None:
+def test_a_job_without_a_cursor_gets_one_if_a_slot_is_to_come() -> None:
     once = make_state(None, schedule="@at 2031-01-01T00:00Z")
     assert corrected_cursor(once, NOON, language) == at("2031-01-01 00:00")
     assert corrected_cursor(once, at("2031-01-01 00:00"), language) is None
@@ -514,7 +514,7 @@ def test_the_cursor_of_a_job_that_never_fires_again_stays() -> None:
     assert corrected_cursor(state, NOON, language) == at("2031-01-01 00:00")
 
 
-def test_an_interval_job_whose_clock_was_wrong_is_brought_back_onto_its_grid() -> None:
+def test_an_interval_job_is_moved_back_onto_its_grid_after_a_wrong_clock() -> None:
     state = make_state(at("2031-01-01 00:01"), schedule="@every 7m", anchor=at("02-25 11:56"))
     assert corrected_cursor(state, NOON, language) == at("02-25 12:03")
 
@@ -556,7 +556,7 @@ def test_the_next_slot_lies_after_the_pause(now: str, start: str) -> None:
         pytest.param({"schedule": "0 9 * * *", "zone": "Asia/Tokyo"}, "02-26 00:00", id="a zone"),
     ],
 )
-def test_the_store_is_told_the_next_slot(fields: dict[str, Any], following: str) -> None:
+def test_the_store_gets_the_next_slot(fields: dict[str, Any], following: str) -> None:
     state = make_state(NOON, anchor=at("02-25 11:56"), **fields)
     assert Slots(language).following(state, NOON) == at(following)
 
@@ -571,9 +571,7 @@ def test_the_store_is_told_the_next_slot(fields: dict[str, Any], following: str)
         ),
     ],
 )
-def test_the_store_is_told_the_slots_that_nobody_served(
-    fields: dict[str, Any], missed: tuple[int, str, str, bool]
-) -> None:
+def test_the_store_gets_the_due_slots(fields: dict[str, Any], missed: tuple[int, str, str, bool]) -> None:
     found = Slots(language).due(make_state(at("02-25 08:00"), anchor=at("02-25 08:20"), **fields), NOON, "paused")
     assert found is not None
     assert (_shape(found), found.reason) == (missed, "paused")

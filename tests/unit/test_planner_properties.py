@@ -130,7 +130,7 @@ def test_every_slot_of_the_span_is_accounted_for_exactly_once(
 
 @examples
 @given(states(), ticks)
-def test_the_cursor_only_goes_forward_and_ends_behind_the_last_tick(
+def test_the_cursor_only_moves_forward_and_ends_after_the_last_tick(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     moments = moments_of(state, offsets)
@@ -220,7 +220,7 @@ def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Seque
 
 @examples
 @given(states(), ticks)
-def test_a_change_of_the_job_accounts_for_the_same_slots_as_ticks_would(
+def test_a_change_of_the_job_writes_off_the_slots_that_ticks_would_have_served(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
     now, _ = moments_of(state, offsets)[-1]

@@ -53,7 +53,7 @@ def test_the_health_of_a_running_row(alive: bool, lease: str, ceiling: float | N
 
 @dataclass
 class Scene:
-    """A settler over fakes; `diary` is the order in which things happened."""
+    """A reaper over fakes. `diary` is the order in which things happened."""
 
     rows: Sequence[RunningRow]
     alive: frozenset[int] = frozenset()
@@ -94,7 +94,7 @@ class Scene:
 DEAD = RunningRow(lease_expires_at="2026-02-25T12:00:40+00:00")
 
 
-def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
+def test_a_dead_run_is_settled_as_interrupted_with_its_details() -> None:
     scene = Scene([DEAD], leftovers=3)
     settled = scene.reap()
     token, verdict, channels = scene.verdicts[DEAD.run_id]
@@ -146,7 +146,7 @@ def test_the_processes_of_several_dead_runs_are_ended_at_the_same_time() -> None
     assert len(scene.reap().ended) == 4
 
 
-def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
+def test_if_the_processes_of_one_run_can_not_be_killed_the_others_are_settled() -> None:
     scene = Scene([DEAD, replace(DEAD, run_id="other", job_id="other")])
     end = scene.end_leftovers
 
@@ -162,7 +162,7 @@ def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_run_is_made_up_for_when_its_job_wants_that_and_says_so(wanted: bool) -> None:
+def test_an_interrupted_run_is_retried_if_its_job_wants_that(wanted: bool) -> None:
     scene = Scene([DEAD], retried=frozenset([DEAD.run_id] if wanted else []))
     (row,) = scene.reap().ended
     assert row["error"]["details"]["retry"] is wanted
@@ -176,13 +176,13 @@ def test_a_row_that_another_process_settles_first_is_left_to_it() -> None:
     assert settled.orphan_candidates == frozenset()
 
 
-def test_a_living_run_is_neither_killed_nor_written() -> None:
+def test_a_run_whose_owner_is_alive_is_left_alone() -> None:
     scene = Scene([DEAD], alive=frozenset([99]))
     assert scene.reap() == Reaped((), frozenset())
     assert scene.diary == []
 
 
-def test_a_run_whose_owner_is_gone_but_whose_lease_is_not_over_makes_its_job_a_suspect() -> None:
+def test_a_run_whose_owner_is_gone_before_its_lease_expires_is_an_orphan_candidate() -> None:
     scene = Scene([RunningRow(), replace(DEAD, run_id="other", job_id="other")])
     settled = scene.reap()
     assert settled.orphan_candidates == frozenset(["report"])
@@ -199,7 +199,7 @@ def test_a_hanging_owner_loses_a_run_that_is_beyond_its_ceiling() -> None:
     assert "its scheduler host:99 hangs" in str(done["error"])
 
 
-def test_a_run_that_was_dated_by_a_wrong_clock_has_no_negative_duration() -> None:
+def test_a_run_that_started_in_the_future_of_a_wrong_clock_has_no_negative_duration() -> None:
     scene = Scene([replace(DEAD, started_at="2031-01-01T00:00:00+00:00", lease_expires_at="2031-01-01T00:02:00+00:00")])
     scene.reap()
     assert scene.verdicts[DEAD.run_id][1].duration_ms == 0
