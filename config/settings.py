@@ -35,7 +35,7 @@ class Settings(Values):
     """The folder that holds main.py."""
     env_file: Path | None
     """The `.env` that was read, or None."""
-    private: tuple[str, ...] = ()
+    private: tuple[str, ...] = field(default=(), repr=False)
     """Names in `.env` that are not settings: variables for jobs, mostly secrets."""
     warnings: tuple[Problem, ...] = ()
     """Warnings about lines of `.env`."""
