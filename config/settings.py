@@ -36,7 +36,7 @@ class Settings(Values):
     env_file: Path | None
     """The `.env` that was read, or None."""
     private: tuple[str, ...] = field(default=(), repr=False)
-    """Names in `.env` that are not settings: variables for jobs, mostly secrets."""
+    """Names in `.env` that are not settings: variables for jobs, mostly secrets. One may be a line of a secret."""
     warnings: tuple[Problem, ...] = ()
     """Warnings about lines of `.env`."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
