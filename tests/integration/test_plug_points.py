@@ -196,7 +196,8 @@ def test_a_runner_is_one_file(copy: Workspace) -> None:
     assert [row["runner"] for row in copy.runs()] == ["shout", "shout"]
     copy.write_jobs({"runner": "shout", "model": "large"})
     (problem,) = copy.json("sync-jobs", code=2, fresh=True)["error"]["details"]["problems"]
-    assert problem["message"] == "is for agents, and this job runs by shout"
+    assert (problem["code"], problem["path"]) == ("CONFLICT", "jobs[0].model")
+    assert problem["message"].endswith("shout")
     assert "| `shout` | the target has a file `SHOUT` |" in _documents(copy)["docs/targets.md"]
 
 
