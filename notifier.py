@@ -99,6 +99,6 @@ class Notifier:
 
     def _note_failure(self, channel: Channel, outbox: Outbox, reason: str) -> None:
         # The same full disk may refuse the note; the event itself is stored and stays first in line.
-        with log.tolerated(CronError, f"Why events for {channel.name} wait was not noted"):
+        with log.tolerated(CronError, f"Why events for {channel.name} wait was not recorded"):
             for event in outbox.waiting(channel.name, 1):
                 outbox.failed(channel.name, event, reason)
