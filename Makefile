@@ -88,6 +88,13 @@ coverage: install
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# All of them, or those of MUTANTS='scheduling.planner*'. Exits with 0 whatever survives: somebody has to look.
+mutants: install
+	@$(PIP) --no-build-isolation --editable '.[mutants]'
+	rm -rf mutants
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
+
 faults: install
 	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) tests/faults
 

@@ -1,4 +1,4 @@
-"""One claimed run to its end: attempts, backoff, renewal of the lease, verdict, event."""
+"""Runs one claimed run to its end: attempts, backoff, renewal of the lease, verdict, event."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
-from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
+from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Usage
 from core.invocation_errors import AgentOverloaded, is_retried
+from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
 
     from system.processes import Stop
 
-#: How often a run looks whether somebody cancels it.
+#: Seconds between two checks whether somebody has cancelled the run.
 CANCEL_POLL_SEC = 1.0
-#: How often a run that comes back from its backoff asks for a place when all are taken.
+#: Seconds between two requests for a permit after the backoff, while all are in use.
 PERMIT_POLL_SEC = 1.0
-#: A verdict that the database refuses is offered again this often, with this pause (beside SQLite's own waiting).
+#: How often a verdict is written if the database refuses it, and the pause in between. SQLite itself waits as well.
 VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
-#: What a wait says that was ended from outside.
+#: What `_wait_for_retry` returns if the run was stopped.
 STOPPED = "stopped"
 
 
 class Ledger(Protocol):
-    """What a run asks of the store."""
+    """What a run needs of the store."""
 
     def record_child(self, run: ClaimedRun, child: ProcessId, output_dir: str) -> None: ...
 
@@ -59,13 +60,13 @@ class Ledger(Protocol):
 
 
 class Memory(Protocol):
-    """What earlier runs of a job have left."""
+    """The agent sessions that earlier runs of a job have left."""
 
-    def find(self, job_id: str) -> Session | None: ...
+    def find(self, job_id: str) -> AgentSession | None: ...
 
 
 class Invoke(Protocol):
-    """One call. Raises only `LeaseLost`, from `beat` or `on_start`."""
+    """Makes one call. Raises only `LeaseLost`, from `beat` or `on_start`. `beat_every` is in seconds."""
 
     def __call__(
         self,
@@ -79,8 +80,8 @@ class Invoke(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The settings that a run lives under."""
+class RunLimits:
+    """The settings for a run. `hop` is 1 more than that of the run in which this program was started; else 0."""
 
     lease_sec: int
     max_running: int
@@ -88,10 +89,10 @@ class Limits:
 
 
 class Executor:
-    """Sees one claimed run to its end. `stop` is the run's own, below that of the process; it is closed at the end.
+    """Runs one claimed run. `stop` is the run's own, set also by the stop of the process; it is closed at the end.
 
-    `pause` waits some seconds, whoever asks to stop; `measure` gives the bytes below a folder; `day_of` the local day
-    of an instant in a zone, like `2026-02-25`.
+    `pause` waits for some seconds, even after a stop; `measure` returns the bytes in a folder; `day_of` the local day
+    of a time in a zone, like `2026-02-25`.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Executor:
         clock: Clock,
         stop: Stop,
         pause: Callable[[float], object],
-        limits: Limits,
+        limits: RunLimits,
         runs_folder: str,
         measure: Callable[[str], int],
         new_id: Callable[[], str],
@@ -126,23 +127,23 @@ class Executor:
         self._redactor = redactor
         self._renew_at = clock.monotonic() + limits.lease_sec / 3
 
-    def run(self, run: ClaimedRun) -> dict[str, object]:
-        """`course`, for who has nothing else to do meanwhile."""
+    def run(self, run: ClaimedRun) -> RunResult:
+        """Blocking version of `task`."""
         return run_blocking(self.task(run))
 
-    async def task(self, run: ClaimedRun) -> dict[str, object]:
-        """Makes attempts until one succeeds or none is left, and writes the verdict.
+    async def task(self, run: ClaimedRun) -> RunResult:
+        """Makes attempts until one succeeds or no retry is left, and writes the verdict.
 
-        Returns what `run-now` prints, without `notification_paths`. Raises `LeaseLost` when the run is no longer ours
-        (nothing of it lives and nothing was written) and `VerdictNotStored`.
+        Returns what `run-now` prints, without `notification_paths`. Raises `VerdictNotStored`; and `LeaseLost` if
+        another process has settled the run: then its processes are dead, and nothing was written.
         """
         try:
             return await self._run(run)
         finally:
             self._stop.close()
 
-    async def _run(self, run: ClaimedRun) -> dict[str, object]:
-        began = self._clock.monotonic()
+    async def _run(self, run: ClaimedRun) -> RunResult:
+        started_at = self._clock.monotonic()
         log.info(f"The run starts ({run.trigger})", job=run.job, run_id=run.run_id)
         correlation_id = f"corr-{self._new_id()}"
         attempt = 1
@@ -150,27 +151,27 @@ class Executor:
             request, outcome = await self._attempt(run, correlation_id, attempt)
             crash_points.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
-                # A `cancel` that lost its patience with us may have ended the processes itself.
+                # A `cancel` that waited too long for us may have killed the processes itself.
                 self._beat(run)
                 outcome = replace(outcome, stopped=self._stop.is_set())
             if outcome.stopped or outcome.response.error is None:
                 break
-            refusal = self._no_retry(run, outcome, attempt) or await self._wait_for_retry(run, attempt)
-            if refusal == STOPPED:
+            no_retry = self._no_retry_reason(run, outcome, attempt) or await self._wait_for_retry(run, attempt)
+            if no_retry == STOPPED:
                 outcome = replace(outcome, stopped=True)
                 break
-            if refusal is not None:
-                outcome = verdicts.with_detail(outcome, "not_retried", refusal)
+            if no_retry is not None:
+                outcome = verdicts.with_detail(outcome, "not_retried", no_retry)
                 break
             attempt += 1
-        duration_ms = round((self._clock.monotonic() - began) * 1000)
+        duration_ms = round((self._clock.monotonic() - started_at) * 1000)
         return await self._conclude(run, request, outcome, attempt, duration_ms)
 
     async def _attempt(
         self, run: ClaimedRun, correlation_id: str, attempt: int
     ) -> tuple[InvocationRequest, AttemptOutcome]:
-        """Makes the attempt's calls; the request is that of the last one."""
-        made: list[InvocationRequest] = []
+        """Makes the calls of one attempt. Returns the request of the last one, and the attempt's outcome."""
+        requests_made: list[InvocationRequest] = []
 
         async def call(context: Context, number: int, timeout_sec: int) -> AttemptOutcome:
             invocation = requests.invocation(
@@ -179,47 +180,47 @@ class Executor:
                 context,
                 timeout_sec=timeout_sec,
                 runs_folder=self._runs_folder,
-                # What a slot starts was asked for by nobody, also when the tick itself stands inside a run.
+                # No person and no run asked for a slot, even if the tick was started in a run.
                 hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
             )
-            made.append(invocation.request)
+            requests_made.append(invocation.request)
             return await self._invoke(
                 invocation,
                 stop=self._stop,
-                on_start=lambda child: self._note_child(run, child, invocation.run_folder),
+                on_start=lambda child: self._record_child(run, child, invocation.run_folder),
                 beat=lambda: self._beat(run),
                 beat_every=self._beat_every(),
             )
 
-        conversation = Attempt(
+        current = Attempt(
             job=run.job,
             remembered=self._remembered(run),
             call=call,
             clock=self._clock,
             spend=lambda outcome: self._spend(run, outcome),
-            may_go_on=lambda: self._limit_reached(run),
+            limit_reached=lambda: self._limit_reached(run),
         )
-        outcome = await conversation.hold()
-        return made[-1], outcome
+        outcome = await current.make_calls()
+        return requests_made[-1], outcome
 
-    # --- what is remembered, and what it costs ---
+    # --- sessions and costs ---
 
-    def _remembered(self, run: ClaimedRun) -> Session | None:
+    def _remembered(self, run: ClaimedRun) -> AgentSession | None:
         if run.job.session_mode == "fully_ephemeral":
             return None
-        # A busy database costs the run its memory, which it says, and not its slot.
+        # If the database is busy, the run goes on without its session, and says so.
         with _tolerated(run, "The run starts without the session of the last one"):
-            return self._totals.brought_up(self._memory.find(run.job.job_id))
+            return self._totals.updated(self._memory.find(run.job.job_id))
         return None
 
     def _spend(self, run: ClaimedRun, outcome: AttemptOutcome) -> None:
-        """Notes what a call has used at once; what a busy database refuses goes with the next, or with the verdict."""
+        """Stores what a call has used. A busy database gets it after the next call, or with the verdict."""
         self._totals.note(outcome)
         self._unspent += outcome.usage
         if self._unspent == Usage():
             return
-        with _tolerated(run, "What a call used is recorded later"):
+        with _tolerated(run, "What a call has used will be stored later"):
             self._ledger.spend(run, self._day(run), self._unspent)
             self._unspent = Usage()
 
@@ -227,7 +228,7 @@ class Executor:
         return self._day_of(run.timezone, self._clock.now())
 
     def _limit_reached(self, run: ClaimedRun) -> str:
-        """The field whose limit lets no further call be made, or ""."""
+        """The field of the job whose limit forbids another call, or ""."""
 
         def spent(job_id: str, day: str) -> float:
             return self._ledger.spent(job_id, day) + self._unspent.cost_usd
@@ -236,10 +237,10 @@ class Executor:
             return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))
         return ""
 
-    async def _note_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
-        # A busy database must not end a run that has just begun: settling finds its processes by their mark too.
+    async def _record_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
+        # A busy database must not end a run that has just begun: the reaper also finds its processes by their marks.
         def note() -> None:
-            with _tolerated(run, "The run's process was not recorded"):
+            with _tolerated(run, "The run's process was not stored"):
                 self._ledger.record_child(run, child, folder)
 
         await write(note, deferred=True)
@@ -249,20 +250,20 @@ class Executor:
         return min(CANCEL_POLL_SEC, self._limits.lease_sec / 3)
 
     def _beat(self, run: ClaimedRun) -> None:
-        """Looks whether somebody cancels the run, and renews its lease each third of its length."""
-        # A busy or full database must not end a healthy run: while this process lives nobody takes the lease.
-        with _tolerated(run, "The run could not see whether it is to be cancelled"):
-            if who := self._ledger.cancel_requested_by(run):
-                self._stop.set(f"cancel ({who})")
+        """Checks whether somebody has cancelled the run, and renews its lease when a third of it is over."""
+        # A busy or full database must not end a healthy run: the lease is safe as long as this process is alive.
+        with _tolerated(run, "It was not checked whether the run was cancelled"):
+            if cancelled_by := self._ledger.cancel_requested_by(run):
+                self._stop.set(f"cancel ({cancelled_by})")
         if self._clock.monotonic() >= self._renew_at:
             with _tolerated(run, "The lease was not renewed"):
                 self._ledger.renew(run, self._clock.now() + timedelta(seconds=self._limits.lease_sec))
-            # From now, not from when it was due: after a long sleep one renewal is enough.
+            # Counted from now, not from when it was due: after a long sleep, one renewal is enough.
             self._renew_at = self._clock.monotonic() + self._limits.lease_sec / 3
 
     # --- between attempts ---
 
-    def _no_retry(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
+    def _no_retry_reason(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
         error = outcome.response.error
         if error is not None and not outcome.from_target and not is_retried(error.code):
             return f"{error.code} is not retried"
@@ -280,8 +281,8 @@ class Executor:
         return f"the next slot is due at {utc_text(run.next_run_at)}, before the retry would start"
 
     async def _wait_for_retry(self, run: ClaimedRun, attempt: int) -> str | None:
-        """Waits out the backoff and takes a place again; `STOPPED` or the reason why not, else None."""
-        # A busy database keeps the place for the length of the wait, which hurts less than a lost retry.
+        """Waits for the backoff and for a permit. Returns None, or `STOPPED`, or the reason why there is no retry."""
+        # If the database is busy, the run keeps its permit while it waits. That is better than no retry.
         with _tolerated(run, "The run keeps its permit while it waits for its retry"):
             self._ledger.release_permit(run)
         crash_points.point("backoff.begun")
@@ -292,24 +293,24 @@ class Executor:
         while (left := until - self._clock.monotonic()) > 0:
             if await self._wait(run, left):
                 return STOPPED
-        # The wait may have been longer than it was meant to be: a machine that sleeps does not count it.
-        if late := self._too_late(run, 0):
-            return late
+        # The wait may have taken longer: the monotonic clock stands still while the machine sleeps.
+        if too_late := self._too_late(run, 0):
+            return too_late
         deadline = self._clock.monotonic() + LONGEST_BACKOFF_SEC
-        while not self._permit_taken(run, attempt + 1):
+        while not self._take_permit(run, attempt + 1):
             if await self._wait(run, PERMIT_POLL_SEC):
                 return STOPPED
             if self._too_late(run, 0) or self._clock.monotonic() > deadline:
-                return "no place under the cap became free in time"
+                return "as many runs as PURUTO_CRON_MAX_RUNNING allows were running all the time"
         return None
 
-    def _permit_taken(self, run: ClaimedRun, attempt: int) -> bool:
-        with _tolerated(run, "The run could not ask for a permit, and asks again"):
+    def _take_permit(self, run: ClaimedRun, attempt: int) -> bool:
+        with _tolerated(run, "No permit was requested"):
             return self._ledger.take_permit(run, attempt, self._limits.max_running)
         return False
 
     async def _wait(self, run: ClaimedRun, seconds: float) -> bool:
-        """Waits at most `seconds`; whether somebody asked to stop."""
+        """Waits for `seconds` at most. Returns whether the run is to stop."""
         await wait(min(seconds, self._beat_every()), stop=self._stop)
         if not self._stop.is_set():
             self._beat(run)
@@ -319,11 +320,11 @@ class Executor:
 
     async def _conclude(
         self, run: ClaimedRun, request: InvocationRequest, outcome: AttemptOutcome, attempt: int, duration_ms: int
-    ) -> dict[str, object]:
+    ) -> RunResult:
         redact = self._redactor(run)
         end = verdicts.end_of(run, request, outcome, attempt, self._stop.reason, redact)
-        told = {"job_id": run.job.job_id, "run_id": run.run_id, **end.told}
-        calls = outcome.facts.get("heartbeat")
+        event: RunEvent = {"job_id": run.job.job_id, "run_id": run.run_id, **end.facts}
+        heartbeat = outcome.facts.get("heartbeat")
         verdict = Verdict(
             status=end.status,
             finished_at=self._clock.now(),
@@ -332,31 +333,31 @@ class Executor:
             error=end.error,
             exit_code=outcome.exit_code,
             output_bytes=self._measure(f"{self._runs_folder}/{run.job.job_id}/{run.run_id}"),
-            event=None if end.quiet else told,
+            event=None if end.quiet else event,
             runner=outcome.runner,
             session_id=outcome.session_id,
-            iterations=len(calls["iterations"]) if isinstance(calls, dict) else None,
+            iterations=len(heartbeat["iterations"]) if isinstance(heartbeat, dict) else None,
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
-            session=self._to_remember(run, outcome, redact),
+            session=self._session_to_keep(run, outcome, redact),
         )
         await self._store(run, verdict)
         log.info(
             f"The run ended: {end.status} after {duration_ms / 1000:.1f} s, attempt {attempt}",
             job=run.job,
             run_id=run.run_id,
-            code=str(end.error["code"]) if end.error else "",
+            code=end.error["code"] if end.error else "",
         )
-        return {"status": "ok" if end.status is RunStatus.OK else "error", **told}
+        return {"status": "ok" if end.status is RunStatus.OK else "error", **event}
 
-    def _to_remember(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
-        """What the job's next run is to know of this one; a run that failed leaves what there is, counted on."""
+    def _session_to_keep(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> AgentSession | None:
+        """The session for the job's next run. A run that failed keeps the earlier one, with its usage updated."""
         facts = outcome.facts.get("session")
-        lost = isinstance(facts, dict) and "lost_session_id" in facts
-        if outcome.response.error is not None and not lost:
+        is_lost = isinstance(facts, dict) and "lost_session_id" in facts
+        if outcome.response.error is not None and not is_lost:
             return self._remembered(run)
         if run.job.session_mode == "fully_ephemeral":
             return None
-        return Session(
+        return AgentSession(
             job_id=run.job.job_id,
             runner=outcome.runner,
             session_id=outcome.session_id,
@@ -367,7 +368,7 @@ class Executor:
         )
 
     async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
-        """Writes the verdict; a database that is busy or full for a while must not cost a run that has ended."""
+        """Writes the verdict. If the database is busy or full, tries again for a while. Raises `VerdictNotStored`."""
         channels = channels_of(run.job.notify_channel)
         for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
@@ -375,7 +376,7 @@ class Executor:
             except DatabaseError as error:
                 refusal = error
                 log.warning(
-                    f"The verdict {verdict.status} was refused: {error.message}",
+                    f"The verdict {verdict.status} could not be stored: {error.message}",
                     job=run.job,
                     run_id=run.run_id,
                     code=error.code,
@@ -389,6 +390,6 @@ class Executor:
         ) from refusal
 
 
-def _tolerated(run: ClaimedRun, what: str) -> log.tolerated:
-    """A database that is busy or full for a while costs a run only what `what` says, which stands in the log."""
-    return log.tolerated(DatabaseError, what, job=run.job, run_id=run.run_id)
+def _tolerated(run: ClaimedRun, consequence: str) -> log.tolerated:
+    """Suppresses a `DatabaseError` and logs its consequence for the run: the database may be busy for a while only."""
+    return log.tolerated(DatabaseError, consequence, job=run.job, run_id=run.run_id)

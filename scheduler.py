@@ -1,6 +1,6 @@
-"""One tick: settles what died, serves what is due, and says what was done. Also a run by hand, and a wrong clock.
+"""One tick: settles dead runs, serves what is due, and reports what was done. Also `run-now`, and a wrong clock.
 
-Several of these run at once, in several processes, on one database.
+Several processes may do this at the same time on one database.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
 from core.errors import GateClosed, JobLocked
+from core.json_objects import ErrorObject, JobProblem, ReportedRun, SettledRun
 from executor import Executor
 from schedules.calendar import Calendar
-from scheduling.claiming import Claiming, Waiting
-from scheduling.dispatcher import Dispatcher, Reporter, Served, any_failed
+from scheduling.claiming import Claiming, QueuedSlot
+from scheduling.dispatcher import Dispatcher, Reporter, any_failed
 from scheduling.planner import corrected_cursor
 from scheduling.reaper import Reaped
 from scheduling.task_loop import TaskLoop
@@ -27,64 +28,100 @@ from store.definitions import job_state, no_such_job
 if TYPE_CHECKING:
     from core.run import ClaimedRun, ProcessId
     from db import Row
-    from maintenance.pruning import Upkeep
-    from maintenance.retention import Pruned
+    from maintenance.pruning import PausedJob, Upkeep
+    from maintenance.retention import Pruned, PruneReport
     from store.bundle import Store
     from store.ledger import WrittenOff
     from system.processes import Stop
 
 
-class Program(Protocol):
-    """What a tick asks of the session that it runs in."""
+class ClockAnomaly(TypedDict):
+    """That the clock was set back, and which jobs' next slots were corrected. Times are UTC text."""
+
+    code: Literal["CLOCK_SET_BACK"]
+    last_seen_at: str
+    now: str
+    corrected_jobs: list[str]
+
+
+class EventCounts(TypedDict):
+    """How many events a tick delivered before it served slots, and per channel what still waits."""
+
+    delivered: int
+    waiting: Sequence[Mapping[str, object]]
+
+
+class TickReportObject(TypedDict):
+    """What `tick` prints. `now` is UTC text, `lease_owner` host:pid. Source: docs/contract.md, docs/files.md."""
+
+    status: Literal["ok"]
+    now: str
+    lease_owner: str
+    due_jobs: list[str]
+    results: list[ReportedRun]
+    written_off: list[WrittenOff]
+    settled: list[SettledRun]
+    left_due: list[str]
+    taken_elsewhere: int
+    problems: list[JobProblem]
+    pruned: PruneReport | ErrorObject | None
+    clock_anomaly: ClockAnomaly | None
+    sync: Mapping[str, object] | None
+    events: EventCounts
+    warnings: list[Mapping[str, object]]
+
+
+class TickContext(Protocol):
+    """What a tick needs of the session that it runs in."""
 
     @property
     def warnings(self) -> Sequence[Mapping[str, object]]:
-        """What is odd about the settings."""
+        """Settings that are unusual, but not wrong."""
 
     def last_seen(self) -> datetime | None:
-        """The latest instant that a tick or a sync has taken for now."""
+        """The latest time that a tick or a sync has stored."""
 
-    def sync_for_tick(self, now: datetime) -> dict[str, object] | None:
-        """Syncs an edited .jobs.json; None when there was nothing to sync. Never raises for a broken file."""
+    def sync_for_tick(self, now: datetime) -> Mapping[str, object] | None:
+        """Syncs an edited .jobs.json. Returns None if it was not edited. Never raises for a broken file."""
 
-    def leave_tick_time(self, now: datetime) -> None:
-        """Leaves `now` as the time of the last tick."""
+    def touch_last_tick(self, now: datetime) -> None:
+        """Stores `now` as the time of the last tick."""
 
     def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
-        """Keeps for `status` that the clock was set back."""
+        """Stores for `status` that the clock was set back."""
 
     def waiting_events(self) -> Sequence[Mapping[str, object]]:
-        """Per channel how many events have not arrived."""
+        """The undelivered events of each channel."""
 
 
 @dataclass
 class TickReport:
-    """What one tick saw and did; `as_dict` is the contract's object with our keys added."""
+    """What one tick found and did."""
 
     now: datetime
     lease_owner: str
     due_jobs: list[str] = field(default_factory=list)
-    results: list[dict[str, object]] = field(default_factory=list)
+    results: list[ReportedRun] = field(default_factory=list)
     written_off: list[WrittenOff] = field(default_factory=list)
-    settled: list[dict[str, object]] = field(default_factory=list)
+    settled: list[SettledRun] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
-    problems: list[dict[str, object]] = field(default_factory=list)
+    problems: list[JobProblem] = field(default_factory=list)
     delivered: int = 0
     pruned: Pruned | Failure | None = None
-    clock_anomaly: dict[str, object] | None = None
-    sync: dict[str, object] | None = None
+    clock_anomaly: ClockAnomaly | None = None
+    sync: Mapping[str, object] | None = None
     waiting: Sequence[Mapping[str, object]] = ()
     warnings: list[Mapping[str, object]] = field(default_factory=list)
 
     @property
     def is_sync_broken(self) -> bool:
-        """Whether .jobs.json was edited into something that can't be synced."""
+        """Whether .jobs.json was edited and can't be synced."""
         return self.sync is not None and self.sync["status"] == "error"
 
     @property
     def is_worth_a_line(self) -> bool:
-        """Whether something was due, was done or is wrong."""
+        """Whether a job was due, a run ended, or something is wrong."""
         return bool(
             self.due_jobs
             or self.results
@@ -97,11 +134,11 @@ class TickReport:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a run failed or was interrupted, or the file of jobs or a job is wrong."""
+        """Whether a run failed or was interrupted, or .jobs.json or a job is wrong."""
         return self.is_sync_broken or any_failed(self.results, self.settled, self.problems)
 
-    def as_dict(self) -> dict[str, object]:
-        """JSON-serialisable, keys in the contract's order first."""
+    def as_dict(self) -> TickReportObject:
+        """The report as a JSON object: the contract's keys first, in its order."""
         return {
             "status": "ok",
             "now": utc_text(self.now),
@@ -121,12 +158,12 @@ class TickReport:
         }
 
 
-#: A clock that goes back further than this was wrong before, and is not wrong now.
+#: A clock that is set back by more than this was wrong before, and is right now.
 FALSE_FUTURE = timedelta(days=2)
 
 
 class Scheduler:
-    """Serves due slots. `store` belongs to the calling thread, in which all runs go on."""
+    """Serves due slots. All runs are run in the calling thread, to which `store` belongs."""
 
     def __init__(
         self,
@@ -136,7 +173,7 @@ class Scheduler:
         reap: Callable[[], Reaped],
         claiming: Claiming,
         reporter: Reporter,
-        program: Program,
+        context: TickContext,
         upkeep: Upkeep,
         calendar: Calendar,
         clock: Clock,
@@ -147,33 +184,34 @@ class Scheduler:
         self._reap = reap
         self._claiming = claiming
         self._reporter = reporter
-        self._program = program
+        self._context = context
         self._upkeep = upkeep
         self._calendar = calendar
         self._clock = clock
         self._stop = stop
-        self._problems: list[dict[str, object]] = []
+        self._problems: list[JobProblem] = []
 
     # --- one tick ---
 
     def tick(self) -> TickReport:
-        """Syncs the file of jobs, looks at the clock, serves what is due, and cleans up after it."""
-        # What was seen first, then our own time: else a tick at the same moment would look like a clock set back.
-        last_seen = self._program.last_seen()
+        """Syncs an edited .jobs.json, checks the clock, serves what is due, and cleans up."""
+        # The stored time is read before the clock: the other way round, another tick at the same moment would look like
+        # a clock that was set back.
+        last_seen = self._context.last_seen()
         now = self._clock.now()
-        sync = self._program.sync_for_tick(now)
+        sync = self._context.sync_for_tick(now)
         anomaly = self.check_clock(now, last_seen)
-        self._program.leave_tick_time(now)
+        self._context.touch_last_tick(now)
         crash_points.point("time.left")
         report = self.serve(now)
         report.sync, report.clock_anomaly = sync, anomaly
         report.pruned, paused = self.clean_up([*report.results, *report.settled])
-        report.waiting = self._program.waiting_events()
-        report.warnings = [*self._program.warnings, *paused]
+        report.waiting = self._context.waiting_events()
+        report.warnings = [*self._context.warnings, *paused]
         return report
 
     def serve(self, now: datetime) -> TickReport:
-        """Ends dead runs, serves the slots due at `now`, oldest first, and returns when none is left to start."""
+        """Settles dead runs, serves the slots that are due at `now`, oldest first, and returns when all have ended."""
         report = TickReport(now, self._claiming.owner.name, problems=self._problems)
         reaped = self._reap()
         report.settled = list(reaped.ended)
@@ -182,49 +220,46 @@ class Scheduler:
         dispatcher.orphan_candidates = reaped.orphan_candidates
         due = self._store.definitions.due(now)
         report.due_jobs = [job_id for _, job_id in due]
-        dispatcher.enqueue(Waiting(*row) for row in due)
-        dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
+        dispatcher.enqueue(QueuedSlot(*row) for row in due)
+        dispatcher.enqueue(QueuedSlot(*row) for row in self._store.runs.retries_due())
         dispatcher.serve()
-        served = dispatcher.served
-        report.results, report.written_off = served.results, served.written_off
-        report.left_due, report.taken_elsewhere = [*served.left_due, *dispatcher.queue], served.taken_elsewhere
-        report.problems += served.problems
+        dispatched = dispatcher.report
+        report.results, report.written_off = dispatched.results, dispatched.written_off
+        report.left_due = [*dispatched.left_due, *dispatcher.queue]
+        report.taken_elsewhere = dispatched.taken_elsewhere
+        report.problems += dispatched.problems
         return report
 
-    def clean_up(
-        self, ended: Sequence[dict[str, object]]
-    ) -> tuple[Pruned | Failure | None, Sequence[Mapping[str, object]]]:
-        """Prunes after runs that ended, and warns of the jobs that they have paused. A fault of it hurts no run."""
-        pruned = guarded(
-            lambda: self._upkeep.prune(str(row["job_id"]) for row in ended), "Ended runs were not cleaned up"
-        )
-        paused = guarded(lambda: self._upkeep.paused(ended), "Jobs that are paused now were not looked for")
+    def clean_up(self, ended: Sequence[ReportedRun | SettledRun]) -> tuple[Pruned | Failure, Sequence[PausedJob]]:
+        """Prunes after runs that ended, and returns warnings about the jobs that they have paused. Never raises."""
+        pruned = guarded(lambda: self._upkeep.prune(row["job_id"] for row in ended), "Old runs were not deleted")
+        paused = guarded(lambda: self._upkeep.paused(ended), "It was not checked which jobs are paused now")
         return pruned, ([] if isinstance(paused, Failure) else paused)
 
     @property
     def owner(self) -> ProcessId:
-        """The process that claims."""
+        """The process that makes the claims: this one."""
         return self._claiming.owner.process
 
-    def mask(self, error: dict[str, object]) -> dict[str, object]:
-        """An error without secrets."""
-        return self._reporter.mask(error)
+    def error_of(self, failure: Failure) -> ErrorObject:
+        """A failure as an error object without secrets."""
+        return self._reporter.error_of(failure)
 
-    def take_problems(self) -> list[dict[str, object]]:
-        """What was found wrong with single jobs beside serving them, once."""
-        found, self._problems = self._problems, []
-        return found
+    def take_problems(self) -> list[JobProblem]:
+        """The problems that `correct_clock` met since the last call."""
+        problems, self._problems = self._problems, []
+        return problems
 
     def deliver(self) -> int:
-        """Delivers every event that waits; how many arrived."""
+        """Delivers every event that waits. Returns how many arrived."""
         return self._reporter.deliver()
 
     def renew(self, dispatcher: Dispatcher) -> None:
-        """What is served from now on is served by our settings."""
+        """Makes the dispatcher use the settings of this scheduler from now on."""
         dispatcher.renew(self._claiming, self._reporter, self._make_executor)
 
     def dispatcher(self, loop: TaskLoop, due_before: Callable[[], datetime]) -> Dispatcher:
-        """Serves the slots up to the instant that `horizon` gives."""
+        """A dispatcher for the slots that are due when `due_before` says."""
         return Dispatcher(
             store=self._store,
             loop=loop,
@@ -234,43 +269,42 @@ class Scheduler:
             clock=self._clock,
             stop=self._stop,
             due_before=due_before,
-            served=Served(),
         )
 
     # --- a run by hand ---
 
-    def run_now(self, job_id: str, *, force: bool) -> dict[str, object]:
-        """Runs a job now, in this thread. Raises `JobNotFound`, `JobDisabled` or `JobLocked`, with no run.
+    def run_now(self, job_id: str, *, force: bool) -> ReportedRun:
+        """Runs a job now, in this thread. Raises `JobNotFound`, `JobDisabled`, `GateClosed` or `JobLocked`.
 
-        A person who asks for a run does not wait for a place under the cap; the run counts under it all the same.
+        The run does not wait for a permit, but it uses one. With `force`, gates and `enabled` are ignored.
         """
-        settled = self._reap()
+        reaped = self._reap()
         state = self._store.definitions.load(job_id)
         if state is None:
             raise no_such_job(job_id)
         now = self._clock.now()
-        refused = None if force else self._claiming.refused(state, now)
-        if refused is not None:
+        refusal = None if force else self._claiming.refusal(state, now)
+        if refusal is not None:
             raise GateClosed(
-                f"The job {job_id} may not run now: {refused.reason}",
+                f"The job {job_id} may not run now: {refusal.reason}",
                 hint=f"Run it all the same: python3 main.py run-now {job_id} --force",
-                details={"job_id": job_id, "reason": refused.code, **refused.details},
+                details={"job_id": job_id, "reason": refusal.code, **refusal.details},
             )
         terms = self._claiming.terms_of(state.job, now)
         try:
             run = self._store.claims.claim_manual(job_id, self._claiming.owner, terms, force=force)
         except JobLocked as locked:
-            if job_id not in settled.orphan_candidates:
+            if job_id not in reaped.orphan_candidates:
                 raise
             raise JobLocked(
                 f"{locked.message}, and that process is gone",
-                hint=f"Free it at once: python3 main.py unlock {job_id}. Else a tick does when the lease is over.",
+                hint=f"Release it now: python3 main.py unlock {job_id}. Else a tick does when its lease has expired.",
                 details=locked.details,
             ) from None
         return self._run_to_end(run)
 
-    def _run_to_end(self, run: ClaimedRun) -> dict[str, object]:
-        """A fault of ours becomes the run's verdict, so that no run is left without one."""
+    def _run_to_end(self, run: ClaimedRun) -> ReportedRun:
+        """An exception becomes the run's verdict, so that every run has one."""
         result = guarded(lambda: self._make_executor().run(run), "The run was given up", job=run.job, run_id=run.run_id)
         if isinstance(result, Failure):
             result = self._reporter.give_up(run, result)
@@ -278,48 +312,48 @@ class Scheduler:
 
     # --- the clock ---
 
-    def check_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
-        """Notes a clock that jumped ahead; of one that was set back corrects the cursors, and returns the anomaly."""
+    def check_clock(self, now: datetime, last_seen: datetime | None) -> ClockAnomaly | None:
+        """Records a forward jump of the clock. If it was set back, corrects the cursors and returns the anomaly."""
         anomaly = self.correct_clock(now, last_seen)
         if anomaly is not None:
-            self._program.note_clock_anomaly(anomaly, now)
+            self._context.note_clock_anomaly(anomaly, now)
         self._upkeep.note_jump(last_seen, now)
         return anomaly
 
-    def leave_time(self, now: datetime) -> None:
-        """Leaves `now` as the time of the last tick."""
-        self._program.leave_tick_time(now)
+    def touch_last_tick(self, now: datetime) -> None:
+        """Stores `now` as the time of the last tick."""
+        self._context.touch_last_tick(now)
 
-    def correct_clock(self, now: datetime, last_seen: datetime | None) -> dict[str, object] | None:
-        """Brings back cursors that a clock once wrong in the future has set, if it went back since `last_seen`.
+    def correct_clock(self, now: datetime, last_seen: datetime | None) -> ClockAnomaly | None:
+        """If the clock was set back since `last_seen`, moves back the cursors that it had set in the future.
 
         Returns the anomaly to report, or None. Source: docs/design.md "Time".
         """
         if last_seen is None or last_seen <= now:
             return None
-        log.warning(f"The clock went back: {utc_text(last_seen)} was seen already", code="CLOCK_SET_BACK")
+        log.warning(f"The clock was set back: the last tick was at {utc_text(last_seen)}", code="CLOCK_SET_BACK")
         forgotten = guarded(
             lambda: self._store.definitions.correct_future_rows(now, trusted=last_seen - now > FALSE_FUTURE),
-            "Slots of the wrong future stay accounted for",
+            "Slots that were written off while the clock was ahead stay written off",
         )
         if isinstance(forgotten, Failure):
-            self._problems.append({"job_id": None, "error": self._reporter.mask(forgotten.as_dict())})
-        moved = []
+            self._problems.append({"job_id": None, "error": self.error_of(forgotten)})
+        corrected = []
         for row in self._store.definitions.active():
-            found = guarded(
+            is_corrected = guarded(
                 partial(self._correct_cursor, row, now),
                 "The job's next slot was not corrected",
                 job=str(row["job_id"]),
             )
-            if isinstance(found, Failure):
-                self._problems.append({"job_id": row["job_id"], "error": self._reporter.mask(found.as_dict())})
-            elif found:
-                moved.append(row["job_id"])
+            if isinstance(is_corrected, Failure):
+                self._problems.append({"job_id": row["job_id"], "error": self.error_of(is_corrected)})
+            elif is_corrected:
+                corrected.append(row["job_id"])
         return {
             "code": "CLOCK_SET_BACK",
             "last_seen_at": utc_text(last_seen),
             "now": utc_text(now),
-            "corrected_jobs": moved,
+            "corrected_jobs": corrected,
         }
 
     def _correct_cursor(self, row: Row, now: datetime) -> bool:

@@ -56,7 +56,7 @@ def _claim(app: Any, store: Any, owner: Any, job_id: str, now: Any) -> bool:
     at = app.clock.now()
     claim = store.claims.claim(
         state,
-        plan(state, now, app.calendar, served_at=at),
+        plan(state, now, app.calendar, starts_at=at),
         owner,
         ClaimTerms(at, at + timedelta(seconds=120), app.clock.monotonic() + 3_600),
         running=running,

@@ -20,8 +20,7 @@ VARIABLE = "_PURUTO_CRON_COMPLETE"
 def command(ctx: click.Context, shell: str) -> None:
     """Print the script with which a shell completes the commands, options, jobs and runs of `puruto-cron`.
 
-    `make install` puts the command `puruto-cron` into .venv/bin; `python3 main.py` can't be completed. The script is
-    not JSON.
+    `make install` puts the command `puruto-cron` into .venv/bin; `python3 main.py` can't be completed. Prints no JSON.
 
     \b
     Examples:

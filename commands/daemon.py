@@ -63,9 +63,9 @@ def command(app: App) -> int:
             clock=app.clock,
             stop=stop,
             timer=timer,
-            wakeup=lambda: Wakeup(db_path),
+            open_wakeup=lambda: Wakeup(db_path),
             systemd=systemd,
-            say=say,
+            print_line=say,
         )
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))
@@ -99,4 +99,4 @@ def _on_signals(signals: SelfPipe, daemon: Daemon) -> None:
         if number == signal.SIGHUP:
             daemon.reload()
         elif number in STOP_SIGNALS:
-            daemon.leave(signal.Signals(number).name)
+            daemon.stop_serving(signal.Signals(number).name)

@@ -39,6 +39,7 @@ def command(app: App, job_id: str) -> None:
     start = guarded(lambda: app.dry_run(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
+    # With `problem` null the report also has the fields of `PlannedStart`.
     print_json(
         {
             "status": "ok",

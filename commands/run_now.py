@@ -70,10 +70,8 @@ def command(app: App, job_id: str, force: bool) -> int:
             error.details |= {"sync": broken} if broken else {}
             raise
         reason = stop.reason
-    if broken:
-        result["sync"] = broken
     try:
-        print_json(result)
+        print_json({**result, "sync": broken} if broken else result)
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise

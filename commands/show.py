@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
 from app.app import App
-from commands.logs import captured, masked
+from commands.logs import OutputFile, captured, masked
 from commands.names import run_names
 from commands.output import print_json
 from core.errors import RunNotFound
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
+
+
+class Call(TypedDict):
+    """The request of a call (null if it can't be read), and its file."""
+
+    request: object
+    file: str
+
+
+class RunReport(TypedDict):
+    """Everything about a run: its row, its calls in the order of time, its events and output."""
+
+    status: str
+    run: dict[str, object]
+    calls: list[Call]
+    events: list[dict[str, object]]
+    output: list[OutputFile]
 
 
 @click.command("show")
@@ -37,15 +55,14 @@ def command(app: App, run_id: str) -> None:
         mask = app.redactor(session.job(str(run["job_id"])))
         events = [{"ts": event.ts, **event.payload} for event in session.store.events.recent(100, run_id=run_id)]
     folder = app.settings.runs_folder / str(run["job_id"]) / run_id
-    print_json(
-        {
-            "status": "ok",
-            "run": masked(run, mask),
-            "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
-            "events": [masked(event, mask) for event in events],
-            "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
-        }
-    )
+    report: RunReport = {
+        "status": "ok",
+        "run": masked(run, mask),
+        "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
+        "events": [masked(event, mask) for event in events],
+        "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
+    }
+    print_json(report)
 
 
 def _requests(folder: Path) -> list[Path]:

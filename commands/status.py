@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TypedDict
 
 import click
 
@@ -11,13 +12,37 @@ from app.app import App
 from commands.list import without_secrets
 from commands.view import show, table_option
 from core.clock import utc_text
-from reports.health import PING_FACT
+from reports.health import PING_FACT, SchedulerHealth
+from reports.overview import UndeliveredEvents
+from store.definitions import JobRow
+from store.runs import RecentRun, RunningNow
+from store.spending import DailySpending
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20
 SPENDING_SHOWN = timedelta(days=7)
+
+
+class StatusReport(TypedDict):
+    """The state of everything.
+
+    `sync` says whether the database has the jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
+    """
+
+    status: str
+    jobs: list[JobRow]
+    recent_runs: list[RecentRun]
+    notification_targets: Mapping[str, object]
+    scheduler: SchedulerHealth
+    running: list[RunningNow]
+    events: UndeliveredEvents
+    spending: list[DailySpending]
+    sync: Mapping[str, object]
+    ping: Mapping[str, object] | None
+    paths: Mapping[str, str]
+    warnings: list[Mapping[str, object]]
 
 
 @click.command("status")
@@ -41,7 +66,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
     now = app.clock.now()
     settings = app.settings
     with app.session(read_only=True) as session:
-        report: dict[str, Any] = {
+        report: StatusReport = {
             "status": "ok",
             "jobs": without_secrets(app, session.store.definitions.table()),
             "recent_runs": session.store.runs.recent(limit),
@@ -52,7 +77,7 @@ def command(app: App, limit: int, table: bool | None) -> None:
             "spending": session.store.spending.since(utc_text(now - SPENDING_SHOWN)[:10]),
             "sync": session.sync_state(),
             "ping": session.store.state.get_fact(PING_FACT) if settings.ping_url else None,
+            "paths": app.paths(),
+            "warnings": [*settings.warnings, *app.no_tick_warning(now)],
         }
-    report["paths"] = app.paths()
-    report["warnings"] = [*settings.warnings, *app.no_tick_warning(now)]
     show(app, "status", report, table=table)

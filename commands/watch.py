@@ -41,7 +41,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
     The progress of a run is its time compared with the median of its job's last successes. The command only reads, and
     continues while the database is busy, missing or replaced.
 
-    With --once or --no-table, or if stdout is no terminal, it prints one frame: {"status": "ok", "now", "scheduler",
+    Prints one frame with --once or --no-table, or if stdout is no terminal: {"status": "ok", "now", "scheduler",
     "running", "next", "recent_runs", "overdue_count", "events"}, or text with --table.
 
     \b

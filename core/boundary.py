@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from core import log
 from core.errors import CronError, InternalError
+from core.json_objects import ErrorObject
 
 if TYPE_CHECKING:
     from core.job import Job
+    from core.json_objects import ErrorObject
 
 T = TypeVar("T")
 
@@ -25,8 +27,8 @@ class Failure:
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, object]:
-        """`{"code", "message", "details"}`."""
+    def as_dict(self) -> ErrorObject:
+        """The failure as a JSON object."""
         return {"code": self.code, "message": self.message, "details": dict(self.details)}
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from core.json_objects import ErrorObject
+
 
 class CronError(Exception):
     """Root of all errors that we raise on purpose.
@@ -17,8 +21,8 @@ class CronError(Exception):
 
     code = "INTERNAL_ERROR"
     exit_code = 1
-    #: The table of docs/errors.md in which it stands, and what is written there about what to do. What it means there
-    #: is the first paragraph of its docstring.
+    #: For docs/errors.md: the table that lists this error, and its text on what to do. The text on what it means is the
+    #: first paragraph of the docstring.
     table = "commands"
     fix = ""
 
@@ -28,8 +32,8 @@ class CronError(Exception):
         self.hint = hint
         self.details = details or {}
 
-    def as_dict(self) -> dict[str, object]:
-        """`{"code", "message", "details"}`; the hint is `details.hint`."""
+    def as_dict(self) -> ErrorObject:
+        """The error as a JSON object; the hint is `details.hint`."""
         details = dict(self.details)
         if self.hint:
             details["hint"] = self.hint

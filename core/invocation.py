@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.boundary import Failure
 from core.job import Job, Success
+
+if TYPE_CHECKING:
+    from core.json_objects import RequestObject, ResultObject
 
 #: The greatest hop that is understood, in an option, in the environment, and as the policy's limit.
 MOST_HOPS = 1_000
@@ -28,7 +31,7 @@ class InvocationRequest:
     requested_at: str
     payload: Mapping[str, object]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> RequestObject:
         """The request as the target reads it."""
         return {
             "request_id": self.request_id,
@@ -59,9 +62,9 @@ class InvocationResult:
         """`ok` if there is no error."""
         return "ok" if self.error is None else "error"
 
-    def as_dict(self) -> dict[str, object]:
-        """The result as JSON. Source: docs/contract.md "Invocation"."""
-        document: dict[str, object] = {
+    def as_dict(self) -> ResultObject:
+        """The result as a JSON object."""
+        document: ResultObject = {
             "request_id": self.request_id,
             "correlation_id": self.correlation_id,
             "status": self.status,
@@ -212,7 +215,7 @@ class AttemptOutcome:
 
 
 @dataclass(frozen=True)
-class Session:
+class AgentSession:
     """What a job's last run keeps for the next: the agent's session, and a summary of its answer."""
 
     job_id: str

@@ -1,7 +1,7 @@
-"""Kinds that declare themselves: a file each, found by listing the folder of their package, imported on first use.
+"""Finds kinds, like runners or channels: one file each in the folder of a package, imported on first use.
 
-Most who ask need only know which kinds there are: for the choices of a field, of a setting. Those are the names of the
-files, so nothing is imported to tell them. This module knows the packages by name only and imports nothing of ours.
+Most callers need only the names, as the choices of a field or a setting. These are the names of the files, so
+nothing is imported to list them. This module knows the packages only by name, and imports none of them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Kinds:
-    """The kinds of some packages by their names, in the order of the packages and then of the alphabet.
+    """The kinds in some packages by name, in the order of the packages, and sorted within each.
 
-    A kind is a module; its name is the module's, with dashes for underscores, and what it declares is its `KIND`. A
-    package's `base` is no kind, and neither are the modules named in `besides`, which stand in the same folder.
+    A kind is a module with a `KIND`; its name is the module's, with dashes for underscores. The module `base` of a
+    package is not a kind, nor are the modules named in `besides`.
     """
 
     def __init__(self, *packages: str, besides: tuple[str, ...] = ()) -> None:
@@ -28,7 +28,7 @@ class Kinds:
 
     @cached_property
     def modules(self) -> dict[str, str]:
-        """The name of each kind, and of the module that declares it."""
+        """The name of each kind, with the module that declares it."""
         return {
             module.replace("_", "-"): f"{package}.{module}"
             for package in self._packages
@@ -37,7 +37,7 @@ class Kinds:
         }
 
     def __getitem__(self, name: str) -> Any:
-        """What the kind declares. Raises KeyError when there is none of that name."""
+        """The `KIND` of a module. Raises KeyError if there is no kind of that name."""
         return import_module(self.modules[name]).KIND
 
     def __iter__(self) -> Iterator[str]:
@@ -57,13 +57,13 @@ def _modules_in(folder: str) -> Iterator[str]:
             yield stem
 
 
-#: Agents: programs that are given a prompt and answer it.
+#: Agents: programs that get a prompt and answer it.
 AGENTS = Kinds("invocation.runners.agents")
-#: All ways to run a target. Those that look at the job or the target come before the agents.
+#: All ways to run a target. The agents come last.
 RUNNERS = Kinds("invocation.runners", "invocation.runners.agents")
-#: Where events go.
+#: Where events are sent.
 CHANNELS = Kinds("channels", besides=("jsonl", "ping"))
-#: What may keep a run from starting.
+#: Checks that may keep a run from starting.
 GATES = Kinds("gates")
 
 

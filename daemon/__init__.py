@@ -1,5 +1,5 @@
-"""The scheduler as one process that stays.
+"""The daemon: the scheduler as one process that keeps running.
 
-It may import `app` and everything below it; nobody imports it but `commands`. What it repeats is the tick of
-`scheduler.py`. New work beside the loop goes into `background.py`, a new question to the program into `program.py`.
+It may import `app` and everything below it; only `commands` imports it. What it repeats is the tick of `scheduler.py`.
+New background work goes into `background.py`, a new question to the program into `program.py`.
 """

@@ -1,4 +1,4 @@
-"""What goes on beside the daemon's loop, so that it holds up no start: a sync, settling others' runs, the ping."""
+"""The daemon's background work, so that no start waits for it: the sync, the reaper, and the dead-man's ping."""
 
 from __future__ import annotations
 
@@ -15,144 +15,145 @@ if TYPE_CHECKING:
     from store.runs import OrphanCandidate
     from system.processes import BackgroundProcess
 
-#: How soon that is tried again which failed: the database was busy, full or gone.
-TRY_AGAIN_SEC = 5.0
-#: How often the ping is sent while nothing happens: as often as ticks from cron would.
+#: Seconds until work that failed is tried again: the database was busy, full or missing.
+RETRY_SEC = 5.0
+#: Seconds between two pings while nothing happens: as long as between two ticks from cron.
 PING_SEC = 60.0
 
-_SAID_NOTHING = {"code": "INTERNAL_ERROR", "message": "sync-jobs ended and said nothing: was it killed?"}
+_NO_REPORT = {"code": "INTERNAL_ERROR", "message": "sync-jobs ended without a report: was it killed?"}
 
 
-class Syncing:
-    """The sync of an edited .jobs.json, in a process of its own, whose memory is given back."""
+class BackgroundSync:
+    """The sync of an edited .jobs.json, in a process of its own, so that its memory is freed afterwards."""
 
     def __init__(self) -> None:
         self._process: BackgroundProcess | None = None
-        self._seen = ""
-        self._again_at = 0.0
+        self._synced_version = ""
+        self._retry_at = 0.0
         self._error: object = None
 
     @property
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return self._process is not None
 
     @property
     def descriptor(self) -> int | None:
-        """Becomes readable when the sync has ended; None when none goes on, or nobody can tell of its end."""
+        """Becomes readable when the sync has ended. None if no sync is running, or if this system has no pidfds."""
         return None if self._process is None else self._process.descriptor
 
-    def begin(self, file: str, begin: Callable[[], BackgroundProcess], now: float) -> bool:
-        """Begins one unless this version of the file was synced last; whether it did. `now` is monotonic.
+    def begin(self, version: str, start: Callable[[], BackgroundProcess], now: float) -> bool:
+        """Starts a sync, unless this version of the file was synced last. Returns whether it did.
 
-        An empty `file` is not to be synced.
+        An empty `version` is never synced. `now` is in monotonic seconds. Raises what `start` raises.
         """
-        if self.goes_on or file in ("", self._seen) or now < self._again_at:
+        if self.is_running or version in ("", self._synced_version) or now < self._retry_at:
             return False
-        # Before the start: one that fails waits like one that ends badly.
-        self._again_at = now + TRY_AGAIN_SEC
-        self._process = begin()
-        self._seen = file
+        # Set before the start, so that a failed start also waits before it is tried again.
+        self._retry_at = now + RETRY_SEC
+        self._process = start()
+        self._synced_version = version
         return True
 
     def forget(self) -> None:
-        """Whatever version stands there, it is to be synced."""
-        self._seen, self._again_at = "", 0.0
+        """Lets `begin` sync the file again, whatever its version."""
+        self._synced_version, self._retry_at = "", 0.0
 
-    def said(self, now: float, retry_sec: float) -> dict[str, Any] | None:
-        """What one that has ended said, once. One that could not be done is begun again after `retry_sec`."""
+    def take_report(self, now: float, retry_sec: float) -> dict[str, Any] | None:
+        """What the sync printed, once, after it has ended. After a failure it is retried in `retry_sec` seconds."""
         data = None if self._process is None else self._process.take_output()
         if data is None:
             return None
         self._process = None
         try:
-            told: dict[str, Any] = json.loads(data)
+            report: dict[str, Any] = json.loads(data)
         except ValueError:
-            log.warning(str(_SAID_NOTHING["message"]), code=str(_SAID_NOTHING["code"]))
-            told = {"status": "error", "error": _SAID_NOTHING}
-        if "error" in told:
-            self._seen, self._again_at = "", now + retry_sec
+            log.warning(str(_NO_REPORT["message"]), code=str(_NO_REPORT["code"]))
+            report = {"status": "error", "error": _NO_REPORT}
+        if "error" in report:
+            self._synced_version, self._retry_at = "", now + retry_sec
         else:
-            self._again_at = 0.0
-        return told
+            self._retry_at = 0.0
+        return report
 
-    def is_news(self, told: dict[str, Any]) -> bool:
-        """Whether it is worth a line: something was changed, or is wrong in another way than last time."""
-        before, self._error = self._error, told.get("error")
-        return told.get("sync") is not None or (self._error is not None and self._error != before)
+    def is_news(self, report: dict[str, Any]) -> bool:
+        """Whether the report should be printed: jobs were synced, or the error is another one than last time."""
+        last_error, self._error = self._error, report.get("error")
+        return report.get("sync") is not None or (self._error is not None and self._error != last_error)
 
     def end(self) -> None:
-        """Kills it if it goes on: what it had not committed is not done."""
+        """Kills the sync if it is running. It is one transaction, so nothing is left half done."""
         if self._process is not None:
             self._process.end()
             self._process = None
 
 
-class Reaping:
-    """Settles the runs that nobody attends to, in another thread: what is left of them may take a while to end."""
+class BackgroundReaper:
+    """Settles dead runs in another thread, because their processes may take a while to end."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
-        """`wake` is called when a round has ended, in that thread."""
+        """`wake` is called in that thread when it is done."""
         self._wake = wake
         self._thread: threading.Thread | None = None
-        self._found: list[Reaped | Failure] = []
-        self._seen: Sequence[object] = ()
-        self._looked_at = ""
-        self._again_at = 0.0
+        self._results: list[Reaped | Failure] = []
+        self._last_rows: Sequence[object] = ()
+        self._last_begun = ""
+        self._next_at = 0.0
 
     @property
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         return self._thread is not None
 
     def begin(
         self,
-        others: Sequence[tuple[OrphanCandidate, bool]],
+        unattended: Sequence[tuple[OrphanCandidate, bool]],
         reap: Callable[[frozenset[str]], Reaped],
         now: tuple[str, float],
-        again_sec: float,
+        every_sec: float,
     ) -> None:
-        """Begins a round if there are rows that none has looked at as they are, a lease is over, or it is time again.
+        """Starts `reap` if there are unattended rows that have changed, whose lease has expired, or after `every_sec`.
 
-        `others` comes with whether the owner is gone. `settle` is given the runs that are ours. `now` is the instant
-        as text, and monotonic. Raises RuntimeError when the machine has no thread left.
+        Each row comes with whether its owner is gone. `reap` gets the runs of this process among them. `now` is the
+        time as UTC text, and in monotonic seconds. Raises RuntimeError if the machine can't start another thread.
         """
         text, monotonic = now
-        over = any(self._looked_at < one.lease <= text for one, _ in others)
-        if not others or self.goes_on or (others == self._seen and monotonic < self._again_at and not over):
+        has_expired = any(self._last_begun < row.lease <= text for row, _ in unattended)
+        is_known = unattended == self._last_rows and monotonic < self._next_at and not has_expired
+        if not unattended or self.is_running or is_known:
             return
-        given_up = frozenset(one.run_id for one, _ in others if one.is_ours)
+        given_up = frozenset(row.run_id for row, _ in unattended if row.is_ours)
 
         def work() -> None:
-            self._found.append(guarded(lambda: reap(given_up)))
+            self._results.append(guarded(lambda: reap(given_up)))
             self._wake()
 
         thread = threading.Thread(target=work, name="settle")
         thread.start()
-        self._thread, self._seen = thread, others
-        self._looked_at, self._again_at = text, monotonic + again_sec
+        self._thread, self._last_rows = thread, unattended
+        self._last_begun, self._next_at = text, monotonic + every_sec
 
-    def found(self, monotonic: float) -> Reaped | Failure | None:
-        """What a round that has ended found, once. One that failed is begun again a little later."""
-        if not self._found or self._thread is None:
+    def take_result(self, monotonic: float) -> Reaped | Failure | None:
+        """What `reap` returned, once, after it is done. After a failure it is retried in `RETRY_SEC` at the latest."""
+        if not self._results or self._thread is None:
             return None
         self._thread.join()
         self._thread = None
-        found = self._found.pop()
-        if isinstance(found, Failure):
-            self._again_at = min(self._again_at, monotonic + TRY_AGAIN_SEC)
-        return found
+        result = self._results.pop()
+        if isinstance(result, Failure):
+            self._next_at = min(self._next_at, monotonic + RETRY_SEC)
+        return result
 
     def forget(self) -> None:
-        """The rows are those of another database."""
-        self._seen, self._looked_at = (), ""
+        """Forgets the rows, because another database is open now."""
+        self._last_rows, self._last_begun = (), ""
 
     def join(self) -> None:
-        """Waits until a round is over."""
+        """Waits until `reap` is done, if it is running."""
         if self._thread is not None:
             self._thread.join()
 
 
-class Pinging:
-    """Tells a server that the daemon lives, in another thread: one that does not answer holds up nothing."""
+class BackgroundPing:
+    """Sends the dead-man's ping in another thread, so that nothing waits for a server that does not answer."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -160,14 +161,14 @@ class Pinging:
         self._next_at = 0.0
 
     def note_failure(self) -> None:
-        """The next one tells that something failed, and does not wait for its time."""
+        """Makes the next ping report a failure, and lets it be sent at once."""
         self._failed = True
 
-    def look(self, send: Callable[[bool], Callable[[], object] | None], monotonic: float) -> None:
-        """Sends one if it is time. `send` makes it, given whether something failed; None when none is wanted."""
+    def begin(self, make: Callable[[bool], Callable[[], object] | None], monotonic: float) -> None:
+        """Sends a ping if it is time. `make` gets whether something failed, and returns what sends it, or None."""
         if (monotonic < self._next_at and not self._failed) or (self._thread is not None and self._thread.is_alive()):
             return
-        work = send(self._failed)
+        work = make(self._failed)
         if work is None:
             self._failed = False
             return

@@ -1,6 +1,6 @@
-"""One process that stays: it sleeps until the next instant that matters, and serves what is due on that instant.
+"""The daemon: sleeps until the next slot is due, and starts it at that time.
 
-All that it keeps is in the database, as with ticks: it may be killed at any moment, and ticks beside it do no harm.
+Its whole state is in the database, as with ticks: it may be killed at any time, and ticks may run at the same time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import DatabaseReplaced
-from daemon.background import PING_SEC, TRY_AGAIN_SEC, Pinging, Reaping, Syncing
-from scheduling.claiming import Waiting
-from scheduling.dispatcher import Dispatcher, Served, any_failed
+from core.json_objects import JobProblem, ReportedRun, SettledRun
+from daemon.background import PING_SEC, RETRY_SEC, BackgroundPing, BackgroundReaper, BackgroundSync
+from scheduling.claiming import QueuedSlot
+from scheduling.dispatcher import Dispatcher, DispatchReport, any_failed
 from scheduling.task_loop import TaskLoop
 from system.self_pipe import SelfPipe
 
@@ -28,14 +29,15 @@ if TYPE_CHECKING:
     from system.wakeup import Wakeup
     from system.wall_clock_timer import WallClockTimer
 
-#: So long before a slot its run is claimed and its files are made; its process starts on the instant, never before.
+#: A run is claimed and its files are made this long before its slot. Its process starts at the slot, never before.
 EARLY = timedelta(milliseconds=10)
-#: A loop that fails at once, again and again, must not take a whole processor, nor hold up a signal for long.
-BREATH_SEC = 0.2
+#: Pause after a pass that failed, so that a loop that fails again and again does not use a whole processor. It is short
+#: because a signal waits for it.
+FAILURE_PAUSE_SEC = 0.2
 
 
 class Daemon:
-    """Serves until it is asked to end. `say` prints one JSON object; `stop` ends the runs themselves."""
+    """Serves slots until `stop_serving` is called. `print_line` prints one JSON object; `stop` ends the runs."""
 
     def __init__(
         self,
@@ -44,34 +46,34 @@ class Daemon:
         clock: Clock,
         stop: Stop,
         timer: WallClockTimer,
-        wakeup: Callable[[], Wakeup],
+        open_wakeup: Callable[[], Wakeup],
         systemd: Systemd,
-        say: Callable[[Mapping[str, object]], None],
+        print_line: Callable[[Mapping[str, object]], None],
     ) -> None:
-        """`wakeup` makes a new one."""
+        """`open_wakeup` creates the wake-up pipe. Raises `DatabaseError` and `DaemonFileUnusable`."""
         self._program = program
         self._clock = clock
         self._stop = stop
         self._timer = timer
-        self._open_wakeup = wakeup
+        self._open_wakeup = open_wakeup
         self._systemd = systemd
-        self._say = say
-        self._last: datetime | None = None
-        self._look_at = 0.0
-        self._leaving = ""
-        self._leave_until: float | None = None
-        self._trouble: tuple[str, str] | None = None
-        self._in_trouble = False
-        self._others: list[tuple[OrphanCandidate, bool]] = []
-        self._ended: list[dict[str, object]] = []
-        self._settings = program.env_file_version()
-        self._heard: tuple[int, Callable[[], None]] | None = None
+        self._print_line = print_line
+        self._last_poll: datetime | None = None
+        self._poll_at = 0.0
+        self._stop_reason = ""
+        self._stop_deadline: float | None = None
+        self._failure: tuple[str, str] | None = None
+        self._has_failed = False
+        self._unattended: list[tuple[OrphanCandidate, bool]] = []
+        self._settled: list[SettledRun] = []
+        self._env_version = program.env_file_version()
+        self._listener: tuple[int, Callable[[], None]] | None = None
         self._waker = SelfPipe()
-        self._syncing = Syncing()
-        self._reaping = Reaping(self._waker.wake)
-        self._pinging = Pinging()
+        self._sync = BackgroundSync()
+        self._reaper = BackgroundReaper(self._waker.wake)
+        self._ping = BackgroundPing()
         self._open()
-        self._wakeup = wakeup()
+        self._wakeup = open_wakeup()
         self._listen()
 
     def _open(self) -> None:
@@ -85,62 +87,65 @@ class Daemon:
         return self._clock.now() + EARLY
 
     def _listen(self) -> None:
-        if self._heard is not None:
-            self._loop.listen(*self._heard)
+        if self._listener is not None:
+            self._loop.listen(*self._listener)
         for descriptor in self._wakers():
-            self._loop.listen(descriptor, self._look_now)
+            self._loop.listen(descriptor, self._poll_now)
 
     def _wakers(self) -> list[int]:
-        """Who asks for a look at once."""
-        found = (self._waker.descriptor, self._timer.descriptor, self._wakeup.descriptor, self._syncing.descriptor)
-        return [descriptor for descriptor in found if descriptor is not None]
+        """The descriptors that ask for a poll when they become readable."""
+        sources = (self._waker.descriptor, self._timer.descriptor, self._wakeup.descriptor, self._sync.descriptor)
+        return [descriptor for descriptor in sources if descriptor is not None]
 
-    def listen(self, descriptor: int, heard: Callable[[], None]) -> None:
-        """Calls `heard` whenever the descriptor can be read."""
-        self._heard = (descriptor, heard)
-        self._loop.listen(descriptor, heard)
+    def listen(self, descriptor: int, on_readable: Callable[[], None]) -> None:
+        """Calls `on_readable` whenever the descriptor is readable."""
+        self._listener = (descriptor, on_readable)
+        self._loop.listen(descriptor, on_readable)
 
     def close(self) -> None:
-        """Gives all back. No run of its own goes on."""
-        self._syncing.end()
-        self._reaping.join()
+        """Ends the background work and closes everything. No run may be running."""
+        self._sync.end()
+        self._reaper.join()
         self._wakeup.close()
         self._session.close()
         self._waker.close()
 
-    # --- asked from outside ---
+    # --- signals ---
 
-    def leave(self, why: str) -> None:
-        """Starts nothing more, and ends when its runs are over; after a while, or when asked again, it ends them."""
-        if self._leaving:
-            self._stop.set(why)
+    def stop_serving(self, reason: str) -> None:
+        """Starts no more runs, and lets `run` return when the running ones have ended.
+
+        They are stopped after `stop_sec`, or when this is called again.
+        """
+        if self._stop_reason:
+            self._stop.set(reason)
             return
-        self._leaving = why
-        log.info(f"The daemon was asked to end ({why}); {self._dispatcher.running} runs are running")
-        self._leave_until = self._clock.monotonic() + self._program.stop_sec
-        self._systemd.stopping(f"{self._dispatcher.running} runs go on")
+        self._stop_reason = reason
+        log.info(f"The daemon was asked to end ({reason}); {self._dispatcher.running} runs are running")
+        self._stop_deadline = self._clock.monotonic() + self._program.stop_sec
+        self._systemd.stopping(f"{self._dispatcher.running} runs are still running")
         self._dispatcher.close()
-        # Nobody looks any more: what stays readable would be heard again and again.
+        # There are no more polls, so these would stay readable and would end every wait.
         for descriptor in self._wakers():
             self._loop.unlisten(descriptor)
         if self._dispatcher.running:
-            self._say({"status": "stopping", "reason": why, "running": self._dispatcher.running})
+            self._print_line({"status": "stopping", "reason": reason, "running": self._dispatcher.running})
 
     def reload(self) -> None:
-        """From now on by the settings of now; runs that go on keep theirs. Bad settings leave all as it is."""
-        if self._leaving:
+        """Reads the settings again. Runs that are running keep theirs. If the new ones are wrong, the old ones stay."""
+        if self._stop_reason:
             return
-        self._settings = self._program.env_file_version()
+        self._env_version = self._program.env_file_version()
         self._systemd.reloading(self._clock.monotonic())
-        found = guarded(self._reloaded, "The settings of before stay")
-        if isinstance(found, Failure):
-            self._say({"status": "error", "error": self._scheduler.mask(found.as_dict())})
+        reloaded = guarded(self._reloaded, "The old settings stay in use")
+        if isinstance(reloaded, Failure):
+            self._print_line({"status": "error", "error": self._scheduler.error_of(reloaded)})
         else:
             log.info("The daemon has reloaded its settings")
-            self._say({"status": "reloaded", "now": utc_text(self._clock.now())})
+            self._print_line({"status": "reloaded", "now": utc_text(self._clock.now())})
         self._systemd.ready()
-        self._syncing.forget()
-        self._look_now()
+        self._sync.forget()
+        self._poll_now()
 
     def _reloaded(self) -> None:
         self._program, self._session = self._program.reloaded(self._session)
@@ -150,68 +155,69 @@ class Daemon:
     # --- the loop ---
 
     def begin(self) -> None:
-        """Syncs, and looks for the first time."""
-        guarded(lambda: self._program.warm_up(self._session), "The first run will import what it needs")
-        found = guarded(self._begin_sync)
-        if isinstance(found, Failure):
-            self._note_trouble(found)
-        while self._syncing.goes_on and not self._leaving:
-            # It rings itself.
+        """Syncs .jobs.json, and polls for the first time."""
+        guarded(lambda: self._program.warm_up(self._session), "Nothing was imported ahead")
+        begun = guarded(self._begin_sync)
+        if isinstance(begun, Failure):
+            self._note_failure(begun)
+        while self._sync.is_running and not self._stop_reason:
+            # It sets it itself.
             self._wakeup.clear()
             self._loop.run_once(1.0)
             self._systemd.alive()
             self._take_sync()
-        if not self._leaving:
-            self._look()
+        if not self._stop_reason:
+            self._poll()
             self._systemd.ready()
 
     def run(self) -> None:
-        """Until it was asked to end and its runs are over."""
-        while not (self._leaving and not self._dispatcher.running):
-            if not self._leaving and (self._clock.monotonic() >= self._look_at or self._timer.has_fired()):
-                self._look()
-            elif self._leave_until is not None and self._clock.monotonic() >= self._leave_until:
-                self._leave_until = None
-                self._stop.set(self._leaving)
-            found = guarded(lambda: self._dispatcher.run_once(self._seconds()))
-            if isinstance(found, Failure):
-                self._note_trouble(found)
-                self._stop.wait(BREATH_SEC)
+        """Serves until `stop_serving` was called and all runs have ended. Never raises."""
+        while not (self._stop_reason and not self._dispatcher.running):
+            if not self._stop_reason and (self._clock.monotonic() >= self._poll_at or self._timer.has_fired()):
+                self._poll()
+            elif self._stop_deadline is not None and self._clock.monotonic() >= self._stop_deadline:
+                self._stop_deadline = None
+                self._stop.set(self._stop_reason)
+            done = guarded(lambda: self._dispatcher.run_once(self._timeout()))
+            if isinstance(done, Failure):
+                self._note_failure(done)
+                self._stop.wait(FAILURE_PAUSE_SEC)
             self._report()
-        guarded(self._dispatcher.report, "The last results were not reported")
+        guarded(self._dispatcher.report_ended, "The last results were not reported")
         self._report()
 
-    def _seconds(self) -> float:
-        end = self._look_at if not self._leaving else self._leave_until
+    def _timeout(self) -> float:
+        end = self._poll_at if not self._stop_reason else self._stop_deadline
         left = 1.0 if end is None else max(0.0, end - self._clock.monotonic())
-        return left if self._leaving else self._timer.seconds_to_sleep(left)
+        return left if self._stop_reason else self._timer.seconds_to_sleep(left)
 
-    def _longest(self) -> float:
+    def _poll_every(self) -> float:
         ends = (self._program.poll_sec, self._systemd.alive_every_sec, PING_SEC if self._program.pings else None)
         return min(seconds for seconds in ends if seconds)
 
-    def _look(self) -> None:
-        """What is due first, then all that can wait a moment longer."""
-        self._look_at = self._clock.monotonic() + self._longest()
+    def _poll(self) -> None:
+        """One poll, and what follows from its failure or its success."""
+        self._poll_at = self._clock.monotonic() + self._poll_every()
         self._waker.clear()
         self._wakeup.clear()
         self._timer.clear()
-        found = guarded(self._look_round)
-        # Before anything is called good, and before the next wait.
+        polled = guarded(self._poll_once)
+        # Its problems count before the failure is called over, and its results are printed before the next wait.
         self._report()
-        if isinstance(found, Failure):
-            self._note_trouble(found)
-        elif self._trouble is not None and not self._in_trouble and not self._pending():
-            self._trouble = None
-            log.info("What was wrong is over")
-            self._say({"status": "ok", "now": utc_text(self._clock.now()), "recovered": True})
-        if self._trouble is not None:
-            # Whether it is over shows a look later: what this one has found is only now claimed and written.
-            self._look_soon()
-        self._in_trouble = False
+        if isinstance(polled, Failure):
+            self._note_failure(polled)
+        elif self._failure is not None and not self._has_failed and not self._pending():
+            self._failure = None
+            log.info("The failure is over")
+            self._print_line({"status": "ok", "now": utc_text(self._clock.now()), "recovered": True})
+        if self._failure is not None:
+            # Whether the failure is over shows at the next poll, when what this one queued has been claimed.
+            self._poll_soon()
+        self._has_failed = False
         self._systemd.alive()
 
-    def _look_round(self) -> None:
+    def _poll_once(self) -> None:
+        """Enqueues what is due, then does all that can wait a little longer."""
         now = self._clock.now()
         self._store.db.require_in_place()
         self._check_clock(now)
@@ -220,172 +226,173 @@ class Daemon:
         self._enqueue_due(now)
         self._dispatcher.run_once(0)
         self._set_timer(now)
-        self._scheduler.leave_time(now)
-        self._program.leave_look_time(now)
-        if self._program.env_file_version() != self._settings:
+        self._scheduler.touch_last_tick(now)
+        self._program.record_poll(now)
+        if self._program.env_file_version() != self._env_version:
             self.reload()
         self._begin_sync()
         monotonic = self._clock.monotonic()
-        self._reaping.begin(self._others, self._program.reap, (utc_text(now), monotonic), self._longest())
+        self._reaper.begin(self._unattended, self._program.reap, (utc_text(now), monotonic), self._poll_every())
         self._scheduler.deliver()
         if not self._wakeup.is_in_place():
             self._reopen_wakeup()
-        self._pinging.look(lambda failed: self._program.ping(failed=failed), monotonic)
+        self._ping.begin(lambda failed: self._program.ping(failed=failed), monotonic)
 
     def _enqueue_due(self, now: datetime) -> None:
-        others = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
-        self._others = [(one, one.is_ours or not self._program.is_alive(one.owner)) for one in others]
-        # Their next slots wait until they are settled; one that came while its job ran is written off.
-        self._dispatcher.orphan_candidates = frozenset(one.job_id for one, is_gone in self._others if is_gone)
-        self._dispatcher.enqueue(Waiting(*row) for row in self._store.definitions.due(now + EARLY))
-        self._dispatcher.enqueue(Waiting(*row) for row in self._store.runs.retries_due())
+        rows = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
+        self._unattended = [(row, row.is_ours or not self._program.is_alive(row.owner)) for row in rows]
+        # The next slots of these jobs wait until the rows are settled; else they would be written off as overlaps.
+        self._dispatcher.orphan_candidates = frozenset(row.job_id for row, is_gone in self._unattended if is_gone)
+        self._dispatcher.enqueue(QueuedSlot(*row) for row in self._store.definitions.due(now + EARLY))
+        self._dispatcher.enqueue(QueuedSlot(*row) for row in self._store.runs.retries_due())
 
     def _check_clock(self, now: datetime) -> None:
-        """Compares with the time of the look before; at the first look with the last tick or sync."""
-        last = self._last if self._last is not None else self._session.last_seen()
+        """Compares the clock with the time of the last poll; at the first poll, with that of the last tick or sync."""
+        last = self._last_poll if self._last_poll is not None else self._session.last_seen()
         anomaly = self._scheduler.check_clock(now, last)
         if anomaly is not None:
-            self._say({"status": "ok", "now": utc_text(now), "clock_anomaly": anomaly})
-        # Whole seconds, as they are left beside the database: a clock that is slewed back a little is not wrong.
-        self._last = now.replace(microsecond=0)
+            self._print_line({"status": "ok", "now": utc_text(now), "clock_anomaly": anomaly})
+        # Whole seconds, as in the file of the last tick: a clock that is slewed back a little is not wrong.
+        self._last_poll = now.replace(microsecond=0)
 
     def _set_timer(self, now: datetime) -> None:
         due = self._store.definitions.next_due(now + EARLY)
         instants = [None if due is None else due - EARLY]
-        for one, _ in self._others:
+        for row, _ in self._unattended:
             with suppress(ValueError):
-                instants += [from_text(one.lease)] if one.lease > utc_text(now) else []
+                instants += [from_text(row.lease)] if row.lease > utc_text(now) else []
         self._timer.set(min((instant for instant in instants if instant is not None), default=None))
 
-    # --- trouble ---
+    # --- failures ---
 
-    def _note_trouble(self, failure: Failure) -> None:
-        """Said once as long as it is the same. What runs goes on, and the next look may be better."""
-        # Its details may differ from one attempt to the next.
-        what = (failure.code, failure.message)
-        if what != self._trouble:
-            log.warning(f"A look failed: {failure.message}", code=failure.code)
-            error = self._scheduler.mask(failure.as_dict())
-            self._say({"status": "error", "now": utc_text(self._clock.now()), "error": error})
-        self._trouble, self._in_trouble = what, True
-        self._pinging.note_failure()
-        self._look_soon()
+    def _note_failure(self, failure: Failure) -> None:
+        """Prints a failure once, as long as it stays the same. Runs go on, and the next poll comes soon."""
+        # The details may differ from one attempt to the next.
+        key = (failure.code, failure.message)
+        if key != self._failure:
+            log.warning(f"A poll failed: {failure.message}", code=failure.code)
+            error = self._scheduler.error_of(failure)
+            self._print_line({"status": "error", "now": utc_text(self._clock.now()), "error": error})
+        self._failure, self._has_failed = key, True
+        self._ping.note_failure()
+        self._poll_soon()
         if failure.code == DatabaseReplaced.code and not self._dispatcher.running:
-            guarded(self._open_anew, "The database that took the place of the old one can't be opened")
+            guarded(self._reopen, "The new database file can't be opened")
 
-    def _look_now(self) -> None:
-        self._look_at = 0.0
+    def _poll_now(self) -> None:
+        self._poll_at = 0.0
 
-    def _look_soon(self) -> None:
-        self._look_at = min(self._look_at, self._clock.monotonic() + TRY_AGAIN_SEC)
+    def _poll_soon(self) -> None:
+        self._poll_at = min(self._poll_at, self._clock.monotonic() + RETRY_SEC)
 
     def _pending(self) -> bool:
-        """Whether something goes on, or waits, of which nobody knows yet whether it can be done."""
-        return self._reaping.goes_on or self._dispatcher.is_refused
+        """Whether work is under way that may still fail as before."""
+        return self._reaper.is_running or self._dispatcher.is_refused
 
-    def _open_anew(self) -> None:
-        """Another file has taken the database's place, or will."""
+    def _reopen(self) -> None:
+        """Opens the database again after its file was replaced."""
         old = self._session
         self._open()
-        self._syncing.forget()
-        self._reaping.forget()
+        self._sync.forget()
+        self._reaper.forget()
         self._listen()
         old.close()
 
     def _reopen_wakeup(self) -> None:
-        fresh = self._open_wakeup()
+        new = self._open_wakeup()
         if self._wakeup.descriptor is not None:
             self._loop.unlisten(self._wakeup.descriptor)
         self._wakeup.close()
-        self._wakeup = fresh
-        if fresh.descriptor is not None:
-            self._loop.listen(fresh.descriptor, self._look_now)
-        # Who rang meanwhile was not heard.
-        self._look_now()
+        self._wakeup = new
+        if new.descriptor is not None:
+            self._loop.listen(new.descriptor, self._poll_now)
+        # A notification that came meanwhile is lost, so this poll replaces it.
+        self._poll_now()
 
-    # --- beside it ---
+    # --- background work ---
 
     def _begin_sync(self) -> None:
         monotonic = self._clock.monotonic()
-        if not self._syncing.begin(self._program.jobs_file_version(), self._program.begin_sync, monotonic):
+        if not self._sync.begin(self._program.jobs_file_version(), self._program.begin_sync, monotonic):
             return
-        if self._syncing.descriptor is not None:
-            self._loop.listen(self._syncing.descriptor, self._look_now)
+        if self._sync.descriptor is not None:
+            self._loop.listen(self._sync.descriptor, self._poll_now)
 
     def _take_sync(self) -> None:
-        descriptor = self._syncing.descriptor
-        told = self._syncing.said(self._clock.monotonic(), self._longest())
-        if told is None:
-            if self._syncing.goes_on and descriptor is None:
-                # Nobody tells of its end.
-                self._look_at = min(self._look_at, self._clock.monotonic() + 1.0)
+        descriptor = self._sync.descriptor
+        report = self._sync.take_report(self._clock.monotonic(), self._poll_every())
+        if report is None:
+            if self._sync.is_running and descriptor is None:
+                # Without a descriptor, only a poll can notice its end.
+                self._poll_at = min(self._poll_at, self._clock.monotonic() + 1.0)
             return
         if descriptor is not None:
             self._loop.unlisten(descriptor)
-        if told.get("status") != "ok":
-            self._pinging.note_failure()
-        if self._syncing.is_news(told):
-            _log_sync(told)
-            self._say({"now": utc_text(self._clock.now()), **_shortened(told)})
+        if report.get("status") != "ok":
+            self._ping.note_failure()
+        if self._sync.is_news(report):
+            _log_sync(report)
+            self._print_line({"now": utc_text(self._clock.now()), **_shortened(report)})
 
     def _take_reaped(self) -> None:
-        found = self._reaping.found(self._clock.monotonic())
-        if isinstance(found, Failure):
-            self._note_trouble(found)
-        elif found is not None:
-            self._ended += found.ended
+        reaped = self._reaper.take_result(self._clock.monotonic())
+        if isinstance(reaped, Failure):
+            self._note_failure(reaped)
+        elif reaped is not None:
+            self._settled += reaped.ended
 
-    # --- telling ---
+    # --- reporting ---
 
     def _report(self) -> None:
-        served, settled = self._dispatcher.served, self._ended
-        problems = self._problems(served)
-        if not (served.results or served.written_off or problems or settled):
-            served.left_due.clear()
+        """Prints what was done since the last line, and cleans up after it."""
+        report, settled = self._dispatcher.report, self._settled
+        problems = self._problems(report)
+        if not (report.results or report.written_off or problems or settled):
+            report.left_due.clear()
             return
-        self._dispatcher.served, self._ended = Served(), []
-        ended = [*served.results, *settled]
+        self._dispatcher.report, self._settled = DispatchReport(), []
+        ended: list[ReportedRun | SettledRun] = [*report.results, *settled]
         _pruned, paused = self._scheduler.clean_up(ended)
-        self._say(
+        self._print_line(
             {
                 "status": "ok",
                 "now": utc_text(self._clock.now()),
-                "results": served.results,
-                "written_off": served.written_off,
+                "results": report.results,
+                "written_off": report.written_off,
                 "settled": settled,
-                "left_due": served.left_due,
-                "taken_elsewhere": served.taken_elsewhere,
+                "left_due": report.left_due,
+                "taken_elsewhere": report.taken_elsewhere,
                 "problems": problems,
                 "warnings": paused,
             }
         )
-        if any_failed(served.results, settled, problems):
-            self._pinging.note_failure()
+        if any_failed(report.results, settled, problems):
+            self._ping.note_failure()
 
-    def _problems(self, served: Served) -> list[dict[str, object]]:
-        """Those of single jobs; what the database refuses is no job's, and said once."""
+    def _problems(self, report: DispatchReport) -> list[JobProblem]:
+        """The problems of single jobs. A problem of the database is not a job's: it is printed once, as a failure."""
         problems = self._scheduler.take_problems()
-        for problem in served.problems:
-            error: Any = problem["error"]
+        for problem in report.problems:
+            error = problem["error"]
             if error["code"].startswith("DATABASE_"):
-                self._note_trouble(Failure(**error))
+                self._note_failure(Failure(**error))
             else:
                 problems.append(problem)
-        served.problems.clear()
+        report.problems.clear()
         return problems
 
 
-def _log_sync(told: dict[str, Any]) -> None:
-    sync = told.get("sync") or told
+def _log_sync(report: dict[str, Any]) -> None:
+    sync = report.get("sync") or report
     if "error" in sync:
         return log.warning(f"The sync failed: {sync['error']['message']}", code=sync["error"]["code"])
     counts = (f"{len(sync.get(name, ()))} {name}" for name in ("added", "changed", "removed"))
     return log.info(f"Jobs were synced: {', '.join(counts)}")
 
 
-def _shortened(told: dict[str, Any]) -> dict[str, Any]:
-    """Without what is as long as the file of jobs, whatever was changed in it."""
-    sync = told.get("sync")
+def _shortened(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without the lists that name every job, also those that were not changed."""
+    sync = report.get("sync")
     if not isinstance(sync, dict):
-        return told
-    return {**told, "sync": {key: value for key, value in sync.items() if key not in ("unchanged", "next")}}
+        return report
+    return {**report, "sync": {key: value for key, value in sync.items() if key not in ("unchanged", "next")}}

@@ -1,4 +1,4 @@
-"""The program as the daemon sees it: an `App`, its sessions, and what must not hold up the loop. It knows both."""
+"""The program as the daemon sees it: an `App`, its sessions, and the work that must not delay the loop."""
 
 from __future__ import annotations
 
@@ -23,74 +23,74 @@ if TYPE_CHECKING:
     from app.session import Session
     from scheduling.reaper import Reaped
 
-#: Runners that need nothing of a provider's: nearly every daemon has runs of theirs.
+#: Runners that nearly every daemon needs.
 _COMMON = ("command", "invoke")
 
 
 class Program:
-    """`app`, served by one daemon. `reloaded` makes the next one."""
+    """An `App` with the settings that it was made with. `reloaded` makes the next one."""
 
     def __init__(self, app: App) -> None:
         """Raises `SettingsError`."""
         self._app = app
         self.stop_sec = app.settings.stop_sec
-        # The time that is left at each look must not go stale.
+        # Each poll stores the time of the last tick, which must not become stale.
         self.poll_sec = min(app.settings.poll_sec, app.settings.stale_after_sec / 2)
-        #: Whether a server wants to hear that the daemon lives.
+        #: Whether the dead-man's ping is set up.
         self.pings = bool(app.settings.ping_url)
 
     def open(self) -> Session:
-        """A session of the daemon's own. Raises `DatabaseError`s."""
+        """Opens a session, which the caller closes. Raises `DatabaseError`."""
         return self._app.open_session()
 
     def warm_up(self, session: Session) -> None:
-        """Imports now what the first run would."""
+        """Imports what the first run would import."""
         import gates
         from invocation import runners
 
         for name in _COMMON:
             runners.named(name)
-        # Each brings what it stands on; the answers are of no interest.
+        # Each of these imports what it needs. The values are not used.
         app = self._app
         _ = gates, app.invoker, session.retention()
         app.calendar.next_fire("0 3 * * 1-5", app.machine_zone, app.clock.now())
 
     def is_alive(self, owner: ProcessId) -> bool:
-        """Whether that very process lives; False when nobody can tell."""
-        return guarded(lambda: is_alive(owner), "Whether a run's scheduler is alive can't be told") is True
+        """Whether this process is alive; False if that can't be found out."""
+        return guarded(lambda: is_alive(owner), "It is unknown whether a run's scheduler is alive") is True
 
     def reap(self, given_up: frozenset[str]) -> Reaped:
-        """Ends dead runs, over a session of its own: it may take a while, and is done in another thread."""
+        """Settles dead runs. It opens its own session, because it is called in another thread."""
         with self._app.session() as session:
             return session.reaper().reap(given_up)
 
     def env_file_version(self) -> str:
-        """Which version of .env stands there."""
+        """The version of .env: a text that changes with the file."""
         return fast_tick.identity(os.path.join(self._app.root, fast_tick.ENV_FILE))
 
     def jobs_file_version(self) -> str:
-        """Which version of .jobs.json stands there; "" when it is not to be synced."""
+        """The version of .jobs.json: a text that changes with the file. "" if PURUTO_CRON_AUTO_SYNC is off."""
         return fast_tick.identity(str(self._app.settings.jobs_file)) if self._app.settings.auto_sync else ""
 
     def begin_sync(self) -> BackgroundProcess:
-        """Starts a sync in a process of its own, whose memory is given back. Raises `CronError`."""
+        """Starts a sync in a process of its own, so that its memory is freed afterwards. Raises `CronError`."""
         main = os.path.join(self._app.root, "main.py")
-        # Whatever .env says by now: another DB_PATH is not that of the database which is served.
+        # .env may name another DB_PATH by now, but the sync must use the daemon's database.
         environ = {**self._app.environ, "DB_PATH": str(self._app.settings.db_path)}
         try:
             return BackgroundProcess([sys.executable, main, "sync-jobs", "--if-changed"], environ)
         except OSError as error:
             raise CronError(
                 f"sync-jobs can't be started: {error.strerror}",
-                hint="It is tried again. Is there room for processes, and in the folder for temporary files?",
+                hint="The daemon tries again. Check the limit of processes and the space for temporary files.",
             ) from None
 
-    def leave_look_time(self, now: datetime) -> None:
-        """Leaves `now` as the time at which the daemon last looked."""
+    def record_poll(self, now: datetime) -> None:
+        """Stores `now` as the time of the daemon's last poll."""
         record_poll(str(self._app.settings.db_path), now)
 
     def ping(self, *, failed: bool) -> Callable[[], object] | None:
-        """What sends the ping, to be called in another thread; None when none is wanted."""
+        """A function that sends the ping, for another thread; None if no ping is set up."""
         if not self._app.settings.ping_url:
             return None
 
@@ -101,12 +101,12 @@ class Program:
         return lambda: guarded(send, "The ping was not sent")
 
     def reloaded(self, session: Session) -> tuple[Program, Session]:
-        """The program by the settings of now, and the session's store under it. Raises `SettingsError`."""
+        """A program with the present settings, and a session for it on the same store. Raises `SettingsError`."""
         app = self._app.reloaded()
         if app.settings.db_path != self._app.settings.db_path:
             raise SettingsError(
-                f"DB_PATH names another database now: {app.settings.db_path}",
-                hint="A daemon serves one database: end it and start it again.",
+                f"DB_PATH was changed to {app.settings.db_path}, but a running daemon keeps its database",
+                hint="Stop the daemon and start it again.",
                 details={"path": str(app.settings.db_path), "served": str(self._app.settings.db_path)},
             )
         log.reopen(lambda: own_log(app, level="info"))

@@ -1,4 +1,4 @@
-"""One attempt: a call of the target, or as many as its heartbeat makes, with what it is told of earlier ones."""
+"""One attempt: a call of the target, or the calls of its heartbeat, each with the context of the one before."""
 
 from __future__ import annotations
 
@@ -6,163 +6,189 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NotRequired, TypedDict
 
 from core import strict_json
 from core.boundary import Failure
 from core.clock import Clock
-from core.invocation import SLEEP_MARKER, AttemptOutcome, Context, Session, Usage
+from core.invocation import SLEEP_MARKER, AgentSession, AttemptOutcome, Context, Usage
 from core.invocation_errors import InvocationTimeout, SessionLost
 from core.job import Heartbeat, Job
 
 SLEEP = "sleep"
 _TIMEOUT = InvocationTimeout.code
-#: What a model may put around the marker.
-_ORNAMENT = "*_`\"'.! "
-#: Characters of a summary, and of what is kept of each call of a heartbeat.
+#: Characters that a model may put around the marker.
+_DECORATION = "*_`\"'.! "
+#: Most characters of a summary, and of the text that is kept of each call of a heartbeat.
 SUMMARY_LIMIT = 4_000
 EXCERPT_LIMIT = 500
 
-#: `(context, number of the call, its timeout in seconds)` → how it ended.
+#: Makes a call, given its context, its number in the attempt, and its timeout in seconds.
 Call = Callable[[Context, int, int], Awaitable[AttemptOutcome]]
 
 
-@dataclass
-class _Told:
-    """What is to be said of the attempt: its calls so far, and what became of the session."""
+class IterationReport(TypedDict):
+    """One call of a heartbeat, in the run's result. `error` is the code of its error; without one, what it said."""
 
-    calls: list[dict[str, object]] = field(default_factory=list)
+    iteration: int
+    duration_ms: int
+    sleep: NotRequired[bool]
+    quiet: NotRequired[bool]
+    text: NotRequired[str]
+    error: NotRequired[str]
+    cost_usd: NotRequired[float | None]
+
+
+class SessionFacts(TypedDict):
+    """Which session an attempt used, in the run's result. Which keys there are depends on `mode`."""
+
+    mode: str
+    session_id: str
+    resumed: NotRequired[bool]
+    previous_run: NotRequired[str | None]
+    lost_session_id: NotRequired[str]
+
+
+@dataclass
+class _Progress:
+    """The attempt so far: the calls of its heartbeat, what they used, and the session that was lost."""
+
+    calls: list[IterationReport] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
-    lost: str = ""
+    lost_session: str = ""
     quiet: bool = True
     ended_by: str = ""
 
 
 class Attempt:
-    """The calls of one attempt. `may_go_on` says "" or why no further call may be made."""
+    """The calls of one attempt.
+
+    `spend` stores what a call has used. `limit_reached` returns the limit that forbids another call, or "".
+    """
 
     def __init__(
         self,
         *,
         job: Job,
-        remembered: Session | None,
+        remembered: AgentSession | None,
         call: Call,
         clock: Clock,
         spend: Callable[[AttemptOutcome], None],
-        may_go_on: Callable[[], str],
+        limit_reached: Callable[[], str],
     ) -> None:
         self._job = job
         self._remembered = remembered
         self._call = call
         self._clock = clock
         self._spend = spend
-        self._may_go_on = may_go_on
+        self._limit_reached = limit_reached
         self._calls = 0
 
-    async def hold(self) -> AttemptOutcome:
-        """Makes the calls. The outcome is that of the last one, with `facts` about all of them."""
+    async def make_calls(self) -> AttemptOutcome:
+        """Makes the calls. Returns the outcome of the last one, with `facts` about all of them."""
         beat = self._job.heartbeat
         if beat is None or not beat.enabled:
-            told = _Told()
-            outcome = await self._make(first_context(self._job, self._remembered), self._job.timeout_sec, told)
-            return replace(outcome, facts=self._session_facts(outcome, told), usage=told.usage)
+            progress = _Progress()
+            outcome = await self._make(first_context(self._job, self._remembered), self._job.timeout_sec, progress)
+            return replace(outcome, facts=self._session_facts(outcome, progress), usage=progress.usage)
         return await self._repeat(beat)
 
     async def _repeat(self, beat: Heartbeat) -> AttemptOutcome:
-        told, until = _Told(), self._clock.monotonic() + self._job.timeout_sec
+        progress, until = _Progress(), self._clock.monotonic() + self._job.timeout_sec
         context = first_context(self._job, self._remembered)
         for iteration in range(1, beat.max_iterations + 1):
-            began = self._clock.monotonic()
-            outcome = await self._make(context, max(1, math.ceil(until - began)), told)
+            started_at = self._clock.monotonic()
+            outcome = await self._make(context, max(1, math.ceil(until - started_at)), progress)
             outcome = self._of_slot(outcome, iteration)
-            said = said_by(outcome)
-            told.quiet = told.quiet and said.quiet
-            told.calls.append(_entry(iteration, outcome, said, self._clock.monotonic() - began))
-            told.ended_by = self._why_end(outcome, said, iteration == beat.max_iterations, until)
-            if told.ended_by:
+            reply = reply_of(outcome)
+            progress.quiet = progress.quiet and reply.quiet
+            progress.calls.append(_iteration_report(iteration, outcome, reply, self._clock.monotonic() - started_at))
+            progress.ended_by = self._why_end(outcome, reply, iteration == beat.max_iterations, until)
+            if progress.ended_by:
                 break
             following = next_context(beat, outcome)
             context = replace(following, iteration=iteration + 1, max_iterations=beat.max_iterations)
         facts = {
-            **self._session_facts(outcome, told),
-            "heartbeat": {"iterations": told.calls, "ended_by": told.ended_by, "quiet": told.quiet},
+            **self._session_facts(outcome, progress),
+            "heartbeat": {"iterations": progress.calls, "ended_by": progress.ended_by, "quiet": progress.quiet},
         }
-        quiet = told.quiet and outcome.response.error is None
-        return replace(outcome, facts=facts, quiet=quiet, usage=told.usage)
+        quiet = progress.quiet and outcome.response.error is None
+        return replace(outcome, facts=facts, quiet=quiet, usage=progress.usage)
 
     def _of_slot(self, outcome: AttemptOutcome, iteration: int) -> AttemptOutcome:
-        """A call that was cut by the end of the slot's time says so, and not what was left of it for this call."""
+        """If the slot's time ended during a later call, the error names the whole time, not what was left of it."""
         error, seconds = outcome.response.error, self._job.timeout_sec
         if error is None or error.code != _TIMEOUT or iteration == 1:
             return outcome
-        message = f"call {iteration} of the heartbeat was not done when the {seconds} s of its slot were over"
-        told = {**error.details, "timeout_sec": seconds, "iteration": iteration}
-        return replace(outcome, response=replace(outcome.response, error=Failure(error.code, message, told)))
+        message = f"call {iteration} of the heartbeat was still running when the {seconds} s of its slot were over"
+        details = {**error.details, "timeout_sec": seconds, "iteration": iteration}
+        return replace(outcome, response=replace(outcome.response, error=Failure(error.code, message, details)))
 
-    def _why_end(self, outcome: AttemptOutcome, said: Said, last: bool, until: float) -> str:
+    def _why_end(self, outcome: AttemptOutcome, reply: HeartbeatReply, is_last: bool, until: float) -> str:
         error = outcome.response.error
         if error is not None:
             return "stopped" if outcome.stopped else "timeout_sec" if error.code == _TIMEOUT else "error"
-        if said.sleeps:
+        if reply.sleeps:
             return SLEEP
-        if last:
+        if is_last:
             return "max_iterations"
-        return "timeout_sec" if until - self._clock.monotonic() < 1 else self._may_go_on()
+        return "timeout_sec" if until - self._clock.monotonic() < 1 else self._limit_reached()
 
-    async def _make(self, context: Context, timeout_sec: int, told: _Told) -> AttemptOutcome:
-        began = self._clock.monotonic()
-        outcome = await self._number(context, timeout_sec)
+    async def _make(self, context: Context, timeout_sec: int, progress: _Progress) -> AttemptOutcome:
+        started_at = self._clock.monotonic()
+        outcome = await self._numbered_call(context, timeout_sec)
         error = outcome.response.error
         if error is None and not outcome.session_id:
-            # A target that went on with a session need not say so again.
+            # A target that resumed a session need not repeat its id.
             outcome = replace(outcome, session_id=context.session_id)
         if context.session_id and error is not None and error.code == SessionLost.code:
-            # The agent has forgotten it: what was asked is done all the same, in a new one, and that is said.
-            told.lost = context.session_id
-            left = timeout_sec - (self._clock.monotonic() - began)
-            outcome = await self._number(
+            # The agent does not have the session any more: the call is made again in a new one, and the result says so.
+            progress.lost_session = context.session_id
+            left = timeout_sec - (self._clock.monotonic() - started_at)
+            outcome = await self._numbered_call(
                 replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left))
             )
-        told.usage += outcome.usage
+        progress.usage += outcome.usage
         self._spend(outcome)
         return outcome
 
-    async def _number(self, context: Context, timeout_sec: int) -> AttemptOutcome:
+    async def _numbered_call(self, context: Context, timeout_sec: int) -> AttemptOutcome:
         self._calls += 1
         return await self._call(context, self._calls, timeout_sec)
 
-    def _session_facts(self, outcome: AttemptOutcome, told: _Told) -> dict[str, object]:
+    def _session_facts(self, outcome: AttemptOutcome, progress: _Progress) -> dict[str, SessionFacts]:
         mode = self._job.session_mode
-        if mode == "fully_ephemeral" and not told.lost:
+        if mode == "fully_ephemeral" and not progress.lost_session:
             return {}
-        known = self._remembered
-        facts: dict[str, object] = {"mode": mode, "session_id": outcome.session_id}
+        earlier = self._remembered
+        facts: SessionFacts = {"mode": mode, "session_id": outcome.session_id}
         if mode == "shared_persistent":
-            facts["resumed"] = bool(known and known.session_id and not told.lost)
+            facts["resumed"] = bool(earlier and earlier.session_id and not progress.lost_session)
         if mode == "ephemeral_with_summary":
-            facts["previous_run"] = known.run_id if known and known.summary else None
-        if told.lost:
-            facts["lost_session_id"] = told.lost
+            facts["previous_run"] = earlier.run_id if earlier and earlier.summary else None
+        if progress.lost_session:
+            facts["lost_session_id"] = progress.lost_session
         return {"session": facts}
 
 
 class SessionTotals:
-    """What sessions have used by now, as far as their agents told it since this run began."""
+    """The usage of sessions as their agents reported it during this run."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Usage] = {}
+        self._usage: dict[str, Usage] = {}
 
     def note(self, outcome: AttemptOutcome) -> None:
-        """Keeps what a call told, also one that failed: the next one of the session counts on from there."""
+        """Keeps the session usage that a call reported, even a failed one: the session's next call starts from it."""
         if outcome.session_usage != Usage():
-            self._known[outcome.session_id] = outcome.session_usage
+            self._usage[outcome.session_id] = outcome.session_usage
 
-    def brought_up(self, session: Session | None) -> Session | None:
-        """What is remembered, with what was told since."""
-        return session and replace(session, usage=self._known.get(session.session_id, session.usage))
+    def updated(self, session: AgentSession | None) -> AgentSession | None:
+        """The session with its latest usage."""
+        return session and replace(session, usage=self._usage.get(session.session_id, session.usage))
 
 
-def first_context(job: Job, remembered: Session | None) -> Context:
-    """What the first call of an attempt knows of the job's last run, and of its heartbeat."""
+def first_context(job: Job, remembered: AgentSession | None) -> Context:
+    """The context of an attempt's first call: the session or summary of the job's last run, and its heartbeat."""
     context = Context()
     if remembered is not None and job.session_mode == "shared_persistent":
         context = Context(remembered.session_id, session_runner=remembered.runner, session_usage=remembered.usage)
@@ -175,7 +201,7 @@ def first_context(job: Job, remembered: Session | None) -> Context:
 
 
 def next_context(beat: Heartbeat, outcome: AttemptOutcome) -> Context:
-    """What the next call of a heartbeat knows of the one before it."""
+    """The context of a heartbeat's next call: the session or summary of the one before it."""
     if beat.context_mode == "shared_persistent":
         return Context(outcome.session_id, session_runner=outcome.runner, session_usage=outcome.session_usage)
     if beat.context_mode == "ephemeral_with_summary":
@@ -184,49 +210,50 @@ def next_context(beat: Heartbeat, outcome: AttemptOutcome) -> Context:
 
 
 def summary_of(outcome: AttemptOutcome) -> str:
-    """What a call said, bounded: its result's `summary`, else its words, else the result itself. The end is kept."""
+    """What a call said: its result's `summary`, else its text, else the result itself. Only the end is kept."""
     result = outcome.response.result or {}
-    own = result.get("summary")
-    text = own if isinstance(own, str) else _words(outcome)
+    summary = result.get("summary")
+    text = summary if isinstance(summary, str) else _text_of(outcome)
     text = "\n".join(line for line in text.strip().splitlines() if not _is_marker(line)).strip()
     return text if len(text) <= SUMMARY_LIMIT else "…" + text[-SUMMARY_LIMIT:]
 
 
-def _words(outcome: AttemptOutcome) -> str:
+def _text_of(outcome: AttemptOutcome) -> str:
     result = outcome.response.result or {}
     if result.get("text_truncated"):
         return outcome.text
     for key in ("text", "stdout"):
-        if isinstance(found := result.get(key), str):
-            return found
+        if isinstance(text := result.get(key), str):
+            return text
     return json.dumps(dict(result), ensure_ascii=False) if result else outcome.text
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a call of a heartbeat said: whether it sleeps now, and whether it had nothing to report."""
+class HeartbeatReply:
+    """What a call of a heartbeat said. `sleeps`: no further call is wanted. `quiet`: it had nothing to report."""
 
     sleeps: bool
     quiet: bool
     text: str
 
 
-def said_by(outcome: AttemptOutcome) -> Said:
-    """Reads the marker, or `{"heartbeat": "sleep"}` as the result, its structured output, or all of its words."""
+def reply_of(outcome: AttemptOutcome) -> HeartbeatReply:
+    """Reads the marker; or `{"heartbeat": "sleep"}` as the result, as its structured output, or as its whole text."""
     result = outcome.response.result or {}
-    text = _words(outcome) if isinstance(result.get("text"), str) or isinstance(result.get("stdout"), str) else ""
-    for found in (result, result.get("structured_output"), _object(text)):
-        if isinstance(found, Mapping) and "heartbeat" in found:
-            rest = {key: value for key, value in found.items() if key not in ("heartbeat", "session_id")}
-            sleeps = found["heartbeat"] == SLEEP
-            return Said(sleeps, sleeps and not any(rest.values()), text or json.dumps(dict(found), ensure_ascii=False))
+    text = _text_of(outcome) if isinstance(result.get("text"), str) or isinstance(result.get("stdout"), str) else ""
+    for answer in (result, result.get("structured_output"), _object(text)):
+        if isinstance(answer, Mapping) and "heartbeat" in answer:
+            rest = {key: value for key, value in answer.items() if key not in ("heartbeat", "session_id")}
+            sleeps = answer["heartbeat"] == SLEEP
+            text = text or json.dumps(dict(answer), ensure_ascii=False)
+            return HeartbeatReply(sleeps, sleeps and not any(rest.values()), text)
     lines = text.strip().splitlines()
     sleeps = bool(lines) and _is_marker(lines[-1])
-    return Said(sleeps, sleeps and len(lines) == 1, text or summary_of(outcome))
+    return HeartbeatReply(sleeps, sleeps and len(lines) == 1, text or summary_of(outcome))
 
 
 def _is_marker(line: str) -> bool:
-    return line.strip().strip(_ORNAMENT) == SLEEP_MARKER
+    return line.strip().strip(_DECORATION) == SLEEP_MARKER
 
 
 def _object(text: str) -> object:
@@ -238,13 +265,15 @@ def _object(text: str) -> object:
         return None
 
 
-def _entry(iteration: int, outcome: AttemptOutcome, said: Said, seconds: float) -> dict[str, object]:
-    entry: dict[str, object] = {"iteration": iteration, "duration_ms": round(seconds * 1000)}
+def _iteration_report(
+    iteration: int, outcome: AttemptOutcome, reply: HeartbeatReply, seconds: float
+) -> IterationReport:
+    report: IterationReport = {"iteration": iteration, "duration_ms": round(seconds * 1000)}
     error: Failure | None = outcome.response.error
     if error is None:
-        entry |= {"sleep": said.sleeps, "quiet": said.quiet, "text": said.text.strip()[:EXCERPT_LIMIT]}
+        report |= {"sleep": reply.sleeps, "quiet": reply.quiet, "text": reply.text.strip()[:EXCERPT_LIMIT]}
     else:
-        entry["error"] = error.code
+        report["error"] = error.code
     if outcome.usage != Usage():
-        entry["cost_usd"] = outcome.usage.cost_usd
-    return entry
+        report["cost_usd"] = outcome.usage.cost_usd
+    return report

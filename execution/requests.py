@@ -1,24 +1,40 @@
-"""One call of a claimed run's target, ready to be made: the request, and how the job says that it is run."""
+"""Builds the call of a claimed run's target: the request, and the options that the job gives for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from core.clock import utc_text
-from core.invocation import AgentOptions, Context, Invocation, InvocationRequest, Session
+from core.invocation import AgentOptions, AgentSession, Context, Invocation, InvocationRequest
 from core.job import JobState
 from core.run import ClaimedRun, Trigger
 from execution.attempt import first_context
 
 CALLER = "puruto-cron"
-#: Stands for the name that a run is given when it starts.
+#: Placeholder for the run's id, which it gets when it starts.
 RUN_ID = "RUN_ID"
+
+
+class IterationPayload(TypedDict):
+    """Which call of a heartbeat it is."""
+
+    iteration: int
+    max_iterations: int
+
+
+class ContextPayload(TypedDict, total=False):
+    """What a request's payload says about earlier calls. Agents get it in their prompt instead."""
+
+    session_id: str
+    previous_summary: str
+    heartbeat: IterationPayload
 
 
 @dataclass(frozen=True)
 class Ids:
-    """Which call it is: of which attempt, and how its request is named."""
+    """The ids of a call's request, the number of the attempt, and the number of the call within it."""
 
     request_id: str
     correlation_id: str
@@ -29,7 +45,7 @@ class Ids:
 def invocation(
     run: ClaimedRun, ids: Ids, context: Context, *, timeout_sec: int, runs_folder: str, hop: int, now: datetime
 ) -> Invocation:
-    """The call. `hop` is how far it is from the person who asked; `timeout_sec` what is left of the attempt's time."""
+    """The call. `hop` counts the runs that led to it; `timeout_sec` is what is left of the attempt's time."""
     job = run.job
     scheduled_for = None if run.scheduled_for is None else utc_text(run.scheduled_for)
     request = InvocationRequest(
@@ -48,7 +64,7 @@ def invocation(
             "trigger": str(run.trigger),
             "scheduled_for": scheduled_for,
             **({"retry_of": run.retry_of} if run.retry_of else {}),
-            **_told_of(context),
+            **_context_payload(context),
         },
     )
     return Invocation(
@@ -70,8 +86,8 @@ def invocation(
     )
 
 
-def first_call(state: JobState, remembered: Session | None, now: datetime, runs_folder: str) -> Invocation:
-    """The first call of a run that nobody has claimed: what a dry run shows. `RUN_ID` stands for the run's name."""
+def first_call(state: JobState, remembered: AgentSession | None, now: datetime, runs_folder: str) -> Invocation:
+    """The first call that a run of the job would make, for a dry run."""
     job = state.job
     run = ClaimedRun(RUN_ID, job, Trigger.MANUAL, "", now, None, None, timezone=state.timezone)
     return invocation(
@@ -85,13 +101,13 @@ def first_call(state: JobState, remembered: Session | None, now: datetime, runs_
     )
 
 
-def _told_of(context: Context) -> dict[str, object]:
-    """What a request's payload says of earlier calls. Agents are told in their prompt."""
-    told: dict[str, object] = {}
+def _context_payload(context: Context) -> ContextPayload:
+    """What the payload says about earlier calls."""
+    payload: ContextPayload = {}
     if context.session_id:
-        told["session_id"] = context.session_id
+        payload["session_id"] = context.session_id
     if context.previous_summary:
-        told["previous_summary"] = context.previous_summary
+        payload["previous_summary"] = context.previous_summary
     if context.iteration:
-        told["heartbeat"] = {"iteration": context.iteration, "max_iterations": context.max_iterations}
-    return told
+        payload["heartbeat"] = {"iteration": context.iteration, "max_iterations": context.max_iterations}
+    return payload

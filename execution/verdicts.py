@@ -1,25 +1,27 @@
-"""How a run ended, in the words of the contract: its status, its result or error, and what is told of it."""
+"""How a run ended: its status, and its result or error as the contract's objects. Source: docs/contract.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
 from core.invocation_errors import InvocationStopped, TargetAnsweredError
+from core.json_objects import ErrorObject, RunFacts
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
 
 
 @dataclass(frozen=True)
-class End:
-    """Status, result or error, and the rest of the event and of what `run-now` prints. `quiet`: no event is told."""
+class RunEnd:
+    """Status, result or error, and the facts for the event and for `run-now`. If `quiet`, no event is sent."""
 
     status: RunStatus
     result: Mapping[str, object] | None
-    error: Mapping[str, object] | None
-    told: Mapping[str, object]
+    error: ErrorObject | None
+    facts: RunFacts
     quiet: bool
 
 
@@ -30,17 +32,17 @@ def end_of(
     attempt: int,
     stop_reason: str,
     redact: Redactor,
-) -> End:
-    """The end of a run whose last attempt was number `attempt`."""
-    told: dict[str, object]
+) -> RunEnd:
+    """The end of a run whose last attempt was number `attempt`, without secrets."""
+    facts: RunFacts
     result: dict[str, object] | None = None
-    error: dict[str, object] | None = None
+    error: ErrorObject | None = None
     if outcome.stopped:
-        status, error = RunStatus.CANCELLED, redact(_with_facts(_cancelled(stop_reason, attempt, outcome), outcome))
-        told = {"attempts": attempt, "error": error}
+        status, error = RunStatus.CANCELLED, _with_facts(_cancelled(stop_reason, attempt, outcome), outcome, redact)
+        facts = {"attempts": attempt, "error": error}
     elif outcome.response.error is not None:
-        status, error = RunStatus.ERROR, redact(_with_facts(run_error(outcome, attempt), outcome))
-        told = {"attempts": attempt, "error": error}
+        status, error = RunStatus.ERROR, _with_facts(run_error(outcome, attempt), outcome, redact)
+        facts = {"attempts": attempt, "error": error}
     else:
         status = RunStatus.OK
         result = redact(
@@ -51,43 +53,44 @@ def end_of(
                 **outcome.facts,
             }
         )
-        told = {"attempt": attempt, "result": result}
+        facts = {"attempt": attempt, "result": result}
     if run.missed:
-        told["missed_slots"] = run.missed
+        facts["missed_slots"] = run.missed
     if run.retry_of:
-        told["retry_of"] = run.retry_of
+        facts["retry_of"] = run.retry_of
     if outcome.survivors:
-        told["survivors"] = list(outcome.survivors)
-    quiet = outcome.quiet and status is RunStatus.OK and set(told) == {"attempt", "result"}
-    return End(status, result, error, told, quiet)
+        facts["survivors"] = list(outcome.survivors)
+    quiet = outcome.quiet and status is RunStatus.OK and set(facts) == {"attempt", "result"}
+    return RunEnd(status, result, error, facts, quiet)
 
 
-def _with_facts(error: dict[str, object], outcome: AttemptOutcome) -> dict[str, object]:
-    details = error["details"]
-    return {**error, "details": {**(details if isinstance(details, dict) else {}), **outcome.facts}}
+def _with_facts(failure: Failure, outcome: AttemptOutcome, redact: Redactor) -> ErrorObject:
+    """The error object with the attempt's facts among its details, without secrets."""
+    explained = replace(failure, details={**failure.details, **outcome.facts})
+    return cast("ErrorObject", redact(explained.as_dict()))
 
 
-def run_error(outcome: AttemptOutcome, attempt: int) -> dict[str, object]:
+def run_error(outcome: AttemptOutcome, attempt: int) -> Failure:
     """The error of a run that failed.
 
-    A fault that the invoker found keeps its own code (`TIMEOUT`, `INVALID_RESPONSE`, …). An error that the target
-    answered becomes the contract's `INVOKER_ERROR_STATUS`, with the target's own under `details.response_error`.
+    An error that the invoker found keeps its code (`TIMEOUT`, `INVALID_RESPONSE`, …). One that the target answered
+    becomes the contract's `INVOKER_ERROR_STATUS`, with the target's error in `details.response_error`.
     """
     error = outcome.response.error or Failure("INTERNAL_ERROR", "The attempt failed without a reason")
     details: dict[str, object] = {"attempt": attempt, "response_status": "error"}
     if outcome.exit_code is not None:
         details["exit_code"] = outcome.exit_code
     if not outcome.from_target:
-        return Failure(error.code, error.message, {**error.details, **details}).as_dict()
+        return Failure(error.code, error.message, {**error.details, **details})
     if "not_retried" in error.details:
         details["not_retried"] = error.details["not_retried"]
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
-    return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details).as_dict()
+    return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details)
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:
-    """The outcome with one more fact in its error; as it is if there is none."""
+    """The outcome with another detail in its error. Unchanged if it has no error."""
     error = outcome.response.error
     if error is None:
         return outcome
@@ -95,12 +98,12 @@ def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome
     return replace(outcome, response=replace(outcome.response, error=explained))
 
 
-def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> dict[str, object]:
+def _cancelled(reason: str, attempt: int, outcome: AttemptOutcome) -> Failure:
     details: dict[str, object] = {"attempt": attempt, "stopped_by": reason}
     if outcome.exit_code is not None:
         details["exit_code"] = outcome.exit_code
     error = outcome.response.error
-    # In a backoff it was the run that was ended, not the attempt: that one had failed by itself.
+    # If the run was stopped in a backoff, its attempt had already failed by itself.
     if error is not None and error.code != InvocationStopped.code:
         details["last_error"] = error.as_dict()
-    return Failure(InvocationStopped.code, f"The run was ended by {reason}", details).as_dict()
+    return Failure(InvocationStopped.code, f"The run was ended by {reason}", details)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from core.boundary import Failure, guarded
 from core.clock import utc_text
+from core.json_objects import ErrorObject
 from reports import health
 from schedules.calendar import Calendar
 from scheduling.planner import slots_between
 from store.definitions import job_state
 from store.history import History, RunFilter, RunSummary
-from store.views import Span, Views
+from store.views import NextUp, RunningView, Span, Views
 
 if TYPE_CHECKING:
     from db import Row
@@ -28,34 +29,22 @@ MOST_MARKS = 100_000
 _NEVER_RAN = ("skipped", "missed")
 
 
-class RunningJob(TypedDict):
-    """A run that is running. Instants are UTC text.
+class RunningJob(RunningView):
+    """A running run. `waiting`: it waits for its next attempt. `lease_over`: its scheduler may be gone.
 
     `usual_ms` is the median duration of the job's last successes; null without any. `progress` is elapsed / usual, and
-    null too; above 1 means longer than usual. `waiting`: it waits for its next attempt. `max_retries` is null if the
-    job is gone.
+    null too; above 1 means longer than usual.
     """
 
-    run_id: str
-    job_id: str
-    started_at: str
-    trigger: str
-    attempt: int
-    waiting: bool
-    lease_expires_at: str | None
-    max_retries: int | None
     lease_over: bool
     elapsed_sec: int
     usual_ms: int | None
     progress: float | None
 
 
-class NextRun(TypedDict):
-    """The next run of a job, at `next_run_at` (UTC text), `in_sec` seconds from now."""
+class NextRun(NextUp):
+    """The next run of a job, `in_sec` seconds from now."""
 
-    job_id: str
-    next_run_at: str
-    timezone: str
     in_sec: int | None
 
 
@@ -110,7 +99,7 @@ class TimelineJob(TypedDict):
     overdue: str | None
     runs_left_out: int
     upcoming_left_out: int
-    problem: dict[str, object] | None
+    problem: ErrorObject | None
 
 
 #: What ran in the `hours` before now and what will run in those after. Instants are UTC text.
@@ -148,21 +137,20 @@ def overview(store: Store, now: datetime) -> Overview:
     }
 
 
-def _running(row: Mapping[str, object], usual_ms: int | None, now: datetime) -> RunningJob:
+def _running(row: RunningView, usual_ms: int | None, now: datetime) -> RunningJob:
     elapsed = max(0, -(_seconds(now, str(row["started_at"])) or 0))
     lease = health.instant(str(row["lease_expires_at"] or ""))
-    report = {
+    return {
         **row,
         "lease_over": lease is not None and lease < now,
         "elapsed_sec": elapsed,
         "usual_ms": usual_ms,
         "progress": round(elapsed * 1000 / usual_ms, 3) if usual_ms else None,
     }
-    return cast("RunningJob", report)
 
 
-def _next_run(row: Mapping[str, object], now: datetime) -> NextRun:
-    return cast("NextRun", {**row, "in_sec": _seconds(now, str(row["next_run_at"]))})
+def _next_run(row: NextUp, now: datetime) -> NextRun:
+    return {**row, "in_sec": _seconds(now, str(row["next_run_at"]))}
 
 
 def _seconds(now: datetime, text: str) -> int | None:
@@ -264,7 +252,7 @@ def _is_overdue(row: Row, now: datetime) -> bool:
     return bool(row["enabled"]) and row["next_run_at"] is not None and row["next_run_at"] <= utc_text(now)
 
 
-def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], dict[str, object] | None]:
+def _upcoming(row: Row, window: Window, calendar: Calendar) -> tuple[tuple[datetime, ...], ErrorObject | None]:
     """The slots after now, and the error if the job can't be planned."""
     if not row["enabled"] or row["next_run_at"] is None or row["removed_at"] is not None:
         return (), None

@@ -1,5 +1,5 @@
-"""From the text of a schedule to instants. Pure: no clock, no database.
+"""Turns the text of a schedule into instants. Pure: no clock, no database.
 
-It may import `core`, and is the only package that imports croniter. Everybody asks `language.py`; a new form of
-schedule or a new alias, like `@daily`, goes there.
+It may import `core`, and is the only package that imports croniter. Other packages call `language.py` or `calendar.py`.
+A new form of schedule, or a new alias like `@daily`, goes into `language.py`.
 """

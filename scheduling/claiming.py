@@ -1,4 +1,4 @@
-"""From a slot that is due to its claim: what is to be asked of the store, prepared outside any transaction."""
+"""Prepares claims of due slots and of retries: reads and plans outside a transaction, and claims inside one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from store.claims import Claim, ClaimTerms, Owner
 if TYPE_CHECKING:
     from store.bundle import Store
 
-#: Prepared outside a transaction, made in one.
-Prepared = Callable[[], Claim]
+#: Makes a claim that was prepared outside a transaction; to be called inside one.
+PreparedClaim = Callable[[], Claim]
 
 
-class Waiting(NamedTuple):
-    """A slot to be served, or an interrupted run to be made up for; `since` (UTC text) says which comes first."""
+class QueuedSlot(NamedTuple):
+    """A due slot of a job, or the retry of the interrupted run `retry_of`. `since` (UTC text) sorts the queue."""
 
     since: str
     job_id: str
@@ -32,8 +32,8 @@ class Waiting(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """The settings that claims are made under."""
+class ClaimSettings:
+    """The settings for claims: the lease and the kill grace in seconds, and the most runs at a time."""
 
     lease_sec: int
     max_running: int
@@ -41,7 +41,7 @@ class Terms:
 
 
 class Claiming:
-    """Prepares claims. `gate` says why no run of a job may start now; None when nothing speaks against it."""
+    """Prepares claims. `gate` returns why a job may not start now, or None if it may."""
 
     def __init__(
         self,
@@ -50,20 +50,22 @@ class Claiming:
         calendar: Calendar,
         clock: Clock,
         owner: Owner,
-        terms: Terms,
+        settings: ClaimSettings,
         gate: Callable[[JobState, datetime], Refusal | None],
     ) -> None:
         self._store = store
         self._calendar = calendar
         self._clock = clock
         self.owner = owner
-        self.terms = terms
+        self.settings = settings
         self._gate = gate
 
-    def slot(self, job_id: str, now: datetime, orphan_candidates: frozenset[str]) -> Prepared | str:
-        """The claim of the job's oldest due slot, "left" when it has to stay due for now, "taken" when none is due.
+    def slot(self, job_id: str, now: datetime, orphan_candidates: frozenset[str]) -> PreparedClaim | str:
+        """Prepares the claim of the job's oldest due slot.
 
-        `suspects` are jobs whose owner is gone and whose lease is not over. Raises what can't be read or planned.
+        Returns "left" if the slot must stay due for now, and "taken" if none is due any more. `orphan_candidates` are
+        jobs with a running row whose owner is gone, but whose lease has not expired yet. Raises `ScheduleError`,
+        `DefinitionUnreadable` and `DatabaseError`.
         """
         state = self._store.definitions.load(job_id)
         if state is None or not state.enabled or state.next_run_at is None or state.next_run_at > now:
@@ -71,41 +73,41 @@ class Claiming:
         running = self._store.runs.is_running(job_id)
         if running and (job_id in orphan_candidates or state.job.catch_up == "all"):
             return "left"
-        # A daemon prepares a slot some milliseconds ahead: it is served at its instant.
-        served_at = max(self._clock.now(), state.next_run_at)
-        planned = plan(state, now, self._calendar, served_at=served_at)
-        gate = None if running else self._gate(state, served_at)
-        terms = self.terms_of(state.job, served_at)
+        # The daemon claims a slot a few milliseconds ahead; for the plan, the slot starts at its own time.
+        starts_at = max(self._clock.now(), state.next_run_at)
+        planned = plan(state, now, self._calendar, starts_at=starts_at)
+        gate = None if running else self._gate(state, starts_at)
+        terms = self.terms_of(state.job, starts_at)
         return lambda: self._store.claims.claim(
             state,
             planned,
             self.owner,
             terms,
             running=running,
-            max_running=self.terms.max_running,
+            max_running=self.settings.max_running,
             channels=channels_of(state.job.notify_channel),
             gate=gate,
         )
 
-    def retry(self, job_id: str, interrupted: str) -> Prepared | str:
-        """The claim of the run that makes up for an interrupted one; "left" while a gate is closed."""
+    def retry(self, job_id: str, interrupted: str) -> PreparedClaim | str:
+        """Prepares the claim of the retry of an interrupted run. Returns "left" while a gate is closed."""
         state = self._store.definitions.load(job_id)
         at = self._clock.now()
         if state is not None and self._gate(state, at) is not None:
-            # It stays due until the gate is open again, or a newer run takes its place.
+            # It stays due until the gate opens, or until a newer run replaces it.
             return "left"
         terms = self.terms_of(state.job, at) if state is not None else ClaimTerms(at, at, 0)
         return lambda: self._store.claims.claim_retry(
-            state, interrupted, self.owner, terms, max_running=self.terms.max_running
+            state, interrupted, self.owner, terms, max_running=self.settings.max_running
         )
 
     def terms_of(self, job: Job, at: datetime) -> ClaimTerms:
-        """Under which terms a run of the job is claimed at that instant."""
-        ceiling = ceiling_sec(job, self.terms.kill_grace_sec)
-        lease = timedelta(seconds=self.terms.lease_sec)
-        deadline = self._clock.monotonic() + self.terms.lease_sec + ceiling
+        """The end of the lease, and the deadline after which the owner counts as hung, of a run claimed at `at`."""
+        ceiling = ceiling_sec(job, self.settings.kill_grace_sec)
+        lease = timedelta(seconds=self.settings.lease_sec)
+        deadline = self._clock.monotonic() + self.settings.lease_sec + ceiling
         return ClaimTerms(now=at, lease_until=at + lease, ceiling=deadline)
 
-    def refused(self, state: JobState, at: datetime) -> Refusal | None:
-        """Why no run of the job may start now."""
+    def refusal(self, state: JobState, at: datetime) -> Refusal | None:
+        """Why a gate does not let the job start at `at`; None if it may."""
         return self._gate(state, at)

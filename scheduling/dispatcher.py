@@ -1,6 +1,6 @@
-"""Serves what is due: claims it as places become free, sees the runs on side by side, and tells how they ended.
+"""Starts due slots as permits become free, runs them in one task loop, and reports how they ended.
 
-One thread does all of it. A tick serves what was due when it looked; a daemon never stops serving.
+All of it happens in one thread. A tick serves the slots that were due when it began; the daemon keeps on serving.
 """
 
 from __future__ import annotations
@@ -9,16 +9,26 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from channels import channels_of
 from core import log
 from core.boundary import Failure, Outcome, failure_of, guarded
 from core.clock import Clock
 from core.errors import DatabaseError, LeaseLost, VerdictNotStored
+from core.json_objects import (
+    ErrorObject,
+    JobProblem,
+    ReportedRun,
+    RunDelivery,
+    RunEvent,
+    RunFacts,
+    RunResult,
+    UndeliveredChannel,
+)
 from core.run import ClaimedRun, RunStatus, Verdict
 from executor import Executor
-from scheduling.claiming import Claiming, Waiting
+from scheduling.claiming import Claiming, QueuedSlot
 from scheduling.task_loop import TaskLoop
 from store.claims import Claim, ClaimOutcome
 
@@ -28,34 +38,34 @@ if TYPE_CHECKING:
     from store.ledger import WrittenOff
     from system.processes import Stop
 
-#: Seconds between two tries to get a permit while all are in use.
+#: Seconds between two requests for a permit while all are in use.
 PERMIT_POLL_SEC = 1.0
-#: A claim whose plan was overtaken by another process is planned anew this often.
+#: How often a slot is planned, if each time another process changes the job before the claim.
 REPLANS = 3
-#: Claims in one transaction: others wait for its end.
+#: Most claims in one transaction, because other processes wait for its end.
 CLAIMS_AT_ONCE = 64
-#: How long the end of a run waits at most for the ends of others, to be told with them.
+#: Seconds that a run that ended waits for others, to be reported together with them.
 REPORT_DELAY_SEC = 0.05
 
 
 @dataclass
-class Served:
-    """What was done since this was last looked at."""
+class DispatchReport:
+    """What a dispatcher has done: the fields of a tick's report."""
 
-    results: list[dict[str, object]] = field(default_factory=list)
+    results: list[ReportedRun] = field(default_factory=list)
     written_off: list[WrittenOff] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
-    problems: list[dict[str, object]] = field(default_factory=list)
+    problems: list[JobProblem] = field(default_factory=list)
 
 
 def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
-    """Whether the dead-man's ping has a failure to report: a run's, an interrupted one, or what is wrong with a job."""
+    """Whether the dead-man's ping has to report a failure: of a run, of an interrupted run, or of a job."""
     return bool(settled or problems) or any(result["status"] != "ok" for result in results)
 
 
 class Dispatcher:
-    """A queue of due slots and the runs that go on. `horizon` gives the instant up to which slots are served."""
+    """A queue of due slots, and the runs that were started from it. `due_before` returns when slots count as due."""
 
     def __init__(
         self,
@@ -68,7 +78,6 @@ class Dispatcher:
         clock: Clock,
         stop: Stop,
         due_before: Callable[[], datetime],
-        served: Served,
     ) -> None:
         self._store = store
         self._loop = loop
@@ -78,224 +87,228 @@ class Dispatcher:
         self._clock = clock
         self._stop = stop
         self._due_before = due_before
-        self.served = served
+        self.report = DispatchReport()
         self.orphan_candidates: frozenset[str] = frozenset()
         self.running_ids: set[str] = set()
-        self._queue: list[Waiting] = []
+        self._queue: list[QueuedSlot] = []
         self._queued: set[tuple[str, str]] = set()
-        self._replans: dict[Waiting, int] = {}
+        self._replans: dict[QueuedSlot, int] = {}
         self._claims = 0
-        self._closed = False
+        self._is_closed = False
         self._full_until: float | None = None
-        #: Whether a run has ended since places were last asked for.
-        self._freed = False
-        self._refused = False
-        self._unreported: list[tuple[ClaimedRun, dict[str, object]]] = []
+        #: Whether a run has ended since the last request for a permit.
+        self._has_freed_permit = False
+        self._is_database_refusing = False
+        self._unreported: list[tuple[ClaimedRun, RunResult]] = []
         self._report_at: float | None = None
 
-    def enqueue(self, waiting: Iterable[Waiting]) -> None:
-        """Adds what is due; what waits already stays where it is."""
-        for one in waiting:
-            if (one.job_id, one.retry_of) not in self._queued:
-                self._queued.add((one.job_id, one.retry_of))
-                heapq.heappush(self._queue, one)
+    def enqueue(self, slots: Iterable[QueuedSlot]) -> None:
+        """Adds due slots and retries. What is already queued keeps its position."""
+        for slot in slots:
+            if (slot.job_id, slot.retry_of) not in self._queued:
+                self._queued.add((slot.job_id, slot.retry_of))
+                heapq.heappush(self._queue, slot)
 
     @property
     def running(self) -> int:
-        """How many runs go on, or are about to."""
+        """The number of runs that are running or being claimed."""
         return len(self._loop) + self._claims
 
     @property
     def is_refused(self) -> bool:
-        """Whether the database refused the claim that was made last, and some wait to be tried again."""
-        return self._refused and bool(self._queue)
+        """Whether the database refused the last claim, and queued slots are to be tried again."""
+        return self._is_database_refusing and bool(self._queue)
 
     @property
     def queue(self) -> list[str]:
-        """The jobs that wait for a place."""
-        return [waiting.job_id for waiting in sorted(self._queue)]
+        """The jobs that wait for a permit."""
+        return [slot.job_id for slot in sorted(self._queue)]
 
     def renew(self, claiming: Claiming, reporter: Reporter, make_executor: Callable[[], Executor]) -> None:
-        """From now on by other settings; runs that go on keep theirs."""
+        """Uses other settings from now on. Runs that are running keep theirs."""
         self._claiming, self._reporter, self._make_executor = claiming, reporter, make_executor
 
     def close(self) -> None:
-        """Nothing more is started; what runs goes on."""
+        """Starts no more runs. Those that are running go on."""
         self._queue.clear()
         self._queued.clear()
-        self._closed = True
+        self._is_closed = True
 
     def serve(self) -> None:
-        """Until nothing is left to start and all runs are over: what waits for others' places waits for the next tick.
+        """Starts what is queued, and returns when all of it has ended.
 
-        With a stop nothing more is started, and what runs is ended by itself.
+        If other processes hold all permits, the rest is left to the next tick. After a stop no run is started, and the
+        running ones end themselves.
         """
         while True:
             self.run_once(None)
             if not self.running and (not self._queue or self._full_until is not None or self._stop.is_set()):
                 break
-        self.report()
+        self.report_ended()
 
     def run_once(self, seconds: float | None) -> None:
-        """Claims what there is a place for, and takes all runs on; waits at most `seconds` when there is nothing."""
+        """Claims as many slots as there are permits, and runs the task loop once.
+
+        If there is nothing to do, waits for `seconds` at most; None: until something happens.
+        """
         self._claim_next()
         if self._loop.writes:
             seconds = 0
         elif not self._loop and seconds is None:
-            # Nothing can come.
+            # No run is running, so nothing would end the wait.
             return
         self._loop.run_once(self._timeout(seconds))
         if self._report_at is not None and (not self.running or self._clock.monotonic() >= self._report_at):
-            self.report()
+            self.report_ended()
 
     def _timeout(self, seconds: float | None) -> float | None:
         now = self._clock.monotonic()
-        asks = self._queue and not self._closed and not self._stop.is_set()
-        ends = [end for end in (self._report_at, self._full_until if asks else None) if end is not None]
+        wants_permit = self._queue and not self._is_closed and not self._stop.is_set()
+        ends = [end for end in (self._report_at, self._full_until if wants_permit else None) if end is not None]
         left = [max(0.0, end - now) for end in ends] + ([] if seconds is None else [seconds])
         return min(left, default=None)
 
     # --- claims ---
 
     def _claim_next(self) -> None:
-        if self._closed or self._stop.is_set() or self._claims or not self._queue:
+        if self._is_closed or self._stop.is_set() or self._claims or not self._queue:
             return
         if self._full_until is not None and self._clock.monotonic() < self._full_until and not self._loop.writes:
             return
-        self._full_until, self._freed = None, False
-        free = self._claiming.terms.max_running - len(self._loop) + self._loop.writes
+        self._full_until, self._has_freed_permit = None, False
+        free = self._claiming.settings.max_running - len(self._loop) + self._loop.writes
         for _ in range(min(len(self._queue), CLAIMS_AT_ONCE, max(1, free))):
             self._prepare_claim(heapq.heappop(self._queue))
 
-    def _prepare_claim(self, waiting: Waiting) -> None:
-        if waiting.retry_of:
-            prepared = guarded(lambda: self._claiming.retry(waiting.job_id, waiting.retry_of), job=waiting.job_id)
+    def _prepare_claim(self, slot: QueuedSlot) -> None:
+        if slot.retry_of:
+            prepared = guarded(lambda: self._claiming.retry(slot.job_id, slot.retry_of), job=slot.job_id)
         else:
             prepared = guarded(
-                lambda: self._claiming.slot(waiting.job_id, self._due_before(), self.orphan_candidates),
-                job=waiting.job_id,
+                lambda: self._claiming.slot(slot.job_id, self._due_before(), self.orphan_candidates),
+                job=slot.job_id,
             )
         if isinstance(prepared, Failure):
-            self._on_bad_job(waiting, prepared)
+            self._on_bad_job(slot, prepared)
         elif isinstance(prepared, str):
-            self._drop(waiting, left=prepared == "left")
+            self._drop(slot, left=prepared == "left")
         else:
             self._claims += 1
-            self._loop.write(prepared, lambda done: self._on_claimed(waiting, done))
+            self._loop.write(prepared, lambda outcome: self._on_claimed(slot, outcome))
 
-    def _on_claimed(self, waiting: Waiting, done: Outcome) -> None:
+    def _on_claimed(self, slot: QueuedSlot, outcome: Outcome) -> None:
         self._claims -= 1
-        self._refused = isinstance(done.error, DatabaseError)
-        if isinstance(done.error, DatabaseError):
-            # It is not this job that is wrong: nothing is noted of it, which would wait as long again, and the others
-            # wait for a while.
+        self._is_database_refusing = isinstance(outcome.error, DatabaseError)
+        if isinstance(outcome.error, DatabaseError):
+            # The job is not to blame, so no problem is stored for it, which would only wait for the database again. The
+            # other slots wait for a while.
             self._full_until = self._clock.monotonic() + PERMIT_POLL_SEC
-            self._leave_due(waiting, failure_of(done.error, job=waiting.job_id))
-        elif done.error is not None:
-            self._on_bad_job(waiting, failure_of(done.error, job=waiting.job_id))
+            self._leave_due(slot, failure_of(outcome.error, job=slot.job_id))
+        elif outcome.error is not None:
+            self._on_bad_job(slot, failure_of(outcome.error, job=slot.job_id))
         else:
-            self._on_claim_outcome(waiting, done.value)
+            self._on_claim(slot, outcome.value)
 
-    def _on_claim_outcome(self, waiting: Waiting, claim: Claim) -> None:
+    def _on_claim(self, slot: QueuedSlot, claim: Claim) -> None:
         if claim.written_off:
-            self.served.written_off += claim.written_off
+            self.report.written_off += claim.written_off
             self._report_soon()
         if claim.outcome is ClaimOutcome.NO_PERMIT:
-            # A place may also become free by a run of another process, or by one of ours that waits for its retry.
-            if not self._freed:
+            # A permit may also be freed by a run of another process, or by one of ours that waits for its retry.
+            if not self._has_freed_permit:
                 self._full_until = self._clock.monotonic() + PERMIT_POLL_SEC
-            heapq.heappush(self._queue, waiting)
+            heapq.heappush(self._queue, slot)
         elif claim.outcome in (ClaimOutcome.CHANGED, ClaimOutcome.RUNNING):
-            self._overtaken(waiting, claim.outcome)
+            self._on_changed(slot, claim.outcome)
         else:
-            self._drop(waiting, left=False, taken=False)
+            self._drop(slot, left=False, taken=False)
             if claim.run is not None:
                 self._spawn(claim.run)
 
-    def _overtaken(self, waiting: Waiting, outcome: ClaimOutcome) -> None:
-        """Another process was faster, or the job has changed since it was looked at."""
-        if waiting.retry_of:
-            return self._drop(waiting, left=outcome is ClaimOutcome.RUNNING)
-        self._replans[waiting] = self._replans.get(waiting, 0) + 1
-        if self._replans[waiting] < REPLANS:
-            return heapq.heappush(self._queue, waiting)
-        return self._drop(waiting, left=False)
+    def _on_changed(self, slot: QueuedSlot, outcome: ClaimOutcome) -> None:
+        """Another process took the slot, or changed the job after it was planned."""
+        if slot.retry_of:
+            return self._drop(slot, left=outcome is ClaimOutcome.RUNNING)
+        self._replans[slot] = self._replans.get(slot, 0) + 1
+        if self._replans[slot] < REPLANS:
+            return heapq.heappush(self._queue, slot)
+        return self._drop(slot, left=False)
 
-    def _drop(self, waiting: Waiting, *, left: bool, taken: bool = True) -> None:
-        self._queued.discard((waiting.job_id, waiting.retry_of))
-        self._replans.pop(waiting, None)
+    def _drop(self, slot: QueuedSlot, *, left: bool, taken: bool = True) -> None:
+        self._queued.discard((slot.job_id, slot.retry_of))
+        self._replans.pop(slot, None)
         if left:
-            self.served.left_due.append(waiting.job_id)
-        elif taken and not waiting.retry_of:
-            self.served.taken_elsewhere += 1
+            self.report.left_due.append(slot.job_id)
+        elif taken and not slot.retry_of:
+            self.report.taken_elsewhere += 1
 
-    def _on_bad_job(self, waiting: Waiting, failure: Failure) -> None:
-        """One bad job never stops the others."""
-        error = self._leave_due(waiting, failure)
-        # The report carries it; a database that can't be written is a problem of its own.
+    def _on_bad_job(self, slot: QueuedSlot, failure: Failure) -> None:
+        """The slot can't be claimed, but the other jobs go on."""
+        error = self._leave_due(slot, failure)
+        # The error is in the report even if it can't be stored.
         guarded(
-            lambda: self._store.definitions.set_problem(waiting.job_id, error),
-            "What is wrong with the job was not recorded",
-            job=waiting.job_id,
+            lambda: self._store.definitions.set_problem(slot.job_id, error),
+            "The job's problem was not stored",
+            job=slot.job_id,
         )
 
-    def _leave_due(self, waiting: Waiting, failure: Failure) -> dict[str, object]:
-        """It stays due, and the report says why."""
-        error = self._reporter.mask(failure.as_dict())
-        log.warning(f"The job stays due: {failure.message}", job=waiting.job_id, code=failure.code)
-        self.served.problems.append({"job_id": waiting.job_id, "error": error})
-        self._drop(waiting, left=True)
+    def _leave_due(self, slot: QueuedSlot, failure: Failure) -> ErrorObject:
+        """Leaves the slot due, and reports why."""
+        error = self._reporter.error_of(failure)
+        log.warning(f"The job stays due: {failure.message}", job=slot.job_id, code=failure.code)
+        self.report.problems.append({"job_id": slot.job_id, "error": error})
+        self._drop(slot, left=True)
         return error
 
     # --- runs ---
 
     def _spawn(self, run: ClaimedRun) -> None:
         self.running_ids.add(run.run_id)
-        made = guarded(self._make_executor, job=run.job, run_id=run.run_id)
-        if isinstance(made, Failure):
-            return self._on_over(run, self._reporter.give_up(run, made))
-        return self._loop.spawn(made.task(run), lambda done: self._on_ended(run, done))
+        executor = guarded(self._make_executor, job=run.job, run_id=run.run_id)
+        if isinstance(executor, Failure):
+            return self._on_result(run, self._reporter.give_up(run, executor))
+        return self._loop.spawn(executor.task(run), lambda outcome: self._on_ended(run, outcome))
 
-    def _on_ended(self, run: ClaimedRun, done: Outcome) -> None:
-        """A fault of ours becomes the run's verdict, so that no run is left without one."""
-        error = done.error
-        if error is not None:
-            failure = failure_of(error, "The run was given up", job=run.job, run_id=run.run_id)
-        self._on_over(run, done.value if error is None else self._reporter.give_up(run, failure))
+    def _on_ended(self, run: ClaimedRun, outcome: Outcome) -> None:
+        """An exception becomes the run's verdict, so that every run has one."""
+        if outcome.error is None:
+            return self._on_result(run, outcome.value)
+        failure = failure_of(outcome.error, "The run was given up", job=run.job, run_id=run.run_id)
+        return self._on_result(run, self._reporter.give_up(run, failure))
 
-    def _on_over(self, run: ClaimedRun, result: dict[str, object]) -> None:
+    def _on_result(self, run: ClaimedRun, result: RunResult) -> None:
         self.running_ids.discard(run.run_id)
         self._unreported.append((run, result))
         self._report_soon()
-        self._full_until, self._freed = None, True
+        self._full_until, self._has_freed_permit = None, True
         if run.job.catch_up != "all":
             return
-        # Its next slot may be due already.
+        # The next slot of the job may already be due.
         cursor = guarded(
             lambda: self._store.definitions.due_cursor(run.job.job_id, self._due_before()),
-            "The job's next slot waits for the next look",
+            "The job's next slot waits for the next tick or poll",
             job=run.job,
         )
         if isinstance(cursor, str):
-            self.enqueue([Waiting(cursor, run.job.job_id)])
+            self.enqueue([QueuedSlot(cursor, run.job.job_id)])
 
-    # --- telling ---
+    # --- reporting ---
 
     def _report_soon(self) -> None:
         if self._report_at is None:
             self._report_at = self._clock.monotonic() + REPORT_DELAY_SEC
 
-    def report(self) -> None:
-        """Delivers what is to be told, and with that the results are whole."""
+    def report_ended(self) -> None:
+        """Delivers the events of the runs that ended since the last call, and adds their results to the report."""
         if self._report_at is None:
             return
         self._report_at = None
-        untold, self._unreported = self._unreported, []
-        self.served.results += self._reporter.report(untold)
+        unreported, self._unreported = self._unreported, []
+        self.report.results += self._reporter.report(unreported)
 
 
 class Reporter:
-    """How runs ended: the verdict of one that could not be seen to its end, and the way of all to who is told."""
+    """Delivers the events of runs that ended, and writes the verdict of a run that failed by a bug."""
 
     def __init__(
         self,
@@ -304,45 +317,51 @@ class Reporter:
         notifier: Notifier,
         clock: Clock,
         paths_of: Callable[[str], dict[str, str]],
-        mask: Callable[[dict[str, object]], dict[str, object]],
+        mask: Callable[[Mapping[str, object]], dict[str, object]],
     ) -> None:
-        """`mask` takes secrets out of an error."""
+        """`paths_of` gives the contract's `notification_paths` of a channel; `mask` removes secrets from an object."""
         self._store = store
         self._notifier = notifier
         self._clock = clock
         self._paths_of = paths_of
-        self.mask = mask
+        self._mask = mask
+
+    def error_of(self, failure: Failure) -> ErrorObject:
+        """A failure as an error object without secrets."""
+        return cast("ErrorObject", self._mask(failure.as_dict()))
 
     def deliver(self) -> int:
-        """Delivers every event that waits; how many arrived."""
+        """Delivers every event that waits. Returns how many arrived."""
         return sum(delivery.delivered for delivery in self._notifier.deliver(self._store.events))
 
-    def report(self, ended: list[tuple[ClaimedRun, dict[str, object]]]) -> list[dict[str, object]]:
-        """Delivers, and adds to each result where its event stands, or why it does not stand there yet."""
+    def report(self, ended: list[tuple[ClaimedRun, RunResult]]) -> list[ReportedRun]:
+        """Delivers the events that wait. Returns the results, with the files of the events and the failed channels."""
         failed = [delivery for delivery in self._notifier.deliver(self._store.events) if delivery.error]
-        told = []
+        results: list[ReportedRun] = []
         for run, result in ended:
             channel = run.job.notify_channel
-            waiting = [
+            delivery: RunDelivery = {"notification_paths": self._paths_of(channel)}
+            undelivered: list[UndeliveredChannel] = [
                 {"channel": delivery.channel, "error": delivery.error}
                 for delivery in failed
                 if delivery.channel in channels_of(channel)
             ]
-            # A path alone would say that the event stands there.
-            more = {"events_waiting": waiting} if waiting else {}
-            told.append({**result, "notification_paths": self._paths_of(channel), **more})
-        return told
+            # Without this, the path would say that the event is in the file.
+            if undelivered:
+                delivery["events_waiting"] = undelivered
+            results.append({**result, **delivery})
+        return results
 
-    def give_up(self, run: ClaimedRun, failure: Failure) -> dict[str, object]:
-        """The result of a run that ended by a fault of ours, its verdict written if it is still ours."""
-        error = self.mask(failure.as_dict())
-        told: dict[str, object] = {"job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0, "error": error}
+    def give_up(self, run: ClaimedRun, failure: Failure) -> RunResult:
+        """The result of a run that ended by an exception. Writes its verdict, unless its lease is lost."""
+        error = self.error_of(failure)
+        event: RunEvent = {"job_id": run.job.job_id, "run_id": run.run_id, "attempts": 0, "error": error}
         if failure.code == VerdictNotStored.code:
-            # The run may have succeeded: no other verdict takes its place. The row is settled as interrupted later.
-            return {"status": "error", **told}
+            # The run may have succeeded, so it gets no other verdict. The reaper settles its row as interrupted.
+            return {"status": "error", **event}
         if failure.code == LeaseLost.code:
-            return {"status": "error", **told, **self._who_ended_it(run, error)}
-        verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=told)
+            return {"status": "error", **event, **self._settled_facts(run, error)}
+        verdict = Verdict(RunStatus.ERROR, self._clock.now(), 0, error=error, event=event)
         channels = channels_of(run.job.notify_channel)
         refused = guarded(
             lambda: self._store.runs.finish(run.run_id, run.token, verdict, channels),
@@ -350,19 +369,23 @@ class Reporter:
             job=run.job,
             run_id=run.run_id,
         )
-        # Of a lease that is lost somebody has settled the run, and told it. Else the row stays running and its lease
-        # runs out: the next tick settles it as interrupted.
+        # If the lease is lost, another process has settled and reported the run. After any other failure the row says
+        # running until its lease expires, and the next tick settles it as interrupted.
         if isinstance(refused, Failure) and refused.code != LeaseLost.code:
-            told["verdict_not_stored"] = self.mask(refused.as_dict())
-        return {"status": "error", **told}
+            event["verdict_not_stored"] = self.error_of(refused)
+        return {"status": "error", **event}
 
-    def _who_ended_it(self, run: ClaimedRun, error: dict[str, object]) -> dict[str, object]:
-        """What the ledger says of a run that somebody else has ended: `attempts` and an `error` that tells."""
+    def _settled_facts(self, run: ClaimedRun, error: ErrorObject) -> RunFacts:
+        """`attempts` and `error` of a run that another process has settled, from its row."""
         row = guarded(lambda: self._store.runs.find(run.run_id))
         if isinstance(row, Failure) or row is None:
             return {}
-        ended = row["error"] if isinstance(row["error"], dict) else {}
-        message = f"{error['message']}: it reads {row['status']} since {row['finished_at']}. {ended.get('message', '')}"
+        row_error = row["error"] if isinstance(row["error"], dict) else {}
+        end = f"it ended as {row['status']} at {row['finished_at']}"
+        message = f"{error['message']}: {end}. {row_error.get('message', '')}".strip()
         hint = f"Its verdict: python3 main.py logs --run {run.run_id}"
         details = {"run_status": row["status"], "finished_at": row["finished_at"], "hint": hint}
-        return {"attempts": row["attempt"], "error": {**error, "message": message.strip(), "details": details}}
+        return {
+            "attempts": row["attempt"],
+            "error": {"code": error["code"], "message": message, "details": details},
+        }

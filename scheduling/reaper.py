@@ -1,7 +1,7 @@
-"""Ends runs from outside: those whose scheduler died or hangs, and those that a person cancels or frees by hand.
+"""Ends runs from outside: those whose scheduler is gone or hung, and those that a person cancels or unlocks.
 
-First their processes are ended, then the row is written with what was known: a crash between the two leaves the row,
-by which they are found again.
+The run's processes are killed first, and the row is written then. After a crash between the two, the row still says
+running, and the processes are found by it.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from core import crash_points, log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
 from core.errors import LeaseLost
+from core.json_objects import ErrorObject, RunEvent, SettledRun
 from core.run import ProcessId, RunStatus, Verdict
 
-#: Runs whose processes are ended at the same time: each may take its grace.
+#: How many runs are killed at the same time; each may take its kill grace.
 ENDED_AT_ONCE = 8
-#: A lease that ends this much later than a new one would is no lease of now: the clock was wrong when it was taken.
+#: A lease that ends this many seconds later than a new one would was taken while the clock was wrong.
 LEASE_SLACK_SEC = 60
 
 
 class Health(enum.Enum):
-    """What a running row deserves."""
+    """The state of a row that says running."""
 
     ALIVE = "alive"
-    ORPHAN_CANDIDATE = "suspect"  # its owner is gone, its lease is not over: wait
-    DEAD = "dead"
-    TOO_OLD = "too_old"  # its owner lives, and it has outlived every ceiling: the owner hangs
-    GIVEN_UP = "given_up"  # its owner lives, and says that it could not store its verdict
+    ORPHAN_CANDIDATE = "orphan_candidate"  # its owner is gone, but its lease has not expired: wait
+    DEAD = "dead"  # its owner is gone, and its lease has expired
+    TOO_OLD = "too_old"  # its owner is alive, but the run is older than it can get: the owner hangs
+    GIVEN_UP = "given_up"  # its owner is alive, and could not store the verdict
 
 
 class Running(Protocol):
-    """A run that the ledger calls running."""
+    """A row that says running. Times are UTC text; `ceiling` is in monotonic seconds."""
 
     @property
     def run_id(self) -> str: ...
@@ -66,7 +67,7 @@ class Running(Protocol):
 
 
 class Ledger(Protocol):
-    """What settling asks of the store."""
+    """What the reaper needs of the store."""
 
     def running(self) -> Sequence[Any]: ...
 
@@ -74,43 +75,41 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True)
-class End:
-    """How a run is ended from outside: the verdict's status, its code, and why, as the end of a sentence.
+class ForcedEnd:
+    """How a run is ended from outside: the verdict's status, its code, and the reason as the end of a sentence.
 
-    With `retry` the run is made up for by one more, if its job wants that.
+    With `retry` another run is started for the same slot, if the job says `retry_interrupted`.
     """
 
     status: RunStatus
     code: str
-    why: str
+    reason: str
     retry: bool = False
 
 
 @dataclass(frozen=True)
 class Reaped:
-    """What one round did: the rows it ended, and the jobs whose owner is gone but whose lease is not over."""
+    """What `reap` did: the runs it settled, and the jobs whose rows it left because their leases have not expired."""
 
-    ended: tuple[dict[str, object], ...]
+    ended: tuple[SettledRun, ...]
     orphan_candidates: frozenset[str]
 
 
 def health(run: Running, now: datetime, monotonic: float, lease_sec: int, *, owner_alive: bool) -> Health:
-    """Whether a running row is to be settled.
+    """The state of a row that says running. Source: docs/design.md "The life of a slot"; docs/promises.md, rows 11, 12.
 
-    Source: docs/design.md "The life of a slot"; docs/promises.md, rows 11 and 12.
-
-    `monotonic` is the machine's, in seconds; only a living owner, so one of this boot, is measured by it. A lease that
-    is over says nothing of a living owner: the machine slept, or its clock jumped, and it is about to renew.
+    `monotonic` is the machine's monotonic clock in seconds; it is compared only if the owner is alive, and so of this
+    boot. An expired lease does not matter then: the machine slept or its clock jumped, and the owner will renew it.
     """
     if owner_alive:
         return Health.TOO_OLD if run.ceiling is not None and run.ceiling <= monotonic else Health.ALIVE
     latest = utc_text(now + timedelta(seconds=lease_sec + LEASE_SLACK_SEC))
-    over = run.lease_expires_at <= utc_text(now) or run.lease_expires_at > latest
-    return Health.DEAD if over else Health.ORPHAN_CANDIDATE
+    has_expired = run.lease_expires_at <= utc_text(now) or run.lease_expires_at > latest
+    return Health.DEAD if has_expired else Health.ORPHAN_CANDIDATE
 
 
 class Reaper:
-    """Looks at running rows, and ends those that are to be ended."""
+    """Checks the rows that say running, and ends those whose schedulers are gone or hung."""
 
     def __init__(
         self,
@@ -124,8 +123,8 @@ class Reaper:
         channels_of: Callable[[str], tuple[str, ...]],
         lease_sec: int,
     ) -> None:
-        """`end_leftovers` ends what lives of a run and says how many there were; `last_output` gives what it printed
-        last, safe to be told; `wants_retry` says whether its job asks for one more.
+        """`end_leftovers` kills the processes that are left of a run, and returns their number; `last_output` gives the
+        end of what it printed, without secrets; `wants_retry` says whether its job wants another run for the slot.
         """
         self._ledger = ledger
         self._clock = clock
@@ -137,98 +136,98 @@ class Reaper:
         self._lease_sec = lease_sec
 
     def reap(self, given_up: Collection[str] = ()) -> Reaped:
-        """Ends the rows of dead runs, and of those of ours that we gave up; what another settles first is left to it.
+        """Settles dead runs, and the runs in `given_up`: runs of this process whose verdicts could not be stored.
 
-        A row that can't be settled is left for the next tick and hurts no other.
+        A row that can't be settled is left to the next tick, and the others are settled all the same.
         """
         orphan_candidates: set[str] = set()
-        dead: list[tuple[Running, End]] = []
+        dead: list[tuple[Running, ForcedEnd]] = []
         for run in self._ledger.running():
-            found = guarded(
+            checked = guarded(
                 partial(self.health, run),
-                "Whether the run's scheduler is alive can't be told",
+                "It is unknown whether the run's scheduler is alive",
                 job=run.job_id,
                 run_id=run.run_id,
             )
-            state = Health.GIVEN_UP if run.run_id in given_up else found
+            state = Health.GIVEN_UP if run.run_id in given_up else checked
             if state is Health.ORPHAN_CANDIDATE or isinstance(state, Failure):
                 orphan_candidates.add(run.job_id)
             elif state is not Health.ALIVE:
                 dead.append((run, _interruption(run, state)))
-        ended: list[dict[str, object]] = []
-        counts = self._end_all(dead)
+        ended: list[SettledRun] = []
+        counts = self._end_leftovers_of_all(dead)
         if dead:
             crash_points.point("settle.after_leftovers")
         for (run, end), killed in zip(dead, counts, strict=True):
-            told = self._write_or_fail(run, end, killed)
-            if isinstance(told, Failure):
+            settled = self._write_or_fail(run, end, killed)
+            if isinstance(settled, Failure):
                 orphan_candidates.add(run.job_id)
-            elif told is not None:
-                ended.append(told)
+            elif settled is not None:
+                ended.append(settled)
         return Reaped(tuple(ended), frozenset(orphan_candidates))
 
     def health(self, run: Running) -> Health:
-        """What a running row deserves now."""
+        """The state of a row that says running, now."""
         alive = self._is_alive(run.owner)
         return health(run, self._clock.now(), self._clock.monotonic(), self._lease_sec, owner_alive=alive)
 
-    def end(self, run: Running, end: End) -> dict[str, object] | None:
-        """Ends one run; what was told of it, or None when it had ended meanwhile.
+    def end(self, run: Running, end: ForcedEnd) -> SettledRun | None:
+        """Ends one run. Returns None if it had already ended by itself.
 
-        Of a scheduler that lives the row is taken first, else it would tell the end of its processes as a failure.
-        When it finds its lease lost it ends them too, so that a crash here leaves none.
+        If its scheduler is alive, the row is written first; else the scheduler would report the killed processes as a
+        failure. It kills them too when it finds that its lease is lost, so a crash here leaves none.
         """
         if not self._is_alive(run.owner):
             return self._write(run, end, self._end_leftovers(run))
-        told = self._write(run, end, None)
+        settled = self._write(run, end, None)
         self._end_leftovers(run)
-        return told
+        return settled
 
-    def _end_all(self, dead: Sequence[tuple[Running, End]]) -> list[int | Failure]:
-        """Ends the processes of all, several at the same time; how many there were of each."""
+    def _end_leftovers_of_all(self, dead: Sequence[tuple[Running, ForcedEnd]]) -> list[int | Failure]:
+        """Kills the processes of several runs at the same time. Returns their number for each run."""
 
-        def one(run: Running) -> int | Failure:
+        def end_leftovers(run: Running) -> int | Failure:
             crash_points.point("settle.before_leftovers")
             return guarded(
                 lambda: self._end_leftovers(run),
-                "What is left of the run could not be ended",
+                "The processes that are left of the run could not be killed",
                 job=run.job_id,
                 run_id=run.run_id,
             )
 
         if len(dead) < 2:
-            return [one(run) for run, _ in dead]
+            return [end_leftovers(run) for run, _ in dead]
         with ThreadPoolExecutor(ENDED_AT_ONCE) as pool:
-            return list(pool.map(one, [run for run, _ in dead]))
+            return list(pool.map(end_leftovers, [run for run, _ in dead]))
 
-    def _write_or_fail(self, run: Running, end: End, killed: int | Failure) -> dict[str, object] | Failure | None:
+    def _write_or_fail(self, run: Running, end: ForcedEnd, killed: int | Failure) -> SettledRun | Failure | None:
         if isinstance(killed, Failure):
             return killed
         note = "The end of the run could not be stored"
         return guarded(lambda: self._write(run, end, killed), note, job=run.job_id, run_id=run.run_id)
 
-    def _write(self, run: Running, end: End, killed: int | None) -> dict[str, object] | None:
+    def _write(self, run: Running, end: ForcedEnd, killed: int | None) -> SettledRun | None:
         now = self._clock.now()
         retry = end.retry and self._wants_retry(run)
         error = self._error(run, end, killed, retry=retry)
-        ids: dict[str, object] = {"job_id": run.job_id, "run_id": run.run_id}
+        event: RunEvent = {"job_id": run.job_id, "run_id": run.run_id, "attempts": run.attempt, "error": error}
         verdict = Verdict(
             status=end.status,
             finished_at=now,
-            duration_ms=_lived_ms(run.started_at, now),
+            duration_ms=_duration_ms(run.started_at, now),
             error=error,
-            event={**ids, "attempts": run.attempt, "error": error},
+            event=event,
             retry=retry,
         )
         try:
             self._ledger.finish(run.run_id, run.token, verdict, self._channels_of(run.notify_channel))
         except LeaseLost:
-            log.debug("Somebody else has settled the run", job=run.job_id, run_id=run.run_id)
+            log.debug("Another process has settled the run", job=run.job_id, run_id=run.run_id)
             return None
-        log.info(str(error["message"]), job=run.job_id, run_id=run.run_id, code=end.code)
-        return {**ids, "error": error}
+        log.info(error["message"], job=run.job_id, run_id=run.run_id, code=end.code)
+        return {"job_id": run.job_id, "run_id": run.run_id, "error": error}
 
-    def _error(self, run: Running, end: End, killed: int | None, *, retry: bool) -> dict[str, object]:
+    def _error(self, run: Running, end: ForcedEnd, killed: int | None, *, retry: bool) -> ErrorObject:
         details: dict[str, object] = {
             "attempt": run.attempt,
             "lease_owner": run.lease_owner,
@@ -241,21 +240,21 @@ class Reaper:
         if end.retry:
             details["retry"] = retry
         verb = "interrupted" if end.status is RunStatus.INTERRUPTED else "ended"
-        return Failure(end.code, f"The run {run.run_id} was {verb}: {end.why}", details).as_dict()
+        return {"code": end.code, "message": f"The run {run.run_id} was {verb}: {end.reason}", "details": details}
 
 
-def _interruption(run: Running, state: Health) -> End:
+def _interruption(run: Running, state: Health) -> ForcedEnd:
     if state is Health.TOO_OLD:
-        why = f"its scheduler {run.lease_owner} hangs: the run is older than its attempts and waits can take"
+        reason = f"its scheduler {run.lease_owner} hangs: the run is older than its attempts and waits can take"
     elif state is Health.GIVEN_UP:
-        why = f"its scheduler {run.lease_owner} could not store how it ended"
+        reason = f"its scheduler {run.lease_owner} could not store how it ended"
     else:
-        why = f"its scheduler {run.lease_owner} is gone"
-    return End(RunStatus.INTERRUPTED, "INTERRUPTED", why, retry=True)
+        reason = f"its scheduler {run.lease_owner} is gone"
+    return ForcedEnd(RunStatus.INTERRUPTED, "INTERRUPTED", reason, retry=True)
 
 
-def _lived_ms(started_at: str, now: datetime) -> int:
-    """0 when the clock went back, or when the row was changed by hand into something that is no instant."""
+def _duration_ms(started_at: str, now: datetime) -> int:
+    """0 if the clock was set back since the start, or if somebody changed the row into something that is no time."""
     try:
         return max(0, round((now - from_text(started_at)).total_seconds() * 1000))
     except ValueError:

@@ -182,7 +182,7 @@ class Definitions:
                 paused.append((job_id, str(row["paused_at"])))
         return paused
 
-    def set_problem(self, job_id: str, problem: dict[str, object]) -> None:
+    def set_problem(self, job_id: str, problem: Mapping[str, object]) -> None:
         """Records why a job could not be planned or run. Its cursor stays, so the next tick tries again."""
         self._db.run(
             "UPDATE jobs SET problem_json = ? WHERE job_id = ?", (json.dumps(problem, ensure_ascii=False), job_id)

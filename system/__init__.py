@@ -1,5 +1,5 @@
-"""What the operating system offers: processes, signals, timers, locks.
+"""The operating system: processes and their trees, signals, timers, pipes and locks.
 
-It may import `core`; it knows no job, run or database. A new system call or file of /proc goes here, a file a subject,
-with a portable answer beside it where there is one.
+It may import `core`; it knows no job, run or database. A new system call or file of /proc goes here, one subject a
+file, with a portable alternative where there is one.
 """

@@ -19,6 +19,7 @@ import pytest
 
 from app.app import App
 from commands import cli
+from core.json_objects import ReportedRun
 from system.processes import Stop
 from tests.workspace import PATIENCE, FakeClock, Workspace, ended, is_running, wait_for
 
@@ -177,7 +178,7 @@ class Machine:
         assert code == 0
         return report
 
-    def run_now(self, job_id: str = "job-0", stop: Stop | None = None) -> dict[str, Any]:
+    def run_now(self, job_id: str = "job-0", stop: Stop | None = None) -> ReportedRun:
         """A run by hand under a stop flag of the test's own."""
         own = stop or Stop()
         try:

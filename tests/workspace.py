@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.fork_server import Forked, ForkServer, program_modules
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -233,6 +235,12 @@ def _asks_the_interpreter(environ: Mapping[str, str]) -> bool:
     """Whether the environment holds what Python reads at its start, other than the defaults of a workspace."""
     usual = {"LANG": "C.UTF-8", "PYTHONWARNINGS": "error"}
     return any(name.startswith(("PYTHON", "LC_", "LANG")) and usual.get(name) != environ[name] for name in environ)
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skips a test where one of these programs is not installed."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: not installed")
 
 
 def wait_for(condition: Callable[[], Any], *, what: str, seconds: float = PATIENCE) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from core import strict_json
 from core.invocation import Answer, Invocation
@@ -18,6 +19,16 @@ from invocation.runners.base import (
     read_tail,
     to_text,
 )
+
+
+class CommandResult(TypedDict):
+    """The result of a program: its exit code, the beginning of its output, and the end of stderr if there is any."""
+
+    exit_code: int
+    stdout: str
+    stdout_bytes: int
+    stdout_truncated: bool
+    stderr: NotRequired[str]
 
 
 class CommandRunner(Runner):
@@ -46,7 +57,7 @@ class CommandRunner(Runner):
             raise nonzero_exit(invocation.command[0], ending)
         data, size = read_head(ending.stdout, RESULT_LIMIT)
         text, complete = to_text(data, RESULT_LIMIT, whole=size <= RESULT_LIMIT)
-        result: dict[str, object] = {
+        result: CommandResult = {
             "exit_code": ending.exit_code,
             "stdout": text,
             "stdout_bytes": size,

@@ -47,7 +47,7 @@ def _invalid(name: str, data: bytes, code: str, path: str, *places: str) -> Case
 
 
 def _at(line: int, column: int) -> tuple[str, str, str]:
-    return (f"line {line}, column {column} ", f"\nline: {line}\n", f"\ncolumn: {column}\n")
+    return (f"line {line}, column {column}: ", f"\nline: {line}\n", f"\ncolumn: {column}\n")
 
 
 def _with_job(text: bytes) -> bytes:
@@ -60,7 +60,7 @@ _PLACE = as_process(
         "jobs file a link to nothing",
         SYNC,
         "JOBS_FILE_MISSING",
-        (".jobs.json", "link to nothing"),
+        (".jobs.json", "broken link"),
         prepare=_instead(lambda stage: stage.jobs_file.symlink_to("gone.json")),
     ),
     _unreadable("a folder", _instead(lambda stage: stage.jobs_file.mkdir()), "is a folder"),
@@ -96,7 +96,7 @@ _SYNTAX = [
     _no_json("of NULs", bytes(64), *_at(1, 1)),
     _no_json("with a NUL between", b'{"jobs":\n \0[]}', *_at(2, 2)),
     _no_json("with a raw NUL in a text", b'{"jobs": [{"job_id": "a\0b"}]}', *_at(1, 24)),
-    _no_json("with a raw newline in a text", b'{"jobs": [{"prompt": "a\nb"}]}', *_at(1, 24), "written \\n"),
+    _no_json("with a raw newline in a text", b'{"jobs": [{"prompt": "a\nb"}]}', *_at(1, 24), "as \\n"),
     _no_json("with a // comment", b'{"jobs": [\n// none\n]}', *_at(2, 1), "no comments"),
     _no_json("with a # comment", b'# mine\n{"jobs": []}', *_at(1, 1), "no comments"),
     _no_json("with single quotes", b"{'jobs': []}", *_at(1, 2), "double quotes"),
@@ -151,7 +151,8 @@ _ROOT = [
     _invalid("with a job that is null", b'{"jobs": [null]}', "WRONG_TYPE", "jobs[0]", "not null"),
     _invalid("with a job that is a text", b'{"jobs": ["a"]}', "WRONG_TYPE", "jobs[0]", "not the text"),
     _invalid("with a job that is a list", b'{"jobs": [[]]}', "WRONG_TYPE", "jobs[0]", "not a list"),
-    _invalid("with lists 900 deep", b'{"jobs": [' + b"[" * 900 + b"]" * 901 + b"}", "WRONG_TYPE", "jobs[0]", "a list"),
+    _invalid("with lists 60 deep", b'{"jobs": [' + b"[" * 58 + b"]" * 59 + b"}", "WRONG_TYPE", "jobs[0]", "a list"),
+    _no_json("with lists 900 deep", b'{"jobs": [' + b"[" * 900 + b"]" * 901 + b"}", *_at(1, 73), "deeper than 64"),
 ]
 
 

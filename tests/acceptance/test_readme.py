@@ -19,10 +19,10 @@ from tests.acceptance.conftest import stranger_environ
 from tests.support_provider import Say, provider
 from tests.support_real_agents import CLIS, PROGRAMS, reason_without
 from tests.support_telegram import TOKEN, BotApi, bot_api
-from tests.workspace import PROJECT, ended, wait_for
+from tests.workspace import PROJECT, ended, needs, wait_for
 
 # All of them need the clone with its environment, which one worker makes once.
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("clone")]
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("clone"), needs("bash", "git", "make")]
 
 #: Runs in mounts of its own, so that no crontab of this machine is read, changed or run.
 PRIVATE_CRON = """

@@ -111,7 +111,7 @@ def test_a_run_whose_scheduler_hangs_is_ended_by_cancel_itself(workspace: Worksp
         assert (report["run_status"], report["ended_by"]) == ("cancelled", "cancel")
         (result,) = answer_of(tick)["results"]
         assert result["error"]["code"] == "LEASE_LOST", "its scheduler writes nothing later"
-        assert "it reads cancelled since" in result["error"]["message"]
+        assert "it ended as cancelled at" in result["error"]["message"]
         assert (result["attempts"], result["error"]["details"]["run_status"]) == (1, "cancelled")
     assert [row["status"] for row in workspace.runs()] == ["cancelled"]
     assert len(workspace.events()) == 1

@@ -37,11 +37,8 @@ from tests.support_machine import (
 )
 from tests.workspace import FakeClock, Workspace, ended, is_running, wait_for
 
-#: A look that failed is repeated at once, and a lock waited for a moment only.
-HASTY = (
-    f"{IMPATIENT}; import daemon.background, daemon.daemon; "
-    "daemon.daemon.TRY_AGAIN_SEC = daemon.background.TRY_AGAIN_SEC = 0.2"
-)
+#: A poll that failed is repeated at once, and the wait for a lock is short.
+HASTY = f"{IMPATIENT}; from daemon import background, daemon; background.RETRY_SEC = daemon.RETRY_SEC = 0.2"
 
 
 def let_leases_run_out(workspace: Workspace) -> None:
@@ -254,9 +251,9 @@ class Loop:
             clock=machine.clock,
             stop=self.stop,
             timer=SteppingTimer(machine.clock),
-            wakeup=lambda: Wakeup(place),
+            open_wakeup=lambda: Wakeup(place),
             systemd=Systemd({}, os.getpid()),
-            say=lambda told: self.said.append(dict(told)),
+            print_line=lambda line: self.said.append(dict(line)),
         )
         self._read, self._write = os.pipe()
         self.daemon.listen(self._read, self._turn)
@@ -274,7 +271,7 @@ class Loop:
             self._until = found
         else:
             os.read(self._read, 1)
-            self.daemon.leave("the test")
+            self.daemon.stop_serving("the test")
 
     def go(self, script: Iterator[Callable[[], object]]) -> None:
         """Serves while the script is gone through: it does something, and yields what is to come of that."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from store.names import MOST, Names
-from tests.workspace import PATIENCE, Workspace
+from tests.workspace import PATIENCE, Workspace, needs
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, needs("bash")]
 
 JOBS = ({"job_id": "backup", "command": ["true"]}, {"job_id": "backup-2", "command": ["true"]}, {"job_id": "mail"})
 

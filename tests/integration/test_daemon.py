@@ -399,7 +399,7 @@ def noted(self):
     self.before = set(sys.modules)
 def told(self):
     run(self)
-    self._say({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
+    self._print_line({"status": "test", "late": sorted(set(sys.modules) - self.before), "all": sorted(sys.modules)})
 daemon.Daemon.begin, daemon.Daemon.run = noted, told
 """
     with daemon(workspace, script=script, fresh=True) as served:

@@ -14,8 +14,8 @@ from core.run import ClaimedRun, Refusal, RunStatus, Verdict
 from db import Database
 from notifier import Delivery
 from schedules import language
-from scheduling.claiming import Claiming, Terms, Waiting
-from scheduling.dispatcher import PERMIT_POLL_SEC, REPLANS, REPORT_DELAY_SEC, Dispatcher, Reporter, Served
+from scheduling.claiming import Claiming, ClaimSettings, QueuedSlot
+from scheduling.dispatcher import PERMIT_POLL_SEC, REPLANS, REPORT_DELAY_SEC, Dispatcher, DispatchReport, Reporter
 from scheduling.task_loop import TaskLoop
 from store.bundle import Store
 from store.creation import create
@@ -85,16 +85,15 @@ class Bench:
         notifier: Any = self.notifier
         self.claiming = Claiming(
             store=self.store, calendar=calendar, clock=self.clock, owner=OWNER, gate=self.refusal,
-            terms=Terms(lease_sec=120, max_running=self.max_running, kill_grace_sec=10),
+            settings=ClaimSettings(lease_sec=120, max_running=self.max_running, kill_grace_sec=10),
         )  # fmt: skip
         reporter = Reporter(
-            store=self.store, notifier=notifier, clock=self.clock, mask=lambda error: error,
+            store=self.store, notifier=notifier, clock=self.clock, mask=dict,
             paths_of=lambda channel: {"local_events": "events.jsonl", "telegram_outbox": channel},
         )  # fmt: skip
         self.dispatcher = Dispatcher(
             store=self.store, loop=TaskLoop(self.store, self.clock, stop), claiming=self.claiming, reporter=reporter,
             make_executor=self._make, clock=self.clock, stop=stop, due_before=self.clock.now,
-            served=Served(),
         )  # fmt: skip
 
     def _make(self) -> Any:
@@ -108,10 +107,10 @@ class Bench:
     def places(self) -> int:
         return len(self.store.runs.running())
 
-    def serve(self) -> Served:
-        self.dispatcher.enqueue(Waiting(*row) for row in self.store.definitions.due(self.clock.now()))
+    def serve(self) -> DispatchReport:
+        self.dispatcher.enqueue(QueuedSlot(*row) for row in self.store.definitions.due(self.clock.now()))
         self.dispatcher.serve()
-        return self.dispatcher.served
+        return self.dispatcher.report
 
     def after_preparing(self, meddle: Callable[[], object]) -> None:
         """Between the plan of a claim and its commit something happens."""
@@ -321,7 +320,7 @@ def test_a_fault_of_ours_is_that_of_one_job(make: Callable[..., Bench], where: s
         assert [problem["job_id"] for problem in served.problems] == ["bad"]
         return
     (result,) = [result for result in served.results if result["status"] != "ok"]
-    assert (result["job_id"], result["error"]["code"]) == ("bad", "INTERNAL_ERROR")  # type: ignore[index]
+    assert (result["job_id"], result["error"]["code"]) == ("bad", "INTERNAL_ERROR")
     assert result["notification_paths"] == {"local_events": "events.jsonl", "telegram_outbox": "telegram"}
     assert bench.statuses()["bad"] == "error"
     assert [row["job_id"] for row in bench.jobs.rows("events")] == ["bad"], "and its verdict is told"
@@ -331,7 +330,7 @@ def test_a_verdict_that_could_not_be_stored_gets_no_other_in_its_place(make: Cal
     bench = make(fails={"bad": VerdictNotStored("it ended as ok, but that could not be stored")})
     bench.jobs.add("bad")
     (result,) = bench.serve().results
-    assert result["error"]["code"] == "VERDICT_NOT_STORED"  # type: ignore[index]
+    assert result["error"]["code"] == "VERDICT_NOT_STORED"
     assert bench.statuses() == {"bad": "running"}
 
 
@@ -371,10 +370,10 @@ def test_a_job_that_catches_up_with_all_goes_on_from_slot_to_slot(make: Callable
 def test_what_waits_already_is_not_served_twice(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.jobs.add("report")
-    bench.dispatcher.enqueue([Waiting("2026-02-25T12:00:00+00:00", "report")])
+    bench.dispatcher.enqueue([QueuedSlot("2026-02-25T12:00:00+00:00", "report")])
     bench.serve()
     assert bench.names() == ["report"]
-    assert bench.dispatcher.served.taken_elsewhere == 0
+    assert bench.dispatcher.report.taken_elsewhere == 0
 
 
 def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make: Callable[..., Bench]) -> None:
@@ -399,13 +398,13 @@ def test_with_a_stop_nothing_more_is_started_and_what_runs_comes_to_its_end(make
 def test_a_closed_one_starts_nothing_more(make: Callable[..., Bench]) -> None:
     bench = make(lasts={"a": 5})
     bench.jobs.add("a", at("02-25 09:00"), catch_up="all", catch_up_limit=10)
-    bench.dispatcher.enqueue([Waiting("2026-02-25T09:00:00+00:00", "a")])
+    bench.dispatcher.enqueue([QueuedSlot("2026-02-25T09:00:00+00:00", "a")])
     bench.dispatcher.run_once(0)
     bench.jobs.add("b")
     bench.dispatcher.close()
     while bench.dispatcher.running:
         bench.dispatcher.run_once(60)
-    bench.dispatcher.enqueue([Waiting("2026-02-25T12:00:00+00:00", "b")])
+    bench.dispatcher.enqueue([QueuedSlot("2026-02-25T12:00:00+00:00", "b")])
     bench.dispatcher.run_once(0)
     assert bench.names() == ["a"]
     assert bench.statuses()["a"] == "ok"
@@ -422,7 +421,7 @@ def test_ends_of_one_moment_are_delivered_in_one_round_and_carry_their_paths(mak
     served = bench.serve()
     assert bench.notifier.rounds == 2
     told = {str(result["job_id"]): result for result in served.results}
-    assert {name: result["notification_paths"]["telegram_outbox"] for name, result in told.items()} == {  # type: ignore[index]
+    assert {name: result["notification_paths"]["telegram_outbox"] for name, result in told.items()} == {
         "a": "telegram", "b": "none", "c": "telegram",
     }  # fmt: skip
     waiting = [{"channel": "telegram", "error": "the outbox is a folder"}]

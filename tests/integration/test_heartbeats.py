@@ -108,7 +108,7 @@ def test_the_timeout_is_for_all_calls_together_and_a_call_that_it_cut_says_so(wo
     assert error["code"] == "TIMEOUT"
     told = error["details"]["heartbeat"]
     assert [entry.get("error") for entry in told["iterations"]] == [None, "TIMEOUT"]
-    assert "call 2 of the heartbeat was not done when the 2 s of its slot were over" in error["message"]
+    assert "call 2 of the heartbeat was still running when the 2 s of its slot were over" in error["message"]
     assert (error["details"]["timeout_sec"], told["ended_by"]) == (2, "timeout_sec")
 
 

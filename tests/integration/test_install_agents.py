@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support_real_agents import CLIS
-from tests.workspace import PATIENCE, PROJECT
+from tests.workspace import PATIENCE, PROJECT, needs
+
+pytestmark = needs("bash", "timeout")
 
 SCRIPT = PROJECT / "tests" / "install_agents.sh"
 #: Puts a package and its program where npm does, unless it is to fail for it.

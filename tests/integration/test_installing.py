@@ -269,7 +269,7 @@ def test_units_of_others_stay(workspace: Workspace, tmp_path: Path) -> None:
         error = install(code=1)["error"]
         assert (error["code"], error["details"]["owner"]) == ("UNITS_UNWRITABLE", owner)
         assert str(folder / "puruto-cron.timer") in error["message"]
-        assert str(owner or "no copy") in error["message"]
+        assert str(owner or "does not belong to puruto-cron") in error["message"]
         assert error["details"]["hint"]
         assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("puruto-cron.timer", theirs)]
     # As systemctl masks a unit.

@@ -31,12 +31,12 @@ from core.job import Job
 from core.redact import Redactor
 from core.run import ProcessId
 from db import Database
-from executor import Executor, Limits
+from executor import Executor, RunLimits
 from jobs.sync import Sync
 from notifier import Notifier
 from scheduler import Scheduler
 from schedules.language import due_slots, local_day, next_fire
-from scheduling.claiming import Claiming, Terms
+from scheduling.claiming import Claiming, ClaimSettings
 from scheduling.dispatcher import Reporter
 from scheduling.reaper import Reaper
 from store.bundle import Store
@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         numbers = itertools.count()
         return Executor(
             ledger=store.runs, invoke=self.invoke, clock=self.clock, stop=stop.for_run(),
-            pause=lambda _: None, limits=Limits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
+            pause=lambda _: None, limits=RunLimits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
             measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()),
             memory=store.sessions, day_of=local_day,
         )  # fmt: skip
@@ -129,12 +129,12 @@ class Machine(RuleBasedStateMachine):
         return Scheduler(
             store=store, make_executor=lambda: self.executor(store, stop),
             # A tick syncs and cleans up around what is tried here.
-            program=Mock(), upkeep=Mock(),
+            context=Mock(), upkeep=Mock(),
             reap=lambda: self.reaper(store).reap(), calendar=Calendar(), clock=self.clock, stop=stop,
             claiming=Claiming(
                 store=store, calendar=Calendar(), clock=self.clock,
                 owner=Owner(f"host:{pid}", ProcessId(pid, "then", "boot")),
-                terms=Terms(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
+                settings=ClaimSettings(lease_sec=120, max_running=4, kill_grace_sec=1), gate=lambda *_: None,
             ),
             reporter=Reporter(
                 store=store, notifier=self.notifier(), clock=self.clock, paths_of=lambda _: {}, mask=Redactor(()),

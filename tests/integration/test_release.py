@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from core.version import VERSION
-from tests.workspace import PATIENCE
+from tests.workspace import PATIENCE, needs
 from tools import release
+
+pytestmark = needs("git")
 
 CHANGELOG = """# Changelog
 

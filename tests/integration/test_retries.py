@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -38,7 +38,7 @@ def leap(clock: FakeClock) -> Iterator[Leap]:
     found.close()
 
 
-def asked_at(machine: Machine, run: dict[str, Any], attempts: int) -> list[str]:
+def asked_at(machine: Machine, run: Mapping[str, Any], attempts: int) -> list[str]:
     """`HH:MM:SS` of each attempt."""
     return [machine.request(run, n)["requested_at"][11:19] for n in range(1, attempts + 1)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from core import crash_points
+from scheduler import TickReportObject
 from system.processes import Stop
 from tests.support_machine import COUNT, Machine, shell, utc
 from tests.workspace import FakeClock, Workspace
@@ -35,7 +35,7 @@ def when() -> Iterator[Callable[[str, Callable[[], object]], None]]:
     crash_points.hook = None
 
 
-def other_tick(workspace: Workspace, clock: FakeClock) -> dict[str, object]:
+def other_tick(workspace: Workspace, clock: FakeClock) -> TickReportObject:
     """What a tick of another process does, from a thread of this one: only the main thread may ask for signals."""
     app, stop = Machine(workspace, clock).app(), Stop()
     with app.session() as session:
@@ -127,7 +127,7 @@ def test_a_run_lives_on_while_its_clock_jumps_a_year_ahead(
 ) -> None:
     """Its lease is over by then, but its owner is there, and ceilings are no wall time."""
     machine.ready(shell(COUNT, schedule="*/10 * * * *"))
-    reports: list[dict[str, Any]] = []
+    reports: list[TickReportObject] = []
 
     def jump() -> None:
         clock.wall += timedelta(days=365)
@@ -165,7 +165,7 @@ def test_a_tick_that_took_an_hour_leaves_what_came_due_meanwhile_to_the_others(
 ) -> None:
     machine.ready(shell(COUNT, schedule="0 * * * *"), shell(COUNT, schedule="*/10 * * * *", job_id="often"))
     clock.advance(hours=1)
-    others: list[dict[str, Any]] = []
+    others: list[TickReportObject] = []
 
     def an_hour_of_other_ticks() -> None:
         for _ in range(6):

@@ -11,7 +11,7 @@ import pytest
 
 from core.run import RunStatus
 from execution.retries import LONGEST_BACKOFF_SEC, ceiling_sec
-from executor import Limits
+from executor import RunLimits
 from tests.fakes import NOON, Bench, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 
@@ -141,7 +141,7 @@ def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() ->
 
 
 def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_waits() -> None:
-    bench = make_bench(failed(), answered(), limits=Limits(lease_sec=90, max_running=4))
+    bench = make_bench(failed(), answered(), limits=RunLimits(lease_sec=90, max_running=4))
     bench.run(make_run(max_retries=1, retry_backoff_sec=100))
     assert sum(bench.stop.waits) == 100
     assert max(bench.stop.waits) <= 1, "somebody may cancel it"
@@ -161,14 +161,14 @@ def test_a_place_that_does_not_become_free_before_the_next_slot_ends_the_run() -
     bench = make_bench(failed(), ledger=FakeLedger(full_looks=10**6))
     bench.run(make_run(next_run_at=NOON + timedelta(seconds=90), max_retries=1))
     assert bench.verdict.status is RunStatus.ERROR
-    assert _not_retried(bench) == "no place under the cap became free in time"
+    assert _not_retried(bench) == "as many runs as PURUTO_CRON_MAX_RUNNING allows were running all the time"
     assert bench.clock.now() <= NOON + timedelta(seconds=92)
 
 
 def test_a_place_that_never_becomes_free_ends_the_run_within_an_hour() -> None:
     bench = make_bench(failed(), ledger=FakeLedger(full_looks=10**6))
     bench.run(make_run(next_run_at=None, max_retries=1, retry_backoff_sec=0))
-    assert _not_retried(bench) == "no place under the cap became free in time"
+    assert _not_retried(bench) == "as many runs as PURUTO_CRON_MAX_RUNNING allows were running all the time"
     assert bench.clock.now() <= NOON + timedelta(seconds=LONGEST_BACKOFF_SEC + 5)
 
 

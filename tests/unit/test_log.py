@@ -302,14 +302,14 @@ LOCKED = DatabaseLocked("the database is locked")
 @pytest.mark.parametrize(
     ("method", "job", "said"),
     [
-        ("record_child", {}, "The run's process was not recorded"),
-        ("spend", {}, "What a call used is recorded later"),
+        ("record_child", {}, "The run's process was not stored"),
+        ("spend", {}, "What a call has used will be stored later"),
         ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not checked"),
-        ("cancel_requested_by", {"max_retries": 1}, "The run could not see whether it is to be cancelled"),
+        ("cancel_requested_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
         ("renew", {}, "The lease was not renewed"),
         ("release_permit", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
-        ("take_permit", {"max_retries": 1}, "The run could not ask for a permit, and asks again"),
-        ("finish", {}, "The verdict ok was refused"),
+        ("take_permit", {"max_retries": 1}, "No permit was requested"),
+        ("finish", {}, "The verdict ok could not be stored"),
         ("find", {"session_mode": "persistent"}, "The run starts without the session of the last one"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from core.run import Missed, Trigger
 from schedules import language
-from scheduling.planner import ON_TIME_SEC, corrected_cursor, plan, skip_all
+from scheduling.planner import ON_TIME_SEC, Slots, corrected_cursor, plan, skip_all, slots_between, start_of
 from tests.fakes import NOON, at, make_state
 
 SCHEDULE, CATCH_UP = Trigger.SCHEDULE, Trigger.CATCH_UP
@@ -27,7 +27,7 @@ class Case:
     trigger: Trigger
     following: str | None
     missed: tuple[int, str, str, bool] | None = None
-    served_at: str | None = None
+    starts_at: str | None = None
     schedule: str = "0 * * * *"
     zone: str = "UTC"
     anchor: datetime = NOON
@@ -237,7 +237,7 @@ LATENESS = [
         SCHEDULE,
         "02-25 13:00",
         (1, "02-25 12:00", "02-25 12:00", False),
-        served_at="02-25 12:20",
+        starts_at="02-25 12:20",
         fields={"max_lateness_sec": 600},
     ),
     Case(
@@ -247,7 +247,7 @@ LATENESS = [
         "02-25 12:00",
         CATCH_UP,
         "02-25 13:00",
-        served_at="02-25 12:20",
+        starts_at="02-25 12:20",
     ),
     Case(
         "what comes due while a tick waits is left to the next tick",
@@ -256,7 +256,7 @@ LATENESS = [
         "02-25 12:00",
         CATCH_UP,
         "02-25 13:00",
-        served_at="02-25 15:20",
+        starts_at="02-25 15:20",
     ),
 ]
 
@@ -382,8 +382,8 @@ TABLE = {
 )
 def test_a_due_job_is_planned_as_the_table_says(case: Case) -> None:
     state = make_state(at(case.cursor), zone=case.zone, anchor=case.anchor, schedule=case.schedule, **case.fields)
-    served_at = at(case.served_at) if case.served_at else None
-    found = plan(state, at(case.now), language, served_at=served_at)
+    starts_at = at(case.starts_at) if case.starts_at else None
+    found = plan(state, at(case.now), language, starts_at=starts_at)
     assert found.cursor == at(case.cursor)
     assert found.slot == (at(case.slot) if case.slot else None)
     assert found.trigger is case.trigger
@@ -528,3 +528,86 @@ def test_an_interval_job_that_was_first_synced_under_a_wrong_clock_is_not_silent
 
 def test_on_time_covers_a_tick_a_minute_and_a_slow_start() -> None:
     assert 60 < ON_TIME_SEC < 300
+
+
+# --- pauses, and slots that are only shown ---
+
+
+@pytest.mark.parametrize(
+    ("now", "start"),
+    [
+        pytest.param("02-25 12:00", "02-25 14:59:59", id="paused: a slot at the very end of the pause counts"),
+        pytest.param("02-25 14:59:59", "02-25 14:59:59", id="the last second"),
+        pytest.param("02-25 15:00", "02-25 15:00", id="over"),
+    ],
+)
+def test_the_next_slot_lies_after_the_pause(now: str, start: str) -> None:
+    job = make_state(NOON, paused_until="2026-02-25T15:00:00+00:00").job
+    assert start_of(job, at(now)) == at(start)
+    assert start_of(make_state(NOON).job, at(now)) == at(now)
+
+
+@pytest.mark.parametrize(
+    ("fields", "following"),
+    [
+        pytest.param({"schedule": "0 * * * *"}, "02-25 13:00", id="an hour"),
+        pytest.param({"schedule": "0 * * * *", "paused_until": "2026-02-25T15:00:00+00:00"}, "02-25 15:00", id="pause"),
+        pytest.param({"schedule": "@every 7m"}, "02-25 12:03", id="an interval, from its anchor"),
+        pytest.param({"schedule": "0 9 * * *", "zone": "Asia/Tokyo"}, "02-26 00:00", id="a zone"),
+    ],
+)
+def test_the_store_is_told_the_next_slot(fields: dict[str, Any], following: str) -> None:
+    state = make_state(NOON, anchor=at("02-25 11:56"), **fields)
+    assert Slots(language).following(state, NOON) == at(following)
+
+
+@pytest.mark.parametrize(
+    ("fields", "missed"),
+    [
+        pytest.param({"schedule": "0 * * * *"}, (5, "02-25 08:00", "02-25 12:00", False), id="hours"),
+        pytest.param({"schedule": "@every 50m"}, (6, "02-25 08:00", "02-25 11:40", False), id="an interval"),
+        pytest.param(
+            {"schedule": "0 18 * * *", "zone": "Asia/Tokyo"}, (2, "02-25 08:00", "02-25 09:00", False), id="a zone"
+        ),
+    ],
+)
+def test_the_store_is_told_the_slots_that_nobody_served(
+    fields: dict[str, Any], missed: tuple[int, str, str, bool]
+) -> None:
+    found = Slots(language).due(make_state(at("02-25 08:00"), anchor=at("02-25 08:20"), **fields), NOON, "paused")
+    assert found is not None
+    assert (_shape(found), found.reason) == (missed, "paused")
+
+
+@pytest.mark.parametrize(
+    ("fields", "after", "until", "most", "count", "first", "last"),
+    [
+        pytest.param({}, "02-25 12:00", "02-25 15:00", 10, 3, "02-25 13:00", "02-25 15:00", id="its end counts"),
+        pytest.param({}, "02-25 12:00", "02-25 15:00", 2, 2, "02-25 13:00", "02-25 14:00", id="no more than most"),
+        pytest.param({}, "02-25 12:00", "02-28 12:00", 99, 72, "02-25 13:00", "02-28 12:00", id="two steps"),
+        pytest.param({}, "02-25 12:00", "06-25 12:00", 2882, 2880, "02-25 13:00", "06-25 12:00", id="many steps"),
+        pytest.param(
+            {"paused_until": "2026-02-25T14:00:00+00:00"},
+            "02-25 12:00", "02-25 15:00", 9, 2, "02-25 14:00", "02-25 15:00", id="paused",
+        ),
+        pytest.param(
+            {"schedule": "0 9 * * *", "zone": "Asia/Tokyo"},
+            "02-25 12:00", "02-28 12:00", 9, 3, "02-26 00:00", "02-28 00:00", id="a zone",
+        ),
+        pytest.param(
+            {"schedule": "@every 7m"}, "02-25 12:00", "02-25 12:20", 9, 3, "02-25 12:03", "02-25 12:17", id="an anchor",
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_slots_of_a_span(
+    fields: dict[str, Any], after: str, until: str, most: int, count: int, first: str, last: str
+) -> None:
+    state = make_state(None, anchor=at("02-25 11:56"), **{"schedule": "0 * * * *", **fields})
+    found = slots_between(state, at(after), at(until), language, most)
+    assert (len(found), found[0], found[-1]) == (count, at(first), at(last))
+
+
+def test_a_span_that_is_empty_or_lies_in_a_pause_has_no_slots() -> None:
+    assert slots_between(make_state(None, schedule="* * * * *"), NOON, NOON, language, 9) == ()
+    paused = make_state(None, schedule="* * * * *", paused_until="2026-02-25T15:00:00+00:00")
+    assert slots_between(paused, NOON, at("02-25 14:00"), language, 9) == ()

@@ -84,9 +84,9 @@ class History:
 def serve(state: JobState, moments: Sequence[tuple[datetime, datetime]]) -> History:
     """Ticks that each serve the job until it is no longer due."""
     history = History(cursors=[state.next_run_at])
-    for now, served_at in moments:
+    for now, starts_at in moments:
         while state.next_run_at is not None and state.next_run_at <= now:
-            step = plan(state, now, language, served_at=served_at)
+            step = plan(state, now, language, starts_at=starts_at)
             history.ran += [step.slot] if step.slot else []
             history.missed += [step.missed] if step.missed else []
             # A cursor that stands still would keep this loop for ever.
@@ -146,8 +146,8 @@ def test_the_cursor_only_goes_forward_and_ends_behind_the_last_tick(
 def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_spans(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
-    now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, language, served_at=served_at)
+    now, starts_at = moments_of(state, offsets)[-1]
+    found = plan(state, now, language, starts_at=starts_at)
     if found.missed is not None:
         assert found.missed.first == state.next_run_at
         assert found.missed.count == len(list(slots_between(state, found.missed.first, found.missed.last)))
@@ -197,8 +197,8 @@ def test_one_tick_never_runs_more_slots_than_the_limit(state: JobState, offsets:
 def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
     state: JobState, offsets: Sequence[tuple[int, int]]
 ) -> None:
-    now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, language, served_at=served_at)
+    now, starts_at = moments_of(state, offsets)[-1]
+    found = plan(state, now, language, starts_at=starts_at)
     start = state.next_run_at
     assert start is not None
     newest = list(slots_between(state, start, now))[-1]
@@ -209,11 +209,11 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
 @examples
 @given(states(), ticks)
 def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Sequence[tuple[int, int]]) -> None:
-    now, served_at = moments_of(state, offsets)[-1]
-    found = plan(state, now, language, served_at=served_at)
+    now, starts_at = moments_of(state, offsets)[-1]
+    found = plan(state, now, language, starts_at=starts_at)
     limit = state.job.max_lateness_sec
     if found.slot is not None and limit is not None:
-        assert (served_at - found.slot).total_seconds() <= limit
+        assert (starts_at - found.slot).total_seconds() <= limit
     if found.slot is None:
         assert limit is not None or state.job.catch_up == "none"
 

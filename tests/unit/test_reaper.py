@@ -12,6 +12,7 @@ import pytest
 
 from channels import channels_of
 from core.errors import LeaseLost
+from core.json_objects import ErrorObject
 from core.run import ProcessId, RunStatus, Verdict
 from scheduling.reaper import LEASE_SLACK_SEC, Health, Reaped, Reaper, health
 from tests.fakes import RunningRow, at
@@ -97,7 +98,7 @@ def test_a_dead_run_reads_interrupted_with_what_was_known() -> None:
     scene = Scene([DEAD], leftovers=3)
     settled = scene.reap()
     token, verdict, channels = scene.verdicts[DEAD.run_id]
-    error = {
+    error: ErrorObject = {
         "code": "INTERRUPTED",
         "message": "The run report-20260225T120000 was interrupted: its scheduler host:99 is gone",
         "details": {
@@ -164,7 +165,7 @@ def test_a_run_whose_processes_can_not_be_ended_hurts_no_other() -> None:
 def test_a_run_is_made_up_for_when_its_job_wants_that_and_says_so(wanted: bool) -> None:
     scene = Scene([DEAD], retried=frozenset([DEAD.run_id] if wanted else []))
     (row,) = scene.reap().ended
-    assert row["error"]["details"]["retry"] is wanted  # type: ignore[index]
+    assert row["error"]["details"]["retry"] is wanted
     assert scene.verdicts[DEAD.run_id][1].retry is wanted
 
 
@@ -207,7 +208,7 @@ def test_a_run_that_was_dated_by_a_wrong_clock_has_no_negative_duration() -> Non
 def test_a_row_without_a_known_owner_child_or_folder_is_settled_too() -> None:
     row = replace(DEAD, owner=ProcessId(0, "", ""), child=None, output_dir="", lease_owner="", lease_expires_at="")
     (done,) = Scene([row]).reap().ended
-    details = done["error"]["details"]  # type: ignore[index]
+    details = done["error"]["details"]
     assert (details["child_pid"], details["output_dir"]) == (None, None)
 
 
