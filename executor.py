@@ -12,7 +12,7 @@ from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
-from core.invocation import AttemptOutcome, Context, Invocation, InvocationRequest, Session, Usage
+from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Usage
 from core.invocation_errors import AgentOverloaded, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
@@ -62,7 +62,7 @@ class Ledger(Protocol):
 class Memory(Protocol):
     """The agent sessions that earlier runs of a job have left."""
 
-    def find(self, job_id: str) -> Session | None: ...
+    def find(self, job_id: str) -> AgentSession | None: ...
 
 
 class Invoke(Protocol):
@@ -80,7 +80,7 @@ class Invoke(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """The settings for a run. `hop` is 1 more than that of the run in which this program was started; else 0."""
 
     lease_sec: int
@@ -103,7 +103,7 @@ class Executor:
         clock: Clock,
         stop: Stop,
         pause: Callable[[float], object],
-        limits: Limits,
+        limits: RunLimits,
         runs_folder: str,
         measure: Callable[[str], int],
         new_id: Callable[[], str],
@@ -206,7 +206,7 @@ class Executor:
 
     # --- sessions and costs ---
 
-    def _remembered(self, run: ClaimedRun) -> Session | None:
+    def _remembered(self, run: ClaimedRun) -> AgentSession | None:
         if run.job.session_mode == "fully_ephemeral":
             return None
         # If the database is busy, the run goes on without its session, and says so.
@@ -349,7 +349,7 @@ class Executor:
         )
         return {"status": "ok" if end.status is RunStatus.OK else "error", **event}
 
-    def _session_to_keep(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> Session | None:
+    def _session_to_keep(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> AgentSession | None:
         """The session for the job's next run. A run that failed keeps the earlier one, with its usage updated."""
         facts = outcome.facts.get("session")
         is_lost = isinstance(facts, dict) and "lost_session_id" in facts
@@ -357,7 +357,7 @@ class Executor:
             return self._remembered(run)
         if run.job.session_mode == "fully_ephemeral":
             return None
-        return Session(
+        return AgentSession(
             job_id=run.job.job_id,
             runner=outcome.runner,
             session_id=outcome.session_id,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The program. A tick with nothing to do ends here, before anything else is imported; the rest is in `commands`."""
+"""The program. An idle tick ends here, before anything else is imported; everything else is in `commands`."""
 
 from __future__ import annotations
 
@@ -9,68 +9,70 @@ import sys
 
 from core.system_clock import SystemClock
 
-# The folder that holds this file, links resolved: all relative paths start here, never at the current directory.
+# The folder of this file, links resolved. All relative paths start here, never at the current directory.
 ROOT = os.path.dirname(os.path.realpath(__file__))
 
 
 def _fast_tick(argv: list[str], clock: SystemClock) -> int | None:
-    """The exit code of a tick with nothing to do; None for all else."""
+    """The exit code of an idle tick; None for a tick that has something to do, and for any other command."""
     if argv[:1] != ["tick"]:
         return None
     from app import fast_tick
 
     text = fast_tick.nothing_due(ROOT, os.environ, argv[1:], clock.now(), clock.monotonic())
-    return None if text is None else _say(text)
+    return None if text is None else _print(text)
 
 
 def _run(argv: list[str], clock: SystemClock) -> int:
     import signal
 
-    # Ctrl-C before anything has begun ends the process as it ends any other: there is nothing to be told of.
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
+    # During the imports, Ctrl-C ends the process without a traceback: there is nothing to clean up yet.
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from commands import run
 
-        if ours:
+        if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
     except ModuleNotFoundError as error:
         return _without_libraries(error)
     return run(argv, clock, ROOT)
 
 
-def _say(text: str) -> int:
-    """Prints what an idle tick says. A reader that is gone is no error; a full disk is."""
+def _print(text: str) -> int:
+    """Prints the report of an idle tick. Returns the exit code: 0 if the reader has gone, 1 if the disk is full."""
     try:
         os.write(1, text.encode())
     except BrokenPipeError:
         return 0
     except OSError as error:
-        sys.stderr.write(f"OUTPUT_UNWRITABLE: The tick had nothing to do, but could not say so: {error.strerror}\n")
+        sys.stderr.write(
+            f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}\n"
+        )
         return 1
     return 0
 
 
 def _without_libraries(error: ModuleNotFoundError) -> int:
-    """The first thing that a person meets who starts this with the system's Python."""
+    """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
     from core.errors import missing_library
 
-    wrong = missing_library(error)
-    sys.stdout.write(json.dumps({"status": "error", "error": wrong.as_dict()}) + "\n")
-    return wrong.exit_code
+    missing = missing_library(error)
+    sys.stdout.write(json.dumps({"status": "error", "error": missing.as_dict()}) + "\n")
+    return missing.exit_code
 
 
 def entry() -> None:
     """The console command `puruto-cron`."""
     argv, clock = sys.argv[1:], SystemClock()
-    # What an idle tick makes in its few milliseconds is not worth collecting.
+    # An idle tick takes a few milliseconds and makes little garbage.
     gc.disable()
     code = _fast_tick(argv, clock)
     if code is not None:
-        # All is said and nothing is open. Taking the interpreter down in order would cost 2 ms more.
+        # The report is written and nothing is open. An orderly shutdown of the interpreter would take 2 ms more.
         os._exit(code)
     gc.enable()
     sys.exit(_run(argv, clock))

@@ -1,4 +1,4 @@
-"""A stored event → all channels that are to have it. Each is served by itself, whatever breaks at another."""
+"""A stored event → its channels. If one channel fails, the others get their events all the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 200
 
 
 class Outbox(Protocol):
-    """What the notifier asks of the store: the oldest waiting events of a channel, and what became of them."""
+    """What the notifier needs of the store: the undelivered events of a channel, and what became of them."""
 
     def waiting(self, channel: str, limit: int) -> Sequence[Any]: ...
 
@@ -30,7 +30,7 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one round brought to a channel; `error` is "" when all that waited has arrived, else why some may not."""
+    """How many events were delivered to a channel. `error` is "" if all have arrived, else why some may not have."""
 
     channel: str
     delivered: int
@@ -38,7 +38,7 @@ class Delivery:
 
 
 class Notifier:
-    """Delivers what waits, to one channel after the other."""
+    """Delivers the stored events, to one channel after the other."""
 
     def __init__(self, channels: Sequence[Channel], now: Callable[[], datetime]) -> None:
         self._channels = channels
@@ -46,11 +46,11 @@ class Notifier:
 
     @classmethod
     def of(cls, around: Surroundings) -> Notifier:
-        """The notifier of all channels that there are."""
+        """A notifier for all channels."""
         return cls([kind.make(around) for kind in channels.kinds()], around.now)
 
     def paths_of(self, notify_channel: str) -> dict[str, str]:
-        """The contract's `notification_paths` of a job: a path is empty where its events do not go."""
+        """The contract's `notification_paths` of a job. The path of a channel that does not get its events is empty."""
         return {
             channel.path_key: channel.shown_path() if channel.takes(notify_channel) and channel.is_there() else ""
             for channel in self._channels
@@ -58,34 +58,38 @@ class Notifier:
         }
 
     def targets(self) -> dict[str, object]:
-        """Where all channels lead, for `status`."""
-        found: dict[str, object] = {}
+        """The targets of all channels, for `status`."""
+        targets: dict[str, object] = {}
         for channel in self._channels:
-            found |= channel.target()
-        return found
+            targets |= channel.target()
+        return targets
 
     def deliver(self, outbox: Outbox) -> list[Delivery]:
-        """Brings every waiting event to its channels. A channel that fails keeps its events and hurts no other."""
+        """Delivers every waiting event. If a channel fails, its events wait, and the others go on. Never raises."""
         return [self._guarded(channel, outbox) for channel in self._channels]
 
     def _guarded(self, channel: Channel, outbox: Outbox) -> Delivery:
-        done = outcome_of(lambda: self._bring(channel, outbox) if channel.is_there() else self._drop(channel, outbox))
-        if done.error is None:
-            return Delivery(channel.name, done.value, "")
-        if isinstance(done.error, CronError):
-            log.warning(f"Events for {channel.name} wait: {done.error.message}", code=done.error.code)
-            return Delivery(channel.name, 0, done.error.message)
-        reason = channel.explain(done.error) if isinstance(done.error, OSError) else failure_of(done.error).message
+        outcome = outcome_of(
+            lambda: self._send_all(channel, outbox) if channel.is_there() else self._drop(channel, outbox)
+        )
+        if outcome.error is None:
+            return Delivery(channel.name, outcome.value, "")
+        if isinstance(outcome.error, CronError):
+            log.warning(f"Events for {channel.name} wait: {outcome.error.message}", code=outcome.error.code)
+            return Delivery(channel.name, 0, outcome.error.message)
+        reason = (
+            channel.explain(outcome.error) if isinstance(outcome.error, OSError) else failure_of(outcome.error).message
+        )
         log.warning(f"Events for {channel.name} wait: {reason}", code="EVENTS_WAITING")
-        self._note_failure(channel, outbox, reason)
+        self._record_failure(channel, outbox, reason)
         return Delivery(channel.name, 0, reason)
 
-    def _bring(self, channel: Channel, outbox: Outbox) -> int:
+    def _send_all(self, channel: Channel, outbox: Outbox) -> int:
         delivered = 0
         if not outbox.waiting(channel.name, 1):
             return delivered
         with channel.open() as send:
-            # Only now, when no other process can send, is it certain what waits.
+            # Read again: only now, with the channel open, can no other process send the same events.
             while events := outbox.waiting(channel.name, BATCH):
                 send(events)
                 outbox.settle(channel.name, events, "delivered", utc_text(self._now()))
@@ -97,8 +101,8 @@ class Notifier:
             outbox.settle(channel.name, events, "not_applicable", utc_text(self._now()))
         return 0
 
-    def _note_failure(self, channel: Channel, outbox: Outbox, reason: str) -> None:
-        # The same full disk may refuse the note; the event itself is stored and stays first in line.
-        with log.tolerated(CronError, f"Why events for {channel.name} wait was not noted"):
+    def _record_failure(self, channel: Channel, outbox: Outbox, reason: str) -> None:
+        # The database may be on the same full disk. The event is stored already, and stays the first to be sent.
+        with log.tolerated(CronError, f"It was not stored why events for {channel.name} wait"):
             for event in outbox.waiting(channel.name, 1):
                 outbox.failed(channel.name, event, reason)

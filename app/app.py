@@ -1,6 +1,6 @@
-"""The program of one command: what is made from its settings, each part when it is asked for, so that none is in vain.
+"""`App` makes the parts of the program from the settings. Each part is made and imported on first use.
 
-What needs the database is a method of the `Session` that `App.session` opens.
+Parts that need the database are made by the `Session` that `App.session` opens.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from store import last_tick
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.invocation import Session as AgentSession
+    from core.invocation import AgentSession
     from core.job import Job, JobState
     from core.redact import Redactor
-    from executor import Limits
+    from executor import RunLimits
     from invocation.policy import PolicyFile
     from invocation.runners.base import Host
     from invocation.targets import Targets
@@ -43,7 +43,7 @@ __all__ = ["App", "Session"]
 
 
 class App:
-    """One command's way to everything. `settings` is checked on first use and raises `SettingsError`."""
+    """The parts of the program. Whatever needs `settings` raises `SettingsError` if they are wrong."""
 
     def __init__(self, clock: Clock, environ: Mapping[str, str], root: str) -> None:
         """`root` is the folder that holds main.py, links resolved."""
@@ -52,12 +52,12 @@ class App:
         self.root = root
 
     def reloaded(self) -> App:
-        """The same program by the settings of now."""
+        """An `App` that reads the settings again."""
         return App(self.clock, self.environ, self.root)
 
     @contextmanager
     def session(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Iterator[Session]:
-        """A session for the length of a `with`."""
+        """A session that is closed at the end of the `with` block. Parameters and errors: `open_session`."""
         session = self.open_session(read_only=read_only, busy_timeout_sec=busy_timeout_sec)
         try:
             yield session
@@ -65,9 +65,9 @@ class App:
             session.close()
 
     def open_session(self, *, read_only: bool = False, busy_timeout_sec: float | None = None) -> Session:
-        """A session with a connection of its own; the caller closes it. Raises `DatabaseError`s.
+        """A session with its own connection, which the caller closes. Raises `DatabaseError`.
 
-        `busy_timeout_sec` is how long it waits while others write.
+        It waits for `busy_timeout_sec` at most while another process writes; None: 5 seconds.
         """
         from db import BUSY_TIMEOUT_MS, Database
         from scheduling.planner import Slots
@@ -81,7 +81,7 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        """The environment and .env, checked; also the zone."""
+        """The settings from the environment and .env, checked. Raises `SettingsError`."""
         settings = load(self.environ, Path(self.root))
         if settings.timezone is not None:
             from schedules.language import check_timezone
@@ -96,18 +96,18 @@ class App:
 
     @cached_property
     def default_zone(self) -> str:
-        """The zone of a new job that names none."""
+        """The IANA zone of a new job that names none."""
         return self.settings.timezone or self.machine_zone
 
     @cached_property
     def machine_zone(self) -> str:
-        """The machine's zone, as this process sees it."""
+        """The machine's IANA zone, as this process sees it."""
         from schedules.language import machine_timezone
 
         return machine_timezone(self.environ.get("TZ", ""))
 
     def paths(self) -> dict[str, str]:
-        """Where everything lies, absolute, so that nobody looks at another copy than the program does."""
+        """The absolute paths of files and folders, for `status`: they show which copy of the program runs."""
         settings = self.settings
         return {
             "root": str(settings.root),
@@ -124,23 +124,23 @@ class App:
 
     @cached_property
     def calendar(self) -> Schedules:
-        """Schedules as instants."""
+        """Computes the times of schedules."""
         return Schedules()
 
     def check_schedule(self, schedule: str, zone: str | None) -> None:
-        """Raises `ScheduleError` or `TimezoneError` for what no job may have."""
+        """Raises `ScheduleError` or `TimezoneError` if a job may not have this schedule and zone."""
         from schedules.language import check
 
         check(schedule, zone or self.default_zone)
 
     def day_of(self, timezone: str, instant: datetime) -> str:
-        """The local day of an instant, like `2026-02-25`."""
+        """The local day of a time, like `2026-02-25`."""
         from schedules.language import local_day
 
         return local_day(timezone, instant)
 
     def editor(self) -> Editor:
-        """Edits .jobs.json in place; what a sync would refuse is refused."""
+        """Edits .jobs.json in place. It refuses what a sync would refuse."""
         from jobs.editing import Editor
         from jobs.jobs_file import parse_jobs, read_file
 
@@ -148,7 +148,7 @@ class App:
         return Editor(path, lambda data: parse_jobs(data, str(path), self.check_schedule), lambda: read_file(path))
 
     def waits(self, job: Job) -> Callable[[int], int]:
-        """Seconds that a job waits after its n-th failed attempt."""
+        """A function that gives the seconds that the job waits after its n-th failed attempt."""
         from execution.retries import backoff_sec
 
         return lambda attempt: backoff_sec(job.retry_backoff_sec, attempt)
@@ -157,13 +157,13 @@ class App:
 
     @cached_property
     def invoker(self) -> Invoker:
-        """Starts targets under the policy."""
+        """Invokes targets, as far as the policy allows."""
         from invoker import Invoker
 
         return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
 
     def dry_run(self, state: JobState, remembered: AgentSession | None, now: datetime) -> Mapping[str, object]:
-        """What the first call of a run would be, secrets and all. Raises `InvocationError` where it could not start."""
+        """The first call that a run would make, with its secrets. Raises `InvocationError` if it could not start."""
         from execution.requests import first_call
         from invocation.dry_run import DryRun
 
@@ -171,56 +171,56 @@ class App:
         return DryRun(self.targets(), self.policy(), self.host()).of(call)
 
     def targets(self) -> Targets:
-        """Names of targets → folders."""
+        """Finds the folders of targets by their names."""
         from invocation.targets import Targets
 
         return Targets(self.settings.home, self.settings.data_path)
 
     def policy(self) -> PolicyFile:
-        """Who may ask whom for what."""
+        """The file that says which caller may invoke which target."""
         from invocation.policy import POLICY_FILE, PolicyFile
 
         return PolicyFile(self.settings.root / POLICY_FILE)
 
     def host(self) -> Host:
-        """What runners may know of this machine."""
+        """What runners need to know about this machine."""
         from invocation.runners.base import Host
 
         return Host(self.settings.variables, self.settings.agents, self.settings.agent_path)
 
-    def limits(self, hop: int) -> Limits:
-        """What a run lives under: the settings, and the hop of a run by hand."""
-        from executor import Limits
+    def limits(self, hop: int) -> RunLimits:
+        """The limits of a run: from the settings, and the hop of a run by hand."""
+        from executor import RunLimits
 
-        return Limits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
+        return RunLimits(lease_sec=self.settings.lease_sec, max_running=self.settings.max_running, hop=hop)
 
     @cached_property
     def owner(self) -> Owner:
-        """This process, as the owner of claims."""
+        """This process, as the owner of claims. Raises `CronError` if it can't find itself in the process table."""
         from store.claims import Owner
         from system.processes import identify
 
         me = identify(os.getpid())
         if me is None:
-            raise CronError("This process can't see itself in the process table", hint="Is /proc mounted?")
+            raise CronError("This process can't find itself in the process table", hint="Is /proc mounted?")
         return Owner(f"{os.uname().nodename}:{os.getpid()}", me)
 
     @property
     def pause(self) -> Callable[[float], object]:
-        """Waits some seconds: on an event that nobody sets."""
+        """A function that waits for some seconds."""
         return threading.Event().wait
 
     # --- secrets ---
 
     def redactor(self, job: Job | None) -> Redactor:
-        """Masks what a run of this job may have seen of our secrets, and what looks like one; None: of no job."""
+        """Masks the secrets that a run of this job may have seen; None: those that every run may have seen."""
         from core.redact import NO_SECRETS, Redactor, secrets_of
 
-        settings, own = self.settings, dict(job.env) if job else {}
-        if not own and not (job and job.allow_env):
+        settings, job_env = self.settings, dict(job.env) if job else {}
+        if not job_env and not (job and job.allow_env):
             return self._plain_redactor
         named = [*settings.redact, fast_tick.PING_VARIABLE, *(set(job.allow_env) - NO_SECRETS if job else ())]
-        return Redactor([*secrets_of(settings.variables, named), *secrets_of(own, settings.redact)])
+        return Redactor([*secrets_of(settings.variables, named), *secrets_of(job_env, settings.redact)])
 
     @cached_property
     def _plain_redactor(self) -> Redactor:
@@ -233,18 +233,18 @@ class App:
 
     @cached_property
     def notifier(self) -> Notifier:
-        """Delivers to all channels."""
+        """Delivers events to all channels."""
         from channels.base import Surroundings
         from notifier import Notifier
 
         return Notifier.of(Surroundings(self.settings, self.clock.now, self.pause))
 
     def notification_paths(self, notify_channel: str = "telegram") -> dict[str, str]:
-        """The contract's `notification_paths`: a path is empty where the job's events do not go."""
+        """The contract's `notification_paths`. The path of a channel that does not get the job's events is empty."""
         return self.notifier.paths_of(notify_channel)
 
     def ping(self, *, failed: bool) -> health.PingResult:
-        """Asks the address of PURUTO_CRON_PING_URL, which must be set; what is kept of it under `PING_FACT`."""
+        """Sends the dead-man's ping to PURUTO_CRON_PING_URL, which must be set. Never raises for a failed ping."""
         from channels import ping
 
         error = ping.send(ping.address(self.settings.ping_url or "", failed=failed))
@@ -255,43 +255,43 @@ class App:
     # --- the tick and the daemon ---
 
     def wake_daemon(self) -> bool:
-        """Wakes the daemon of this database, after a commit that it is to see; whether there is one that listens."""
+        """Wakes the daemon of this database, after a commit that concerns it. Returns whether one listens."""
         from system import wakeup
 
         return wakeup.notify(str(self.settings.db_path))
 
     def jobs_file_version(self) -> str:
-        """Which version of .jobs.json stands there, and under which zone; it changes with every edit."""
+        """The version of .jobs.json and its default zone: a text that changes with every edit."""
         return f"{fast_tick.identity(str(self.settings.jobs_file))} zone={self.settings.timezone or ''}"
 
     def last_tick(self) -> datetime | None:
-        """When the last tick ran."""
+        """When the last tick ran; None if there was none."""
         return health.instant(last_tick.read(str(self.settings.db_path)))
 
     def touch_last_tick(self, now: datetime) -> None:
-        """Leaves `now` as the time of the last tick.
+        """Stores `now` as the time of the last tick.
 
-        Where that can't be written `status` will call the scheduler stale, which is the truth about such a folder.
+        If the folder is not writable, that is only logged, and `status` reports the scheduler as stale.
         """
-        with log.tolerated(OSError, "The time of this tick was not left"):
+        with log.tolerated(OSError, "The time of this tick was not recorded"):
             last_tick.touch(str(self.settings.db_path), utc_text(now))
 
     def tick_state(self, now: datetime) -> health.TickState:
-        """When the last tick ran, and whether that is too long ago (or, by a wrong clock, too far ahead)."""
+        """When the last tick ran, and whether that is too long ago (or in the future, after a wrong clock)."""
         return health.tick_state(self.last_tick(), now, self.settings.stale_after_sec)
 
     def daemon_state(self) -> DaemonState:
-        """Whether a daemon serves this database, and which: `running`, `pid`, `host`, `since`."""
+        """Whether a daemon serves this database, and which one."""
         from system.daemon_lock import daemon_state
 
         return daemon_state(str(self.settings.db_path))
 
     def last_poll(self) -> datetime | None:
-        """When the daemon has last looked."""
+        """When the daemon last polled; None if it never did."""
         from system.daemon_lock import last_poll
 
         return last_poll(str(self.settings.db_path))
 
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
-        """One warning when no tick has been seen lately: then nothing starts, however good the jobs are."""
+        """A warning if there was no tick lately, because then no job starts; else an empty list."""
         return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_poll(), now)

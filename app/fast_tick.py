@@ -1,7 +1,7 @@
-"""The look that a tick takes before anything is imported: is there anything to do at all?
+"""The fast idle tick: checks whether there is anything to do, before the rest of the program is imported.
 
-A machine takes it 1,440 times a day, so it costs barely more than starting Python: this module and `db` import nothing
-but sqlite3. Whatever is unusual is left to the whole tick, which says what is wrong.
+It runs 1,440 times a day, so it must cost little more than starting Python: this module and `db` import almost nothing
+but sqlite3. If anything is unusual, the full tick runs, and reports what is wrong.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-#: When a variable changes that begins so, or is one of these, the whole tick looks: it may govern it.
-_OURS = "PURUTO_"
+#: A change of a variable with this prefix, or of one of these, needs a full tick: it may be a setting.
+_PREFIX = "PURUTO_"
 _OTHERS = ("DB_PATH", "TZ")
-#: Parts and whole words of names whose values are not stored. More than `redact` masks: it needs the module re.
+#: Parts and whole words of the names of variables whose values are not stored. `core.redact` is more exact, but it
+#: imports `re`, which takes too long here.
 _SECRET_PARTS = ("key", "credential", "auth", "pass", "pwd", "token", "secret")
 _SECRET_WORDS = ("pat", "pats")
-#: Names variables that hold secrets, whatever they are called.
+#: The names in this variable are those of secrets.
 REDACT_VARIABLE = "PURUTO_CRON_REDACT"
-#: With it each tick sends a ping, for which it needs much more than this.
+#: If it is set, each tick sends a ping, so there is no fast tick.
 PING_VARIABLE = "PURUTO_CRON_PING_URL"
 JOBS_FILE = ".jobs.json"
 ENV_FILE = ".env"
 DEFAULT_DB = "db/cron.db"
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
-#: A lease that ends later than this from now is no lease of now; the whole tick decides.
+#: A lease that ends later than this was taken while the clock was wrong: that needs a full tick.
 _FAR_SEC = 3_600
 
 
 def nothing_due(
     root: str, environ: Mapping[str, str], options: Sequence[str], now: datetime, monotonic: float
 ) -> str | None:
-    """What an idle tick prints (its time is left), or None when the whole tick has to look.
+    """The report of an idle tick, after storing its time; None if a full tick is needed.
 
-    `options` are the words behind `tick`; `now` is UTC, `monotonic` in seconds. Never raises for a state of the files:
-    None says it all.
+    `options` are the words after `tick`; `now` is UTC, `monotonic` in seconds. Never raises for the state of a file:
+    the result is None then.
     """
     if list(options) not in ([], ["--quiet"]):
         return None
@@ -83,38 +84,41 @@ def _is_idle(db_path: str, seen: str, text: str, now: datetime, monotonic: float
 
 
 def fingerprint(root: str, environ: Mapping[str, str]) -> str:
-    """Which configuration a tick sees: the files' identities and the variables that govern it. Holds no secret."""
+    """A text that changes with .jobs.json, .env, the variables that are settings, and the schema. Holds no secret."""
     parts = [f"schema={SCHEMA_VERSION}"]
     parts += [f"{name}={identity(os.path.join(root, name))}" for name in (JOBS_FILE, ENV_FILE)]
-    # `ascii`: bytes that are no UTF-8 could not be stored.
+    # `ascii`, because bytes that are not UTF-8 could not be stored.
     named = environ.get(REDACT_VARIABLE, "").replace(" ", "").split(",")
     parts += [
         f"{name}={'set' if name in named or _may_be_secret(name, environ[name]) else ascii(environ[name])}"
         for name in sorted(environ)
-        if name.startswith(_OURS) or name in _OTHERS
+        if name.startswith(_PREFIX) or name in _OTHERS
     ]
     return "\n".join(parts)
 
 
 def _may_be_secret(name: str, value: str) -> bool:
-    """An address may hold a password, and a name that is not all capitals may hide a word."""
-    small = name.lower()
-    if "://" in value or not name.isupper() or any(part in small for part in _SECRET_PARTS):
+    """Whether the value may be a secret: by its name, or as an address, which may contain a password.
+
+    In a name that is not all capitals, words are not found reliably, so it counts too.
+    """
+    lower_name = name.lower()
+    if "://" in value or not name.isupper() or any(part in lower_name for part in _SECRET_PARTS):
         return True
-    return any(word.rstrip("0123456789") in _SECRET_WORDS for word in small.split("_"))
+    return any(word.rstrip("0123456789") in _SECRET_WORDS for word in lower_name.split("_"))
 
 
 def identity(path: str) -> str:
-    """Which version of a file stands at `path`; it changes with every edit."""
+    """The version of the file at `path`: a text that changes with every edit; "none" without a file."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return "none"
-    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
-    """The database's path, or None when only the whole parser of .env can tell, or a ping is wanted."""
+    """The database's path; None if it needs the full parser of .env, or if .env sets the ping."""
     plain = _plain_db_path(os.path.join(root, ENV_FILE))
     text = plain and (environ.get("DB_PATH") or plain)
     if text is None or text.startswith("~"):
@@ -123,9 +127,9 @@ def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _plain_db_path(env_file: str) -> str | None:
-    """DB_PATH as a plain line of .env says it; the default when no line does; None when the file is not that plain."""
+    """DB_PATH from a plain line of .env, or its default. None if the line is not plain, or if .env sets the ping."""
     try:
-        # A named pipe without a writer would hold up an ordinary open for ever.
+        # An ordinary open of a named pipe without a writer would block for ever.
         fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, encoding="utf-8") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -135,7 +139,7 @@ def _plain_db_path(env_file: str) -> str | None:
         return DEFAULT_DB
     except (OSError, ValueError):
         return None
-    found = DEFAULT_DB
+    db_path = DEFAULT_DB
     for line in lines:
         name, _, value = line.partition("=")
         if PING_VARIABLE in line and not line.startswith("#"):
@@ -144,5 +148,5 @@ def _plain_db_path(env_file: str) -> str | None:
             continue
         if name != "DB_PATH" or not value or not _PLAIN.issuperset(value):
             return None
-        found = value
-    return found
+        db_path = value
+    return db_path

@@ -1,6 +1,6 @@
 """`python3 invoker.py --target NAME --prompt TEXT`: one invocation from the command line.
 
-It is a program of its own, so it makes the clock and reads the settings itself.
+It is a program of its own, so it makes its own clock and reads the settings itself.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from config import settings
 from core import strict_json
 from core.clock import utc_text
 from core.errors import CronError, UsageError
 from core.invocation import MOST_HOPS, Invocation, InvocationRequest
+from core.json_objects import RequestObject, ResultObject
 from core.system_clock import SystemClock
 from invocation.child_environment import OURS
 from invocation.policy import POLICY_FILE, PolicyFile
@@ -29,6 +30,14 @@ from system.stop_signals import stop_on_signals
 if TYPE_CHECKING:
     from system.processes import Stop
 
+
+class InvocationAnswer(TypedDict):
+    """What the program prints, unless the invocation could not be made."""
+
+    request: RequestObject
+    response: ResultObject
+
+
 _LONGEST_TIMEOUT = 604_800
 _SEE_HELP = "See python3 invoker.py --help"
 _REQUIRED = ("--target", "--prompt")
@@ -38,7 +47,7 @@ _OPTIONS = {
     "--action": "what kind of request it is (default: run)",
     "--caller": "who asks (default: puruto-cron)",
     "--timeout": "seconds (default: default_timeout_sec of .puruto-ipc.json, else 120)",
-    "--hop": "how many invocations led here (default: one more than those of the calling run, else 0)",
+    "--hop": "how many invocations led to this one (default: one more than for the calling run, else 0)",
     "--payload": "further data for the target, a JSON object (default: {})",
 }
 _HELP = """usage: invoker.py --target NAME --prompt TEXT [options]
@@ -55,16 +64,17 @@ options:
 
 
 def main(argv: list[str]) -> int:
-    """One invocation, printed. Returns the exit code; a failed invocation and bad usage are no exceptions."""
+    """Makes one invocation and prints it. Returns the exit code, also for a failed invocation and for bad usage."""
     if "--help" in argv[:1] or "-h" in argv[:1]:
         sys.stdout.write(_HELP + "".join(f"  {name:10} {meaning}\n" for name, meaning in _OPTIONS.items()))
         return 0
     with stop_on_signals() as stop:
         try:
             answer, code = _answer(argv, stop)
+            printed = strict_json.dump(answer)
         except CronError as error:
-            answer, code = {"status": "error", "error": error.as_dict()}, error.exit_code
-        _print(strict_json.dump(answer) + b"\n")
+            printed, code = strict_json.dump({"status": "error", "error": error.as_dict()}), error.exit_code
+        _print(printed + b"\n")
     return code
 
 
@@ -73,11 +83,11 @@ def _print(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Nobody reads it. What is left in the buffer is flushed at exit, and must not fail again.
+        # The reader has gone. The rest of the buffer is flushed at exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _answer(argv: list[str], stop: Stop) -> tuple[dict[str, object], int]:
+def _answer(argv: list[str], stop: Stop) -> tuple[InvocationAnswer, int]:
     root = Path(__file__).resolve().parents[1]
     policy = PolicyFile(root / POLICY_FILE)
     clock = SystemClock()
@@ -93,44 +103,44 @@ def _answer(argv: list[str], stop: Stop) -> tuple[dict[str, object], int]:
         beat=lambda: None,
         beat_every=math.inf,
     )
-    answer: dict[str, object] = {"request": request.as_dict(), "response": outcome.response.as_dict()}
+    answer: InvocationAnswer = {"request": request.as_dict(), "response": outcome.response.as_dict()}
     if outcome.stopped:
         return answer, 128 + signal.Signals[stop.reason]
     return answer, 0 if outcome.response.status == "ok" else 1
 
 
 def _options(argv: list[str]) -> dict[str, str]:
-    """`--name value` and `--name=value`, any value, also one that looks like an option. Raises UsageError."""
-    found: dict[str, str] = {}
+    """Parses `--name value` and `--name=value`. A value may look like an option. Raises `UsageError`."""
+    options: dict[str, str] = {}
     rest = iter(argv)
     for word in rest:
         name, equals, value = word.partition("=")
         if name not in _OPTIONS:
             raise UsageError(f"unknown argument {strict_json.excerpt(word)}", hint=_nearest(name))
-        given = value if equals else next(rest, None)
-        if given is None:
+        text = value if equals else next(rest, None)
+        if text is None:
             raise UsageError(f"{name} needs a value", hint=_SEE_HELP)
-        found[name] = given
-    missing = [name for name in _REQUIRED if name not in found]
+        options[name] = text
+    missing = [name for name in _REQUIRED if name not in options]
     if missing:
         raise UsageError(f"{' and '.join(missing)} must be given", hint=_SEE_HELP)
-    return found
+    return options
 
 
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, _OPTIONS, n=1)
-    return f"Did you mean {near[0]}?" if near else _SEE_HELP
+    matches = get_close_matches(name, _OPTIONS, n=1)
+    return f"Did you mean {matches[0]}?" if matches else _SEE_HELP
 
 
 def _request(
     options: Mapping[str, str], default_timeout_sec: int, environ: Mapping[str, str], now: str
 ) -> InvocationRequest:
-    """The request that the options ask for. Raises `UsageError`, or `SettingsError` for an odd PURUTO_CRON_HOP."""
+    """The request from the options. Raises `UsageError`; and `SettingsError` if PURUTO_CRON_HOP is not valid."""
     return InvocationRequest(
         request_id=f"req-{os.urandom(16).hex()}",
-        # Within a run the whole chain of requests shares the run's correlation id.
+        # In a run, all requests share the run's correlation id.
         correlation_id=strict_json.plain_text(environ.get(OURS + "CORRELATION_ID", ""))[:128]
         or f"corr-{os.urandom(16).hex()}",
         caller=_text(options, "--caller", "puruto-cron", 128),

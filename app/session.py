@@ -1,4 +1,4 @@
-"""An `App` with an open store: whatever one command, one tick or one daemon does with the database."""
+"""`Session` is an `App` with an open store: it makes the parts of the program that need the database."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from app import fast_tick
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable
+from core.json_objects import ErrorObject
 from reports import health
 from schedules.calendar import show_instant
 from store.idle_check import SEEN_KEY
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from core.job import Job, JobState
     from core.run import Refusal
     from executor import Executor, Invoke
-    from jobs.sync import Sync, SyncReport
+    from jobs.sync import Sync, SyncReport, SyncResult
     from maintenance.pruning import Upkeep
     from maintenance.retention import Retention
     from scheduler import Scheduler
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from store.runs import RunningRun
     from system.processes import Stop
 
-    Around = Callable[[Invoke], Invoke]
+    WrapInvoke = Callable[[Invoke], Invoke]
 
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
@@ -46,40 +47,56 @@ LAST_SYNC = "last_sync_at"
 CHECKED_ENTRIES = "checked_entries"
 
 
+class SyncState(TypedDict):
+    """When .jobs.json was last synced (UTC text), whether it has not changed since, and the error of the last sync."""
+
+    last_sync_at: str | None
+    in_step: bool
+    auto_sync: bool
+    error: Mapping[str, Any] | None
+
+
+class SyncFailure(TypedDict):
+    """That .jobs.json could not be synced."""
+
+    status: Literal["error"]
+    error: ErrorObject
+
+
 class Session:
-    """Belongs to one thread, as its store does."""
+    """An `App` and an open store. It belongs to one thread, as its store does."""
 
     def __init__(self, app: App, store: Store) -> None:
         self.app = app
         self.store = store
 
     def under(self, app: App) -> Session:
-        """The same store under other settings."""
+        """A session with other settings on the same store."""
         return Session(app, self.store)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self.store.close()
 
     def job(self, job_id: str) -> Job | None:
-        """The job's present definition; None when it is gone or can't be read."""
-        with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=job_id):
+        """The job's stored definition; None if there is none, or if it can't be read."""
+        with log.tolerated(DefinitionUnreadable, "The stored definition of the job can't be read", job=job_id):
             state = self.store.definitions.load(job_id)
             return None if state is None else state.job
         return None
 
     # --- running ---
 
-    def scheduler(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Scheduler:
-        """Serves due slots in the calling thread. `around` may put something around the calls that runs make.
+    def scheduler(self, stop: Stop, wrap_invoke: WrapInvoke | None = None, hop: int = 0) -> Scheduler:
+        """Serves due slots in the calling thread. `wrap_invoke` can wrap the calls of runs.
 
-        `hop` is that of a run by hand: one more than the run's that it is started in, else 0.
+        `hop` is that of a run by hand: one more than that of the run in which it is started, else 0.
         """
         from scheduler import Scheduler
 
         return Scheduler(
             store=self.store,
-            make_executor=lambda: self.executor(stop.for_run(), around, hop),
+            make_executor=lambda: self.executor(stop.for_run(), wrap_invoke, hop),
             reap=lambda: self.reaper().reap(),
             claiming=self.claiming(),
             reporter=self.reporter(),
@@ -90,15 +107,15 @@ class Session:
             stop=stop,
         )
 
-    def executor(self, stop: Stop, around: Around | None = None, hop: int = 0) -> Executor:
-        """Sees one run to its end, with a stop of the run's own, which it closes."""
+    def executor(self, stop: Stop, wrap_invoke: WrapInvoke | None = None, hop: int = 0) -> Executor:
+        """Runs one run to its end. `stop` is the run's own; the executor closes it."""
         from executor import Executor
         from maintenance.retention import size_of
 
         app, call = self.app, self.app.invoker.call
         return Executor(
             ledger=self.store.runs,
-            invoke=around(call) if around else call,
+            invoke=wrap_invoke(call) if wrap_invoke else call,
             clock=app.clock,
             stop=stop,
             pause=app.pause,
@@ -126,14 +143,14 @@ class Session:
         )
 
     def gate(self, state: JobState, now: datetime) -> Refusal | None:
-        """Why no run of the job may start now; None when nothing speaks against it."""
+        """Why no run of the job may start now; None if it may."""
         import gates
         from gates.base import Facts
 
         return gates.verdict(state, now, Facts(self.store.spending.spent, self.app.day_of))
 
     def reporter(self) -> Reporter:
-        """Brings what has happened to those who are to know."""
+        """Delivers the events of runs."""
         from scheduling.dispatcher import Reporter
 
         return Reporter(
@@ -145,14 +162,14 @@ class Session:
         )
 
     def reaper(self) -> Reaper:
-        """Ends what dead schedulers left."""
+        """Settles the runs that dead schedulers left."""
         from channels import channels_of
         from scheduling.reaper import Reaper
         from system.processes import is_alive, marks, sweep
 
         def end_leftovers(run: RunningRun) -> int:
-            found = marks(run.run_id, self._run_folder(run))
-            return len(sweep(found, self.app.settings.kill_grace_sec, self.app.clock, root=run.child).pids)
+            process_marks = marks(run.run_id, self._run_folder(run))
+            return len(sweep(process_marks, self.app.settings.kill_grace_sec, self.app.clock, root=run.child).pids)
 
         return Reaper(
             ledger=self.store.runs,
@@ -166,7 +183,7 @@ class Session:
         )
 
     def control(self) -> Control:
-        """Cancels runs and frees jobs from outside."""
+        """Cancels runs and releases jobs."""
         from scheduling.cancelling import Control
 
         return Control(
@@ -184,11 +201,11 @@ class Session:
         return run.output_dir or str(self.app.settings.runs_folder / run.job_id / run.run_id)
 
     def _last_output(self, run: RunningRun) -> dict[str, object]:
-        """The end of what an interrupted run's last attempt printed, as far as there is anything."""
+        """The end of what an interrupted run's last attempt printed: `stdout`, `stderr`, without secrets."""
         from invocation.runners.base import read_tail
 
         folder, call = Path(self._run_folder(run)), f"attempt-{run.attempt}"
-        # Of a heartbeat, or after a lost session, the call that was made last.
+        # With a heartbeat, or after a lost session, an attempt has several calls: the last one counts.
         number = 2
         while (folder / f"{call.partition('.')[0]}.call-{number}.stdout").exists():
             call, number = f"{call.partition('.')[0]}.call-{number}", number + 1
@@ -196,9 +213,10 @@ class Session:
         return self.app.redactor(self.job(run.job_id))({name: tail for name, tail in tails.items() if tail})
 
     def _wants_retry(self, run: RunningRun) -> bool:
-        """Once: the retry of an interrupted run is not retried itself. It may be what brings the machine down.
+        """Whether an interrupted run is retried, if its job says so.
 
-        Nor is a run whose failure pauses its job.
+        A retry is not retried again, because it may be what crashes the machine. Nor is a run whose failure pauses its
+        job.
         """
         job = self.job(run.job_id)
         if job is None or not job.retry_interrupted or run.retry_of:
@@ -209,7 +227,7 @@ class Session:
     # --- maintenance ---
 
     def retention(self, *, dry_run: bool = False) -> Retention:
-        """Deletes what is older or more than is kept."""
+        """Deletes old runs, events and outputs."""
         from maintenance.retention import Retention
 
         settings = self.app.settings
@@ -223,7 +241,7 @@ class Session:
         )
 
     def upkeep(self) -> Upkeep:
-        """Cleans up after runs."""
+        """Prunes after runs have ended, and warns about paused jobs."""
         from maintenance.pruning import Upkeep
 
         return Upkeep(self.store, self.retention, self.app.clock.now)
@@ -231,13 +249,13 @@ class Session:
     # --- syncing ---
 
     def sync_jobs(self, now: datetime, *, allow_removals: bool = False) -> SyncReport:
-        """Reads, checks and writes .jobs.json. Raises `ConfigurationError`s with nothing changed."""
+        """Reads and checks .jobs.json, and stores its jobs. Raises `ConfigurationError`; then nothing was changed."""
         from jobs.jobs_file import read_changes, sync_cache_of
 
         app = self.app
-        # Taken before the file is read: a later edit then shows as a change.
+        # The version from before the file is read, so that an edit in the meantime counts as a change.
         version = app.jobs_file_version()
-        # The next tick is a whole one: it sees to a clock that was set back since.
+        # Clears SEEN_KEY, so that the next tick is a full one: it notices if the clock was set back.
         facts = {SYNCED_FILE: version, LAST_SYNC: utc_text(now), SYNC_ERROR: "", SEEN_KEY: ""}
         with _no_collection():
             cache = sync_cache_of(app.default_zone, self.store.state.get(CHECKED_ENTRIES))
@@ -265,36 +283,36 @@ class Session:
             show=show_instant,
         )
 
-    def sync_if_changed(self, now: datetime) -> dict[str, object] | None:
-        """The sync of a tick: None when the file is the one synced last. A broken file is reported, never raised."""
+    def sync_if_changed(self, now: datetime) -> SyncResult | SyncFailure | None:
+        """Syncs .jobs.json if it was edited. Returns the report; an error object if it is broken; None if unchanged."""
         if not self.app.settings.auto_sync:
             return None
         state = self.store.state
         last_error = state.get_fact(SYNC_ERROR)
         if state.get(SYNCED_FILE) == self.app.jobs_file_version():
             if last_error is not None:
-                # The file that was synced last is back in its place.
+                # A broken edit was undone: this is the version that was synced last.
                 state.set_fact(SYNC_ERROR, None)
             return None
         report = guarded(lambda: self.sync_jobs(now))
         if not isinstance(report, Failure):
-            return dict(report.as_dict())
-        error = self.app.redactor(None)(report.as_dict())
+            return report.as_dict()
+        error = cast("ErrorObject", self.app.redactor(None)(report.as_dict()))
         log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if last_error is None or last_error["error"] != error:
             state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
         return {"status": "error", "error": error}
 
-    def sync_for_tick(self, now: datetime) -> dict[str, object] | None:
-        """The same, and what the next fast tick compares with: it passes by while nothing but this was seen."""
+    def sync_for_tick(self, now: datetime) -> SyncResult | SyncFailure | None:
+        """Like `sync_if_changed`. Also stores the fingerprint with which the next idle tick compares."""
         version = fast_tick.fingerprint(self.app.root, self.app.environ)
         sync = self.sync_if_changed(now)
-        broken = sync is not None and sync["status"] == "error"
-        # A broken file is reported at every tick.
-        self.store.state.set(SEEN_KEY, "" if broken else version)
+        is_broken = sync is not None and sync["status"] == "error"
+        # A broken file is reported by every tick, so no tick may be idle.
+        self.store.state.set(SEEN_KEY, "" if is_broken else version)
         return sync
 
-    def sync_state(self) -> dict[str, object]:
+    def sync_state(self) -> SyncState:
         """Whether the stored jobs are those of the file, for `status`."""
         state = self.store.state
         return {
@@ -305,7 +323,7 @@ class Session:
         }
 
     def end_pause(self, job_id: str, now: datetime) -> bool:
-        """Ends the pause of a job that failed too often; False when it was not paused so."""
+        """Ends the pause of a job that failed too often. Returns False if it was not paused for that."""
         from scheduling.planner import Slots
 
         state = self.store.definitions.load(job_id)
@@ -319,11 +337,11 @@ class Session:
     # --- health ---
 
     def waiting_events(self) -> list[health.WaitingEvents]:
-        """Per channel how many events have not arrived, since when, and why."""
+        """For each channel how many events have not arrived, since when, and why."""
         return health.waiting_events(self.store)
 
     def scheduler_health(self, now: datetime) -> health.SchedulerHealth:
-        """All that `status` says under `scheduler`."""
+        """What `status` reports under `scheduler`."""
         from system.processes import is_alive
 
         app = self.app
@@ -333,34 +351,34 @@ class Session:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is odd about the settings, and hurts nothing."""
+        """Settings that are unusual, but not wrong."""
         return self.app.settings.warnings
 
     def touch_last_tick(self, now: datetime) -> None:
-        """Leaves `now` as the time of the last tick."""
+        """Stores `now` as the time of the last tick."""
         self.app.touch_last_tick(now)
 
     def note_clock_anomaly(self, anomaly: Mapping[str, object], now: datetime) -> None:
-        """Keeps for `status` and `doctor` that the clock was set back."""
+        """Stores for `status` and `doctor` that the clock was set back."""
         self.store.state.set_fact(health.CLOCK_FACT, health.clock_fact(anomaly, now))
 
     def ping(self, *, failed: bool) -> None:
-        """Sends the dead-man's ping, and keeps how that went. A server that does not answer is no error."""
+        """Sends the dead-man's ping and stores the result. A server that does not answer is no error."""
         fact = self.app.ping(failed=failed)
-        # A database that refuses this note has shown itself before.
-        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not noted")
+        # If the database refuses this, the tick has already reported it.
+        guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not recorded")
 
     def last_seen(self) -> datetime | None:
-        """The latest instant that a tick or a sync has taken for now."""
+        """The latest time that a tick or a sync has stored."""
         instants = (self.app.last_tick(), health.instant(self.store.state.get(LAST_SYNC)))
         return max((instant for instant in instants if instant is not None), default=None)
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Python's search for cycles waits: a sync makes millions of objects that live until its end, and no cycles.
+    """Turns the cyclic garbage collector off: a sync makes millions of objects, no cycles, and ends soon.
 
-    With 100,000 jobs a third of the time went into looking through them again and again.
+    With 100,000 jobs, the collector took a third of the time.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -10,7 +10,7 @@ from app.app import App
 from commands.names import session_words
 from commands.output import print_json
 from core.errors import JobNotFound, UsageError
-from core.invocation import Session
+from core.invocation import AgentSession
 
 if TYPE_CHECKING:
     from core.redact import Redactor
@@ -71,7 +71,7 @@ class SessionReport(TypedDict):
     updated_at: str
 
 
-def _report(kept: Session, definition: object, mask: Redactor, *, whole: bool) -> SessionReport:
+def _report(kept: AgentSession, definition: object, mask: Redactor, *, whole: bool) -> SessionReport:
     # Masked before it is cut: half a secret could not be recognised.
     text = mask.text(kept.summary)
     summary = text if whole or len(text) <= _SHOWN else text[:_SHOWN] + "…"

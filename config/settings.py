@@ -35,8 +35,8 @@ class Settings(Values):
     """The folder that holds main.py."""
     env_file: Path | None
     """The `.env` that was read, or None."""
-    private: tuple[str, ...] = ()
-    """Names in `.env` that are not settings: variables for jobs, mostly secrets."""
+    private: tuple[str, ...] = field(default=(), repr=False)
+    """Names in `.env` that are not settings: variables for jobs, mostly secrets. One may be a line of a secret."""
     warnings: tuple[Problem, ...] = ()
     """Warnings about lines of `.env`."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -215,7 +215,7 @@ class AttemptOutcome:
 
 
 @dataclass(frozen=True)
-class Session:
+class AgentSession:
     """What a job's last run keeps for the next: the agent's session, and a summary of its answer."""
 
     job_id: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.invocation import Session, Usage
+from core.invocation import AgentSession, Usage
 from core.job import Job
 
 
@@ -115,5 +115,5 @@ class Verdict:
     iterations: int | None = None
     spent: tuple[str, Usage] | None = None
     """Usage that could not be stored during the run, and the job's local day."""
-    session: Session | None = None
+    session: AgentSession | None = None
     """What the run keeps for the job's next run; None keeps what is stored."""

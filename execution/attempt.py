@@ -11,7 +11,7 @@ from typing import NotRequired, TypedDict
 from core import strict_json
 from core.boundary import Failure
 from core.clock import Clock
-from core.invocation import SLEEP_MARKER, AttemptOutcome, Context, Session, Usage
+from core.invocation import SLEEP_MARKER, AgentSession, AttemptOutcome, Context, Usage
 from core.invocation_errors import InvocationTimeout, SessionLost
 from core.job import Heartbeat, Job
 
@@ -70,7 +70,7 @@ class Attempt:
         self,
         *,
         job: Job,
-        remembered: Session | None,
+        remembered: AgentSession | None,
         call: Call,
         clock: Clock,
         spend: Callable[[AttemptOutcome], None],
@@ -182,12 +182,12 @@ class SessionTotals:
         if outcome.session_usage != Usage():
             self._usage[outcome.session_id] = outcome.session_usage
 
-    def updated(self, session: Session | None) -> Session | None:
+    def updated(self, session: AgentSession | None) -> AgentSession | None:
         """The session with its latest usage."""
         return session and replace(session, usage=self._usage.get(session.session_id, session.usage))
 
 
-def first_context(job: Job, remembered: Session | None) -> Context:
+def first_context(job: Job, remembered: AgentSession | None) -> Context:
     """The context of an attempt's first call: the session or summary of the job's last run, and its heartbeat."""
     context = Context()
     if remembered is not None and job.session_mode == "shared_persistent":

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from core.clock import utc_text
-from core.invocation import AgentOptions, Context, Invocation, InvocationRequest, Session
+from core.invocation import AgentOptions, AgentSession, Context, Invocation, InvocationRequest
 from core.job import JobState
 from core.run import ClaimedRun, Trigger
 from execution.attempt import first_context
@@ -86,7 +86,7 @@ def invocation(
     )
 
 
-def first_call(state: JobState, remembered: Session | None, now: datetime, runs_folder: str) -> Invocation:
+def first_call(state: JobState, remembered: AgentSession | None, now: datetime, runs_folder: str) -> Invocation:
     """The first call that a run of the job would make, for a dry run."""
     job = state.job
     run = ClaimedRun(RUN_ID, job, Trigger.MANUAL, "", now, None, None, timezone=state.timezone)

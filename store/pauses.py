@@ -132,6 +132,6 @@ def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> ErrorObj
 def _readable(row: Row | None) -> JobState | None:
     if row is None:
         return None
-    with log.tolerated(DefinitionUnreadable, "Nothing of the job's own is known", job=str(row["job_id"])):
+    with log.tolerated(DefinitionUnreadable, "The stored definition of the job can't be read", job=str(row["job_id"])):
         return job_state(row)
     return None

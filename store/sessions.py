@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.invocation import Session, Usage
+from core.invocation import AgentSession, Usage
 from db import Database, Row
 
 
@@ -12,12 +12,12 @@ class Sessions:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def find(self, job_id: str) -> Session | None:
+    def find(self, job_id: str) -> AgentSession | None:
         """The job's session, or None."""
         row = self._db.row("SELECT * FROM sessions WHERE job_id = ?", (job_id,))
         return None if row is None else _session(row)
 
-    def all(self) -> list[Session]:
+    def all(self) -> list[AgentSession]:
         """The sessions of all jobs, by name."""
         return [_session(row) for row in self._db.rows("SELECT * FROM sessions ORDER BY job_id")]
 
@@ -26,7 +26,7 @@ class Sessions:
         return self._db.run("DELETE FROM sessions WHERE job_id = ?", (job_id,)) == 1
 
 
-def remember(db: Database, session: Session) -> None:
+def remember(db: Database, session: AgentSession) -> None:
     """Stores a session, and replaces the job's previous one. Belongs to the caller's transaction."""
     db.run(
         "INSERT OR REPLACE INTO sessions"
@@ -45,8 +45,8 @@ def remember(db: Database, session: Session) -> None:
     )
 
 
-def _session(row: Row) -> Session:
-    return Session(
+def _session(row: Row) -> AgentSession:
+    return AgentSession(
         job_id=row["job_id"],
         runner=row["runner"],
         session_id=row["session_id"],

@@ -9,12 +9,12 @@ from typing import Any
 
 from core.boundary import Failure
 from core.errors import LeaseLost
-from core.invocation import AttemptOutcome, Invocation, InvocationResult, Session, Usage
+from core.invocation import AgentSession, AttemptOutcome, Invocation, InvocationResult, Usage
 from core.job import Job, JobState
 from core.json_objects import RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, Trigger, Verdict
-from executor import Executor, Limits
+from executor import Executor, RunLimits
 from tests.workspace import FakeClock
 
 NOON = datetime(2026, 2, 25, 12, 0, tzinfo=UTC)
@@ -196,9 +196,9 @@ class FakeInvoke:
 class FakeMemory:
     """Remembers one session for every job."""
 
-    session: Session | None = None
+    session: AgentSession | None = None
 
-    def find(self, job_id: str) -> Session | None:
+    def find(self, job_id: str) -> AgentSession | None:
         """What the last run left."""
         assert job_id
         return self.session
@@ -213,7 +213,7 @@ class Bench:
     clock: FakeClock
     stop: FakeStop
     secrets: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=lambda: Limits(lease_sec=120, max_running=4))
+    limits: RunLimits = field(default_factory=lambda: RunLimits(lease_sec=120, max_running=4))
     memory: FakeMemory = field(default_factory=FakeMemory)
 
     def run(self, run: ClaimedRun) -> RunResult:

@@ -40,8 +40,8 @@ _VALUES = [
 ]
 
 _TOGETHER = [
-    conflict("model of a command", {"command": ["true"], "model": "opus"}, ".model", "this job runs by command"),
-    conflict("a budget of an invoke", {"runner": "invoke", "max_budget_usd": 1}, ".max_budget_usd", "runs by invoke"),
+    conflict("model of a command", {"command": ["true"], "model": "opus"}, ".model", "this job is run by command"),
+    conflict("a budget of an invoke", {"runner": "invoke", "max_budget_usd": 1}, ".max_budget_usd", "is run by invoke"),
     conflict("turns of codex", {"runner": "codex", "max_turns": 3}, ".max_turns", "codex"),
     conflict("a schema of gemini", {"runner": "gemini", "json_schema": {}}, ".json_schema", "gemini"),
     conflict("an agent with a command", {"runner": "claude", "command": ["true"]}, ".command", "remove one of the two"),

@@ -140,7 +140,7 @@ _TRIED = [
         for zone, said in _ZONES
     ),
     _tried("next schedule empty", "SCHEDULE_INVALID", ("schedule", "it is empty"), "--schedule", ""),
-    _tried("next schedule of 200 KB", "SCHEDULE_INVALID", ("at most 256 are read",), "--schedule", _LONG[:100_000]),
+    _tried("next schedule of 200 KB", "SCHEDULE_INVALID", ("at most 256 are allowed",), "--schedule", _LONG[:100_000]),
     _tried("next schedule of two lines", "SCHEDULE_INVALID", ("is not allowed",), "--schedule", "0 9 * * *\n* * * * *"),
     _tried(
         "next zone empty",

@@ -169,7 +169,7 @@ def test_a_cut_inbox_is_told_once(sibling: Sibling, api: BotApi) -> None:
     sibling.put(event(1))
     sibling.drain("--deliver")
     sibling.inbox.write_bytes(b"")
-    assert "cut" in sibling.drain("--deliver", "--quiet")["restarted"]
+    assert "truncated" in sibling.drain("--deliver", "--quiet")["restarted"]
     with ended(sibling.start("--deliver", "--quiet")) as process:
         assert process.communicate(timeout=PATIENCE)[0] == b""
     sibling.put(event(2))
@@ -182,7 +182,7 @@ def test_an_inbox_that_was_cut_or_replaced_is_read_from_its_beginning(sibling: S
     sibling.drain("--deliver")
     sibling.inbox.write_bytes(json.dumps(event(3)).encode() + b"\n")
     answer = sibling.drain("--deliver")
-    assert (answer["delivered"], "cut" in answer["restarted"]) == (1, True)
+    assert (answer["delivered"], "truncated" in answer["restarted"]) == (1, True)
     sibling.inbox.unlink()
     sibling.put(event(4), event(5), event(6), event(3))
     answer = sibling.drain("--deliver")

@@ -212,7 +212,7 @@ def test_a_child_that_replaces_its_output_is_told_and_not_followed(place: Place)
     assert (code, outcome.exit_code) == ("IPC_ERROR", 0)
     assert "attempt-1.stdout can't be read" in message
     outcome = place.run(python(f"out = {folder} + '/attempt-2.stdout'; os.unlink(out); os.mkfifo(out)"), attempt=2)
-    assert "not a regular file" in error_of(outcome)[1]
+    assert "no longer a regular file" in error_of(outcome)[1]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ import store.runs
 from core.errors import DatabaseLocked
 def busy(self, *words):
     raise DatabaseLocked("the database is locked")
-store.runs.Runs.note_child = busy
+store.runs.Runs.record_child = busy
 """
 
 

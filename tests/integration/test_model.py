@@ -31,7 +31,7 @@ from core.job import Job
 from core.redact import Redactor
 from core.run import ProcessId
 from db import Database
-from executor import Executor, Limits
+from executor import Executor, RunLimits
 from jobs.sync import Sync
 from notifier import Notifier
 from scheduler import Scheduler
@@ -120,7 +120,7 @@ class Machine(RuleBasedStateMachine):
         numbers = itertools.count()
         return Executor(
             ledger=store.runs, invoke=self.invoke, clock=self.clock, stop=stop.for_run(),
-            pause=lambda _: None, limits=Limits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
+            pause=lambda _: None, limits=RunLimits(lease_sec=120, max_running=4), runs_folder=str(self.folder / "runs"),
             measure=lambda _: 0, new_id=lambda: str(next(numbers)), redactor=lambda _: Redactor(()),
             memory=store.sessions, day_of=local_day,
         )  # fmt: skip

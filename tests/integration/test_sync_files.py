@@ -42,14 +42,16 @@ class Place:
         base = {"puruto_target": "puruto-target", "schedule": "0 * * * *", "prompt": "Do it", **fields}
         self.file.write_text(json.dumps({"jobs": [{"job_id": name, **base} for name in names]}))
 
-    def tick(self) -> dict[str, object] | None:
+    def tick(self) -> dict[str, Any] | None:
         """The `sync` part of a tick's answer."""
         self.clock.advance(minutes=1)
-        return Session(self.app, self.store).sync_if_changed(self.clock.now())
+        answer: Any = Session(self.app, self.store).sync_if_changed(self.clock.now())
+        return answer
 
     @property
     def status(self) -> dict[str, Any]:
-        return Session(self.app, self.store).sync_state()
+        state: Any = Session(self.app, self.store).sync_state()
+        return state
 
     @property
     def jobs(self) -> list[str]:

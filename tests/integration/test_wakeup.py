@@ -350,9 +350,9 @@ def test_the_daemon_is_identified_while_it_holds_the_lock(db_path: str) -> None:
 HOLD = """
 import datetime, sys
 from core.errors import CronError
-from system.daemon_lock import OneDaemon
+from system.daemon_lock import DaemonLock
 try:
-    with OneDaemon(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):
+    with DaemonLock(sys.argv[1], datetime.datetime(2026, 2, 25, 19, tzinfo=datetime.UTC)):
         print("held", flush=True)
         sys.stdin.read()
 except CronError as error:
@@ -397,7 +397,7 @@ def test_a_daemon_without_its_identity_file_is_still_found(db_path: str) -> None
             if content is not None:
                 Path(identity_file(db_path)).write_bytes(content)
             assert daemon_state(db_path) == {**NOBODY, "running": True}
-        with pytest.raises(DaemonRunning, match=r"already$"), DaemonLock(db_path, SINCE):
+        with pytest.raises(DaemonRunning, match=r"already serves .*cron\.db$"), DaemonLock(db_path, SINCE):
             pytest.fail("two daemons")
         assert first.stdin is not None
         first.stdin.close()

@@ -91,7 +91,7 @@ def test_every_box_shows_its_name_and_the_first_sentence_of_its_docstring(progra
     for name, purpose in program.purposes.items():
         assert (f"{name}.py" if name in SPINE else f"{name}/") in texts
         assert purpose in " ".join(texts), name
-    assert program.purposes["store"] == "What is said in SQL, a subject a file"
+    assert program.purposes["store"] == "All SQL of the program, one subject a file"
 
 
 def test_no_text_leaves_its_box_and_no_box_lies_on_another(drawing: Drawing) -> None:

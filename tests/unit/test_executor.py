@@ -14,7 +14,7 @@ import pytest
 from channels import channels_of
 from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
 from core.run import RunStatus, Trigger
-from executor import VERDICT_ATTEMPTS, VERDICT_PAUSE_SEC, Limits
+from executor import VERDICT_ATTEMPTS, VERDICT_PAUSE_SEC, RunLimits
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 
@@ -152,7 +152,7 @@ def test_the_duration_is_measured_with_the_monotonic_clock() -> None:
 
 
 def test_a_run_that_a_person_asked_for_within_another_run_is_further_away_and_a_slot_is_not() -> None:
-    limits = Limits(lease_sec=120, max_running=4, hop=2)
+    limits = RunLimits(lease_sec=120, max_running=4, hop=2)
     for trigger, hop in ((Trigger.MANUAL, 2), (Trigger.SCHEDULE, 0), (Trigger.CATCH_UP, 0), (Trigger.RETRY, 0)):
         bench = make_bench(answered(), limits=limits)
         bench.run(make_run(trigger=trigger))
@@ -160,7 +160,7 @@ def test_a_run_that_a_person_asked_for_within_another_run_is_further_away_and_a_
 
 
 def test_an_attempt_carries_the_job_the_slot_and_new_ids() -> None:
-    bench = make_bench(answered(), limits=Limits(lease_sec=120, max_running=4, hop=2))
+    bench = make_bench(answered(), limits=RunLimits(lease_sec=120, max_running=4, hop=2))
     bench.run(
         make_run(
             command=["python3", "x.py"],
@@ -256,7 +256,7 @@ def test_after_a_long_sleep_one_renewal_is_enough() -> None:
 
 def test_a_run_that_somebody_cancels_reads_cancelled_and_says_who_did_it() -> None:
     ledger = FakeLedger()
-    bench = make_bench(failed(), ledger=ledger, limits=Limits(lease_sec=120, max_running=4))
+    bench = make_bench(failed(), ledger=ledger, limits=RunLimits(lease_sec=120, max_running=4))
     bench.invoke.during = lambda beat: setattr(ledger, "cancelled_by", "host:7")
     bench.run(make_run(max_retries=3))
     assert bench.verdict.status is RunStatus.CANCELLED

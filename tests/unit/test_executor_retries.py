@@ -11,7 +11,7 @@ import pytest
 
 from core.run import RunStatus
 from execution.retries import LONGEST_BACKOFF_SEC, ceiling_sec
-from executor import Limits
+from executor import RunLimits
 from tests.fakes import NOON, Bench, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
 from tests.workspace import FakeClock
 
@@ -141,7 +141,7 @@ def test_the_place_is_given_up_for_the_wait_and_taken_again_for_the_attempt() ->
 
 
 def test_the_lease_is_renewed_at_least_each_third_of_its_length_while_a_run_waits() -> None:
-    bench = make_bench(failed(), answered(), limits=Limits(lease_sec=90, max_running=4))
+    bench = make_bench(failed(), answered(), limits=RunLimits(lease_sec=90, max_running=4))
     bench.run(make_run(max_retries=1, retry_backoff_sec=100))
     assert sum(bench.stop.waits) == 100
     assert max(bench.stop.waits) <= 1, "somebody may cancel it"

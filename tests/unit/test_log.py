@@ -272,8 +272,8 @@ def test_an_error_that_is_expected_is_a_line_for_who_follows_each_step(desk: Des
 
 
 def test_an_error_that_nobody_reports_is_a_warning_with_what_was_not_done(desk: Desk) -> None:
-    guarded(fail(DatabaseLocked("busy")), "The ping was not noted")
-    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not noted: busy"]
+    guarded(fail(DatabaseLocked("busy")), "The ping was not recorded")
+    assert desk.lines == [f"{HEAD} code=DATABASE_LOCKED The ping was not recorded: busy"]
 
 
 def test_what_is_tolerated_leaves_a_line_and_goes_on(desk: Desk) -> None:
@@ -302,13 +302,13 @@ LOCKED = DatabaseLocked("the database is locked")
 @pytest.mark.parametrize(
     ("method", "job", "said"),
     [
-        ("note_child", {}, "The run's process was not stored"),
+        ("record_child", {}, "The run's process was not stored"),
         ("spend", {}, "What a call has used will be stored later"),
         ("spent", {"max_cost_usd_per_day": 1.0, "max_retries": 1}, "The budget of the day was not checked"),
-        ("cancel_asked_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
+        ("cancel_requested_by", {"max_retries": 1}, "It was not checked whether the run was cancelled"),
         ("renew", {}, "The lease was not renewed"),
-        ("begin_wait", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
-        ("end_wait", {"max_retries": 1}, "No permit was requested"),
+        ("release_permit", {"max_retries": 1}, "The run keeps its permit while it waits for its retry"),
+        ("take_permit", {"max_retries": 1}, "No permit was requested"),
         ("finish", {}, "The verdict ok could not be stored"),
         ("find", {"session_mode": "persistent"}, "The run starts without the session of the last one"),
     ],
