@@ -89,7 +89,8 @@ def append(path: str, data: bytes, rotate_at: int, kept: int) -> None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", path)
-        # A disk that was full may have left half a line.
+        # A disk that was full may have left half a line. Another process that is just writing over the end of a page
+        # looks the same; then an empty line stands after its line, which hurts nobody.
         if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
             data = b"\n" + data
         if os.write(descriptor, data) < len(data):

@@ -46,7 +46,7 @@ def test_latest_runs_the_newest_slot_and_writes_off_the_others_in_one_row(
         "last_slot": "2026-02-26T00:00:00+00:00",
         "made_up": True,
     }
-    assert "catch_up latest" in reason_of(missed)["message"]
+    assert "(catch_up: latest)" in reason_of(missed)["message"]
     assert (ran["trigger"], ran["slots"]) == ("catch_up", 1)
     (event,) = workspace.events()
     assert (event["run_id"], event["missed_slots"]) == (ran["run_id"], 4), (
@@ -98,7 +98,7 @@ def test_all_runs_the_newest_slots_up_to_its_limit_in_order_one_at_a_time(
     assert [result["status"] for result in report["results"]] == ["ok", "ok", "ok"]
     (missed,) = [row for row in workspace.runs() if row["status"] == "missed"]
     assert (missed["slots"], missed["scheduled_for"][11:16]) == (2, "22:00")
-    assert "catch_up_limit is 3" in reason_of(missed)["message"]
+    assert "(catch_up_limit: 3)" in reason_of(missed)["message"]
     assert machine.cursor() == utc(2026, 2, 26, 2)
     assert [event.get("missed_slots") for event in workspace.events()] == [2, None, None]
 
@@ -121,7 +121,7 @@ def test_a_slot_older_than_max_lateness_is_missed_and_told_whatever_catch_up_say
     clock.advance(hours=2, minutes=20)
     machine.tick()
     assert [(row["status"], row["slots"]) for row in workspace.runs("job-0")] == [("missed", 2)]
-    assert "max_lateness_sec is 600" in reason_of(workspace.runs("job-0")[0])["message"]
+    assert "max_lateness_sec: 600" in reason_of(workspace.runs("job-0")[0])["message"]
     assert slots(workspace.runs("all"), "ok") == ["21:00", "22:00"]
     clock.advance(minutes=50)
     machine.tick()

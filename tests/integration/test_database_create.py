@@ -60,7 +60,7 @@ def test_only_we_may_enter_the_folder_and_read_the_files(path: Path) -> None:
 def test_every_table_is_strict(path: Path) -> None:
     create(str(path))[0].close()
     tables = [sql for kind, name, _, sql in _schema(path) if kind == "table" and not name.startswith("sqlite_")]
-    assert len(tables) == 7
+    assert len(tables) == 8
     assert all("STRICT" in sql.rsplit(")", 1)[1] for sql in tables)
 
 

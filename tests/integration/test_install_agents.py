@@ -63,7 +63,11 @@ def test_each_agent_is_asked_for_in_the_version_that_its_runner_names(npm: Path)
     assert (code, said) == (0, "")
     assert [package.rpartition("@")[0] for package in asked] == [cli.package for cli in CLIS.values()]
     for package, name in zip(asked, CLIS, strict=True):
-        described = (PROJECT / "invocation" / "runners" / f"{name}.py").read_text(encoding="utf-8").partition("\n")[0]
+        described = (
+            (PROJECT / "invocation" / "runners" / "agents" / f"{name}.py")
+            .read_text(encoding="utf-8")
+            .partition("\n")[0]
+        )
         assert re.search(rf"\b{re.escape(package.rpartition('@')[2])}\b", described), described
 
 

@@ -235,8 +235,10 @@ def test_processes_that_write_and_rotate_at_once_lose_mix_and_double_nothing(tmp
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     found: Counter[str] = Counter()
     for file in files:
-        heads = file.read_text().split("\n")
-        assert heads.pop() == ""
+        text = file.read_text()
+        assert text == "" or text.endswith("\n")
+        # An empty line may stand after one that was being written.
+        heads = [line for line in text.split("\n") if line]
         for head, below in zip(heads[::2], heads[1::2], strict=True):
             name, number, padding = head.split(" ")
             assert padding == "x" * (int(number) % 90)

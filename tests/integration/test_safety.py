@@ -153,7 +153,7 @@ def test_a_link_in_the_place_of_ours_is_not_followed(workspace: Workspace, tmp_p
     if place == "job folder":
         assert list(treasure.iterdir()) == []
         assert (row["status"], report["results"][0]["error"]["code"]) == ("error", "IPC_ERROR")
-        assert "is a link" in report["results"][0]["error"]["message"]
+        assert "is a symbolic link" in report["results"][0]["error"]["message"]
     else:
         assert treasure.read_text() == "gold"
         assert row["status"] == "ok"
