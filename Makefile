@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install lock release demo check test test-full test-rest coverage mutants fresh versions lint unit faults soak bench bench-check docs pictures clean
+.PHONY: help install lock release demo check test test-full full coverage mutants fresh versions lint unit faults soak bench bench-check docs pictures clean
 
 help:
 	@echo "make demo    set up all and run both example siblings"
@@ -66,13 +66,12 @@ check: lint
 test: lint
 	$(PYTEST) -n 3 --dist worksteal -m "not full"
 
-test-full: test test-rest
+test-full: test full coverage fresh versions
 
-# The longest last, so that what fails most often fails first.
-test-rest: coverage versions
+# What takes minutes, or needs what few machines have; with more kills and more soak than `make test` has.
+full: install
 	PURUTO_FAULTS_KILLS=$${PURUTO_FAULTS_KILLS:-1000} $(PYTEST) -n 3 --dist worksteal tests/faults/test_random_kills.py
 	PURUTO_SOAK_SECONDS=$${PURUTO_SOAK_SECONDS:-120} $(PYTEST) -n 2 --dist loadgroup -m full
-	$(MAKE) fresh
 
 # Every command in an interpreter of its own, where `make test` forks one that is warm.
 fresh: install

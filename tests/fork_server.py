@@ -99,7 +99,11 @@ def _receive(caller: socket.socket) -> tuple[dict[str, Any], list[int]]:
     for _, _, payload in ancillary:
         numbers.frombytes(payload)
     while not data.endswith(b"\n"):
-        data += caller.recv(_LARGEST_READ)
+        more = caller.recv(_LARGEST_READ)
+        if not more:
+            # The tests were killed in the middle of a request.
+            os._exit(1)
+        data += more
     request: dict[str, Any] = json.loads(data)
     return request, list(numbers)
 

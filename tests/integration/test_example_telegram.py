@@ -224,7 +224,7 @@ def test_an_answer_that_is_nested_too_deep_is_told_all_the_same(sibling: Sibling
     program = """if True:
         import telegram_text
         deep = 1
-        for _ in range(5000):
+        for _ in range(100_000):
             deep = {"a": deep}
         print(telegram_text.messages({"job_id": "j", "result": {"response": {"result": deep}}}))
     """
