@@ -209,7 +209,7 @@ class Executor:
     def _remembered(self, run: ClaimedRun) -> AgentSession | None:
         if run.job.session_mode == "fully_ephemeral":
             return None
-        # If the database is busy, the run goes on without its session, and says so.
+        # If the database is busy, the run continues without its session, and this is logged.
         with _tolerated(run, "The run starts without the session of the last one"):
             return self._totals.updated(self._memory.find(run.job.job_id))
         return None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from core.job import Job, JobState
     from core.redact import Redactor
     from executor import RunLimits
+    from invocation.dry_run import PlannedStart
     from invocation.policy import PolicyFile
     from invocation.runners.base import Host
     from invocation.targets import Targets
@@ -162,7 +163,7 @@ class App:
 
         return Invoker(self.targets(), self.policy(), self.host(), self.settings.kill_grace_sec, self.clock)
 
-    def dry_run(self, state: JobState, remembered: AgentSession | None, now: datetime) -> Mapping[str, object]:
+    def dry_run(self, state: JobState, remembered: AgentSession | None, now: datetime) -> PlannedStart:
         """The first call that a run would make, with its secrets. Raises `InvocationError` if it could not start."""
         from execution.requests import first_call
         from invocation.dry_run import DryRun

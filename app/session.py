@@ -363,7 +363,7 @@ class Session:
         self.store.state.set_fact(health.CLOCK_FACT, health.clock_fact(anomaly, now))
 
     def ping(self, *, failed: bool) -> None:
-        """Sends the dead-man's ping and stores the result. A server that does not answer is no error."""
+        """Sends the dead-man's ping and stores the result. A server that does not answer is not an error."""
         fact = self.app.ping(failed=failed)
         # If the database refuses this, the tick has already reported it.
         guarded(lambda: self.store.state.set_fact(health.PING_FACT, fact), "The ping was not recorded")

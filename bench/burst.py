@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import stamp
 from bench.arena import PROJECT, Arena
-from bench.daemon import serving, wait_for
+from bench.daemon import running_daemon, wait_for
 from bench.measure import Samples, spread
 from bench.report import Row, compared
 from bench.throughput import DEFAULT_WIDTH
@@ -83,7 +83,7 @@ class Burst:
         self._arena.write_jobs(self._jobs(slot))
         self._arena.run("sync-jobs", "--allow-removals")
         cap = {} if self._width == DEFAULT_WIDTH else {"PURUTO_CRON_MAX_RUNNING": str(self._width)}
-        with serving(self._arena, {**self._arena.environ, **cap}):
+        with running_daemon(self._arena, {**self._arena.environ, **cap}):
             late = time.time() >= slot
             wait_for(lambda: self._ok() >= self._count, slot - time.time() + END_SEC)
         seconds, fault = self._found(slot)

@@ -19,9 +19,9 @@ END_SEC = 60.0
 
 
 @contextmanager
-def serving(arena: Arena, environ: Mapping[str, str] | None = None) -> Iterator[None]:
+def running_daemon(arena: Arena, environ: Mapping[str, str] | None = None) -> Iterator[None]:
     """Runs `main.py daemon` during the context. Raises RuntimeError if it does not get ready, or ends with an error."""
-    with told_ready(arena.command("daemon"), environ or arena.environ, arena.root.parent) as process:
+    with ready_process(arena.command("daemon"), environ or arena.environ, arena.root.parent) as process:
         yield
         process.terminate()
         code = process.wait(timeout=END_SEC)
@@ -30,7 +30,9 @@ def serving(arena: Arena, environ: Mapping[str, str] | None = None) -> Iterator[
 
 
 @contextmanager
-def told_ready(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def ready_process(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has printed a line of JSON with `status` "ready"; killed at the end if it still lives."""
     # Not a pipe: nobody reads it later, and a full pipe would block the measured process.
     with tempfile.TemporaryFile() as said:

@@ -22,11 +22,11 @@ def measure(folder: Path, due: int, minutes: int = DAY) -> list[Row]:
     arena.run("sync-jobs")
     # From here on the simulated clock is used; by the machine's clock no job has been due.
     script = str(PROJECT / "bench" / "day_inside.py")
-    told = [json.loads(line) for line in arena.run_python(script, str(arena.root), str(minutes)).splitlines()]
-    slots = sum(minute["slots"] for minute in told)
+    reports = [json.loads(line) for line in arena.run_python(script, str(arena.root), str(minutes)).splitlines()]
+    slots = sum(minute["slots"] for minute in reports)
     hour = min(HOUR, minutes // 2)
     name, against = f"a slot in the last {hour} minutes of {minutes:,}", f"a slot in the first {hour} minutes"
-    samples = {name: _samples(told[-hour:]), against: _samples(told[:hour])}
+    samples = {name: _samples(reports[-hour:]), against: _samples(reports[:hour])}
     fault = "" if slots == due * minutes else f"{slots:,} slots ran of {due * minutes:,}"
     note = (
         f"a simulated day: each of {minutes:,} minutes one whole tick on the real database, {JOBS:,} jobs in it,"

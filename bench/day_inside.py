@@ -52,11 +52,11 @@ def main(root: str, minutes: int) -> None:
             scheduler = session.scheduler(stop, _null)
             wall, cpu = time.perf_counter(), time.process_time()
             report = scheduler.serve(clock.now())
-            told = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+            times = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
         good = sum(result["status"] == "ok" for result in report.results)
         if good != len(report.due_jobs):
             raise SystemExit(f"{good} of {len(report.due_jobs)} due jobs ran: {report.as_dict()}"[:2000])
-        print(json.dumps({"slots": good, **told}), flush=True)
+        print(json.dumps({"slots": good, **times}), flush=True)
     stop.close()
 
 

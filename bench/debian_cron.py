@@ -40,7 +40,7 @@ def reason_without() -> str:
 
 
 @contextmanager
-def serving(folder: Path, command: str) -> Iterator[None]:
+def running_cron(folder: Path, command: str) -> Iterator[None]:
     """Runs `command` in each minute that begins during the context."""
     table = folder / "crontab"
     table.write_text(f"* * * * * exec {command}\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench import debian_cron, peer, stamp
 from bench.arena import Arena
 from bench.burst import stamping_job
-from bench.daemon import serving, told_ready, wait_for
+from bench.daemon import ready_process, running_daemon, wait_for
 from bench.measure import Ratio, Spread, spread
 from bench.report import Row, absent
 
@@ -57,11 +57,11 @@ class _Run:
             self._sync(slots)
             peers = [name for name in (KEPT, MEMORY) if not why[name]]
             for name in peers:
-                stack.enter_context(told_ready(self._peer(name, slots), self._arena.environ, self._folder))
+                stack.enter_context(ready_process(self._peer(name, slots), self._arena.environ, self._folder))
             if not why[CRON]:
                 line = f"{shlex.quote(str(self._program))} {shlex.quote(str(self._stamps(CRON)))}"
-                stack.enter_context(debian_cron.serving(self._folder, line))
-            stack.enter_context(serving(self._arena))
+                stack.enter_context(debian_cron.running_cron(self._folder, line))
+            stack.enter_context(running_daemon(self._arena))
             late = time.time() >= slots[0]
             time.sleep(max(0.0, slots[-1] - time.time()))
             wait_for(lambda: self._all_over([DAEMON, *peers]), END_SEC)

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     rows: list[Row] = []
     said: list[str] = []
     if options.folder is not None and not os.access(options.folder, os.W_OK | os.X_OK):
-        print(f"{options.folder} is no folder that can be written to", file=sys.stderr)
+        print(f"{options.folder} is not a folder that can be written to", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="puruto-bench-", dir=options.folder) as name:
         found = machine.describe(Path(name))

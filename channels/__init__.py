@@ -1,7 +1,7 @@
 """Where events go: a file for each kind of channel. They are found by listing this folder, and imported on first use.
 
 It may import `core`; it is handed the settings. A new channel is one new file here, on the base of `base.py`, or of
-`jsonl.py` if it is a file. The dead-man's ping is no channel of events, and stands beside them.
+`jsonl.py` if it is a file. The dead-man's ping (`ping.py`) is not a channel.
 """
 
 from __future__ import annotations

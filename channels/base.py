@@ -45,7 +45,7 @@ class Channel(ABC):
     order: ClassVar[int] = 100
     #: Whether it gets the events of every job, so that none selects it.
     always: ClassVar[bool] = False
-    #: Its key in `notification_paths`; "" for a channel that is no file.
+    #: Its key in `notification_paths`; "" for a channel that is not a file.
     path_key: ClassVar[str] = ""
 
     @classmethod
@@ -59,7 +59,7 @@ class Channel(ABC):
         return cls.always or notify_channel == cls.name
 
     def is_there(self) -> bool:
-        """Whether there is anybody to be told. If not, events count as settled: that is no failure."""
+        """Whether the receiver exists. If not, its events need no delivery, and nothing has failed."""
         return True
 
     @abstractmethod

@@ -42,7 +42,7 @@ class FileChannel(Channel):
             self.after_all(file)
 
     def after_all(self, file: AppendOnly) -> None:
-        """What is done with the file, still locked, when all that waited stands in it."""
+        """What is done with the file, still locked, after all waiting lines were written to it."""
 
     def shown_path(self) -> str:
         return self._shown

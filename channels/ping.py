@@ -19,7 +19,7 @@ from core.boundary import guarded
 #: All of it, whatever the name's lookup, the connection, or a slow answer take.
 DEADLINE_SEC = 5.0
 TOO_SLOW = "no answer in time"
-NO_ADDRESS = "it, or where it redirects to, is no http:// or https:// address"
+NO_ADDRESS = "the address, or the one that it redirects to, does not begin with http:// or https://"
 
 
 def address(url: str, *, failed: bool) -> str:

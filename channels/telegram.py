@@ -10,7 +10,7 @@ from channels.jsonl import FileChannel
 
 
 class TelegramChannel(FileChannel):
-    """`repo` is the folder of the sibling, absolute. Where it is missing nobody is to be told."""
+    """`repo` is the sibling's folder, absolute. If it is missing, nothing is sent."""
 
     name = "telegram"
     path_key = "telegram_outbox"

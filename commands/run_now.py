@@ -88,7 +88,7 @@ def _is_hung_up(error: OutputUnwritable) -> bool:
 
 
 def _progress(app: App, session: Session, job_id: str, stop: Stop) -> AbstractContextManager[ProgressLine | None]:
-    """The progress line on stderr; None if that is no terminal."""
+    """The progress line on stderr; None if that is not a terminal."""
     if not is_screen(sys.stderr):
         return nullcontext()
     line = guarded(lambda: _line(app, session, job_id, stop))

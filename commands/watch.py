@@ -32,7 +32,7 @@ _NOTHING: dict[str, object] = {"running": [], "next": [], "recent_runs": [], "ov
 @click.option(
     "--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds between two reads."
 )
-@click.option("--once", is_flag=True, help="Print one frame and end. This is the default if stdout is no terminal.")
+@click.option("--once", is_flag=True, help="Print one frame and end. This is the default if stdout is not a terminal.")
 @table_option
 @click.pass_obj
 def command(app: App, interval: float, once: bool, table: bool | None) -> int:
@@ -41,7 +41,7 @@ def command(app: App, interval: float, once: bool, table: bool | None) -> int:
     The progress of a run is its time compared with the median of its job's last successes. The command only reads, and
     continues while the database is busy, missing or replaced.
 
-    Prints one frame with --once or --no-table, or if stdout is no terminal: {"status": "ok", "now", "scheduler",
+    Prints one frame with --once or --no-table, or if stdout is not a terminal: {"status": "ok", "now", "scheduler",
     "running", "next", "recent_runs", "overdue_count", "events"}, or text with --table.
 
     \b

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from config.problems import InvalidValue, Problem, printable, problem_of
 from config.variables import PREFIX, VARIABLES
 
-#: Variables of ours that are no settings: the scheduler sets them for a run.
+#: Variables of ours that are not settings: the scheduler sets them for a run.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
 #: An assignment, or another line, to its end. A quoted name or value may contain line ends.
 _ASSIGNMENT = re.compile(

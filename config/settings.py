@@ -117,7 +117,7 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
     )
 
 
-#: What a run finds in its environment: how many invocations led to it. It is no setting, and `.env` can't give it.
+#: What a run finds in its environment: how many invocations led to it. It is not a setting, and `.env` can't give it.
 _HOP = Variable("hop", "PURUTO_CRON_HOP", "integer", "0", "", 0, MOST_HOPS)
 
 

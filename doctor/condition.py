@@ -49,7 +49,7 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:
-    """Whether a daemon is running. Without one, ticks do the work, so that is no fault."""
+    """Whether a daemon is running. Without one, ticks do the work, so that is not a fault."""
     if scene.daemon["running"]:
         yield fine(DAEMON, f"It has been running since {scene.daemon.get('since')}: {scene.daemon_name}")
     else:

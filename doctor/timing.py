@@ -67,7 +67,7 @@ def no_next_run(state: JobState, now: datetime, calendar: Calendar) -> Finding |
 def moved_zones(kept: Counter[str], machine_zone: str, set_zone: str | None, now: datetime) -> Iterator[Finding]:
     """Warnings about jobs that keep a former zone of the machine. `kept` has the number of jobs by zone.
 
-    Another name for the same zone is no change.
+    Another name for the same zone is not a change.
     """
     for zone in sorted(zone for zone, count in kept.items() if count):
         if set_zone is None and _offsets(zone, now) != _offsets(machine_zone, now):

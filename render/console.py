@@ -15,7 +15,7 @@ from rich.text import Text
 
 from render.words import plain
 
-#: The width in cells where stdout is no terminal: wide, so that no line is cut.
+#: The width in cells where stdout is not a terminal: wide, so that no line is cut.
 _WIDTH_ELSEWHERE = 200
 _NARROWEST, _WIDEST = 20, 2_000
 STYLES = {

@@ -18,7 +18,7 @@ from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
 from render.words import local, plain
 
 Report = Mapping[str, Any]
-#: The width in cells where stdout is no terminal.
+#: The width in cells where stdout is not a terminal.
 WIDTH_ELSEWHERE = 100
 _LONGEST_NAME, _NARROWEST_CHART = 28, 20
 _NOW = "│"

@@ -254,7 +254,7 @@ def _interruption(run: Running, state: Health) -> ForcedEnd:
 
 
 def _duration_ms(started_at: str, now: datetime) -> int:
-    """0 if the clock was set back since the start, or if somebody changed the row into something that is no time."""
+    """0 if the clock was set back since the start, or if the row was edited by hand and is not a time."""
     try:
         return max(0, round((now - from_text(started_at)).total_seconds() * 1000))
     except ValueError:

@@ -280,7 +280,7 @@ class Claims:
     def _is_first_refusal(self, job_id: str, gate: Refusal) -> bool:
         """Whether the refusal of this gate is not yet reported for the day. Records that it is now."""
         added = self._db.run(
-            "INSERT INTO refusals_told (job_id, day, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO refusals_reported (job_id, day, code) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             (job_id, gate.day, gate.code),
         )
         return added == 1

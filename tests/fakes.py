@@ -1,4 +1,4 @@
-"""Stand-ins for what the rooms need from outside: a ledger, an invoke, a stop; and builders of what they hand on."""
+"""Stand-ins for what packages need from outside (a ledger, an invoke, a stop); builders of what they exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of single rooms share: another user, and children that run a piece of Python."""
+"""What the tests of single packages share: another user, and children that run a piece of Python."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def public_folder() -> Iterator[Path]:
 
 
 def python(script: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    """A child that runs a piece of Python with the rooms in its path."""
+    """A child that runs a piece of Python with the program in its path."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), *arguments],
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 failed=
 for version in 3.11 3.12 3.13 3.14; do
     [ "$version" != "$ours" ] || continue
-    # A stand-in such as pyenv's may be on the PATH and yet start nothing.
+    # A shim may be on the PATH without a Python behind it.
     if ! "python$version" -c 'import venv' 2>/dev/null; then
         echo "versions: $version left out: python$version is not on the PATH, or has no venv" >&2
         continue

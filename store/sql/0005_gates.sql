@@ -1,6 +1,6 @@
--- Schema 5: that a gate refuses is told once a day for each gate, so that the second one is not silent.
+-- Schema 5: a refusal is reported once a day for each gate, so that a second gate is not silent.
 
-CREATE TABLE refusals_told (
+CREATE TABLE refusals_reported (
     job_id  TEXT NOT NULL,
     day     TEXT NOT NULL,       -- of the job's zone: 2026-02-25
     code    TEXT NOT NULL,       -- of the gate: COST_LIMIT
@@ -8,7 +8,7 @@ CREATE TABLE refusals_told (
 ) STRICT, WITHOUT ROWID;
 
 -- Up to schema 4 there was one gate.
-INSERT INTO refusals_told (job_id, day, code) SELECT job_id, day, 'COST_LIMIT' FROM spending WHERE refusal_told = 1;
+INSERT INTO refusals_reported (job_id, day, code) SELECT job_id, day, 'COST_LIMIT' FROM spending WHERE refusal_told = 1;
 
 -- The table is made anew without `refusal_told`: to drop the column would leave its comment at another one.
 CREATE TABLE spending_5 (

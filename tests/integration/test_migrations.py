@@ -318,7 +318,7 @@ def test_what_was_told_of_a_refusal_stays_told_of_its_gate(kept: Workspace) -> N
     columns = {row["name"] for row in kept.sql("SELECT name FROM pragma_table_info('spending')")}
     marked = kept.sql("SELECT job_id, day FROM spending WHERE refusal_told = 1") if columns else []
     kept.json("sync-jobs")
-    assert kept.sql("SELECT * FROM refusals_told") == [{**row, "code": "COST_LIMIT"} for row in marked]
+    assert kept.sql("SELECT * FROM refusals_reported") == [{**row, "code": "COST_LIMIT"} for row in marked]
     assert bool(marked) is bool(columns)
 
 

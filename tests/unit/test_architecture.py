@@ -47,7 +47,7 @@ LONGEST_FUNCTION = 70
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the program. `room` is the module, or the folder that it lies in."""
+    """One file of the program. `top` is the module, or the folder that it lies in."""
 
     path: Path
     text: str
@@ -58,7 +58,7 @@ class Source:
         return str(self.path.relative_to(PROJECT))
 
     @property
-    def room(self) -> str:
+    def top(self) -> str:
         return self.path.relative_to(PROJECT).parts[0].removesuffix(".py")
 
     def imports(self) -> Iterator[str]:
@@ -130,27 +130,27 @@ def test_every_package_is_under_the_contracts() -> None:
     config = _project()["tool"]["importlinter"]
     (layers,) = [contract["layers"] for contract in config["contracts"] if contract["id"] == "layers"]
     (circles,) = [contract["ancestors"] for contract in config["contracts"] if contract["id"] == "circles"]
-    packages = {source.room for source in SOURCES} - set(SPINE)
+    packages = {source.top for source in SOURCES} - set(SPINE)
     assert set(config["root_packages"]) == packages
     assert {name.strip() for layer in layers for name in layer.split("|")} == packages
     assert set(circles) == packages
 
 
 def test_the_root_has_six_modules() -> None:
-    assert {source.room for source in SOURCES if source.path.parent == PROJECT} == set(SPINE)
+    assert {source.top for source in SOURCES if source.path.parent == PROJECT} == set(SPINE)
 
 
 @pytest.mark.parametrize("name", SPINE)
 def test_a_module_of_the_root_imports_what_is_below_it(name: str) -> None:
     (source,) = [source for source in SOURCES if source.name == f"{name}.py"]
-    rooms = {source.room for source in SOURCES}
-    used = {imported.split(".")[0] for imported in source.imports()} & rooms
+    tops = {source.top for source in SOURCES}
+    used = {imported.split(".")[0] for imported in source.imports()} & tops
     assert used == set(SPINE[name][0].split())
 
 
 @pytest.mark.parametrize("name", SPINE)
 def test_a_module_of_the_root_is_imported_from_above_alone(name: str) -> None:
-    users = {source.room for source in SOURCES for imported in source.imports() if imported.split(".")[0] == name}
+    users = {source.top for source in SOURCES for imported in source.imports() if imported.split(".")[0] == name}
     assert users == set(SPINE[name][1].split())
 
 
@@ -187,16 +187,16 @@ def test_every_package_says_what_it_is_for_and_where_a_new_thing_goes() -> None:
 _MAY_IMPORT = re.compile(r"\bIt (?:may import|imports) (.*?)[.;](?=\s)", re.DOTALL)
 
 
-@pytest.mark.parametrize("package", sorted({source.room for source in SOURCES} - set(SPINE)))
+@pytest.mark.parametrize("package", sorted({source.top for source in SOURCES} - set(SPINE)))
 def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
     (start,) = [source for source in SOURCES if source.name == f"{package}/__init__.py"]
     said = _MAY_IMPORT.search(ast.get_docstring(start.tree) or "")
     assert said is not None, f"{package} does not say what it may import"
-    rooms = {source.room for source in SOURCES}
-    used = {top for source in SOURCES if source.room == package for top in _tops(source)} & rooms - {package}
+    tops = {source.top for source in SOURCES}
+    used = {top for source in SOURCES if source.top == package for top in _tops(source)} & tops - {package}
     if "everything below it" not in said[1]:
         # What it is the only user of, or must not know, is named by other words than a package's.
-        assert set(re.findall(r"`(\w+)`", said[1])) & rooms == used
+        assert set(re.findall(r"`(\w+)`", said[1])) & tops == used
 
 
 # --- habits ---
@@ -429,9 +429,9 @@ def test_every_error_class_is_raised_or_is_a_root() -> None:
 # --- what is shipped ---
 
 
-def test_the_wheel_holds_every_room() -> None:
+def test_the_wheel_holds_every_package() -> None:
     shipped = _project()["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]
-    folders = {f"/{source.room}" for source in SOURCES if source.path.parent != PROJECT}
+    folders = {f"/{source.top}" for source in SOURCES if source.path.parent != PROJECT}
     assert set(shipped) == folders | {"/*.py"}
 
 

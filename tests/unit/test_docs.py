@@ -187,7 +187,7 @@ def test_the_codes_that_are_said_not_to_be_retried_are_those() -> None:
     assert kinds - {"CANCELLED"} <= set(answer)
 
 
-# --- commands, fields, settings, rooms ---
+# --- commands, fields, settings, packages ---
 
 
 def test_every_command_is_in_the_list_and_in_the_formats() -> None:
