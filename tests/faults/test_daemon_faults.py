@@ -181,8 +181,7 @@ def test_a_full_disk_is_reported_once_and_due_slots_are_started_afterwards(works
     workspace.add_target(invoke=None)
     with small_disk(workspace.root / "db", "2m") as disk:
         workspace.ready(shell(COUNT, schedule="0 0 1 1 *"))
-        with daemon(workspace, NEVER, script=HASTY) as served:
-            # A log that has been written once has its room already.
+        with daemon(workspace, NEVER, script=HASTY, no_log=True) as served:
             workspace.sql("PRAGMA wal_checkpoint(TRUNCATE)")
             filler = fill_before_a_slot(workspace, served, disk)
             wait_for(served.errors, what="an error")
