@@ -199,6 +199,12 @@ def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
         assert set(re.findall(r"`(\w+)`", said[1])) & tops == used
 
 
+def test_every_command_has_a_place_in_the_help() -> None:
+    files = [source for source in SOURCES if source.name.startswith("commands/") and "\n@click.command(" in source.text]
+    assert len(files) > 25
+    assert [source.name for source in files if "\nPLACE = (" not in source.text] == [], "without it nobody finds it"
+
+
 # --- habits ---
 
 
