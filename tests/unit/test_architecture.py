@@ -200,7 +200,8 @@ def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
 
 
 def test_every_command_has_a_place_in_the_help() -> None:
-    files = [source for source in SOURCES if source.name.startswith("commands/") and "\n@click.command(" in source.text]
+    commands = [source for source in SOURCES if source.name.startswith("commands/") and source.path.stem != "__init__"]
+    files = [source for source in commands if "\n@click.command(" in source.text]
     assert len(files) > 25
     assert [source.name for source in files if "\nPLACE = (" not in source.text] == [], "without it nobody finds it"
 
