@@ -82,7 +82,10 @@ class Channel(ABC):
 
 
 class PlainChannel(Channel):
-    """A channel to which each batch is one call, without anything to open."""
+    """A base for a channel to which each batch is one call, without anything to open: a chat, a web hook.
+
+    It takes no lock: where the same event must not be sent twice, `open` is to take one.
+    """
 
     def open(self) -> AbstractContextManager[Send]:
         return nullcontext(self.send)

@@ -16,7 +16,7 @@ PLACE = ("Running", 60)
 @click.argument("run_id", shell_complete=running_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
-    """End a running run and all processes that it started. Its status becomes "cancelled".
+    """End a run that is running, and all processes that it started. Its status becomes "cancelled".
 
     Its processes get TERM, and KILL after PURUTO_CRON_KILL_GRACE_SECONDS. A run that waits for a retry is not tried
     again. If the run's scheduler is gone or does not answer, this command ends the run itself.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
+from core import log
 from core.errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
 from db import SCHEMA_VERSION, Translated, bare, damage, schema_version
 from doctor.findings import Finding, error, fine, of_error, warning
@@ -40,7 +40,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         text = f"{path} has schema {version}; the next command copies it and migrates it to {SCHEMA_VERSION}"
         yield warning("DATABASE_OLDER", SUBJECT, text, "Run: python3 main.py init-db")
         return
-    with suppress(DatabaseError):
+    with log.tolerated(DatabaseError, "Whether the database is locked was not checked"):
         # Other reasons why it can't be written to are reported by other checks.
         yield from locked(scene, path)
     scene.session = scene.app.open_session(read_only=True)
