@@ -17,11 +17,11 @@ help:
 	@echo "make install the virtual environment only"
 	@echo "make faults  a thousand random kills, and every other fault"
 	@echo "make soak    ten minutes of ticks, runs, kills and edits at once"
-	@echo "make bench   the speed table; PEERS=1 beside other schedulers"
+	@echo "make bench   the speed table; PEERS=1 compares other schedulers"
 	@echo "make bench-check  the same, compared with the goals and with the last one"
-	@echo "make docs    write the generated documents anew"
-	@echo "make pictures  draw the pictures of the documents anew"
-	@echo "make lock    write requirements.lock anew; UPGRADE=1 takes newer releases"
+	@echo "make docs    write the generated documents"
+	@echo "make pictures  draw the pictures of the documents"
+	@echo "make lock    write requirements.lock; UPGRADE=1 takes newer releases"
 	@echo "make release check the version, the changelog and everything else, and set the tag"
 
 # The stamp is newer than these files exactly when the environment is up to date.

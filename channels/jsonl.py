@@ -102,7 +102,7 @@ class AppendOnly:
             os.rename(self._path, aside)
 
     def _lock(self) -> None:
-        """Waits for others a while: one that hangs must not hold up every tick behind it. Raises OSError."""
+        """Waits a while for other writers: one that hangs must not block every later tick. Raises OSError."""
         for seconds in LOCK_PAUSES_SEC:
             try:
                 return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ class AppendOnly:
         """
         size = os.fstat(self._fd).st_size
         tail = os.pread(self._fd, min(size, len(data) + 1), max(0, size - len(data) - 1))
-        # A line starts at the file's start, or behind a newline.
+        # A line starts at the file's start, or after a newline.
         start = 0 if size <= len(data) else tail.find(b"\n") + 1 or len(tail)
         while start < len(tail):
             if data.startswith(tail[start:]):

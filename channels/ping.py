@@ -23,7 +23,7 @@ NO_ADDRESS = "the address, or the one that it redirects to, does not begin with 
 
 
 def address(url: str, *, failed: bool) -> str:
-    """The address to ask: `url`, with `/fail` behind its path when a job failed."""
+    """The address to ask: `url`, with `/fail` after its path if a job failed."""
     if not failed:
         return url
     parts = urlsplit(url)

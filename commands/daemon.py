@@ -69,6 +69,7 @@ def command(app: App) -> int:
         )
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))
+            log.info(f"The daemon starts: {db_path}")
             daemon.begin()
             say(
                 {
@@ -81,7 +82,6 @@ def command(app: App) -> int:
                     "warnings": list(settings.warnings),
                 }
             )
-            log.info(f"The daemon starts: {db_path}")
             # The objects that exist now stay for ever: the garbage collector need not examine them again.
             gc.collect()
             gc.freeze()

@@ -52,7 +52,7 @@ class Program:
             runners.named(name)
         # Each of these imports what it needs. The values are not used.
         app = self._app
-        _ = gates, app.invoker, session.retention()
+        _ = gates.all_gates(), app.invoker, session.retention()
         app.calendar.next_fire("0 3 * * 1-5", app.machine_zone, app.clock.now())
 
     def is_alive(self, owner: ProcessId) -> bool:

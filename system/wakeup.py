@@ -99,6 +99,8 @@ class Wakeup:
     def _make(self) -> bool:
         try:
             os.mkfifo(self._path, 0o600)
+            # The umask may have taken away the right to open it.
+            os.chmod(self._path, 0o600)
         except FileExistsError:
             # Usually the pipe of a daemon that was killed.
             pass

@@ -124,6 +124,20 @@ def wait_for_rows(workspace: Workspace, job_id: str, *statuses: str) -> None:
     wait_for(lambda: rows(workspace, job_id) == list(statuses), what=f"{job_id}: {statuses}")
 
 
-def in_seconds(seconds: int) -> str:
-    """A schedule for one slot, so many seconds from now."""
+def declare_ahead(workspace: Workspace, job_id: str, declare: Callable[[str], object]) -> None:
+    """Calls `declare` with a schedule for one slot, which is still ahead when it has been synced.
+
+    A slot in two seconds, and further ahead where the machine took longer than that.
+    """
+    seconds = 2
+    while True:
+        declare(_in_seconds(seconds))
+        if rows(workspace, job_id) or workspace.sql(
+            "SELECT 1 FROM jobs WHERE job_id = ? AND next_run_at IS NOT NULL", (job_id,)
+        ):
+            return
+        seconds *= 2
+
+
+def _in_seconds(seconds: int) -> str:
     return f"@at {(datetime.now(UTC) + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%SZ')}"

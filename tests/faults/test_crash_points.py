@@ -17,7 +17,7 @@ from store import last_tick
 from tests import support_agents
 from tests.support_ledger import LEDGER_TARGET, PAST, check, running, settle_all
 from tests.support_machine import prepare
-from tests.workspace import PATIENCE, PROJECT, Workspace, ended, wait_for
+from tests.workspace import FOLDERS, PATIENCE, PROJECT, Workspace, ended, wait_for
 
 HOOK = """
 import os, signal
@@ -254,8 +254,8 @@ def test_a_crash_at_a_later_time(workspace: Workspace, point: str, count: int) -
 
 def test_the_points_are_documented_where_they_are_and_reached_by_their_names() -> None:
     """A name in the program that no test knows would be a point that no test reaches."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in PROJECT.glob("*.py"))
-    text += "\n".join(path.read_text(encoding="utf-8") for path in PROJECT.glob("*/*.py") if "tests" not in path.parts)
+    sources = [*PROJECT.glob("*.py"), *(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     import re
 
     names = set(re.findall(r'crash_points\.point\("([a-z_.]+)"\)', text))

@@ -129,7 +129,7 @@ def test_a_run_by_hand_takes_its_place_too(workspace: Workspace) -> None:
 def test_a_job_that_is_gone_meanwhile_is_not_run_once_more(workspace: Workspace, change: str) -> None:
     interrupted(workspace, retry_interrupted=True)
     workspace.sql("UPDATE jobs SET next_run_at = NULL")
-    # Settled while the job was there; the retry finds no place, and then the job goes.
+    # Settled while the job was there; the retry finds no permit, and then the job goes.
     workspace.sql("UPDATE runs SET status = 'interrupted', finished_at = started_at, retry_due = 1, lease_token = NULL")
     if change == "removed":
         workspace.sql("UPDATE jobs SET removed_at = ?, enabled = 0", (PAST,))

@@ -1,4 +1,4 @@
-"""The queue of what is due: what becomes of a claim, who waits for a place, and whom one job's trouble hurts."""
+"""The queue of what is due: what becomes of a claim, who waits for a permit, and whom one job's trouble hurts."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_the_verdicts_of_some_runs_and_the_claims_of_the_next_share_a_commit(mak
     bench.store.db.connection.set_trace_callback(asked.append)
     bench.serve()
     assert bench.names() == ["a", "b", "c", "d"]
-    assert bench.clock.elapsed == pytest.approx(1002), "nobody has waited for a place"
+    assert bench.clock.elapsed == pytest.approx(1002), "nobody has waited for a permit"
     changes = [text.split()[0] for text in asked if text.startswith(("COMMIT", "INSERT INTO runs", "UPDATE runs"))]
     assert changes[-8:] == ["UPDATE", "UPDATE", "INSERT", "INSERT", "COMMIT", "UPDATE", "UPDATE", "COMMIT"]
 

@@ -145,13 +145,14 @@ def test_ten_thousand_jobs_are_read(file: Path) -> None:
 def test_stored_jobs_are_read_without_the_checkers_libraries() -> None:
     code = (
         "import sys; from store.job_codec import *; text = sys.argv[1]; assert job_json(job_from_json(text)) == text;"
-        "print([name for name in ('pydantic', 'jobfile', 'difflib', 'hashlib') if name in sys.modules])"
+        "print([name for name in ('pydantic', 'jobs', 'difflib', 'hashlib') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code, job_codec.job_json(FULL_JOB)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+@pytest.mark.process
 def test_the_library_for_schemas_is_loaded_only_for_a_job_that_has_one() -> None:
     code = (
         "import json, sys; from jobs import jobs_file; entry = json.loads(sys.argv[1]);"
@@ -173,7 +174,7 @@ def test_the_schema_in_the_repository_is_the_generated_one() -> None:
 
 
 def test_nothing_that_is_generated_is_out_of_date() -> None:
-    assert generate_docs.outdated(HERE) == {}
+    assert generate_docs.outdated(HERE) == {}, "run: make docs"
 
 
 def test_documents_are_written_once_and_then_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,7 +129,7 @@ def test_the_lease_is_renewed_while_a_run_waits(machine: Machine, workspace: Wor
     machine.run_now(stop=stop)
     stop.close()
     assert len({lease for lease, _ in leases}) > 10
-    assert {waiting for _, waiting in leases} == {1}, "it holds no place under the cap"
+    assert {waiting for _, waiting in leases} == {1}, "it holds no permit"
 
 
 @pytest.mark.process

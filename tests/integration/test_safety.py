@@ -242,7 +242,7 @@ def test_a_fault_in_a_setting_that_may_be_a_secret_does_not_show_it(workspace: W
 
 
 def test_no_shell_is_anywhere(workspace: Workspace) -> None:
-    for path in [*workspace.root.glob("*.py"), *workspace.root.glob("*/*.py")]:
+    for path in workspace.root.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for word in ("shell=True", "os.system(", "popen(", "getoutput("):
             assert word not in text, (path, word)

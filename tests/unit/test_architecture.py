@@ -199,6 +199,13 @@ def test_a_package_imports_what_it_says_that_it_may(package: str) -> None:
         assert set(re.findall(r"`(\w+)`", said[1])) & tops == used
 
 
+def test_every_command_has_a_place_in_the_help() -> None:
+    commands = [source for source in SOURCES if source.name.startswith("commands/") and source.path.stem != "__init__"]
+    files = [source for source in commands if "\n@click.command(" in source.text]
+    assert len(files) > 25
+    assert [source.name for source in files if "\nPLACE = (" not in source.text] == [], "without it nobody finds it"
+
+
 # --- habits ---
 
 

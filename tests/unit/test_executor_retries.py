@@ -1,4 +1,4 @@
-"""Between attempts: whether there is another, how long is waited, and who holds the place meanwhile."""
+"""Between attempts: whether there is another, how long is waited, and who holds the permit meanwhile."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_retry_that_would_start_at_the_next_slot_or_later_is_not_made(seconds_
     bench.run(make_run(next_run_at=slot, max_retries=1, retry_backoff_sec=30))
     assert (len(bench.invoke.invocations) == 2) is retried
     if not retried:
-        assert bench.stop.waits == [], "the place is given back at once"
+        assert bench.stop.waits == [], "the permit is given back at once"
         assert _not_retried(bench) == (f"the next slot is due at {slot.isoformat()}, before the retry would start")
 
 
@@ -120,7 +120,7 @@ def test_a_retry_is_not_made_when_the_machine_slept_past_the_next_slot() -> None
     assert len(bench.invoke.invocations) == 1
 
 
-# --- the place under the cap, and the lease meanwhile ---
+# --- the permit, and the lease meanwhile ---
 
 
 def test_the_permit_is_released_for_the_backoff_and_taken_again_for_the_attempt() -> None:
@@ -184,7 +184,7 @@ def test_no_run_can_outlive_its_ceiling(retries: int, backoff: int) -> None:
         clock.advance(seconds=timeout + 2 * grace)
 
     class LastMoment(FakeLedger):
-        """Every place becomes free only when nearly all patience is used up."""
+        """Every permit becomes free only when nearly all waiting time is used up."""
 
         looks = 0
 

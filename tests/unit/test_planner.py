@@ -241,7 +241,7 @@ LATENESS = [
         fields={"max_lateness_sec": 600},
     ),
     Case(
-        "a slot that waited for a place is a catch-up",
+        "a slot that waited for a permit is a catch-up",
         "02-25 12:00",
         "02-25 12:00:05",
         "02-25 12:00",

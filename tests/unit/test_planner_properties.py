@@ -55,7 +55,7 @@ def states(draw: st.DrawFn, *, catch_up: Sequence[str] = ("latest", "none", "all
     return make_state(first, zone=zone, anchor=start, schedule=schedule, **fields)
 
 
-#: Thousandths of the span at which ticks come, in order, and how many seconds each waits for a place.
+#: Thousandths of the span at which ticks come, in order, and how many seconds each waits for a permit.
 ticks = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 900)), min_size=1, max_size=12).map(sorted)
 
 few_ticks = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 900)), min_size=1, max_size=4).map(sorted)
