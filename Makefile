@@ -120,4 +120,4 @@ pictures: install
 	$(BIN)/python tools/draw_architecture.py
 
 clean:
-	rm -rf $(VENV) .venv-3.* .coverage* mutants bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .coverage* mutants bench/.peers .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs pytest, with the words that are given, under each other version of Python from 3.11 to 3.14 that is on the PATH.
-# Each has an environment of its own, .venv-3.N. A version that is not there is named and left out.
+# Each has an environment of its own, .venv/python3.N. A version that is not there is named and left out.
 set -eu
 cd "$(dirname "$0")/.."
 ours=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -12,7 +12,7 @@ for version in 3.11 3.12 3.13 3.14; do
         echo "versions: $version left out: python$version is not on the PATH, or has no venv" >&2
         continue
     fi
-    folder=.venv-$version
+    folder=.venv/python$version
     if [ ! -e "$folder/.installed" ] || [ requirements.lock -nt "$folder/.installed" ]; then
         "python$version" -m venv --clear "$folder"
         pip="$folder/bin/python -m pip install --quiet --disable-pip-version-check"

@@ -34,7 +34,7 @@ from tools.draw_architecture import SPINE
 from tools.generate_docs import wanted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
+NOT_OURS = {".venv", "mutants", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
 NOT_THE_PROGRAM = NOT_OURS | {"tests", "bench", "examples", "tools", "docs"}
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not NOT_OURS & set(path.relative_to(ROOT).parts))
 READMES = ("README.md", "README.es.md")

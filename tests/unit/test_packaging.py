@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from core.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NOT_OURS = {".venv", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
+NOT_OURS = {".venv", "mutants", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
