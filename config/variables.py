@@ -148,7 +148,7 @@ class Values:
     )
     log_level: str = setting(
         "PURUTO_CRON_LOG", "level", "",
-        "What is written into `puruto-cron.log`, in the folder of the database. Unset: `warning`, and `info` of the daemon.",
+        "What goes into `puruto-cron.log`, in the folder of the database. Unset: `warning`, and `info` of the daemon.",
     )
     """Empty when it is left to the command."""
     # fmt: on
