@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from db import SCHEMA_VERSION
 from tests.acceptance.conftest import stranger_environ
 from tests.support_provider import Say, provider
 from tests.support_real_agents import CLIS, PROGRAMS, reason_without
@@ -123,7 +124,7 @@ def first_job(demo: str, clone: Path) -> list[str]:
 def test_the_readme_leads_from_an_empty_folder_to_a_job_that_ran(first_job: list[str], clone: Path) -> None:
     answers = [json.loads(line) for text in first_job for line in text.splitlines() if line.startswith("{")]
     init, sync, run, logs = answers
-    assert (init["schema_version"], init["created"]) == (4, True)
+    assert (init["schema_version"], init["created"]) == (SCHEMA_VERSION, True)
     assert sync["added"] == ["hello"]
     assert len(sync["next"]["hello"]["instants"]) == 3
     assert run["status"] == "ok"
