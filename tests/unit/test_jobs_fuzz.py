@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from core.job import Job
 from jobs import jobs_file
 from store import job_codec
 from tests.support_jobs import FULL, GOOD, check_schedule, parse
+
+pytestmark = pytest.mark.slow
 
 VALID = json.dumps({"$schema": "x", "jobs": [GOOD, FULL, {**GOOD, "job_id": "b"}]}, indent=1).encode()
 

@@ -35,6 +35,7 @@ def files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return f"{space}{text}{space}", root
 
 
+@pytest.mark.slow
 @given(files(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))
 def test_an_added_entry_is_the_last_and_the_rest_is_unchanged(file: tuple[str, Any], entry: dict[str, Any]) -> None:
     text, root = file
@@ -46,6 +47,7 @@ def test_an_added_entry_is_the_last_and_the_rest_is_unchanged(file: tuple[str, A
     assert made.endswith(text[found.list_end - 1 if found.entries else found.list_end :])
 
 
+@pytest.mark.slow
 @given(files(), st.data())
 def test_a_removed_entry_takes_only_its_comma_with_it(file: tuple[str, Any], data: st.DataObject) -> None:
     text, root = file
@@ -56,6 +58,7 @@ def test_a_removed_entry_takes_only_its_comma_with_it(file: tuple[str, Any], dat
     assert json.loads(made) == {**root, "jobs": root["jobs"][:number] + root["jobs"][number + 1 :]}
 
 
+@pytest.mark.slow
 @given(files(), st.dictionaries(KEYS, VALUES, max_size=3), st.data())
 def test_changed_fields_are_changed_and_others_are_the_same_text(
     file: tuple[str, Any], changes: dict[str, Any], data: st.DataObject
@@ -78,6 +81,7 @@ def test_changed_fields_are_changed_and_others_are_the_same_text(
             assert made[new.start : new.end] == text[old.start : old.end]
 
 
+@pytest.mark.slow
 @given(files(), st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_an_entry_that_is_added_and_removed_leaves_the_file_as_it_was(
     file: tuple[str, Any], entry: dict[str, Any]

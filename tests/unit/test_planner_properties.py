@@ -17,6 +17,8 @@ from schedules import language
 from scheduling.planner import plan, skip_all
 from tests.fakes import at, make_state
 
+pytestmark = pytest.mark.slow
+
 #: Around the changes of 2026 in Madrid, St John's and Lord Howe.
 STARTS = (
     at("2026-03-28 17:11:31"),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from schedules.language import due_slots, next_fire
 from tests.support_schedules import expressions, walk
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 EXPRESSIONS = """

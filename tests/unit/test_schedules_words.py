@@ -128,6 +128,7 @@ def test_the_words_name_the_days_and_times_of_the_slots(schedule: str) -> None:
 
 
 @properties
+@pytest.mark.slow
 @given(schedule=expressions)
 def test_the_words_of_any_expression_name_the_days_and_times_of_its_slots(schedule: str) -> None:
     words = describe(schedule, "UTC")
@@ -181,6 +182,7 @@ def test_a_zone_with_daylight_saving_is_not_described_as_having_none(zone: str) 
     assert f"{zone} time" in describe("0 3 * * *", zone)
 
 
+@pytest.mark.slow
 @given(parts=st.tuples(*(st.integers(0, 9) for _ in range(4))).filter(any))
 @properties
 def test_the_words_of_an_interval_name_its_length(parts: tuple[int, int, int, int]) -> None:
