@@ -124,6 +124,14 @@ def wait_for_rows(workspace: Workspace, job_id: str, *statuses: str) -> None:
     wait_for(lambda: rows(workspace, job_id) == list(statuses), what=f"{job_id}: {statuses}")
 
 
+def wait_until_told(workspace: Workspace) -> None:
+    """Waits until each stored event is in events.jsonl: a daemon that is ended at once leaves the last for a tick."""
+    wait_for(
+        lambda: len(workspace.events()) == workspace.sql("SELECT count(*) AS events FROM events")[0]["events"],
+        what="the events",
+    )
+
+
 def declare_ahead(workspace: Workspace, job_id: str, declare: Callable[[str], object]) -> None:
     """Calls `declare` with a schedule for one slot, which is still ahead when it has been synced.
 

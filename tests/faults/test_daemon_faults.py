@@ -20,7 +20,7 @@ from system.systemd import Systemd
 from system.wakeup import Wakeup, notify
 from system.wall_clock_timer import SteppingTimer
 from tests.faults.test_busy_database import IMPATIENT, write_lock
-from tests.support_daemon import NEVER, OFTEN, RunningDaemon, daemon, rows, wait_for_rows
+from tests.support_daemon import NEVER, OFTEN, RunningDaemon, daemon, rows, wait_for_rows, wait_until_told
 from tests.support_ledger import PAST, every_end_is_told_once, every_row_has_an_end, no_job_is_stuck, nothing_lives
 from tests.support_machine import (
     COUNT,
@@ -73,6 +73,7 @@ def test_runs_of_a_killed_daemon_are_settled_by_the_next_one(workspace: Workspac
             release(workspace)
             assert second.notify()
             wait_for_rows(workspace, "long", "interrupted", "ok")
+            wait_until_told(workspace)
             assert not is_running(pid)
             told = second.wait_for_line(lambda line: line.get("settled"), "what was settled")
             assert [row["error"]["code"] for row in told["settled"]] == ["INTERRUPTED"]
@@ -108,6 +109,7 @@ def test_a_killed_tick_is_settled_when_its_lease_has_expired_and_delays_no_other
             release(workspace)
             # Its next slot waits as well, and is not written off as one that came while it ran.
             wait_for_rows(workspace, "long", "interrupted", "ok")
+            wait_until_told(workspace)
             assert not is_running(pid)
     the_ledger_is_whole(workspace)
 
@@ -162,6 +164,7 @@ def test_a_run_whose_verdict_could_not_be_stored_does_not_block_its_job(workspac
         wait_for_rows(workspace, "long", "interrupted")
         served.make_due("long")
         wait_for_rows(workspace, "long", "interrupted", "ok")
+        wait_until_told(workspace)
     the_ledger_is_whole(workspace)
 
 
