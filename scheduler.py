@@ -320,10 +320,6 @@ class Scheduler:
         self._upkeep.note_jump(last_seen, now)
         return anomaly
 
-    def touch_last_tick(self, now: datetime) -> None:
-        """Stores `now` as the time of the last tick."""
-        self._context.touch_last_tick(now)
-
     def correct_clock(self, now: datetime, last_seen: datetime | None) -> ClockAnomaly | None:
         """If the clock was set back since `last_seen`, moves back the cursors that it had set in the future.
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from store.claims import Owner
     from system.daemon_lock import DaemonState
 
-__all__ = ["App", "Session"]
-
 
 class App:
     """The parts of the program. Whatever needs `settings` raises `SettingsError` if they are wrong."""

@@ -226,7 +226,7 @@ class Daemon:
         self._enqueue_due(now)
         self._dispatcher.run_once(0)
         self._set_timer(now)
-        self._scheduler.touch_last_tick(now)
+        self._session.touch_last_tick(now)
         self._program.record_poll(now)
         if self._program.env_file_version() != self._env_version:
             self.reload()
