@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: "PCRN": tells our files from other SQLite files.
 APPLICATION_ID = 0x5043524E
 _REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json."
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_TIMEOUT_MS = 5000
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store", "sql")
