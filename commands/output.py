@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from core import streams
 from core.errors import CronError, OutputUnwritable
 from core.strict_json import escape_line_ends
 
@@ -47,10 +47,17 @@ def print_text(lines: Sequence[str]) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python flushes stdout at exit and would report the same error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OutputUnwritable(f"The output can't be written to stdout: {error.strerror}") from error
+        refused = lost(error)
+        if refused is not None:
+            raise refused from error
+
+
+def lost(error: OSError) -> OutputUnwritable | None:
+    """The error to raise after stdout could not be written; None if only its reader has gone (head, less)."""
+    streams.drop(sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return None
+    return OutputUnwritable(f"The output can't be written to stdout: {error.strerror}")
 
 
 def print_error(error: CronError, mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None) -> None:
