@@ -20,6 +20,7 @@ from commands.output import lost, print_error, print_json
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.strict_json import visible
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _fail(error: CronError, app: App | None) -> int:
         print_error(error, mask)
     except OutputUnwritable:
         # stdout can't be written, so only stderr is left.
-        streams.say(f"{error.code}: {mask.text(error.message) if mask else error.message}")
+        streams.say(visible(f"{error.code}: {mask.text(error.message) if mask else error.message}"))
     return error.exit_code
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core import streams
 from core.errors import CronError, OutputUnwritable
-from core.strict_json import escape_line_ends
+from core.strict_json import escape_hidden
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -27,7 +27,7 @@ def json_text(value: Mapping[str, object], indent: int | None = None) -> str:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    return escape_line_ends(text)
+    return escape_hidden(text)
 
 
 def _finite(value: object) -> object:
