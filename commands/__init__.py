@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from app.own_log import own_log
-from commands import listing
+from commands import listing, words
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
 from commands.output import lost, print_error, print_json
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
-from core.strict_json import visible
+from core.strict_json import excerpt, visible
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises `UsageError` for words that no command takes. The shell's completion can't show an error."""
+        if not ctx.resilient_parsing:
+            words.check(args)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -71,7 +77,7 @@ class Commands(click.Group):
             names = listing.names()
             near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
-            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": names})
+            raise UsageError(f"There is no command {excerpt(args[0])}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -92,8 +92,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or value == ():
             continue
         option = f"--{name.replace('_', '-')}"
-        for text in value if isinstance(value, tuple) else (value,):
-            must_be_utf8(option, text)
         if name == "env":
             fields[name] = dict(_pair(text) for text in value)
         elif isinstance(value, tuple):
@@ -103,15 +101,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         else:
             fields[name] = value
     return fields
-
-
-def must_be_utf8(name: str, value: object) -> None:
-    """Raises `UsageError` if a word of the command line was not UTF-8."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UsageError(f"{name} is not UTF-8", hint="Write it in UTF-8, as .jobs.json is.") from None
 
 
 def _list(option: str, values: tuple[str, ...]) -> list[str]:
