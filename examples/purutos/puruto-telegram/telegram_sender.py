@@ -59,7 +59,7 @@ def sender_of(variables: Mapping[str, str], folder: Path) -> Sender:
     if missing:
         return Skipping(f"{' and '.join(missing)} not set")
     if importlib.util.find_spec("telegram") is None:
-        hint = "In puruto-cron: .venv/bin/pip install -e '.[telegram]', and run this with .venv/bin/python."
+        hint = "Run `make telegram` in puruto-cron's folder, and start this with .venv/bin/python of that folder."
         raise Stopped("LIBRARY_MISSING", "python-telegram-bot is not installed", hint=hint)
     from telegram_client import url_fault
 
