@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
 
 from app.app import App
 from core.boundary import Failure, guarded
+from core.bounded_file import read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: An entry is never longer; the whole file may have 256 MiB.
+_MOST_BYTES = 16 << 20
 _NOT_AN_OPTION = ("job_id", "enabled")
 #: Fields whose value is a JSON object, each with an example.
 _OBJECTS = {
@@ -157,7 +159,7 @@ def from_json(source: str) -> dict[str, Any]:
     if source.lstrip()[:1] in ("{", "["):
         return parsed(source, "--from-json", _ENTRY)
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        text = sys.stdin.read(_MOST_BYTES) if source == "-" else read_bounded(source, _MOST_BYTES)[0].decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--from-json {source}: {error}", hint="Name a file with one JSON object, or -.") from None
     return parsed(text, f"--from-json {source}", _ENTRY)

@@ -12,6 +12,7 @@ from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
 from commands.view import show, table_option, wants_table
+from core.durable import put_in_place
 from core.errors import PictureUnwritable, UsageError
 from reports.overview import Window, timeline
 
@@ -98,7 +99,7 @@ def _replace(path: str, data: bytes) -> None:
             os.umask(mask)
             os.fchmod(out.fileno(), 0o666 & ~mask)
             os.fsync(out.fileno())
-        os.replace(new, path)
+        put_in_place(new, path)
     except BaseException:
         os.unlink(new)
         raise
