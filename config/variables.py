@@ -118,7 +118,8 @@ class Values:
     )
     keep_output_mb: int = setting(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "integer", "1024",
-        "Megabytes of output to keep in `runs/`. If there is more, the oldest output is deleted.", 1, 1_000_000_000,
+        "Megabytes of the disk that output in `runs/` may hold. Above it, the job that has most gives its oldest output.",
+        1, 1_000_000_000,
     )
     events_mb: int = setting(
         "PURUTO_CRON_EVENTS_MB", "integer", "16",
