@@ -113,7 +113,8 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
-    of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
+    of_cron = {*crontab_translation._MAIL, *crontab_translation._TIMING, *crontab_translation._CRONS_OWN, "CRON_TZ"}
+    of_cron |= {*crontab_translation._SYSTEMD_CRONS}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
     found = {variable.name for variable in settings.VARIABLES} | set(child_environment._INHERITED) | others | of_agents
