@@ -15,7 +15,7 @@ from invocation.runners.agents import base
 def hide_agents() -> None:
     """From now on no agent of this machine is found, neither here nor by what is started from here."""
     os.environ["PATH"] = without_agents(os.environ.get("PATH", os.defpath))
-    base._USUAL_FOLDERS = own_folders(base._USUAL_FOLDERS)
+    vars(base)["_USUAL_FOLDERS"] = own_folders(base._USUAL_FOLDERS)
 
 
 def own_folders(folders: tuple[str, ...]) -> tuple[str, ...]:

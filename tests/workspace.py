@@ -37,8 +37,8 @@ PATIENCE = 120.0
 def first_line(interpreter: str, *options: str) -> str:
     """What makes a text a program of this interpreter, in whatever folder that lies.
 
-    The kernel ends the path of an interpreter at a blank, and some kernels cut the line at 127 bytes. Then a shell starts
-    the program: its lines are a text for Python.
+    The kernel ends the path of an interpreter at a blank, and some kernels cut the line at 127 bytes. Then the first
+    lines are a shell's, and a text for Python.
     """
     line = " ".join([f"#!{interpreter}", *options])
     if " " not in interpreter and len(os.fsencode(line)) < 127:
