@@ -104,7 +104,7 @@ def _text(app: App, source: str | None) -> str:
     """The crontab; bytes that are not UTF-8 become surrogates. Raises `CrontabUnreadable`, `CrontabUnusable`."""
     if source is None:
         return read_crontab(app.environ)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else _bytes(source)
+    data = _bytes(source)
     if len(data) > MAX_BYTES:
         raise _unreadable(source, f"is larger than {MAX_BYTES // 1024**2} MiB")
     return data.decode("utf-8", "surrogateescape")
@@ -112,6 +112,8 @@ def _text(app: App, source: str | None) -> str:
 
 def _bytes(source: str) -> bytes:
     try:
+        if source == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
         # An ordinary open of a FIFO without a writer would block for ever.
         with open(source, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
@@ -92,8 +92,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or value == ():
             continue
         option = f"--{name.replace('_', '-')}"
-        for text in value if isinstance(value, tuple) else (value,):
-            must_be_utf8(option, text)
         if name == "env":
             fields[name] = dict(_pair(text) for text in value)
         elif isinstance(value, tuple):
@@ -103,15 +101,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         else:
             fields[name] = value
     return fields
-
-
-def must_be_utf8(name: str, value: object) -> None:
-    """Raises `UsageError` if a word of the command line was not UTF-8."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UsageError(f"{name} is not UTF-8", hint="Write it in UTF-8, as .jobs.json is.") from None
 
 
 def _list(option: str, values: tuple[str, ...]) -> list[str]:
@@ -156,11 +145,19 @@ def from_json(source: str) -> dict[str, Any]:
     """One entry of .jobs.json: from a file, from standard input (`-`), or given as JSON. Raises `UsageError`."""
     if source.lstrip()[:1] in ("{", "["):
         return parsed(source, "--from-json", _ENTRY)
+    hint = "Name a file with one JSON object, or - for standard input."
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--from-json {source}: {error}", hint="Name a file with one JSON object, or -.") from None
+        text = (sys.stdin.buffer.read() if source == "-" else _bytes(source)).decode()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"--from-json {source} can't be read: {reason}", hint=hint) from None
     return parsed(text, f"--from-json {source}", _ENTRY)
+
+
+def _bytes(file: str) -> bytes:
+    # An ordinary open of a named pipe without a writer would block for ever.
+    with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as source:
+        return source.read() or b""
 
 
 def synced(app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False) -> SyncedEdit:
