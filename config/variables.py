@@ -118,7 +118,7 @@ class Values:
     )
     keep_output_mb: int = setting(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "integer", "1024",
-        "Megabytes of the disk that output in `runs/` may hold. Above it, the job that has most gives its oldest output.",
+        "Megabytes of disk that output in `runs/` may hold. If there is more, the job that has most gives its oldest.",
         1, 1_000_000_000,
     )
     events_mb: int = setting(

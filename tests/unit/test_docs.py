@@ -123,11 +123,13 @@ def not_codes() -> set[str]:
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
-    """What has words in capitals that are said to nobody as a code: `__all__`, and an option's metavar."""
+    """What has words in capitals that are said to nobody as a code: `__all__`, an option's metavar, forms of Unicode."""
     for node in ast.walk(tree):
         named = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "arg", "")
         if named in ("__all__", "metavar") and isinstance(node, ast.Assign | ast.keyword):
             yield node.value
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "normalize":
+            yield node
 
 
 def used_codes() -> set[str]:
