@@ -61,7 +61,13 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     from core.errors import missing_library
 
     missing = missing_library(error)
-    sys.stdout.write(json.dumps({"status": "error", "error": missing.as_dict()}) + "\n")
+    # What decides for all other errors needs libraries itself.
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if os.environ.get("PURUTO_CRON_FORMAT") == "text" or (is_terminal and "--json" not in sys.argv):
+        text = f"error: {missing.message}\n  fix: {missing.hint}"
+    else:
+        text = json.dumps({"status": "error", "error": missing.as_dict()})
+    sys.stdout.write(f"{text}\n")
     return missing.exit_code
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(app: App, quiet: bool) -> int:
         report = session.scheduler(stop).tick()
         reason = stop.reason
         if not quiet or report.is_worth_a_line:
-            print_json(report.as_dict())
+            show(app, report.as_dict(), "tick")
         if app.settings.ping_url:
             # At the very end: a server that does not answer must delay no run and no output.
             session.ping(failed=report.has_failed)
