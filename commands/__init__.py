@@ -19,7 +19,8 @@ from commands.completion import VARIABLE as COMPLETING
 from commands.output import lost, print_error, print_json
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError
+from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
 from core.version import VERSION
 
