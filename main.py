@@ -59,7 +59,7 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
-    from core.errors import missing_library
+    from core.missing_library import missing_library
 
     missing = missing_library(error)
     # What decides for all other errors needs libraries itself.

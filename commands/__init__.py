@@ -20,7 +20,8 @@ from commands.output import lost
 from commands.view import FormatOption, print_error
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError
+from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
 from core.version import VERSION
 
