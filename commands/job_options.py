@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
@@ -12,6 +11,7 @@ import click
 
 from app.app import App
 from core.boundary import Failure, guarded
+from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: An entry is never longer; the whole file may have 256 MiB.
+_MOST_BYTES = 16 << 20
 _NOT_AN_OPTION = ("job_id", "enabled")
 #: Fields whose value is a JSON object, each with an example.
 _OBJECTS = {
@@ -147,17 +149,13 @@ def from_json(source: str) -> dict[str, Any]:
         return parsed(source, "--from-json", _ENTRY)
     hint = "Name a file with one JSON object, or - for standard input."
     try:
-        text = (sys.stdin.buffer.read() if source == "-" else _bytes(source)).decode()
+        text = (sys.stdin.buffer.read(_MOST_BYTES) if source == "-" else read_bounded(source, _MOST_BYTES)[0]).decode()
+    except UnfitFile as error:
+        raise UsageError(f"--from-json {source} {error.reason}", hint=hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"--from-json {source} can't be read: {reason}", hint=hint) from None
     return parsed(text, f"--from-json {source}", _ENTRY)
-
-
-def _bytes(file: str) -> bytes:
-    # An ordinary open of a named pipe without a writer would block for ever.
-    with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as source:
-        return source.read() or b""
 
 
 def synced(app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False) -> SyncedEdit:

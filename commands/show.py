@@ -11,11 +11,14 @@ import click
 from app.app import App
 from commands.logs import OutputFile, captured, masked
 from commands.names import run_names
-from commands.output import print_json
+from commands.view import show
+from core.bounded_file import read_bounded
 from core.errors import RunNotFound
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
+#: A longer request is not shown: it was not written by the program.
+_MOST_BYTES = 16 << 20
 
 
 class Call(TypedDict):
@@ -62,7 +65,7 @@ def command(app: App, run_id: str) -> None:
         "events": [masked(event, mask) for event in events],
         "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
     }
-    print_json(report)
+    show(app, report)
 
 
 def _requests(folder: Path) -> list[Path]:
@@ -75,6 +78,6 @@ def _requests(folder: Path) -> list[Path]:
 
 def _request(path: Path) -> object:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bounded(path, _MOST_BYTES)[0])
     except (OSError, ValueError, RecursionError):
         return None

@@ -16,13 +16,16 @@ import pytest
 from config.settings import VARIABLES
 from core.errors import DatabaseCorrupt, SettingsError
 from core.missing_library import missing_library
-from doctor import condition, interpreter, jobs, places, plain, setting_faults, timing
+from doctor import condition, interpreter, jobs, places, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
 from doctor.findings import Few, Finding, counts, error, fine, of_error, warning, worst_first
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
 from invocation.policy import Policy
+from render.console import ViewContext
+from render.screen import Screen
+from render.views import text_of
 from reports.health import Anomaly, OverdueJob, WaitingEvents
 from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
@@ -101,19 +104,19 @@ def test_the_database_is_checked_before_the_checks_that_need_it() -> None:
 
 def test_people_read_lines_with_the_fix_below_and_colour_only_on_request() -> None:
     found = [
-        Finding("E", "error", "job x", "it is\x1b[31m bad\nreally", "cure it", only_under_cron=True),
+        Finding("E", "error", "job x", "it is\x1b[31m bad\nreally", "do this", only_under_cron=True),
         fine("clock", "it is noon"),
     ]
-    text = plain.lines(found, counts(found), colour=False)
-    assert text == [
-        "error   job x: it is [31m bad really [E] (only under cron)",
-        "        → cure it",
+    report = {"findings": [finding.as_dict() for finding in found], "counts": counts(found)}
+    assert text_of("doctor", report, ViewContext(NOON, "UTC", Screen(52, 24))).split("\n") == [
+        "error   job x: it is\ufffd[31m bad really [E] (only under cron)",
+        "        fix: do this",
         "ok      clock: it is noon [FINE]",
         "",
         "errors: 1, warnings: 0, fine: 1",
     ]
-    coloured = plain.lines(found, counts(found), colour=True)
-    assert coloured[0].startswith("\033[31;1merror  \033[0m job x")
+    coloured = text_of("doctor", report, ViewContext(NOON, "UTC", Screen(60, colour=True)))
+    assert coloured.startswith("\x1b[1;31merror")
 
 
 # --- interpreter ---
