@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,13 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
     made = units.units(copy, daemon)
     for name, text in made.items():
         (tmp_path / name).write_text(text)
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
     files = [str(tmp_path / name) for name in made]
-    environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [program, "verify", "--user", *files], env=environ, capture_output=True, text=True, check=False
-    )
+    # Units of the system have sockets in it, whose paths must be short.
+    with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
+        environ = {**os.environ, "XDG_RUNTIME_DIR": runtime, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [program, "verify", "--user", *files], env=environ, capture_output=True, text=True, check=False
+        )
     if not os.path.exists("/usr/bin/systemd-run"):
         pytest.skip("systemd-run is not installed")
     assert (done.returncode, done.stderr) == (0, "")
