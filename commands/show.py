@@ -12,10 +12,13 @@ from app.app import App
 from commands.logs import OutputFile, captured, masked
 from commands.names import run_names
 from commands.output import print_json
+from core.bounded_file import read_bounded
 from core.errors import RunNotFound
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
+#: A longer request is not shown: it was not written by the program.
+_MOST_BYTES = 16 << 20
 
 
 class Call(TypedDict):
@@ -78,6 +81,6 @@ def _requests(folder: Path) -> list[Path]:
 
 def _request(path: Path) -> object:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bounded(path, _MOST_BYTES)[0])
     except (OSError, ValueError, RecursionError):
         return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.bounded_file import read_bounded
 from db import SQLITE_VERSION
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
@@ -19,6 +20,7 @@ from doctor.scene import Scene
 SUBJECT = "interpreter"
 LEAST_PYTHON = (3, 11)
 LEAST_SQLITE = (3, 37)
+_MOST_BYTES = 1 << 20
 #: Modules whose name differs from their distribution's.
 _MODULES = {"python-dotenv": "dotenv"}
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*([^;\[]*)")
@@ -104,12 +106,15 @@ def libraries(
 def requirements(path: Path) -> list[Requirement] | None:
     """The dependencies in a pyproject.toml; None if it can't be read."""
     try:
-        with path.open("rb") as file:
-            lines = tomllib.load(file)["project"]["dependencies"]
+        lines = tomllib.loads(_text(path))["project"]["dependencies"]
     except (OSError, ValueError, KeyError):
         return None
     matches = (_REQUIREMENT.match(str(line)) for line in lines)
     return [Requirement(match[1], match[2].strip()) for match in matches if match is not None]
+
+
+def _text(path: Path) -> str:
+    return read_bounded(path, _MOST_BYTES)[0].decode("utf-8")
 
 
 def _is_closed(path: str) -> bool:
@@ -126,7 +131,7 @@ def _is_closed(path: str) -> bool:
 def _home_of(config: Path) -> str | None:
     """The folder of the Python that a virtual environment was made from."""
     try:
-        lines = config.read_text(encoding="utf-8").splitlines()
+        lines = _text(config).splitlines()
     except (OSError, ValueError):
         return None
     pairs = (line.partition("=") for line in lines)

@@ -18,6 +18,8 @@ LATE = timedelta(minutes=10)
 #: Events that were set aside longer ago are not reported any more.
 LATELY = timedelta(days=7)
 _LONGEST_LINE = 1 << 20
+#: A longer file of offsets is not read.
+_MOST_BYTES = 1 << 20
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -48,12 +50,13 @@ def check(scene: Scene) -> Iterator[Finding]:
 def _oldest_waiting(offsets: Path, inbox: Path, key: str) -> tuple[datetime | None, int]:
     """The time of the first waiting event, and how many bytes wait. An offset that can't be read counts as 0."""
     try:
-        stored = strict_json.parse(offsets.read_bytes())
+        stored = strict_json.read_object(offsets, _MOST_BYTES)
     except (OSError, strict_json.BadJson):
         stored = {}
-    offset = stored.get(key) if isinstance(stored, dict) else 0
+    offset = stored.get(key)
     try:
-        with inbox.open("rb") as file:
+        # Without O_NONBLOCK, opening a named pipe would block for ever.
+        with open(inbox, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(offset if isinstance(offset, int) and 0 <= offset <= size else 0)
             waiting = size - file.tell()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from install import units
 from install.units import Copy, DaemonTerms
 from tests.support_machine import put_crontab_program
-from tests.workspace import Workspace
+from tests.workspace import PYTHON_WORD, Workspace
 
 COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
@@ -37,8 +37,7 @@ def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, cro
     text = crontab.read_text()
     assert text.startswith(OTHERS)
     assert (
-        f"* * * * * {sys.executable} {workspace.root}/main.py tick --quiet >> {workspace.root}/db/tick.log 2>&1\n"
-        in text
+        f"* * * * * {PYTHON_WORD} {workspace.root}/main.py tick --quiet >> {workspace.root}/db/tick.log 2>&1\n" in text
     )
     assert workspace.json("install-crontab")["changed"] is False
     assert crontab.read_text() == text

@@ -4,8 +4,8 @@
     python3 inbox.py --limit 50 --deliver
     python3 inbox.py --deliver --quiet        for a crontab: prints only when there was something to do, or is wrong
 
-Run it with an interpreter that has `filelock`, and for --deliver `python-telegram-bot`: puruto-cron's own, made by
-`make install`, has the first, and the second after `pip install -e '.[telegram]'` there. Prints one JSON object; exit
+Run it with an interpreter that has `filelock`, and for --deliver `python-telegram-bot`: puruto-cron's own has
+both after `make telegram` there. Prints one JSON object; exit
 code 1 when the inbox can't be drained, or a delivery had to stop; 2 for wrong arguments.
 """
 

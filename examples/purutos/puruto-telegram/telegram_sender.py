@@ -47,7 +47,7 @@ def what_is_missing(variables: Mapping[str, str]) -> str:
 def sender_of(variables: Mapping[str, str], folder: Path) -> Telegram:
     """The sender for a bot and a chat; `folder` keeps its state. Raises `Stopped` if the configuration can't work."""
     if importlib.util.find_spec("telegram") is None:
-        hint = "In puruto-cron: .venv/bin/pip install -e '.[telegram]', and run this with .venv/bin/python."
+        hint = "Run `make telegram` in puruto-cron's folder, and start this with .venv/bin/python of that folder."
         raise Stopped("LIBRARY_MISSING", "python-telegram-bot is not installed", hint=hint)
     from telegram_client import url_fault
 
