@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from core.boundary import Failure
 from core.clock import Clock, from_text
 from core.escape_codes import plain, without_codes
-from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult
+from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -26,7 +26,7 @@ from core.invocation_errors import (
 )
 from core.job import Success
 from core.run import ProcessId
-from invocation import runners, success
+from invocation import prompt_file, runners, success
 from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
@@ -129,6 +129,7 @@ class Invoker:
             answer.session_usage,
             without_codes(text if text is not None else task.printed),
             task.runner,
+            prompt=task.prompt,
         )
 
     async def _attempt(
@@ -141,6 +142,8 @@ class Invoker:
         request, stop = invocation.request, supervision.stop
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
+        invocation, task.prompt = prompt_file.filled(invocation, folder)
+        request = invocation.request
         runner = runners.choose(invocation, folder, self._host)
         task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
@@ -227,6 +230,7 @@ class _InvocationTask:
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
+    prompt: Prompt | None = None
 
 
 async def _check_structured(
@@ -273,6 +277,9 @@ def _timeout(request: InvocationRequest, ended: processes.EndedTree, files: Call
 
 
 if __name__ == "__main__":
+    from core import streams
+
+    streams.open_missing()
     from app.invoke_program import main
 
     sys.exit(main(sys.argv[1:]))
