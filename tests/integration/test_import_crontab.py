@@ -203,6 +203,23 @@ def test_binary_lines_are_refused_one_by_one(ready: Workspace) -> None:
     assert mixed["not_imported"][0]["text"] == "@daily \ufffd"
 
 
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("SHELL=/bin/sh\n1 5 cron.daily run-parts /etc/cron.daily\n@monthly 15 cron.monthly x y\n", "ANACRONTAB",
+         "This is an anacrontab"),
+        ("!serial(true)\n@ 30 getmails -all\n0 3 * * * x\n", "FCRONTAB", "a table of fcron"),
+        ("*/10 * * * * * * /usr/local/bin/poll\n0 5 4 * * * /opt/nightly.sh --all\n", "TOO_MANY_FIELDS", "No line"),
+        ("*/10 * * * * echo a && \\\n             echo b\n", "CONTINUED", "No line"),
+    ],
+)  # fmt: skip
+def test_a_table_of_another_program_changes_nothing(ready: Workspace, text: str, code: str, told: str) -> None:
+    error = ready.json("import-crontab", crontab(ready, text), code=1)["error"]
+    assert (error["code"], told in error["message"]) == ("NOTHING_IMPORTED", True)
+    assert {line["code"] for line in error["details"]["not_imported"]} == {code}
+    assert jobs_file(ready).read_text() == JOBS
+
+
 def test_a_line_that_is_too_long_for_a_job_does_not_prevent_the_others(ready: Workspace) -> None:
     answer = ready.json("import-crontab", crontab(ready, f"@daily {'x' * 40_000}\n@daily a\n"))
     assert [new["job_id"] for new in answer["imported"]] == ["a"]
