@@ -103,6 +103,7 @@ def not_codes() -> set[str]:
     """Words in capitals that the program has besides codes."""
     others = {
         "UTC",
+        "GMT",
         "COMMIT",
         "ROLLBACK",
         "NO_COLOR",

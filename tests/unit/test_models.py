@@ -91,14 +91,14 @@ def test_the_enums_are_text() -> None:
             assert issubclass(kind, str)
 
 
-def test_a_job_needs_four_fields_and_its_defaults_are_the_contracts() -> None:
+def test_a_job_needs_three_fields_and_its_defaults_are_the_contracts() -> None:
     fields = {field.name: field for field in dataclasses.fields(Job)}
     needed = [
         name
         for name, field in fields.items()
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
-    assert needed == ["job_id", "puruto_target", "schedule", "prompt"]
+    assert needed == ["job_id", "puruto_target", "schedule"]
     job = Job(job_id="a", puruto_target="b", schedule="* * * * *", prompt="c")
     assert (job.enabled, job.notify_channel, job.timeout_sec, job.max_retries, job.retry_backoff_sec) == (
         True,
