@@ -18,7 +18,7 @@ from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
-from execution.attempt import Attempt, SessionTotals, summary_of
+from execution.attempt import Attempt, SessionTotals, joined, summary_of
 from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec
 from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
@@ -146,9 +146,10 @@ class Executor:
         started_at = self._clock.monotonic()
         log.info(f"The run starts ({run.trigger})", job=run.job, run_id=run.run_id)
         correlation_id = f"corr-{self._new_id()}"
-        attempt = 1
+        attempt, left = 1, None
         while True:
             request, outcome = await self._attempt(run, correlation_id, attempt)
+            left = joined(left, outcome.left)
             crash_points.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that waited too long for us may have killed the processes itself.
@@ -165,7 +166,7 @@ class Executor:
                 break
             attempt += 1
         duration_ms = round((self._clock.monotonic() - started_at) * 1000)
-        return await self._conclude(run, request, outcome, attempt, duration_ms)
+        return await self._conclude(run, request, replace(outcome, left=left), attempt, duration_ms)
 
     async def _attempt(
         self, run: ClaimedRun, correlation_id: str, attempt: int
@@ -337,6 +338,7 @@ class Executor:
             runner=outcome.runner,
             session_id=outcome.session_id,
             iterations=len(heartbeat["iterations"]) if isinstance(heartbeat, dict) else None,
+            processes_ended=None if outcome.left is None else len(outcome.left),
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
             session=self._session_to_keep(run, outcome, redact),
         )

@@ -122,6 +122,7 @@ class Invoker:
             answer.session_usage,
             answer.text if answer.text is not None else task.printed,
             task.runner,
+            left=task.left,
         )
 
     async def _attempt(
@@ -201,6 +202,7 @@ class Invoker:
             try:
                 ended = await supervision.end(child, gently=gently)
                 task.survivors = ended.survivors
+                task.left = ended.left
                 task.exit_code = child.exit_code()
             finally:
                 child.close()
@@ -214,6 +216,7 @@ class _InvocationTask:
     exit_code: int | None = None
     stopped: bool = False
     survivors: tuple[str, ...] = ()
+    left: tuple[str, ...] | None = None
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""

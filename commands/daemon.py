@@ -17,7 +17,7 @@ from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
 from system.daemon_lock import DaemonLock
-from system.processes import Stop
+from system.processes import Stop, adopt_orphans, reap_children
 from system.self_pipe import SelfPipe
 from system.stop_signals import STOP_SIGNALS, signals_as_bytes
 from system.systemd import Systemd
@@ -56,7 +56,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with DaemonLock(db_path, since), signals_as_bytes() as signals:
+    with DaemonLock(db_path, since), signals_as_bytes(children=adopt_orphans()) as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
@@ -70,6 +70,8 @@ def command(app: App) -> int:
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))
             log.info(f"The daemon starts: {db_path}")
+            # As process 1 of a container it may have become the parent of somebody's dead before.
+            reap_children()
             daemon.begin()
             say(
                 {
@@ -95,7 +97,10 @@ def command(app: App) -> int:
 
 
 def _on_signals(signals: SelfPipe, daemon: Daemon) -> None:
-    for number in signals.clear():
+    numbers = signals.clear()
+    if signal.SIGCHLD in numbers:
+        reap_children()
+    for number in numbers:
         if number == signal.SIGHUP:
             daemon.reload()
         elif number in STOP_SIGNALS:

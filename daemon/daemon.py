@@ -237,6 +237,7 @@ class Daemon:
         if not self._wakeup.is_in_place():
             self._reopen_wakeup()
         self._ping.begin(lambda failed: self._program.ping(failed=failed), monotonic)
+        self._program.name_other_children(self._store)
 
     def _enqueue_due(self, now: datetime) -> None:
         rows = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)

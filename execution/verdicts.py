@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypedDict, cast
 
 from core.boundary import Failure
 from core.invocation import AttemptOutcome, InvocationRequest
@@ -12,6 +12,16 @@ from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.json_objects import ErrorObject, RunFacts
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
+
+#: Most processes that a result names.
+NAMED_PROCESSES = 20
+
+
+class LeftProcesses(TypedDict, total=False):
+    """How many processes a run had left and were ended, and the first of them as `name (pid)`."""
+
+    processes_ended: int
+    ended_processes: list[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ def end_of(
     redact: Redactor,
 ) -> RunEnd:
     """The end of a run whose last attempt was number `attempt`, without secrets."""
+    outcome = replace(outcome, facts={**outcome.facts, **_left(outcome)})
     facts: RunFacts
     result: dict[str, object] | None = None
     error: ErrorObject | None = None
@@ -62,6 +73,13 @@ def end_of(
         facts["survivors"] = list(outcome.survivors)
     quiet = outcome.quiet and status is RunStatus.OK and set(facts) == {"attempt", "result"}
     return RunEnd(status, result, error, facts, quiet)
+
+
+def _left(outcome: AttemptOutcome) -> LeftProcesses:
+    if outcome.left is None:
+        return {}
+    names: LeftProcesses = {"ended_processes": list(outcome.left[:NAMED_PROCESSES])} if outcome.left else {}
+    return {"processes_ended": len(outcome.left), **names}
 
 
 def _with_facts(failure: Failure, outcome: AttemptOutcome, redact: Redactor) -> ErrorObject:

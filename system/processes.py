@@ -19,14 +19,13 @@ from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import EndedTree, ProcessTree
 from system.self_pipe import SelfPipe
-from system.subreaper import SUBREAPER
+from system.subreaper import RUN_FOLDER, SUBREAPER
 
 __all__ = ["Child", "EndedTree", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
 #: The environment variables that mark the processes of a run. The id alone is not enough: two installations with a job
 #: of the same name start runs of the same name in the same second. Source: docs/decisions/0005-process-marks.md.
 RUN_ID = "PURUTO_CRON_RUN_ID"
-RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
 #: For a run that was started inside another one: the folders of the runs around it, one per line.
 RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
@@ -187,9 +186,11 @@ class BackgroundProcess:
         """Raises OSError if it can't be started."""
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it was read
         try:
-            self._process = subprocess.Popen(
-                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=subprocess.DEVNULL
-            )
+            with SUBREAPER.starting(process_table.system_table()):
+                self._process = subprocess.Popen(
+                    list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=subprocess.DEVNULL
+                )
+                SUBREAPER.started_helper(self._process.pid)
         except BaseException:
             self._stdout.close()
             raise
@@ -202,6 +203,7 @@ class BackgroundProcess:
         """Its stdout, once, after it has ended; None while it runs."""
         if self._process.poll() is None:
             return None
+        SUBREAPER.reaped(self._process.pid)
         with self._stdout:
             self._stdout.seek(0)
             data = self._stdout.read()
@@ -240,14 +242,34 @@ async def end_tree(
     SUBREAPER.ending(child.identity)
     table = process_table.system_table()
     if child.exit_code() is not None and SUBREAPER.has_only_own_children(table):
-        return EndedTree((), (), ())
-    tree = ProcessTree(marks, child.identity, table, lambda: SUBREAPER.orphans(table, child.outputs))
+        return EndedTree()
+    tree = ProcessTree(marks, child.identity, table, lambda: SUBREAPER.find_orphans(table, child.outputs))
     return await tree.end(grace_sec, clock, on_wait)
 
 
-def reap_orphans() -> None:
+async def reap_orphans() -> None:
     """Reaps dead orphans of runs. Called from time to time while runs are running, else pids run out."""
-    SUBREAPER.orphans(process_table.system_table())
+    await SUBREAPER.find_orphans(process_table.system_table())
+
+
+def adopt_orphans() -> bool:
+    """Makes this process the parent of orphans from now on. Call it in a program that starts all its children here.
+
+    Returns whether orphans of somebody else may be among them, of which nothing tells when they die but SIGCHLD.
+    """
+    SUBREAPER.prepare(process_table.system_table(), reaps_all=True)
+    return SUBREAPER.adopts_others
+
+
+def reap_children() -> None:
+    """Reaps dead children that nobody waits for, as process 1 of a container must."""
+    SUBREAPER.reap(process_table.system_table())
+
+
+def other_children() -> list[tuple[ProcessId, str]]:
+    """Our living children that belong to no run, or of which that is unknown, with their names. They are left alone."""
+    rows = SUBREAPER.others(process_table.system_table())
+    return [(ProcessId(row.pid, row.started, boot_id()), row.name) for row in rows]
 
 
 def sweep(
@@ -257,15 +279,20 @@ def sweep(
     *,
     root: ProcessId | None = None,
     table: Table | None = None,
+    group: str = "",
 ) -> EndedTree:
-    """Ends all processes with these marks, and the process tree of `root` if that process still exists. Blocks."""
-    return run_blocking(ProcessTree(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
+    """Ends all processes with these marks, and the process tree of `root` if that process still exists. Blocks.
+
+    Also ends what is in the cgroup `group` and carries no marks: it must be that of a scheduler that is gone.
+    """
+    tree = ProcessTree(marks, root, table or process_table.system_table(), group=group)
+    return run_blocking(tree.end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:
     """The living processes with all these marks, and their descendants; never this process or its ancestors."""
     tree = ProcessTree(marks, None, table or process_table.system_table())
-    return [ProcessId(row.pid, row.started, boot_id()) for row in tree.alive()]
+    return [ProcessId(row.pid, row.started, boot_id()) for row in run_blocking(tree.alive())]
 
 
 def _keep_exit_codes() -> None:
