@@ -14,6 +14,7 @@ from typing import Protocol
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
+from core.errors import CronError, MachineExhausted, machine_fault
 from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
     InvocationError,
@@ -89,6 +90,7 @@ class Invoker:
 
         `on_start` gets the child's identity; `beat` is called every `beat_every` seconds until the attempt is over. If
         one of these raises (LeaseLost), all processes of the attempt are killed at once and the exception is passed on.
+        Raises `MachineExhausted` if nothing could be started, and that is not the job's fault.
         """
         began = self._clock.monotonic()
         task = _InvocationTask()
@@ -104,6 +106,11 @@ class Invoker:
             answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
+        except (MachineExhausted, OSError, MemoryError) as error:
+            fault = machine_fault(error)
+            if fault is None or task.left is None:
+                raise fault or error from None
+            answer = replace(task.answer, result=None, failure=_failure(fault, task), from_target=False)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
@@ -134,6 +141,7 @@ class Invoker:
         on_start: Callable[[ProcessId], Awaitable[None]],
     ) -> Answer:
         request, stop = invocation.request, supervision.stop
+        processes.require_descriptors()
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         invocation, task.prompt = prompt_file.filled(invocation, folder)
@@ -142,19 +150,24 @@ class Invoker:
         task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
         files = CallFiles(invocation.run_folder, invocation.stem)
-        files.prepare(request, launch)
-        if stop.is_set():
-            raise _stopped(task, stop)
-        before = success.snapshot(invocation.success, folder)
-        self._hold(invocation.scheduled_for)
-        child = processes.start(
-            launch.argv,
-            cwd=folder,
-            env=child_environment(self._host.variables, invocation, files.request, launch.env),
-            stdin_path=files.stdin_of(launch),
-            stdout_path=files.stdout,
-            stderr_path=files.stderr,
-        )
+        try:
+            files.prepare(request, launch)
+            if stop.is_set():
+                raise _stopped(task, stop)
+            before = success.snapshot(invocation.success, folder)
+            self._hold(invocation.scheduled_for)
+            child = processes.start(
+                launch.argv,
+                cwd=folder,
+                env=child_environment(self._host.variables, invocation, files.request, launch.env),
+                stdin_path=files.stdin_of(launch),
+                stdout_path=files.stdout,
+                stderr_path=files.stderr,
+            )
+        except MachineExhausted:
+            # The call is made again later, with new files of these names.
+            files.discard(launch)
+            raise
         code, ended = await self._follow(child, invocation, task, supervision, on_start)
         if code is None:
             raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
@@ -241,7 +254,7 @@ async def _check_structured(
         ) from None
 
 
-def _failure(error: InvocationError, task: _InvocationTask) -> Failure:
+def _failure(error: CronError, task: _InvocationTask) -> Failure:
     reported = error.as_dict()["details"]
     details = dict(reported) if isinstance(reported, Mapping) else {}
     if task.survivors:

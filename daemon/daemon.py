@@ -375,7 +375,7 @@ class Daemon:
         problems = self._scheduler.take_problems()
         for problem in report.problems:
             error = problem["error"]
-            if error["code"].startswith("DATABASE_"):
+            if error["code"].startswith(("DATABASE_", "MACHINE_")):
                 self._note_failure(Failure(**error))
             else:
                 problems.append(problem)

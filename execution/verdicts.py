@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TypedDict, cast
 
 from core.boundary import Failure
-from core.invocation import AttemptOutcome, InvocationRequest
+from core.errors import CronError
+from core.invocation import AttemptOutcome, InvocationRequest, InvocationResult
 from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.json_objects import ErrorObject, RunFacts
 from core.redact import Redactor
@@ -105,6 +106,13 @@ def run_error(outcome: AttemptOutcome, attempt: int) -> Failure:
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
     return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details)
+
+
+def not_started(request: InvocationRequest, error: CronError, *, stopped: bool) -> AttemptOutcome:
+    """The outcome of a call that could not be started."""
+    failure = Failure(error.code, error.message, dict(error.as_dict()["details"]))
+    result = InvocationResult(request.request_id, request.correlation_id, 0, error=failure)
+    return AttemptOutcome(result, stopped=stopped)
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from core import strict_json
+from core.errors import machine_fault
 from core.invocation import InvocationRequest
 from core.invocation_errors import IpcError
 from core.private_files import make_private_folder
@@ -29,7 +31,10 @@ class CallFiles:
         return f"{self._prefix}.stdin" if launch.stdin is not None else None
 
     def prepare(self, request: InvocationRequest, launch: Launch) -> None:
-        """Creates the folder, and writes the request and the input of the process. Raises IpcError."""
+        """Creates the folder, and writes the request and the input of the process.
+
+        Raises IpcError, and `MachineExhausted` if nothing can be written for a reason that is not the job's.
+        """
         try:
             data = strict_json.dump(request.as_dict())
         except (TypeError, ValueError) as error:
@@ -42,6 +47,8 @@ class CallFiles:
             for path, text in launch.files.items():
                 _write(path, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
+            if (fault := machine_fault(error)) is not None:
+                raise fault from None
             folders = (os.path.dirname(self._folder), self._folder)
             link = next((path for path in folders if os.path.islink(path)), None)
             raise IpcError(
@@ -59,11 +66,20 @@ class CallFiles:
         """Writes the structured part of an answer to a JSON file; returns its path. Raises IpcError."""
         return self._store(f"{self._prefix}.structured.json", strict_json.dump(value))
 
+    def discard(self, launch: Launch) -> None:
+        """Deletes what `prepare` and the start of the process have made, because nothing was started."""
+        for path in (self.request, self.stdout, self.stderr, f"{self._prefix}.stdin", *launch.files):
+            with suppress(OSError):
+                os.unlink(path)
+        with suppress(OSError):
+            os.rmdir(self._folder)
+
     def _store(self, path: str, data: bytes) -> str:
         try:
             _write(path, data)
         except OSError as error:
-            raise IpcError(f"the answer can't be written to {path}: {error.strerror}") from None
+            unwritten = IpcError(f"the answer can't be written to {path}: {error.strerror}")
+            raise (machine_fault(error) or unwritten) from None
         return path
 
     def _make_folder(self) -> None:

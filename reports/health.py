@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
+from core.errors import MachineExhausted
 from core.run import ProcessId
 from scheduling import reaper
+from scheduling.machine_faults import MACHINE_FACT
 from store.pauses import how_to_resume
 
 #: A job that is due for longer than this was not served: a tick comes each minute and takes less than another.
@@ -238,6 +240,7 @@ def clock_fact(anomaly: Mapping[str, object], now: datetime) -> dict[str, object
 def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> list[Anomaly]:
     """Everything that looks wrong: the clock, running runs, jobs, processes."""
     return [
+        *_of_the_machine(store),
         *_of_the_clock(store, last_tick, now.wall),
         *_of_runs(store, now, lease_sec),
         *_of_jobs(store),
@@ -249,6 +252,13 @@ def others_fact(parent: ProcessId, others: Sequence[tuple[ProcessId, str]]) -> d
     """What is stored of processes that were left alone: their parent, and the first of them. None if there are none."""
     processes = [{"name": name, **asdict(process)} for process, name in others[:_OTHERS_SHOWN]]
     return {"parent": asdict(parent), "count": len(others), "processes": processes} if others else None
+
+
+def _of_the_machine(store: Store) -> Iterator[Anomaly]:
+    fact = store.state.get_fact(MACHINE_FACT)
+    if fact is not None:
+        message = f"At {fact.get('at')} no run could be started. {fact.get('message')}. Due slots wait until one can"
+        yield {"code": MachineExhausted.code, "message": message, "hint": str(fact.get("hint") or "")}
 
 
 def _of_processes(store: Store, now: Now) -> Iterator[Anomaly]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core import crash_points
 from core.clock import Clock
+from core.errors import machine_fault
 from core.invocation_errors import IpcError
 from core.run import ProcessId
 from system import process_table
@@ -29,6 +30,8 @@ RUN_ID = "PURUTO_CRON_RUN_ID"
 #: For a run that was started inside another one: the folders of the runs around it, one per line.
 RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
+#: Files that a call has open at the same time at most, while it is prepared and started.
+_DESCRIPTORS = 10
 
 
 class Stop:
@@ -150,7 +153,7 @@ def start(
 
     `argv` is passed on byte for byte (UTF-8), `env` is its whole environment, and PATH of `env` is searched for it.
     Without `stdin_path` its input is empty. Raises IpcError, with the reason, if an output file exists or the program
-    can't be started.
+    can't be started; `MachineExhausted` if that is the machine's fault.
     """
     _keep_exit_codes()
     with ExitStack() as files:
@@ -173,10 +176,30 @@ def start(
                 )
                 crash_points.point("start.after")
                 return _child_of(process, (stdout_path, stderr_path))
+        except MemoryError as error:
+            raise (machine_fault(error) or error) from None
         except (OSError, ValueError) as error:
+            if (fault := machine_fault(error)) is not None:
+                raise fault from None
             from system import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
+
+
+def require_descriptors(number: int = _DESCRIPTORS) -> None:
+    """Raises `MachineExhausted` unless this process may open so many files more.
+
+    Asked before a call is prepared: what can't open a file later might take it for missing, or for the job's fault.
+    """
+    opened: list[int] = []
+    try:
+        while len(opened) < number:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise (machine_fault(error) or error) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 class BackgroundProcess:
@@ -311,7 +334,8 @@ def _open(files: ExitStack, path: str | Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.") from None
+        unusable = IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.")
+        raise (machine_fault(error) or unusable) from None
     files.callback(os.close, descriptor)
     return descriptor
 
