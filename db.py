@@ -317,8 +317,10 @@ class Database:
 
     def back_up(self, path: str) -> None:
         """Writes a copy of the committed data to `path`, mode 0600. Also works in a transaction."""
+        from core.ownership import create
+
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            os.close(create(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW))
         except OSError as error:
             hint = "The database is copied before it is migrated: free some space, and let this user write there."
             message = f"The copy {path} can't be made: {error.strerror}"

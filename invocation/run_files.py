@@ -9,6 +9,7 @@ from core import strict_json
 from core.errors import machine_fault
 from core.invocation import InvocationRequest
 from core.invocation_errors import IpcError
+from core.ownership import create, make_folder
 from core.private_files import make_private_folder
 from invocation.runners.base import Launch
 
@@ -88,7 +89,7 @@ class CallFiles:
         # The folder of all runs may be a link that the user made. Folders that targets can reach may not.
         os.close(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
-            os.mkdir(self._folder, 0o700)
+            make_folder(self._folder)
         except FileExistsError:
             # If it is a link, our files would be written elsewhere: then this fails.
             os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
@@ -96,7 +97,7 @@ class CallFiles:
 
 def _write(path: str, data: bytes) -> None:
     fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, fresh, 0o600)
+    descriptor = create(path, fresh)
     try:
         unwritten = memoryview(data)
         while unwritten:

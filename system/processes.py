@@ -14,6 +14,7 @@ from core import crash_points
 from core.clock import Clock
 from core.errors import machine_fault
 from core.invocation_errors import IpcError
+from core.ownership import create
 from core.run import ProcessId
 from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
@@ -332,7 +333,8 @@ def _keep_exit_codes() -> None:
 
 def _open(files: ExitStack, path: str | Path, flags: int) -> int:
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        opener = create if flags & os.O_CREAT else os.open
+        descriptor = opener(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         unusable = IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.")
         raise (machine_fault(error) or unusable) from None
