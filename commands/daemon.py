@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import nullcontext
 
 import click
 
@@ -17,6 +18,7 @@ from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
+from system.cgroups import own_group
 from system.daemon_lock import DaemonLock
 from system.processes import Stop, adopt_orphans, reap_children
 from system.self_pipe import SelfPipe
@@ -57,7 +59,11 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno(), line_maker(app)).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with DaemonLock(db_path, since), signals_as_bytes(children=adopt_orphans()) as signals:
+    with (
+        DaemonLock(db_path, since),
+        own_group(app.owner.process) if settings.cgroups else nullcontext("") as group,
+        signals_as_bytes(children=adopt_orphans(group)) as signals,
+    ):
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),

@@ -11,6 +11,7 @@ from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from reports.health import PING_FACT, Anomaly, OverdueJob, Silence, WaitingEvents, silence
 from store.last_tick import file_of as last_tick_file
+from system import cgroups
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -54,6 +55,14 @@ def check_daemon(scene: Scene) -> Iterator[Finding]:
         yield fine(DAEMON, f"It has been running since {scene.daemon.get('since')}: {scene.daemon_name}")
     else:
         yield fine(DAEMON, "None is running")
+    folder, reason = cgroups.where() if scene.need_settings.cgroups else ("", "PURUTO_CRON_CGROUPS is off")
+    if folder:
+        yield fine(DAEMON, f"It gets a cgroup of its own, in {folder}: after a crash all that its runs left is found")
+    else:
+        text = (
+            f"It gets no cgroup of its own, because {reason}. What leaves its run's session and clears its environment"
+        )
+        yield fine(DAEMON, f"{text} is not found after a crash of the daemon")
 
 
 def check(scene: Scene) -> Iterator[Finding]:

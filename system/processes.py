@@ -276,11 +276,14 @@ async def reap_orphans() -> None:
     await SUBREAPER.find_orphans(process_table.system_table())
 
 
-def adopt_orphans() -> bool:
+def adopt_orphans(group: str = "") -> bool:
     """Makes this process the parent of orphans from now on. Call it in a program that starts all its children here.
+
+    `group` is the name of the cgroup that only this process and what it starts are in; "" without one.
 
     Returns whether orphans of somebody else may be among them, of which nothing tells when they die but SIGCHLD.
     """
+    SUBREAPER.group = group
     SUBREAPER.prepare(process_table.system_table(), reaps_all=True)
     return SUBREAPER.adopts_others
 
