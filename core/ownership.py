@@ -10,8 +10,11 @@ import stat
 
 
 def is_root_in_foreign(folder: str | os.PathLike[str]) -> bool:
-    """Whether this process is root's, and the folder somebody else's."""
-    return os.geteuid() == 0 and _owner(folder) is not None
+    """Whether this process is root's, and the folder somebody else's. False for a folder that is not there."""
+    try:
+        return os.geteuid() == 0 and _owner(folder) is not None
+    except OSError:
+        return False
 
 
 def create(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:

@@ -1,7 +1,8 @@
 """A cgroup (version 2) of this process's own: whatever it starts is born in it, and can't hide there.
 
-One for the process and not one for each run: a child could only be moved into its own between fork and exec, which takes
-twenty times as long as the start itself. After the death of a scheduler all that is left in its cgroup is of its runs.
+One for the process and not one for each run: a child could be moved into its own only between fork and exec, and that
+takes twenty times as long as the start itself. After the death of a scheduler all that is left in its cgroup is of its
+runs.
 Source: docs/decisions/0005-process-marks.md, cgroups(7), https://systemd.io/CGROUP_DELEGATION.
 """
 
