@@ -24,7 +24,7 @@ _FRAGMENT = re.compile(r'(?:\A|\n)\s*\[?\s*\{\s*(?:"[^"\\\n]{0,64}"?)?\s*\Z')
 #: What follows an event in a list: another one, or its end.
 _NEXT = re.compile(r"\s*+(,\s*+(?=\{)|\])")
 #: Another object that begins its line, or that stands after other text: in JSON there is a comma, a colon or a bracket.
-_NEXT_LINE = re.compile("\n(?:\x1b\\[[0-?]*[ -/]*[@-~]|\ufeff)*+\\{")
+_NEXT_LINE = re.compile("\n(?:\x1b\\[[0-?]*[ -/]*[@-~]|\ufeff)*+[\\[{]")
 _NEXT_OBJECT = re.compile(r'[^\s:,\[{"]\s*+\{\s*+"[^"\\\n]{0,64}"\s*+:')
 _NO_BYTES = re.compile("[\udc80-\udcff]")
 #: What may stand before an event in its line.
@@ -147,8 +147,10 @@ class _Reader:
         """The wanted members of a broken object: those that can be read up to where another one may begin."""
         text, parts, finder = self._text, dict[str, object](), strict_json.Finder()
         end = min(len(text), start + _LONGEST_BROKEN)
-        for another in (_NEXT_LINE.search(text, start, end), _NEXT_OBJECT.search(text, broken_at, end)):
-            end = min(end, another.start()) if another else end
+        for pattern, begin in ((_NEXT_LINE, start), (_NEXT_OBJECT, broken_at)):
+            # Each in what the one before has left, so that no character is searched that is not counted below.
+            another = pattern.search(text, begin, max(begin, end))
+            end = another.start() if another else end
         self._vain += max(broken_at, end) - start + 500
         position = start
         while match := self._wanted.search(text, position, end):

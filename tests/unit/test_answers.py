@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core.invocation import Answer, Invocation, Usage
@@ -116,6 +116,8 @@ def test_noise_around_an_answer_changes_no_reading(agent: str, tmp_path: Path) -
     @settings(deadline=None, max_examples=150)
     @given(NOISE, NOISE, st.sampled_from(["", "\x1b[0m", "Loading... ", "\ufeff"]))
     def check(before: str, after: str, margin: str) -> None:
+        # `{"a":` before an answer and `}` after it make it a part of one other JSON value.
+        assume(not ('":' in before and "}" in after))
         noisy = f"{before}{margin}".encode() + out + after.encode()
         _, told = read(tmp_path, agent, noisy)
         assert without_noise(told) == without_noise(plain), noisy
