@@ -23,6 +23,9 @@ _BEGINNING = re.compile(r'(\[\s*+)?\{\s*+"[^"\\\n]{0,64}"\s*+:')
 _FRAGMENT = re.compile(r'(?:\A|\n)\s*\[?\s*\{\s*(?:"[^"\\\n]{0,64}"?)?\s*\Z')
 #: What follows an event in a list: another one, or its end.
 _NEXT = re.compile(r"\s*+(,\s*+(?=\{)|\])")
+#: Another object that begins its line, or that stands after other text: in JSON there is a comma, a colon or a bracket.
+_NEXT_LINE = re.compile("\n(?:\x1b\\[[0-?]*[ -/]*[@-~]|\ufeff)*+[\\[{]")
+_NEXT_OBJECT = re.compile(r'[^\s:,\[{"]\s*+\{\s*+"[^"\\\n]{0,64}"\s*+:')
 _NO_BYTES = re.compile("[\udc80-\udcff]")
 #: What may stand before an event in its line.
 _MARGIN = re.compile("(?:\\s|\ufeff|\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\))*+")
@@ -107,14 +110,18 @@ class _Reader:
 
     def _events(self, start: int, bracket: str | None) -> None:
         """One object; or those of a list one by one, so that the events of a list that breaks off count too."""
-        position, is_own, is_closed, more = start + len(bracket or ""), False, bracket is None, True
+        position, is_own, is_closed, number = start + len(bracket or ""), False, bracket is None, 0
+        more = True
         while more:
             position, is_event, is_whole = self._event(position)
-            is_own |= is_event
+            is_own, number = is_own or is_event, number + 1
             following = _NEXT.match(self._text, position) if bracket and is_whole else None
             more = following is not None and following[1] != "]"
             if following is not None:
                 position, is_closed = following.end(), not more
+        if bracket and "\n" in bracket and number == 1 and is_whole and not is_closed:
+            # That bracket was something else's.
+            start, is_closed = start + len(bracket), True
         if is_own:
             self._note(start, position if is_whole else self._broken_until)
             self._reading.found, self._reading.is_open = True, not is_closed
@@ -139,8 +146,11 @@ class _Reader:
     def _parts(self, start: int, broken_at: int) -> dict[str, object]:
         """The wanted members of a broken object: those that can be read up to where another one may begin."""
         text, parts, finder = self._text, dict[str, object](), strict_json.Finder()
-        end = text.find("\n{", broken_at, start + _LONGEST_BROKEN)
-        end = end if end >= 0 else min(len(text), start + _LONGEST_BROKEN)
+        end = min(len(text), start + _LONGEST_BROKEN)
+        for pattern, begin in ((_NEXT_LINE, start), (_NEXT_OBJECT, broken_at)):
+            # Each in what the one before has left, so that no character is searched that is not counted below.
+            another = pattern.search(text, begin, max(begin, end))
+            end = another.start() if another else end
         self._vain += max(broken_at, end) - start + 500
         position = start
         while match := self._wanted.search(text, position, end):
@@ -159,4 +169,5 @@ class _Reader:
         if between and len(self._reading.noise) < _LONGEST_NOISE:
             words = without_codes(between[: 2 * _LONGEST_NOISE]).strip() or "escape codes"
             words = strict_json.plain_text(words)
-            self._reading.noise = " … ".join(filter(None, (self._reading.noise, words)))[:_LONGEST_NOISE]
+            if words != self._reading.noise:
+                self._reading.noise = " … ".join(filter(None, (self._reading.noise, words)))[:_LONGEST_NOISE]

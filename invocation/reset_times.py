@@ -148,4 +148,4 @@ def _in_zone(naive: datetime, zone: tzinfo | None) -> datetime:
 
 
 def _zone(name: str) -> tzinfo:
-    return UTC if name.upper() in ("UTC", "GMT") else ZoneInfo(name)
+    return UTC if name.lower() in ("utc", "gmt") else ZoneInfo(name)

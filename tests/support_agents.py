@@ -11,7 +11,8 @@ from tests.workspace import PYTHON, Workspace
 AGENT = "puruto-agent"
 
 #: One program under three names. `[[say X]]` answers X; `[[fail X]]`, `[[status N]]`, `[[subtype X]]`, `[[denied X]]`,
-#: `[[structured X]]`, `[[print X]]`, `[[exit N]]`, `[[turns N]]`, `[[sleep N]]` ask for trouble.
+#: `[[structured X]]`, `[[print X]]`, `[[file X]]` (of the corpus), `[[after N]]`,
+#: `[[exit N]]`, `[[turns N]]`, `[[sleep N]]` ask for trouble.
 _PROGRAM = r"""
 import json, os, pathlib, re, sys, time
 name, argv, prompt = pathlib.Path(sys.argv[0]).name, sys.argv[1:], sys.stdin.read()
@@ -32,6 +33,13 @@ session = resumed or f"session-{len(sessions) + 1}"
 if not resumed:
     known.write_text("\n".join([*sessions, session]))
 time.sleep(float(ask.get("sleep", 0)))
+if "file" in ask:
+    err = pathlib.Path(ask["file"] + ".err")
+    sys.stderr.write(err.read_text() if err.exists() else "")
+    sys.stdout.buffer.write(pathlib.Path(ask["file"] + ".out").read_bytes())
+    sys.stdout.flush()
+    time.sleep(float(ask.get("after", 0)))
+    sys.exit(int(ask.get("exit", 0)))
 if "print" in ask:
     sys.stdout.write(ask["print"])
     sys.exit(int(ask.get("exit", 0)))

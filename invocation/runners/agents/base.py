@@ -178,7 +178,7 @@ class AgentRunner(Runner):
             if any(words in said for words in self.lost_words):
                 failure = failure_of(lost(self.name, invocation, said))
         spent, result = self._spent(invocation, report), answer.result
-        if failure is not None and reading.noise:
+        if failure is not None and reading.noise and not (report.fault or reading.is_open):
             failure = replace(failure, details={**failure.details, "output_noise": reading.noise})
         elif failure is None and result is not None:
             tokens = {"input_tokens": spent.usage.input_tokens, "output_tokens": spent.usage.output_tokens}
