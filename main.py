@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 
-from core import streams
 from core.system_clock import SystemClock
 
 # The folder of this file, links resolved. All relative paths start here, never at the current directory.
@@ -48,6 +47,8 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
+        from core import streams
+
         streams.say(
             f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}"
         )
@@ -59,6 +60,7 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
+    from core import streams
     from core.errors import missing_library
 
     missing = missing_library(error)
@@ -73,7 +75,11 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
 
 def entry() -> None:
     """The console command `puruto-cron`."""
-    streams.open_missing()
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        # Before any file is opened.
+        from core import streams
+
+        streams.open_missing()
     argv, clock = sys.argv[1:], SystemClock()
     # An idle tick takes a few milliseconds and makes little garbage.
     gc.disable()

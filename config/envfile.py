@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from config.problems import InvalidValue, Problem, printable, problem_of
 from config.variables import PREFIX, VARIABLES
+from core.ownership import obstacle
 
 #: Variables of ours that are not settings: the scheduler sets them for a run.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
@@ -94,7 +95,10 @@ def _dotenv_text(path: Path) -> str:
             data = file.read()
     except OSError as error:
         reason = "is a folder" if isinstance(error, IsADirectoryError) else f"can't be read: {error.strerror}"
-        raise InvalidValue("DOTENV_UNREADABLE", reason, f"make {path} a readable text file, or remove it") from None
+        hint = f"make {path} a readable text file, or remove it"
+        if (found := obstacle(str(path), write=False)) is not None:
+            reason, hint = f"can't be read: {found.sentence}", found.hint
+        raise InvalidValue("DOTENV_UNREADABLE", reason, hint) from None
     if (position := data.find(b"\0")) >= 0:
         line = data.count(10, 0, position) + 1
         raise InvalidValue("DOTENV_BAD_TEXT", f"line {line} contains a NUL byte", "remove it")

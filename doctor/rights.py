@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import CronError
+from core.shell import quoted
 from doctor.findings import Few, Finding, fine, warning
 from doctor.scene import Scene
 from invocation.policy import POLICY_FILE
@@ -50,7 +51,7 @@ def world_writable(paths: Iterable[Path]) -> Iterator[Finding]:
         mode = _mode(path)
         if mode is not None and mode & stat.S_IWOTH:
             text = f"Every user of this machine can change {path}, and so decide what runs under your account"
-            yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {path}")
+            yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {quoted(path)}")
 
 
 def secret(path: Path) -> Iterator[Finding]:
@@ -58,7 +59,7 @@ def secret(path: Path) -> Iterator[Finding]:
     mode = _mode(path)
     if mode is not None and mode & stat.S_IROTH:
         text = f"Every user of this machine can read {path}"
-        yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {path}")
+        yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {quoted(path)}")
 
 
 def readable(folders: Iterable[Path]) -> Iterator[Finding]:

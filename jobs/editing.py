@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
+from core.ownership import obstacle
 from jobs import layout
 
 LOCK_WAIT_SEC = 20
@@ -192,9 +193,12 @@ class Editor:
         return True
 
     def _unwritable(self, error: OSError) -> JobsFileUnwritable:
+        found = obstacle(os.path.realpath(self._path), write=True)
+        reason = found.sentence if found is not None else error.strerror
+        hint = found.hint if found is not None else "Check the space on the disk, and whether it is mounted read-only."
         return JobsFileUnwritable(
-            f"{self._path} can't be written: {error.strerror}",
-            hint="Nothing was changed. Check its owner, its mode, its folder and the space on the disk.",
+            f"{self._path} can't be written: {reason}",
+            hint=f"Nothing was changed. {hint}",
             details={"file": str(self._path)},
         )
 
