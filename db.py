@@ -320,6 +320,8 @@ class Database:
             hint = "The database is copied before it is migrated: free some space, and let this user write there."
             message = f"The copy {path} can't be made: {error.strerror}"
             raise DatabaseReadOnly(message, hint=hint, details={"path": path}) from error
+        from core.durable import sync_folder
+
         # On a connection that is writing, SQLite's backup makes no progress, and Python would wait for ever.
         source, target = connect(self.path, "ro"), sqlite3.connect(path)
         try:
@@ -329,6 +331,7 @@ class Database:
         finally:
             source.close()
             target.close()
+        sync_folder(os.path.dirname(path))
 
     def _migrate_from(self, version: int) -> None:
         migrate(self, version, SCHEMA_VERSION, SQL_FOLDER)

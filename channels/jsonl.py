@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from channels.base import Channel, Event, Send
 from core import crash_points, log
+from core.durable import put_in_place, sync_folder
 from core.private_files import make_private_folder
 from core.strict_json import encode, escape_hidden
 
@@ -64,6 +65,7 @@ class AppendOnly:
         self._path = path
         self._pause = pause
         self._fd = -1
+        self._is_new = False
 
     def __enter__(self) -> AppendOnly:
         make_private_folder(os.path.dirname(self._path))
@@ -73,6 +75,7 @@ class AppendOnly:
             try:
                 self._lock()
                 if self._is_current():
+                    self._is_new = os.fstat(self._fd).st_size == 0
                     return self
             except OSError:
                 os.close(self._fd)
@@ -99,7 +102,7 @@ class AppendOnly:
             number += 1
             aside = f"{stem}-{day}-{number}{ending}"
         with log.tolerated(OSError, f"{self._path} was not put aside"):
-            os.rename(self._path, aside)
+            put_in_place(self._path, aside)
 
     def _lock(self) -> None:
         """Waits a while for other writers: one that hangs must not block every later tick. Raises OSError."""
@@ -125,6 +128,10 @@ class AppendOnly:
         while rest:
             rest = rest[os.write(self._fd, rest) :]
         os.fsync(self._fd)
+        if self._is_new:
+            # Else a loss of power could take the whole file.
+            sync_folder(os.path.dirname(self._path))
+            self._is_new = False
         crash_points.point("append.after")
 
     def _already_there(self, data: bytes) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
@@ -12,6 +11,7 @@ import click
 
 from app.app import App
 from core.boundary import Failure, guarded
+from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: An entry is never longer; the whole file may have 256 MiB.
+_MOST_BYTES = 16 << 20
 _NOT_AN_OPTION = ("job_id", "enabled")
 #: Fields whose value is a JSON object, each with an example.
 _OBJECTS = {
@@ -45,6 +47,8 @@ class SyncedEdit(TypedDict):
     warnings: list[WarningEntry]
 
 
+#: A larger file is no single job.
+_MOST_BYTES = 4 * 1024 * 1024
 _ENTRY = '{"job_id": "report", "puruto_target": "reports", "schedule": "@daily", "prompt": "x"}'
 
 
@@ -147,17 +151,13 @@ def from_json(source: str) -> dict[str, Any]:
         return parsed(source, "--from-json", _ENTRY)
     hint = "Name a file with one JSON object, or - for standard input."
     try:
-        text = (sys.stdin.buffer.read() if source == "-" else _bytes(source)).decode()
+        text = (sys.stdin.buffer.read(_MOST_BYTES) if source == "-" else read_bounded(source, _MOST_BYTES)[0]).decode()
+    except UnfitFile as error:
+        raise UsageError(f"--from-json {source} {error.reason}", hint=hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"--from-json {source} can't be read: {reason}", hint=hint) from None
     return parsed(text, f"--from-json {source}", _ENTRY)
-
-
-def _bytes(file: str) -> bytes:
-    # An ordinary open of a named pipe without a writer would block for ever.
-    with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as source:
-        return source.read() or b""
 
 
 def synced(app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False) -> SyncedEdit:
@@ -195,9 +195,18 @@ def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
-    """A warning if the target of an entry does not exist: the job would fail."""
-    folder = guarded(lambda: app.targets().resolve(_job(entry).puruto_target))
-    return [{"code": folder.code, "message": folder.message}] if isinstance(folder, Failure) else []
+    """A warning if the target of an entry or its prompt file is missing: the job would fail."""
+    from invocation.prompt_file import read
+
+    job = _job(entry)
+
+    def look() -> None:
+        folder = app.targets().resolve(job.puruto_target)
+        if job.prompt_file:
+            read(folder, job.prompt_file)
+
+    fault = guarded(look)
+    return [{"code": fault.code, "message": fault.message}] if isinstance(fault, Failure) else []
 
 
 def _job(entry: Mapping[str, Any]) -> Job:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from config.settings import Settings
+from core.durable import put_in_place
 from core.errors import PictureUnwritable
 
 _SVG = re.compile(rb"\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg\b", re.DOTALL)
@@ -120,7 +121,7 @@ def _replace(path: str, data: bytes) -> None:
             os.umask(mask)
             os.fchmod(out.fileno(), 0o666 & ~mask)
             os.fsync(out.fileno())
-        os.replace(new, path)
+        put_in_place(new, path)
     except BaseException:
         os.unlink(new)
         raise

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core import streams
+from core.durable import put_in_place
 
 if TYPE_CHECKING:
     from core.log import Log
@@ -122,8 +123,8 @@ def _rotate(descriptor: int, path: str, kept: int) -> None:
         return
     for number in range(kept - 1, 0, -1):
         with suppress(FileNotFoundError):
-            os.replace(f"{path}.{number}", f"{path}.{number + 1}")
-    os.replace(path, f"{path}.1")
+            put_in_place(f"{path}.{number}", f"{path}.{number + 1}")
+    put_in_place(path, f"{path}.1")
 
 
 def logger(log: Log, *, with_stderr: bool) -> logging.Logger:

@@ -21,8 +21,8 @@ class Obstacle(NamedTuple):
 def obstacle(path: str, *, write: bool, beside: Sequence[str] = ()) -> Obstacle | None:
     """What keeps this user from reading, or with `write` from reading and writing, the file at `path`.
 
-    With `write` its folder, or the nearest one that exists, must be writable too, and so must `beside`: files that are used together with it. None if
-    permissions are not the reason.
+    With `write` its folder, or the nearest one that exists, must be writable too, and so must `beside`: files that are
+    used together with it. None if permissions are not the reason.
     """
     for part, needed in _parts(path, write=write, beside=beside):
         try:

@@ -6,12 +6,12 @@ Imports no other package. The caller names the file or the program in its own er
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from core.bounded_file import UnfitFile, read_bounded
 
 #: Deeper nesting is refused: later readers recurse too.
 MAX_DEPTH = 64
@@ -96,14 +96,10 @@ def parse_text(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
 
 def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[str, object]:
     """The JSON object in a regular file of at most `limit` bytes. Raises OSError, or BadJson if it is anything else."""
-    # O_NONBLOCK: opening a named pipe must not wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BadJson("not a regular file")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise BadJson(f"larger than {limit} bytes")
+    try:
+        data, _ = read_bounded(path, limit)
+    except UnfitFile as error:
+        raise BadJson(error.reason.removeprefix("is ")) from None
     value = parse(data, unique_keys=unique_keys)
     if not isinstance(value, dict):
         raise BadJson(f"must be an object, is {kind(value)}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from core.durable import sync_folder
 from core.errors import CronError, DatabaseCorrupt, DatabaseError
 from core.shell import quoted
 from doctor.database import SUBJECT, inspect
@@ -140,6 +141,7 @@ def _keep_copy(path: str, descriptor: int, stamp: str) -> list[str]:
     except BaseException:
         _remove(*made)
         raise
+    sync_folder(os.path.dirname(path))
     return made
 
 
