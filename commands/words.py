@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
+
+import click
 
 from core.errors import UsageError
 from core.strict_json import excerpt
+from core.suggest import did_you_mean
 
 #: Longer than a path may be (PATH_MAX of Linux), and than any name, instant or schedule.
 LONGEST = 4096
@@ -37,6 +41,18 @@ def check(words: Sequence[str]) -> None:
         if len(word) > LONGEST:
             message = f"{name} has {len(word)} characters: {excerpt(word)}"
             raise UsageError(message, hint=f"At most {LONGEST} are possible here.")
+
+
+class Choice(click.Choice[str]):
+    """click's type for one of a few words, with the word that was probably meant in its error."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word. Raises click's error for any other."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            message = f"{error.message} {did_you_mean(str(value), self.choices)}".rstrip()
+            raise click.BadParameter(message, ctx=ctx, param=param) from None
 
 
 def _name(words: Sequence[str], number: int) -> str:
