@@ -16,6 +16,8 @@ from core.suggest import did_you_mean
 LONGEST = 4096
 #: Commands whose words are the fields of a job: what may be in them, and how long they may be, is checked there.
 _FREE = ("register-job", "edit-job")
+#: Options whose texts are checked, and refused with codes of their own.
+_CHECKED = ("--schedule", "--timezone")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
@@ -33,7 +35,7 @@ def check(words: Sequence[str]) -> None:
         name = _name(words, number)
         if _NOT_UTF8.search(word):
             raise UsageError(f"{name} is not UTF-8: {excerpt(word)}", hint="Write it in UTF-8, as .jobs.json is.")
-        if is_free:
+        if is_free or name in _CHECKED:
             continue
         if match := _CONTROL.search(word):
             message = f"{name} contains the control character U+{ord(match[0]):04X}: {excerpt(word)}"
