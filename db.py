@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from core.permissions import Obstacle
+
 #: "PCRN": tells our files from other SQLite files.
 APPLICATION_ID = 0x5043524E
 _REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json."
@@ -47,13 +49,15 @@ Value = str | int | float | bytes | None
 
 def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     """Our error for an error of SQLite: it says what it means for the user, and what to do."""
+    from core.shell import quoted
+
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     details: dict[str, object] = {"path": path, "sqlite": str(error)}
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DatabaseLocked(
             f"{path} is locked by another process",
-            hint=f"The lock was not released within {BUSY_TIMEOUT_MS // 1000} s. See who holds it: fuser {path}",
+            hint=f"It was not released within {BUSY_TIMEOUT_MS // 1000} s. See who holds it: fuser {quoted(path)}",
             details=details,
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -63,9 +67,7 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
             f"{path} can't be written: the disk is full or failing", hint="Free some space.", details=details
         )
     if primary == sqlite3.SQLITE_READONLY:
-        return DatabaseReadOnly(
-            f"{path} or its folder is read-only", hint=f"Let this user write there: ls -ld {path}", details=details
-        )
+        return read_only(path, details)
     if primary == sqlite3.SQLITE_NOMEM:
         return _starved(MemoryError(), details) or DatabaseError(f"{path}: {error}", details=details)
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
@@ -75,6 +77,8 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
 
 def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     """The error for a file that can't be opened: the reason, and what to do."""
+    from core.shell import quoted
+
     folder = os.path.dirname(path)
     try:
         # SQLite does not say why. It opens the file, its log, the index of that, and for a moment the folder.
@@ -88,9 +92,30 @@ def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
         return DatabaseMissing(
             f"There is no database at {path}", hint="Run: python3 main.py init-db", details={"path": path}
         )
-    if os.access(path, os.R_OK) and not os.access(folder, os.W_OK):
-        return DatabaseReadOnly(f"{folder} is read-only", hint="Let this user write there.", details=details)
-    return DatabaseUnreadable(f"{path} can't be opened", hint=f"Check its owner: ls -l {path}", details=details)
+    if os.access(path, os.R_OK):
+        return read_only(path, details)
+    found = _obstacle(path)
+    if found is None:
+        hint = f"See: ls -ld {quoted(folder)} {quoted(path)}"
+        return DatabaseUnreadable(f"{path} can't be opened", hint=hint, details=details)
+    return DatabaseUnreadable(f"{path} can't be opened: {found.sentence}", hint=found.hint, details=details)
+
+
+def read_only(path: str, details: dict[str, object]) -> DatabaseReadOnly:
+    """The error for a database that can't be written: which file is in the way and whose it is, if that is why."""
+    from core.shell import quoted
+
+    found = _obstacle(path)
+    if found is None:
+        hint = f"Is the disk mounted read-only? See: ls -ld {quoted(os.path.dirname(path))} {quoted(path)}"
+        return DatabaseReadOnly(f"{path} can't be written", hint=hint, details=details)
+    return DatabaseReadOnly(f"{path} can't be written: {found.sentence}", hint=found.hint, details=details)
+
+
+def _obstacle(path: str) -> Obstacle | None:
+    from core.permissions import obstacle
+
+    return obstacle(path, write=True, beside=(f"{path}-wal", f"{path}-shm"))
 
 
 def _open_files(number: int) -> None:

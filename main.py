@@ -13,7 +13,6 @@ ROOT = os.path.dirname(os.path.realpath(__file__))
 if os.geteuid() == 0 and os.stat(ROOT).st_uid != 0:
     sys.dont_write_bytecode = True
 
-from core import streams  # noqa: E402 - after the line above
 from core.system_clock import SystemClock  # noqa: E402
 
 
@@ -51,6 +50,8 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
+        from core import streams
+
         streams.say(
             f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}"
         )
@@ -81,7 +82,11 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
 
 def entry() -> None:
     """The console command `puruto-cron`."""
-    streams.open_missing()
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        # Before any file is opened.
+        from core import streams
+
+        streams.open_missing()
     argv, clock = sys.argv[1:], SystemClock()
     # An idle tick takes a few milliseconds and makes little garbage.
     gc.disable()

@@ -18,7 +18,7 @@ from app.session import Session
 from config.settings import Settings, load
 from core import log
 from core.clock import Clock, utc_text
-from core.errors import CronError, SettingsError, TimezoneError
+from core.errors import CronError
 from reports import health
 from schedules.calendar import Schedules
 from store import last_tick
@@ -81,17 +81,13 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         """The settings from the environment and .env, checked. Raises `SettingsError`."""
-        settings = load(self.environ, Path(self.root))
-        if settings.timezone is not None:
+
+        def check_zone(zone: str) -> None:
             from schedules.language import check_timezone
 
-            try:
-                check_timezone(settings.timezone)
-            except TimezoneError as error:
-                raise SettingsError(
-                    f"PURUTO_CRON_TIMEZONE: {error.message}", hint=error.hint, details=error.details
-                ) from error
-        return settings
+            check_timezone(zone)
+
+        return load(self.environ, Path(self.root), check_zone)
 
     @cached_property
     def default_zone(self) -> str:

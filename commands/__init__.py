@@ -16,6 +16,7 @@ from app.own_log import own_log
 from commands import listing, words
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
+from commands.names import with_suggestion
 from commands.output import lost
 from commands.view import FormatOption, print_error
 from core import log, streams
@@ -23,6 +24,7 @@ from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, machine_fault
 from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
+from core.suggest import nearest
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -79,11 +81,9 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Raises `UsageError`, which suggests the nearest name, if there is no such command."""
         if args and not args[0].startswith("-") and not listing.is_command(args[0]):
-            import difflib
-
             names = listing.names()
-            near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
-            hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
+            near = nearest(args[0], names, cutoff=0.7)
+            hint = f"Did you mean {near}?" if near else "See: python3 main.py --help"
             raise UsageError(f"There is no command {excerpt(args[0])}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
@@ -160,7 +160,15 @@ def _is_from_printing(error: OSError) -> bool:
     return module.partition(".")[0] in ("click", "rich")
 
 
+#: Commands that nobody watches: their failures belong in the log.
+_UNWATCHED = ("tick", "daemon")
+
+
 def _fail(error: CronError, app: App | None, argv: list[str]) -> int:
+    level = log.WARNING if any(word in _UNWATCHED for word in argv[:2]) else log.INFO
+    log.write(level, f"The command {' '.join(argv[:1])} failed: {error.message}", code=error.code)
+    if app is not None:
+        error = with_suggestion(app, error)
     # If the settings can't be read, no secrets are known; errors in settings are reported without their values.
     redact = guarded(lambda: app.redactor(None)) if app is not None else None
     mask = None if isinstance(redact, Failure) else redact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from commands.output import print_text
+from commands.words import Choice
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 40)
@@ -18,7 +19,7 @@ VARIABLE = "_PURUTO_CRON_COMPLETE"
 
 
 @click.command("completion")
-@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="bash|zsh|fish", type=Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print the script with which a shell completes the commands, options, jobs and runs of `puruto-cron`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,11 @@ import click
 from app.app import App
 from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
+from commands.option_errors import naming_options
 from commands.view import show
 from core.errors import UsageError
 from core.job import Job
+from core.suggest import did_you_mean
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 20)
@@ -44,7 +45,8 @@ def command(
     Example:
       python3 main.py edit-job weekday-report --schedule "0 9 * * 1-5" --unset max_retries
     """
-    changes = {**(from_json(source) if source else {}), **given_fields(options)}
+    given = given_fields(options)
+    changes = {**(from_json(source) if source else {}), **given}
     if changes.pop("job_id", job_id) != job_id:
         message = "A job can't be renamed, because its history is stored under its name"
         raise UsageError(message, hint="Register a new job, and remove this one.")
@@ -53,7 +55,7 @@ def command(
     )
     if not changes and not removed:
         raise UsageError("No change was given", hint="See: python3 main.py edit-job --help")
-    edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
+    edit = app.editor().update(job_id, changes, removed, dry_run=dry_run, explain=naming_options(given, source))
     report: Mapping[str, object] = {
         "next": preview(app, edit.entry or {}),
         "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, edit.entry or {})],
@@ -68,7 +70,6 @@ def _field(name: str) -> str:
     field_name = name.lstrip("-").replace("-", "_")
     names = [field.name for field in dataclasses.fields(Job)]
     if field_name not in names:
-        near = difflib.get_close_matches(field_name, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else "docs/jobs-file.md lists the fields."
+        hint = did_you_mean(field_name, names, "docs/jobs-file.md lists the fields.")
         raise UsageError(f"--unset {name}: a job has no such field", hint=hint)
     return field_name

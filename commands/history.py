@@ -16,6 +16,7 @@ from commands.names import job_names, run_names
 from commands.output import print_text
 from commands.view import choose, show
 from commands.when import given_instant
+from commands.words import Choice
 from core.errors import UsageError
 from core.run import RunStatus
 from core.strict_json import visible
@@ -37,7 +38,7 @@ class HistoryReport(TypedDict):
 
 @click.command("history")
 @click.argument("job_id", shell_complete=job_names, required=False)
-@click.option("--status", type=click.Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
+@click.option("--status", type=Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
 @click.option(
     "--since", metavar="T", help="Only runs since then: ISO 8601 (without an offset: local), or 90m, 12h, 7d, 2w."
 )
@@ -72,7 +73,7 @@ def command(
             row = session.store.runs.find(before)
             if row is None:
                 hint = "Pass the next_page of the previous page."
-                raise UsageError(f"--before {before}: there is no such run", hint=hint)
+                raise UsageError(f"--before {before}: there is no such run", hint=hint, details={"run_id": before})
             older_than = (str(row["started_at"]), before)
         query = RunFilter(job_id or "", status or "", _since(app, since), older_than, limit + 1)
         page = History(session.store.db).page(query)

@@ -25,6 +25,7 @@ def command(app: App) -> None:
       {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 3, "created": true, …}
     """
     from core.errors import ConfigurationError
+    from core.permissions import obstacle
     from core.private_files import make_private_folder, restrict_to_owner
     from db import SCHEMA_VERSION
     from store.creation import create
@@ -36,11 +37,11 @@ def command(app: App) -> None:
             make_private_folder(str(folder))
             restrict_to_owner(str(folder))
         except OSError as error:
-            raise ConfigurationError(
-                f"The folder {folder} can't be made: {error.strerror}",
-                hint="Let this user write there, or remove the file of that name.",
-                details={"path": str(folder)},
-            ) from error
+            found = obstacle(str(folder), write=True)
+            reason = found.sentence if found is not None else error.strerror
+            hint = found.hint if found is not None else "Let this user write there, or remove the file of that name."
+            message = f"The folder {folder} can't be made: {reason}"
+            raise ConfigurationError(message, hint=hint, details={"path": str(folder)}) from error
     db, created = create(str(settings.db_path))
     try:
         if settings.db_path.parent == settings.root / "db":

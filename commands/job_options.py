@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 import click
 
 from app.app import App
+from commands.names import target_names
+from commands.words import Choice
 from core.boundary import Failure, guarded
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
@@ -73,8 +75,18 @@ def _option(name: str, field: Mapping[str, Any]) -> Callable[[Any], Any]:
         again = "May be given again." if kind == "env" else "May be given again, or once as a JSON list of texts."
         return click.option(flag, name, multiple=True, metavar=metavar, help=f"{help_text} {again}")
     types: dict[str, Any] = {"integer": click.INT, "number": click.FLOAT}
-    form = types.get(kind, click.STRING)
-    return click.option(flag, name, type=form, metavar="JSON" if kind == "object" else None, help=help_text)
+    choices = _choices(field)
+    form = Choice(choices) if choices else types.get(kind, click.STRING)
+    complete = target_names if name == "puruto_target" else None
+    return click.option(
+        flag, name, type=form, metavar="JSON" if kind == "object" else None, help=help_text, shell_complete=complete
+    )
+
+
+def _choices(field: Mapping[str, Any]) -> list[str]:
+    """The values that a field may have, if they are few words."""
+    parts = [field, *field.get("anyOf", ())]
+    return [str(value) for part in parts for value in part.get("enum", ())]
 
 
 def _kind(field: Mapping[str, Any]) -> str:
@@ -204,7 +216,12 @@ def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
             read(folder, job.prompt_file)
 
     fault = guarded(look)
-    return [{"code": fault.code, "message": fault.message}] if isinstance(fault, Failure) else []
+    if not isinstance(fault, Failure):
+        return []
+    hint = str(fault.details.get("hint") or "")
+    # Else the message says enough, and the target may be made later.
+    advice = f". {hint}" if hint.startswith("Did you mean") else ""
+    return [{"code": fault.code, "message": f"{fault.message}{advice}"}]
 
 
 def _job(entry: Mapping[str, Any]) -> Job:

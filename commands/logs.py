@@ -13,6 +13,7 @@ from app.app import App
 from commands.names import job_names, run_names
 from commands.view import show
 from core.errors import RunNotFound
+from core.permissions import obstacle
 
 if TYPE_CHECKING:
     from core.redact import Redactor
@@ -32,6 +33,7 @@ class OutputFile(TypedDict):
     bytes: int
     truncated: bool
     text: str
+    problem: NotRequired[str]
 
 
 class LogsReport(TypedDict):
@@ -89,13 +91,35 @@ def masked(record: Mapping[str, object], mask: Redactor) -> dict[str, object]:
 
 
 def captured(folder: Path) -> list[OutputFile]:
-    """The output files of a run, in the order of their names."""
-    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
+    """The output files of a run, in the order of their names. What can't be read is named with the reason."""
+    if not os.path.lexists(folder) and os.access(folder.parent, os.X_OK):
         return []
-    return [_tail(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return []
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        return [_unreadable(folder, error)]
+    return [_tail(path) for path in paths]
+
+
+def _unreadable(path: Path, error: OSError) -> OutputFile:
+    found = obstacle(str(path), write=False)
+    reason = f"{found.sentence}. {found.hint}" if found is not None else error.strerror
+    problem = f"{path} can't be read: {reason}"
+    return {"file": path.name, "path": str(path), "bytes": 0, "truncated": False, "text": "", "problem": problem}
 
 
 def _tail(path: Path) -> OutputFile:
+    try:
+        return _end_of(path)
+    except OSError as error:
+        return _unreadable(path, error)
+
+
+def _end_of(path: Path) -> OutputFile:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - SHOWN_BYTES))

@@ -8,7 +8,12 @@ import click
 
 from app.app import App
 from core.boundary import Failure, guarded
+from core.errors import CronError, JobNotFound, RunNotFound, UsageError
+from core.suggest import did_you_mean
 from store.names import Names
+
+#: The most names with which a wrong one is compared.
+_MOST_COMPARED = 2_000
 
 
 def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
@@ -19,6 +24,38 @@ def job_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
     """The newest runs whose ID begins so."""
     return _read(ctx, lambda names: names.runs(incomplete))
+
+
+def target_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001 - click's form
+    """Targets whose name begins so: the siblings, and what the registry names."""
+    app = ctx.find_object(App)
+    found = None if app is None else guarded(lambda: app.targets().names())
+    return [name for name in found if name.startswith(incomplete)] if isinstance(found, list) else []
+
+
+def with_suggestion(app: App, error: CronError) -> CronError:
+    """The error. If it is about a job or a run that does not exist, its hint names the one that was probably meant."""
+    job_id, run_id = (str(error.details.get(key) or "") for key in ("job_id", "run_id"))
+    is_run = isinstance(error, RunNotFound) or error.code == UsageError.code
+    if "Did you mean" in error.hint or not ((run_id and is_run) or (job_id and isinstance(error, JobNotFound))):
+        return error
+
+    def hint() -> str:
+        with app.session(read_only=True) as session:
+            names = Names(session.store.db)
+            if not is_run:
+                return did_you_mean(job_id, names.jobs("", most=_MOST_COMPARED), error.hint)
+            # A job was named, or the end was left out: its newest run.
+            begin_so = names.runs(run_id)
+            return (
+                did_you_mean(run_id, begin_so[:1], error.hint, cutoff=0)
+                if begin_so
+                else did_you_mean(run_id, names.runs("", most=_MOST_COMPARED), error.hint, cutoff=0.85)
+            )
+
+    found = guarded(hint)
+    error.hint = error.hint if isinstance(found, Failure) else found
+    return error
 
 
 def running_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001

@@ -17,6 +17,7 @@ from commands.job_options import (
     synced,
     target_warnings,
 )
+from commands.option_errors import naming_options
 from commands.view import show
 from core.errors import UsageError
 
@@ -44,7 +45,8 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
       python3 main.py register-job --from-json job.json --enable
     """
     entry = from_json(source) if source else {}
-    entry = {**({"job_id": job_id} if job_id else {}), **entry, **given_fields(options)}
+    given = given_fields(options)
+    entry = {**({"job_id": job_id} if job_id else {}), **entry, **given}
     if job_id:
         entry["job_id"] = job_id
     if "job_id" not in entry:
@@ -52,7 +54,7 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
         raise UsageError("The job has no name", hint=hint)
     first = {name: entry.pop(name) for name in ("job_id", "enabled") if name in entry}
     entry = {"job_id": first["job_id"], "enabled": enable, **entry}
-    edit = app.editor().register(entry, dry_run=dry_run)
+    edit = app.editor().register(entry, dry_run=dry_run, explain=naming_options(given, source))
     name = str(entry["job_id"])
     report: Mapping[str, object] = {
         "next": preview(app, entry),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TypedDict
 
@@ -72,7 +73,12 @@ def command(app: App, run_id: str) -> None:
 
 
 def _requests(folder: Path) -> list[Path]:
-    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
+    if (
+        not os.path.isdir(folder)
+        or not os.access(folder, os.R_OK | os.X_OK)
+        or folder.is_symlink()
+        or folder.parent.is_symlink()
+    ):
         return []
     # Sorted by time: by name the tenth call would come before the second one.
     paths = [path for path in folder.glob("attempt-*.request.json") if path.is_file() and not path.is_symlink()]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
+
+import click
 
 from core.errors import UsageError
 from core.strict_json import excerpt
+from core.suggest import did_you_mean
 
 #: Longer than a path may be (PATH_MAX of Linux), and than any name, instant or schedule.
 LONGEST = 4096
 #: Commands whose words are the fields of a job: what may be in them, and how long they may be, is checked there.
 _FREE = ("register-job", "edit-job")
+#: Options whose texts are checked, and refused with codes of their own.
+_CHECKED = ("--schedule", "--timezone")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 
@@ -29,7 +35,7 @@ def check(words: Sequence[str]) -> None:
         name = _name(words, number)
         if _NOT_UTF8.search(word):
             raise UsageError(f"{name} is not UTF-8: {excerpt(word)}", hint="Write it in UTF-8, as .jobs.json is.")
-        if is_free:
+        if is_free or name in _CHECKED:
             continue
         if match := _CONTROL.search(word):
             message = f"{name} contains the control character U+{ord(match[0]):04X}: {excerpt(word)}"
@@ -37,6 +43,18 @@ def check(words: Sequence[str]) -> None:
         if len(word) > LONGEST:
             message = f"{name} has {len(word)} characters: {excerpt(word)}"
             raise UsageError(message, hint=f"At most {LONGEST} are possible here.")
+
+
+class Choice(click.Choice[str]):
+    """click's type for one of a few words, with the word that was probably meant in its error."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word. Raises click's error for any other."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            message = f"{error.message} {did_you_mean(str(value), self.choices)}".rstrip()
+            raise click.BadParameter(message, ctx=ctx, param=param) from None
 
 
 def _name(words: Sequence[str], number: int) -> str:

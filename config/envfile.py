@@ -18,6 +18,7 @@ from typing import NamedTuple
 from config.problems import InvalidValue, Problem, printable, problem_of
 from config.variables import PREFIX, VARIABLES
 from core.bounded_file import UnfitFile, read_bounded
+from core.permissions import obstacle
 
 #: A larger file is refused: it is no list of settings, and reading it would delay each tick.
 MAX_BYTES = 256 * 1024
@@ -92,7 +93,10 @@ def _dotenv_text(path: Path) -> str:
         data, _ = read_bounded(path, MAX_BYTES)
     except OSError as error:
         reason = error.reason if isinstance(error, UnfitFile) else f"can't be read: {error.strerror}"
-        raise InvalidValue("DOTENV_UNREADABLE", reason, f"make {path} a readable text file, or remove it") from None
+        hint = f"make {path} a readable text file, or remove it"
+        if (found := obstacle(str(path), write=False)) is not None:
+            reason, hint = f"can't be read: {found.sentence}", found.hint
+        raise InvalidValue("DOTENV_UNREADABLE", reason, hint) from None
     if (position := data.find(b"\0")) >= 0:
         line = data.count(10, 0, position) + 1
         raise InvalidValue("DOTENV_BAD_TEXT", f"line {line} contains a NUL byte", "remove it")

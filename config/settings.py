@@ -7,7 +7,7 @@ against the folder that holds main.py, never against the current directory. Sour
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from config.values import FORMATS, PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
 from config.variables import Values
 from config.variables import Variable as Variable
-from core.errors import NotInPlaceError, SettingsError
+from core.errors import NotInPlaceError, SettingsError, TimezoneError
 from core.invocation import MOST_HOPS
 from core.ownership import is_root_in_foreign
 from core.redact import looks_secret
@@ -87,8 +87,8 @@ def main_folder(main: str) -> Path:
     return folder
 
 
-def load(environ: Mapping[str, str], root: Path) -> Settings:
-    """The settings from `environ` and `root/.env`. `environ` is not changed.
+def load(environ: Mapping[str, str], root: Path, check_zone: Callable[[str], None] = lambda _zone: None) -> Settings:
+    """The settings from `environ` and `root/.env`. `environ` is not changed. `check_zone` raises `TimezoneError`.
 
     Raises `SettingsError` with every fault in `details.problems`.
     """
@@ -103,8 +103,13 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
             texts[variable.field] = raw.text
         try:
             values[variable.field] = PARSERS[variable.kind](variable, raw.text, root, environ)
+            if variable.field == "timezone" and raw.text:
+                check_zone(raw.text)
         except InvalidValue as error:
             problems.append(_problem(variable, raw, error))
+        except TimezoneError as error:
+            wrong = InvalidValue(error.code, "is not an IANA time zone that this machine knows", error.hint)
+            problems.append(_problem(variable, raw, wrong))
     if problems:
         raise _error(problems)
     return Settings(

@@ -211,7 +211,7 @@ class JobsFileUnreadable(ConfigurationError):
     """`.jobs.json` is a folder or a device, may not be read, or is larger than 256 MiB."""
 
     code = "JOBS_FILE_UNREADABLE"
-    fix = "put a readable file in its place"
+    fix = "the hint names the command if permissions are the reason; else put a file with your jobs in its place"
 
 
 class JobsFileUnwritable(ConfigurationError):

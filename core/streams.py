@@ -1,7 +1,4 @@
-"""The standard descriptors of a process that was started without some of them, and messages on stderr.
-
-Imports almost nothing, because the idle tick may import this module.
-"""
+"""The standard descriptors of a process that was started without some of them, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -18,8 +15,6 @@ def open_missing() -> None:
 
     Without this, the next file that is opened gets one of them, and then what is printed goes into that file.
     """
-    if sys.stdin is not None and sys.stdout is not None and sys.stderr is not None:
-        return
     for descriptor, flags in enumerate(_FLAGS):
         try:
             os.fstat(descriptor)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from core import log
 from core.errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
+from core.permissions import name_of
+from core.shell import quoted
 from db import SCHEMA_VERSION, Translated, bare, damage, schema_version
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.mounts import is_network, mount_of, mounts
@@ -31,7 +33,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         return
     if journal != "wal":
         text = f"{path} has the journal mode {journal}: readers and writers block each other"
-        yield warning("JOURNAL_NOT_WAL", SUBJECT, text, f"Run: sqlite3 {path} 'pragma journal_mode = wal'")
+        yield warning("JOURNAL_NOT_WAL", SUBJECT, text, f"Run: sqlite3 {quoted(path)} 'pragma journal_mode = wal'")
     if version > SCHEMA_VERSION:
         text = f"{path} has schema {version} of a newer version; this version supports {SCHEMA_VERSION}"
         yield error("DATABASE_NEWER", SUBJECT, text, "Update the program, or set DB_PATH to another file.")
@@ -55,7 +57,7 @@ def locked(scene: Scene, path: str) -> Iterator[Finding]:
         session.store.db.run("ROLLBACK")
     except DatabaseLocked:
         text = f"Another program keeps {path} locked for too long: no run can start or end"
-        yield error("DATABASE_LOCKED", SUBJECT, text, f"Find that program: fuser {path}")
+        yield error("DATABASE_LOCKED", SUBJECT, text, f"Find that program: fuser {quoted(path)}")
     finally:
         session.close()
 
@@ -92,6 +94,7 @@ def owner_and_file_system(path: str, mountinfo: str) -> Iterator[Finding]:
     except OSError:
         return
     if owner != os.geteuid():
-        text = f"{path} belongs to the user {owner}, but you are the user {os.geteuid()}"
-        fix = f"Use the same user for the crontab and for commands, and chown {path}* to that user."
+        me = name_of(os.geteuid())
+        text = f"{path} belongs to {name_of(owner)}, but you are {me}"
+        fix = f"Use one user for the crontab and for commands. If that is you: sudo chown {quoted(me)} {quoted(path)}*"
         yield warning("DATABASE_OTHER_OWNER", SUBJECT, text, fix)

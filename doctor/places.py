@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.shell import quoted
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
 from store.last_tick import file_of as last_tick_file
@@ -40,14 +41,14 @@ def writable(folders: list[Path], files: list[Path]) -> Iterator[Finding]:
             yield error("FOLDER_UNWRITABLE", SUBJECT, text, f"Move {parent} away.")
         elif not os.access(parent, os.W_OK | os.X_OK):
             text = f"This user can't write to {parent}" + ("" if parent == folder else f", where {folder} is needed")
-            yield error("FOLDER_UNWRITABLE", SUBJECT, text, f"Give it the permission; see: ls -ld {parent}")
+            yield error("FOLDER_UNWRITABLE", SUBJECT, text, f"Give it the permission; see: ls -ld {quoted(parent)}")
     for path in files:
         if os.path.islink(path):
             text = f"{path} is a symbolic link; the program does not write through links"
             yield error("FILE_UNWRITABLE", SUBJECT, text, "Replace the link by the file itself.")
         elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
             text = f"This user can't read and write {path}"
-            yield error("FILE_UNWRITABLE", SUBJECT, text, f"Give it the permission; see: ls -l {path}")
+            yield error("FILE_UNWRITABLE", SUBJECT, text, f"Give it the permission; see: ls -l {quoted(path)}")
 
 
 def space(folders: list[Path]) -> Iterator[Finding]:

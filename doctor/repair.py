@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from core.durable import sync_folder
 from core.errors import CronError, DatabaseCorrupt, DatabaseError
 from core.ownership import create
+from core.shell import quoted
 from doctor.database import SUBJECT, inspect
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
@@ -51,7 +52,7 @@ def repair(scene: Scene) -> list[Finding]:
         return [of_error(SUBJECT, failure), _unchanged(path)]
     except BlockingIOError:
         text = f"Another process has {path} open, perhaps a tick or a run; nothing was changed"
-        fix = f"Remove the line from the crontab, wait for what is running (fuser {path}), then repair."
+        fix = f"Remove the line from the crontab, wait for what is running (fuser {quoted(path)}), then repair."
         return [error("REPAIR_DATABASE_IN_USE", SUBJECT, text, fix)]
     except OSError as failure:
         text = f"{path} can't be repaired: {failure.filename or path}: {failure.strerror}"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CronError
+from core.shell import quoted
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from invocation.policy import POLICY_FILE
@@ -64,7 +65,7 @@ def world_writable(paths: Iterable[Path]) -> Iterator[Finding]:
         mode = _mode(path)
         if mode is not None and mode & stat.S_IWOTH:
             text = f"Every user of this machine can change {path}, and so decide what runs under your account"
-            yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {path}")
+            yield warning("WORLD_WRITABLE", SUBJECT, text, f"Run: chmod o-w {quoted(path)}")
 
 
 def secret(path: Path) -> Iterator[Finding]:
@@ -72,7 +73,7 @@ def secret(path: Path) -> Iterator[Finding]:
     mode = _mode(path)
     if mode is not None and mode & stat.S_IROTH:
         text = f"Every user of this machine can read {path}"
-        yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {path}")
+        yield warning("ENV_READABLE", SUBJECT, text, f"Run: chmod 600 {quoted(path)}")
 
 
 def readable(folders: Iterable[Path]) -> Iterator[Finding]:

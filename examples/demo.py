@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def declare_jobs() -> None:
 
 def main_py(*words: str) -> dict[str, Any]:
     """Runs a command of the copy, as a person would, and returns the JSON that it prints."""
-    say(f"\n$ python3 main.py {' '.join(words)}")
+    say(f"\n$ python3 main.py {shlex.join(words)}")
     # The demo uses its own folder, whatever the user has set for the real one.
     ours = ("PURUTO_", "DB_PATH")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -139,7 +140,7 @@ def chat() -> Iterator[dict[str, str]]:
 def drain() -> dict[str, Any]:
     """Lets the sibling send the events in its inbox."""
     words = ("inbox.py", "--limit", "50", "--deliver")
-    say(f"\n$ python3 {' '.join(words)}        # in ../puruto-telegram; what a chat on this machine receives:")
+    say(f"\n$ python3 {shlex.join(words)}        # in ../puruto-telegram; what a chat on this machine receives:")
     plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
     with chat() as variables:
         done = subprocess.run(
@@ -179,7 +180,7 @@ def main() -> None:
     say("\nThe sibling sends them to a chat:")
     show(pick(drain(), ("status", "processed", "delivered", "offset", "preview")))
     say(f"\nThe archive: {backup['result']['response']['result']['path']}")
-    say(f"Look around: cd {CRON.relative_to(PROJECT)} && {sys.executable} main.py logs")
+    say(f"Look around: cd {shlex.quote(str(CRON))} && {shlex.quote(sys.executable)} main.py logs")
 
 
 if __name__ == "__main__":

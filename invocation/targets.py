@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from core import strict_json
 from core.invocation_errors import TargetNotFound
 from core.job import NAME_PATTERN
+from core.suggest import did_you_mean
 
 REGISTRY = "registry.json"
 _REGISTRY_LIMIT = 8 * 1024 * 1024
@@ -57,6 +59,18 @@ class Targets:
             return folder
         raise self._not_found(name, folder, note)
 
+    def names(self) -> list[str]:
+        """The names of all targets: of the siblings, and of the registry. Empty if neither can be read."""
+        siblings: list[str] = []
+        with suppress(OSError):
+            siblings = [entry.name for entry in os.scandir(self._home) if _is_name(entry.name) and entry.is_dir()]
+        registered: object = None
+        with suppress(OSError, ValueError):
+            registered = strict_json.read_object(self._registry, _REGISTRY_LIMIT).get("purutos")
+        entries = registered if isinstance(registered, list) else []
+        named = (entry.get("name") for entry in entries if isinstance(entry, dict))
+        return sorted({*siblings, *(name for name in named if isinstance(name, str) and _is_name(name))})
+
     def _registered(self, name: str) -> Path | None:
         """The folder that the registry names, if any. Raises OSError or ValueError if the registry can't be used."""
         purutos = strict_json.read_object(self._registry, _REGISTRY_LIMIT).get("purutos")
@@ -89,6 +103,6 @@ class Targets:
             details["registry"] = note
         return TargetNotFound(
             f"target {name}: {folder} {what}" + (f"; {note}" if note else ""),
-            hint=f"Create the folder, or give its path in {self._registry}.",
+            hint=did_you_mean(name, self.names(), f"Create the folder, or give its path in {self._registry}."),
             details=details,
         )

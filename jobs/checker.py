@@ -241,9 +241,18 @@ class _Checker:
                 without_zone = [] if timezone is None else self._schedule_faults(schedule, None)
                 faults = [("timezone", error), *(fault for fault in without_zone if fault[0] == "schedule")]
             except ScheduleError as error:
-                faults = [("schedule", error)]
+                faults = [("schedule", error), *self._zone_faults(timezone)]
             self._schedules[key] = faults
         return self._schedules[key]
+
+    def _zone_faults(self, timezone: str | None) -> list[tuple[str, ScheduleError]]:
+        """What is wrong with a zone whose schedule is wrong too."""
+        try:
+            if timezone is not None:
+                self._check_schedule("@daily", timezone)
+        except TimezoneError as error:
+            return [("timezone", error)]
+        return []
 
 
 @functools.cache

@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from core.durable import put_in_place
-from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
+from core.errors import (
+    CronError,
+    DuplicateJob,
+    InternalError,
+    JobNotFound,
+    JobsFileBusy,
+    JobsFileInvalid,
+    JobsFileUnwritable,
+)
 from core.ownership import create
+from core.permissions import obstacle
+from core.suggest import did_you_mean
 from jobs import layout
 
 LOCK_WAIT_SEC = 20
@@ -41,6 +51,8 @@ class _State:
 
 
 _Jobs = list[dict[str, Any]]
+#: Makes the error to raise of the one about the edited file.
+Explain = Callable[[JobsFileInvalid], CronError]
 _Change = Callable[[str, _Jobs], Edit]
 _Expected = Callable[[_Jobs], _Jobs]
 
@@ -58,8 +70,11 @@ class Editor:
         self._check = check
         self._load = load
 
-    def register(self, entry: dict[str, Any], *, dry_run: bool = False) -> Edit:
-        """Adds an entry. Raises `DuplicateJob` and what `check` raises; then nothing is changed."""
+    def register(self, entry: dict[str, Any], *, dry_run: bool = False, explain: Explain | None = None) -> Edit:
+        """Adds an entry. Raises `DuplicateJob` and what `check` raises; then nothing is changed.
+
+        `explain` makes the error to raise of one about the new entry.
+        """
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
             if any(job.get("job_id") == entry.get("job_id") for job in jobs):
@@ -70,7 +85,7 @@ class Editor:
                 )
             return Edit(layout.add_entries(text, layout.layout_of(text), [entry]), entry)
 
-        return self._edit(change, lambda jobs: [*jobs, entry], dry_run=dry_run)
+        return self._edit(change, lambda jobs: [*jobs, entry], dry_run=dry_run, explain=explain)
 
     def add_all(self, choose: Callable[[list[dict[str, Any]]], Sequence[dict[str, Any]]], *, dry_run: bool) -> Edit:
         """Adds the entries that `choose` returns, given those in the file. Without entries nothing is written.
@@ -91,9 +106,15 @@ class Editor:
         self._check(json.dumps({"jobs": [entry]}).encode())
 
     def update(
-        self, job_id: str, changes: dict[str, Any], removed: frozenset[str] = frozenset(), *, dry_run: bool = False
+        self,
+        job_id: str,
+        changes: dict[str, Any],
+        removed: frozenset[str] = frozenset(),
+        *,
+        dry_run: bool = False,
+        explain: Explain | None = None,
     ) -> Edit:
-        """Changes and removes fields of an entry. Raises `JobNotFound` and what `check` raises."""
+        """Changes and removes fields of an entry. Raises `JobNotFound` and what `check` raises; `explain` as above."""
 
         def updated(job: dict[str, Any]) -> dict[str, Any]:
             return {key: value for key, value in {**job, **changes}.items() if key not in removed}
@@ -106,7 +127,7 @@ class Editor:
         def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             return [updated(job) if job.get("job_id") == job_id else job for job in jobs]
 
-        return self._edit(change, expected, dry_run=dry_run)
+        return self._edit(change, expected, dry_run=dry_run, explain=explain)
 
     def remove(self, job_id: str, *, dry_run: bool = False) -> Edit:
         """Removes an entry. Raises `JobNotFound` and what `check` raises."""
@@ -119,20 +140,20 @@ class Editor:
 
         return self._edit(change, expected, dry_run=dry_run)
 
-    def _edit(self, change: _Change, expected: _Expected, *, dry_run: bool) -> Edit:
+    def _edit(self, change: _Change, expected: _Expected, *, dry_run: bool, explain: Explain | None = None) -> Edit:
         # An edit that is refused or changes nothing takes no lock, and so creates no lock file.
-        edit, state = self._try_edit(change, expected)
+        edit, state = self._try_edit(change, expected, explain)
         if dry_run or edit.text == state.text:
             return edit
         with self._locked():
             for _ in range(_TRIES):
-                edit, state = self._try_edit(change, expected)
+                edit, state = self._try_edit(change, expected, explain)
                 if edit.text == state.text or self._write(edit.text.encode("utf-8"), state):
                     return edit
         message = f"{self._path} was not edited: another program keeps changing it"
         raise JobsFileBusy(message, hint="Try again when it has finished.", details={"file": str(self._path)})
 
-    def _try_edit(self, change: _Change, expected: _Expected) -> tuple[Edit, _State]:
+    def _try_edit(self, change: _Change, expected: _Expected, explain: Explain | None) -> tuple[Edit, _State]:
         """The edit of the current file, and the file as it was read. Raises if the edit is impossible or invalid."""
         state = self._read()
         # A file that is already invalid is reported before it is edited.
@@ -141,10 +162,17 @@ class Editor:
         root = json.loads(bare)
         edit = change(bare, root["jobs"])
         new_text = state.text[: len(state.text) - len(bare)] + edit.text
-        self._check(new_text.encode("utf-8"))
+        self._check_edited(new_text.encode("utf-8"), explain)
         if json.loads(edit.text) != {**root, "jobs": expected(root["jobs"])}:
             raise InternalError(f"The edit of {self._path} would have changed other entries")
         return Edit(new_text, edit.entry), state
+
+    def _check_edited(self, data: bytes, explain: Explain | None) -> None:
+        """Checks the file as it would be. What is wrong now came with the edit, because before nothing was."""
+        try:
+            self._check(data)
+        except JobsFileInvalid as error:
+            raise error if explain is None else explain(error) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -194,9 +222,12 @@ class Editor:
         return True
 
     def _unwritable(self, error: OSError) -> JobsFileUnwritable:
+        found = obstacle(os.path.realpath(self._path), write=True)
+        reason = found.sentence if found is not None else error.strerror
+        hint = found.hint if found is not None else "Check the space on the disk, and whether it is mounted read-only."
         return JobsFileUnwritable(
-            f"{self._path} can't be written: {error.strerror}",
-            hint="Nothing was changed. Check its owner, its mode, its folder and the space on the disk.",
+            f"{self._path} can't be written: {reason}",
+            hint=f"Nothing was changed. {hint}",
             details={"file": str(self._path)},
         )
 
@@ -216,5 +247,6 @@ def _number(jobs: list[dict[str, Any]], job_id: str) -> int:
     for number, job in enumerate(jobs):
         if job.get("job_id") == job_id:
             return number
-    hint = "List the jobs: python3 main.py list"
+    known = [str(job.get("job_id")) for job in jobs]
+    hint = did_you_mean(job_id, known, "List the jobs: python3 main.py list")
     raise JobNotFound(f"There is no job {job_id} in .jobs.json", hint=hint, details={"job_id": job_id})

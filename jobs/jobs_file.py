@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import JobsFileMissing, JobsFileUnreadable
 from core.job import Job
+from core.permissions import obstacle
+from core.shell import quoted
 
 if TYPE_CHECKING:
     from jobs.messages import JobProblem
@@ -72,11 +74,13 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
         hint = 'create it; {"jobs": []} is a file without jobs'
         raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
     except OSError as error:
-        raise _unreadable(path, f"can't be read: {error.strerror}") from None
+        found = obstacle(str(path), write=False)
+        if found is not None:
+            raise _unreadable(path, f"can't be read: {found.sentence}", found.hint) from None
+        raise _unreadable(path, f"can't be read: {error.strerror}", f"see: ls -ld {quoted(path)}") from None
 
 
-def _unreadable(path: Path, reason: str) -> JobsFileUnreadable:
-    hint = "replace it with a readable file with your jobs"
+def _unreadable(path: Path, reason: str, hint: str = "replace it with a file with your jobs") -> JobsFileUnreadable:
     return JobsFileUnreadable(f"{path} {reason}", hint=hint, details={"file": str(path)})
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from core.errors import ScheduleError
+from schedules.likely import likely
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def parse_fields(text: str) -> tuple[Field, ...]:
     """The five fields of an expression. Raises ScheduleError, which names the field, its text and the fix."""
     parts = text.split()
     if len(parts) != len(_SPECS):
-        hint = "give minute, hour, day of month, month, day of week; there are no seconds or years"
+        hint = likely(text) or "give minute, hour, day of month, month, day of week; there are no seconds or years"
         raise ScheduleError(f"schedule '{text}': must have exactly five fields, not {len(parts)}", text=text, hint=hint)
     fields = tuple(_parse_field(spec, part) for spec, part in zip(_SPECS, parts, strict=True))
     _, _, days, months, weekdays = fields

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from core.errors import InternalError, ScheduleError
 from schedules.cron import Cron
 from schedules.fields import parse_fields
+from schedules.likely import likely, zone_before
 from schedules.moments import Every, Once, parse_at, parse_every
 from schedules.slots import EPOCH, DueSlots, Kind
 from schedules.zones import is_zone, known_zone, system_timezone, zone_text
@@ -137,6 +138,10 @@ def _compile(schedule: str, timezone: str) -> Cron | Every | Once:
     text = schedule.strip(" \t")
     if not text:
         raise ScheduleError("schedule: it is empty", text=schedule, hint="for example, write 0 9 * * 1-5 or @every 15m")
+    if zoned := zone_before(text):
+        message = f"schedule '{text}': a zone is not part of the schedule"
+        hint = f"write {zoned[1] or '0 9 * * *'} here, and {zoned[0]} into the field timezone"
+        raise ScheduleError(message, text=text, hint=hint)
     if text.startswith("@"):
         return _compile_word(text, known_zone(timezone))
     return Cron(parse_fields(text), known_zone(timezone))
@@ -147,14 +152,17 @@ def _compile_word(text: str, zone: ZoneInfo) -> Cron | Every | Once:
     word = first.lower()
     if word in NAMED:
         if arguments:
-            raise ScheduleError(f"schedule '{text}': {word} takes no argument", text=text, hint=f"write {word}")
+            hint = likely(text) or f"write {word}"
+            raise ScheduleError(f"schedule '{text}': {word} takes no argument", text=text, hint=hint)
         return Cron(parse_fields(NAMED[word]), zone)
     if word not in ("@every", "@at"):
         raise _unknown_word(text, word)
     if len(arguments) != 1:
         example = "@every 1h30m" if word == "@every" else "@at 2026-02-15T14:30"
         message = f"{word} '{' '.join(arguments)}': must have one argument without spaces"
-        raise ScheduleError(message, field=word, text=" ".join(arguments), hint=f"for example, write {example}")
+        meant = likely(f"every {' '.join(arguments)}" if word == "@every" else " ".join(arguments)) if arguments else ""
+        hint = meant or f"for example, write {example}"
+        raise ScheduleError(message, field=word, text=" ".join(arguments), hint=hint)
     return parse_every(arguments[0]) if word == "@every" else parse_at(arguments[0], zone)
 
 

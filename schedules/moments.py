@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import ScheduleError
+from schedules.likely import likely
 from schedules.slots import DAY, EPOCH, DueSlots, Kind
 from schedules.words import listing
 from schedules.zones import gap_end, readings
@@ -79,7 +80,7 @@ class Once:
         return f"Once, at {local.isoformat(' ')}, {self.zone.key} time{self.note}. Then the job is complete."
 
 
-_INTERVAL = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+_INTERVAL = re.compile(r"(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9])?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?"
 )
@@ -89,10 +90,14 @@ def parse_every(text: str) -> Every:
     """The grid that `@every …` describes. Raises ScheduleError."""
     match = _INTERVAL.fullmatch(text)
     if match is None or not text:
-        hint = "write whole numbers with units, largest first: 90s, 15m, 6h, 1d, 1h30m"
+        hint = "write whole numbers with units, largest first: 90s, 15m, 6h, 1d, 1w, 1h30m"
+        if text.isdecimal():
+            hint = f"write {text}s for seconds, {text}m for minutes or {text}h for hours; {hint}"
+        elif meant := likely(text):
+            hint = f"{meant}; {hint}"
         raise ScheduleError(f"@every '{text}': is not an interval", field="@every", text=text, hint=hint)
-    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    weeks, days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    total = (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     if not 1 <= total <= _LONGEST_INTERVAL // timedelta(seconds=1):
         message, hint = f"@every '{text}': is out of range", "use 1s to 366d"
         raise ScheduleError(message, field="@every", text=text, hint=hint)

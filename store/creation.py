@@ -9,7 +9,7 @@ from core.durable import sync_folder
 from core.errors import DatabaseMissing, DatabaseReadOnly
 from core.ownership import create as create_file
 from core.private_files import locked_folder, make_private_folder
-from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, schema_version
+from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, read_only, schema_version
 
 
 def create(path: str) -> tuple[Database, bool]:
@@ -25,9 +25,10 @@ def create(path: str) -> tuple[Database, bool]:
         details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
         if isinstance(error, IsADirectoryError):
             raise cannot_open(path, details) from error
-        raise DatabaseReadOnly(
-            f"{path} can't be made: {error.strerror}", hint=f"Let this user write to {folder}.", details=details
-        ) from error
+        if isinstance(error, PermissionError):
+            raise read_only(path, details) from error
+        hint = f"Let this user write to {folder}."
+        raise DatabaseReadOnly(f"{path} can't be made: {error.strerror}", hint=hint, details=details) from error
     connection = connect(path, "rw")
     try:
         # SQLite refuses some of several processes that set the journal mode at the same time, without waiting.

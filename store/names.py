@@ -16,15 +16,15 @@ class Names:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def jobs(self, prefix: str) -> list[str]:
+    def jobs(self, prefix: str, *, most: int = MOST) -> list[str]:
         """The jobs in .jobs.json, by name."""
         rows = self._db.rows(
             "SELECT job_id FROM jobs WHERE job_id >= ? AND job_id < ? AND removed_at IS NULL ORDER BY job_id LIMIT ?",
-            (prefix, prefix + _LAST, MOST),
+            (prefix, prefix + _LAST, most),
         )
         return [str(row[0]) for row in rows]
 
-    def runs(self, prefix: str, *, running: bool = False) -> list[str]:
+    def runs(self, prefix: str, *, running: bool = False, most: int = MOST) -> list[str]:
         """Runs, the newest first; with `running` only those that are running."""
         query = (
             "SELECT run_id FROM runs WHERE status = 'running' ORDER BY started_at DESC LIMIT 1000"
@@ -32,4 +32,4 @@ class Names:
             else "SELECT run_id FROM runs ORDER BY started_at DESC, run_id DESC LIMIT 1000"
         )
         run_ids = [str(row[0]) for row in self._db.rows(query)]
-        return [run_id for run_id in run_ids if run_id.startswith(prefix)][:MOST]
+        return [run_id for run_id in run_ids if run_id.startswith(prefix)][:most]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.invocation_errors import IpcError
+from core.shell import quoted
 from core.strict_json import plain_text
 
 _SHEBANG_LIMIT = 256
@@ -49,7 +50,7 @@ def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[s
     if not os.path.isdir(cwd):
         return f"the target's folder {cwd} does not exist", "Restore it, or correct the registry."
     if not os.access(cwd, os.X_OK):
-        return f"the target's folder {cwd} can't be entered", f"Run chmod u+x {cwd}"
+        return f"the target's folder {cwd} can't be entered", f"Run chmod u+x {quoted(cwd)}"
     if error.errno == errno.E2BIG:
         return f"{program} got more arguments or variables than the system allows", "Put long texts into files."
     path = _find(program, cwd, env)
@@ -70,7 +71,7 @@ def _unusable(error: OSError, program: str, path: Path) -> tuple[str, str]:
         return f"{path} is a folder, not a program", "Correct the first element of command."
     interpreter = _interpreter(path)
     if error.errno == errno.EACCES and not os.access(path, os.X_OK):
-        return f"{path} is not executable", f"Run chmod +x {path}"
+        return f"{path} is not executable", f"Run chmod +x {quoted(path)}"
     if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC) and interpreter:
         return _bad_interpreter(interpreter, path)
     if error.errno == errno.ENOENT:

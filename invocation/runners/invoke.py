@@ -10,6 +10,7 @@ from core import strict_json
 from core.boundary import Failure
 from core.invocation import Answer, Invocation
 from core.invocation_errors import InvalidResponse, IpcError, RunnerNotFound
+from core.shell import quoted
 from invocation.runners.base import (
     RESULT_LIMIT,
     TAIL_LIMIT,
@@ -53,7 +54,7 @@ class InvokeRunner(Runner):
                 details={"looked_at": [str(path)]},
             )
         if not os.access(path, os.X_OK):
-            raise IpcError(f"{path} is not executable", hint=f"Run chmod +x {path}")
+            raise IpcError(f"{path} is not executable", hint=f"Run chmod +x {quoted(path)}")
         return Launch((str(path),), request_on_stdin=True)
 
     def read(self, invocation: Invocation, ending: Ending) -> Answer:

@@ -246,22 +246,46 @@ def _forbidden(cases: list[Case]) -> list[Case]:
 
 _FORBIDDEN = _forbidden(
     [
-        *_each(_ALL, "that may not be read", "DATABASE_UNREADABLE", ("can't be opened",), _of_another_user(0)),
-        *_each(_INIT, "that may not be read", "DATABASE_READ_ONLY", ("Permission denied",), _of_another_user(0)),
-        *_each(_WRITERS, "that may only be read", "DATABASE_READ_ONLY", ("read-only",), _of_another_user(4)),
+        *_each(
+            _ALL,
+            "that may not be read",
+            "DATABASE_UNREADABLE",
+            ("can't be opened: it belongs to ", "and you are ", "sudo chown"),
+            _of_another_user(0),
+        ),
+        *_each(
+            _INIT,
+            "that may not be read",
+            "DATABASE_READ_ONLY",
+            ("can't be written: it belongs to ", "and you are ", "sudo chown"),
+            _of_another_user(0),
+        ),
+        *_each(
+            _WRITERS,
+            "that may only be read",
+            "DATABASE_READ_ONLY",
+            ("can't be written: it belongs to ", "and you are ", "sudo chown"),
+            _of_another_user(4),
+        ),
         *_each(
             _WRITERS,
             "in a read-only folder",
             "DATABASE_READ_ONLY",
-            ("read-only",),
+            ("can't be written: ", "db belongs to ", "sudo chown"),
             _in_folder_of_another_user(5),
         ),
-        *_each(_INIT, "in a read-only folder", "DATABASE_READ_ONLY", ("can't be made",), _folder_not_ours_and_no_file),
+        *_each(
+            _INIT,
+            "in a read-only folder",
+            "DATABASE_READ_ONLY",
+            ("can't be written: ", "db belongs to "),
+            _folder_not_ours_and_no_file,
+        ),
         *_each(
             _ALL[:4],
             "in a folder that may not be entered",
             "DATABASE_UNREADABLE",
-            (),
+            ("can't be opened: ", "db belongs to ", "sudo chown"),
             _in_folder_of_another_user(0),
         ),
     ]

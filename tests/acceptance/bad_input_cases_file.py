@@ -72,7 +72,7 @@ _PLACE = as_process(
         "jobs file of another user",
         SYNC,
         "JOBS_FILE_UNREADABLE",
-        (".jobs.json", "Permission denied"),
+        (".jobs.json can't be read: it belongs to ", "and you are ", "sudo chown"),
         prepare=lambda stage: stage.give_away(stage.jobs_file, 0),
         plain_user=True,
     ),

@@ -161,7 +161,7 @@ _PLACE = as_process(
     ),
     _refused(
         ".env of another user",
-        (".env", "Permission denied"),
+        (".env can't be read: it belongs to ", "and you are ", "sudo chown"),
         prepare=lambda stage: (stage.write(stage.env_file, b"A=1\n"), stage.give_away(stage.env_file, 0)),
         plain_user=True,
     ),

@@ -19,6 +19,7 @@ import pytest
 
 import db
 from core.invocation_errors import IpcError
+from core.permissions import name_of
 from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
@@ -228,7 +229,7 @@ def test_a_database_of_another_user_is_a_warning(machine: Machine) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root, to give a file away")
     os.chown(machine.workspace.database, 65_534, -1)
-    assert "65534" in one(examine(machine, code=0), "DATABASE_OTHER_OWNER", "warning")["message"]
+    assert name_of(65534) in one(examine(machine, code=0), "DATABASE_OTHER_OWNER", "warning")["message"]
 
 
 def test_leftover_copies_are_fine(machine: Machine) -> None:

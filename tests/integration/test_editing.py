@@ -329,7 +329,7 @@ def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> No
         ready.json("edit-job", "first", "--timeout-sec", "9")
         assert "timeout_sec" not in ready.json("edit-job", "first", f"--unset={name}")["entry"]
     refused = ready.json("edit-job", "first", "--unset", "timeout_secs", code=2)["error"]
-    assert refused["details"]["hint"] == "Did you mean timeout_sec?"
+    assert refused["details"]["hint"] == "Did you mean timeout_sec? docs/jobs-file.md lists the fields."
     assert ready.json("edit-job", "first", "--unset", "prompt", code=2)["error"]["code"] == "JOBS_FILE_INVALID"
 
 

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -401,3 +402,24 @@ def test_instants_of_the_past_and_the_future_in_words() -> None:
     assert relative("2026-02-20T20:00:00+00:00", now) == "5 d ago"
     assert (span(59), span(3600), span(0)) == ("59 s", "1 h", "0 s")
     assert (duration(824), duration(3_200), duration(725_000), duration(None)) == ("824 ms", "3.2 s", "12 min 5 s", "")
+
+
+def test_a_file_of_a_run_that_can_not_be_read_is_named_and_the_rest_is_shown(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = machine.run("list")[1]["jobs"][0]["job_id"]
+    run_id = machine.run("run-now", job_id, "--force")[1]["run_id"]
+    real = Path.open
+
+    def refusing(path: Path, *args: Any, **options: Any) -> Any:
+        if path.suffix == ".stdout":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    for words in (("show", run_id), ("logs", "--run", run_id)):
+        code, report = machine.run(*words)
+        problems = {file["file"].rpartition(".")[2]: file.get("problem", "") for file in report["output"]}
+        assert code == 0
+        assert "can't be read: Permission denied" in problems.pop("stdout")
+        assert set(problems.values()) == {""}

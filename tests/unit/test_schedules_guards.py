@@ -181,7 +181,6 @@ BAD: list[tuple[str, str, str, str]] = [
     ("@every m", "@every", "m", "with units"),
     ("@every 15min", "@every", "15min", "with units"),
     ("@every 15M", "@every", "15M", "with units"),
-    ("@every 1w", "@every", "1w", "with units"),
     ("@every 10ms", "@every", "10ms", "with units"),
     ("@every 1.5h", "@every", "1.5h", "whole numbers"),
     ("@every -5m", "@every", "-5m", "with units"),

@@ -282,3 +282,17 @@ def test_the_policy_the_option_and_the_environment_know_the_same_greatest_hop(tm
         assert bool(PolicyFile(file).read().fault) is fault
     # A call from a run with the greatest hop is parsed, and refused by every policy.
     assert settings.next_hop({"PURUTO_CRON_HOP": str(MOST_HOPS)}) > MOST_HOPS
+
+
+def test_a_wrong_zone_is_told_with_the_other_faults_and_its_place(tmp_path: Path) -> None:
+    from app.app import App
+    from core.system_clock import SystemClock
+
+    (tmp_path / ".env").write_text("A=1\nPURUTO_CRON_TIMEZONE=Europe/Madird\nPURUTO_CRON_POLL_SECONDS=soon\n")
+    with pytest.raises(SettingsError) as caught:
+        _ = App(SystemClock(), {}, str(tmp_path)).settings
+    problems = caught.value.details["problems"]
+    assert isinstance(problems, list)
+    found = {problem["variable"]: (problem["source"], problem["hint"]) for problem in problems}
+    assert found["PURUTO_CRON_TIMEZONE"] == (".env line 2", "did you mean Europe/Madrid?")
+    assert found["PURUTO_CRON_POLL_SECONDS"][0] == ".env line 3"

@@ -1,0 +1,44 @@
+"""Errors about a job that was given by options: they name the option, not a place in .jobs.json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, cast
+
+from core.errors import CronError, JobsFileInvalid
+
+_PLACE = re.compile(r"jobs\[\d+\](?:\.(?P<field>[A-Za-z_][A-Za-z0-9_]*))?(?P<rest>.*)", re.DOTALL)
+
+
+def naming_options(given: Collection[str], source: str | None) -> Callable[[JobsFileInvalid], CronError]:
+    """A function that turns the error of a file with the edited job into one that names what was given.
+
+    `given` are the fields that were given as options, `source` is the value of --from-json.
+    """
+
+    def explained(error: JobsFileInvalid) -> CronError:
+        listed = cast("list[Mapping[str, Any]]", error.details.get("problems") or [])
+        problems = [_explained(problem, given, source) for problem in listed]
+        if not problems:
+            return error
+        count = int(cast("int", error.details["problem_count"]))
+        many = f"{count} faults; the first: " if count > 1 else ""
+        message = f"{many}{problems[0]['option']} {problems[0]['message']}"
+        details: dict[str, object] = {"problem_count": count, "problems": problems}
+        return JobsFileInvalid(message, hint=str(problems[0].get("hint", "")), details=details)
+
+    return explained
+
+
+def _explained(problem: Mapping[str, Any], given: Collection[str], source: str | None) -> dict[str, Any]:
+    match = _PLACE.fullmatch(str(problem["path"]))
+    field, rest = (match["field"] or "", match["rest"]) if match else ("", str(problem["path"]))
+    option = flag = f"--{field.replace('_', '-')}"
+    if field == "job_id":
+        option = "JOB_ID"
+    elif field not in given and problem["code"] != "MISSING_FIELD":
+        option = f"--from-json: {field or 'the job'}" if source else f"the job's field {field}"
+    hint = f"add {flag}" if problem["code"] == "MISSING_FIELD" else problem.get("hint")
+    advice = {"hint": hint} if hint else {}
+    return {**problem, "path": f"{field}{rest}", "option": f"{option}{rest}", **advice}
