@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from app.own_log import own_log
-from commands import listing
+from commands import listing, words
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
-from commands.output import print_error, print_json
-from core import log
+from commands.output import lost
+from commands.view import FormatOption, print_error
+from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError
+from core.missing_library import missing_library
+from core.strict_json import excerpt, visible
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
 Jobs are declared in .jobs.json, in the same folder as main.py. The system crontab starts `tick` each minute, or one
-`daemon` runs all the time; both start the jobs that are due. Each command prints one JSON object on stdout, also for
-errors (doctor: with --json; daemon: one object per line).
+`daemon` runs all the time; both start the jobs that are due.
+
+Each command prints text on a terminal, and one JSON object elsewhere or with --json, also for errors (daemon: one
+object per line). PURUTO_CRON_FORMAT=json or =text chooses for all commands; doctor prints text unless JSON is chosen.
 
 \b
 Exit codes: 0 success; 1 a known error, or a run that failed; 2 wrong usage or configuration; 129, 130 and 143 after a
@@ -58,8 +62,17 @@ class Commands(click.Group):
         """The command of that name, or None."""
         if not listing.is_command(cmd_name):
             return None
-        command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
+        module = importlib.import_module(listing.module_of(cmd_name))
+        command: click.Command = module.command
+        if getattr(module, "HAS_FORMATS", True) and not any(isinstance(p, FormatOption) for p in command.params):
+            command.params.append(FormatOption())
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises `UsageError` for words that no command takes. The shell's completion can't show an error."""
+        if not ctx.resilient_parsing:
+            words.check(args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -71,7 +84,7 @@ class Commands(click.Group):
             names = listing.names()
             near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
-            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": names})
+            raise UsageError(f"There is no command {excerpt(args[0])}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,7 +96,9 @@ class Commands(click.Group):
                 formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in commands if command])
 
 
-@click.command(cls=Commands, help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120})
+@click.command(
+    cls=Commands, params=[FormatOption()], help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120}
+)
 @click.option("--debug", is_flag=True, help="Print the traceback of a fault of puruto-cron on stderr.")
 @click.version_option(VERSION, prog_name=PROGRAM)
 def cli(debug: bool) -> None:
@@ -93,7 +108,7 @@ def cli(debug: bool) -> None:
 
 
 def run(argv: list[str], clock: Clock, root: str) -> int:
-    """Runs a command line and returns its exit code. Every error is printed as one JSON object.
+    """Runs a command line and returns its exit code. Every error is printed, as JSON or as text.
 
     `root` is the folder of main.py, with links resolved.
     """
@@ -103,7 +118,7 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     try:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
     except CronError as error:
-        return _fail(error, None)
+        return _fail(error, None, argv)
     with log.opened(lambda: own_log(app)):
         return _run(argv, app)
 
@@ -115,27 +130,45 @@ def _run(argv: list[str], app: App) -> int:
             cli.main(prog_name=PROGRAM, complete_var=COMPLETING, obj=app)
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
-        sys.stderr.write(f"{error.code}: {error.message}\n")
-        return error.exit_code
+        return _unwritable(error)
     except click.ClickException as error:
         hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        return _fail(UsageError(error.format_message(), hint=hint), app)
+        return _fail(UsageError(error.format_message(), hint=hint), app, argv)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(Interrupted("Interrupted"), app)
+        return _fail(Interrupted("Interrupted"), app, argv)
     except Exception as error:  # noqa: BLE001 - the command line's boundary
-        return _fail(_traced(error), app)
+        if isinstance(error, OSError) and _is_from_printing(error):
+            return _unwritable(lost(error))
+        return _fail(_traced(error), app, argv)
     return code if isinstance(code, int) else 0
 
 
-def _fail(error: CronError, app: App | None) -> int:
+def _unwritable(error: OutputUnwritable | None) -> int:
+    """Says on stderr that the output was lost. None: its reader has gone, which is no fault."""
+    if error is None:
+        return 0
+    streams.say(f"{error.code}: {error.message}")
+    return error.exit_code
+
+
+def _is_from_printing(error: OSError) -> bool:
+    """Whether it was raised where click or rich writes to stdout, as for --help or a table."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else ""
+    return module.partition(".")[0] in ("click", "rich")
+
+
+def _fail(error: CronError, app: App | None, argv: list[str]) -> int:
     # If the settings can't be read, no secrets are known; errors in settings are reported without their values.
     redact = guarded(lambda: app.redactor(None)) if app is not None else None
     mask = None if isinstance(redact, Failure) else redact
     try:
-        print_error(error, mask)
+        print_error(error, app, argv, mask)
     except OutputUnwritable:
         # stdout can't be written, so only stderr is left.
-        sys.stderr.write(f"{error.code}: {mask.text(error.message) if mask else error.message}\n")
+        streams.say(visible(f"{error.code}: {mask.text(error.message) if mask else error.message}"))
     return error.exit_code
 
 
@@ -151,4 +184,4 @@ def _traced(error: Exception) -> CronError:
     return InternalError(failure.message, hint=hint, details=details)
 
 
-__all__ = ["cli", "print_json", "run"]
+__all__ = ["cli", "run"]

@@ -13,7 +13,7 @@ import click
 
 from app import installation
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 from core.errors import CrontabUnusable, UsageError
 from install import crontab_blocks, units
 from install.crontab_blocks import Block
@@ -67,7 +67,8 @@ def command(app: App, only_print: bool, telegram: bool | None, replaces: bool | 
         write_crontab(app.environ, after)
         if not any(block.root == app.root for block in crontab_blocks.blocks(before)):
             installation.in_crontab(app, app.clock.now())
-    print_json(
+    show(
+        app,
         {
             "status": "ok",
             "installed": not only_print,
@@ -77,7 +78,7 @@ def command(app: App, only_print: bool, telegram: bool | None, replaces: bool | 
             "replaced": [_shown(block) for block in removed],
             "replaceable": [_shown(block) for block in moved if block not in removed],
             "warnings": [*warnings, *stray_marks(after, copy.root), *_of_other_folders(after, copy)],
-        }
+        },
     )
 
 

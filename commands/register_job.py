@@ -13,12 +13,11 @@ from commands.job_options import (
     from_json,
     given_fields,
     masked,
-    must_be_utf8,
     preview,
     synced,
     target_warnings,
 )
-from commands.output import print_json
+from commands.view import show
 from core.errors import UsageError
 
 #: Its group in `--help`, and its position in that group.
@@ -47,7 +46,6 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     entry = from_json(source) if source else {}
     entry = {**({"job_id": job_id} if job_id else {}), **entry, **given_fields(options)}
     if job_id:
-        must_be_utf8("JOB_ID", job_id)
         entry["job_id"] = job_id
     if "job_id" not in entry:
         hint = "Write: register-job JOB_ID …, or put job_id into the JSON object of --from-json."
@@ -62,4 +60,4 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     }
     if not dry_run:
         report = synced(app, name, edit.entry)
-    print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})
+    show(app, {"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})

@@ -7,7 +7,7 @@ import click
 from app import installation
 from app.app import App
 from commands.install_crontab import crontab_for, stray_marks
-from commands.output import print_json
+from commands.view import show
 from install import crontab_blocks
 from install.crontab_program import write_crontab
 
@@ -36,4 +36,4 @@ def command(app: App, only_print: bool) -> None:
         write_crontab(app.environ, after)
         installation.in_crontab(app, None)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
-    print_json({**report, "warnings": [*warnings, *stray_marks(after, app.root)]})
+    show(app, {**report, "warnings": [*warnings, *stray_marks(after, app.root)]})

@@ -46,7 +46,7 @@ class Variable(NamedTuple):
             "url": "an http:// or https:// address",
             "names": "names of variables, separated by commas",
             "agents": f"some of {in_words(AGENTS)}, separated by commas",
-            "format": "json or table",
+            "format": "auto, json or text",
             "level": "error, warning, info or debug",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
@@ -118,7 +118,8 @@ class Values:
     )
     keep_output_mb: int = setting(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "integer", "1024",
-        "Megabytes of output to keep in `runs/`. If there is more, the oldest output is deleted.", 1, 1_000_000_000,
+        "Megabytes of disk that output in `runs/` may hold. If there is more, the job that has most gives its oldest.",
+        1, 1_000_000_000,
     )
     events_mb: int = setting(
         "PURUTO_CRON_EVENTS_MB", "integer", "16",
@@ -143,8 +144,8 @@ class Values:
         "Folders that are searched for the agents' programs before PATH.",
     )
     format: str = setting(
-        "PURUTO_CRON_FORMAT", "format", "json",
-        "What commands that have `--table` print by default.",
+        "PURUTO_CRON_FORMAT", "format", "auto",
+        "What commands print without `--json` or `--text`. `auto`: text on a terminal, JSON elsewhere.",
     )
     log_level: str = setting(
         "PURUTO_CRON_LOG", "level", "",

@@ -123,7 +123,7 @@ COMMAND = '''
 
     import click
 
-    from commands.output import print_json
+    from commands.view import show
 
     PLACE = ("Looking", 35)
 
@@ -132,7 +132,7 @@ COMMAND = '''
     @click.pass_obj
     def command(app):
         """Show a greeting."""
-        print_json({"status": "ok", "greeting": f"Hello from {app.settings.root.name}"})
+        show(app, {"status": "ok", "greeting": f"Hello from {app.settings.root.name}"})
 '''
 
 
