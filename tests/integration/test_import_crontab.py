@@ -180,7 +180,7 @@ def test_the_form_of_the_system_is_known_or_said(ready: Workspace) -> None:
     ("make", "told"),
     [
         (lambda path: None, "No such file"),
-        (lambda path: path.mkdir(), "directory"),
+        (lambda path: path.mkdir(), "is a folder"),
         (os.mkfifo, "not a regular file"),
         (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "larger"),
     ],
