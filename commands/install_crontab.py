@@ -103,7 +103,7 @@ def crontab_for(app: App, *, only_print: bool) -> tuple[str, list[WarningEntry]]
         if not only_print:
             raise
         told = "There is no program crontab here" if not exists(app.environ) else error.message
-        message = f"{told}, so the crontab that is there is not shown: these are our lines alone"
+        message = f"{told}: only our own lines are shown, and none of another crontab"
         return "", [{"code": error.code, "message": message, "hint": error.hint}]
 
 
