@@ -63,6 +63,7 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
+    from core import streams
     from core.missing_library import missing_library
 
     missing = missing_library(error)

@@ -166,7 +166,9 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     if target is None and os.path.realpath(folder) != os.path.realpath(app.root):
         message = f"The name {name} means {folder} and not this folder, so the jobs need another target"
         raise UsageError(message, hint="Name a sibling to run in: --target NAME")
-    return Terms(name, in_home=target is None, account=account()[0], timezone=zone, enabled=enable)
+    return Terms(
+        name, in_home=target is None, account=account()[0], timezone=zone, enabled=enable, is_account=_is_account
+    )
 
 
 def _plan(app: App, lines: list[Line], jobs: list[dict[str, Any]], terms: Terms, text: str) -> Plan:

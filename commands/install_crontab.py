@@ -67,12 +67,19 @@ def command(app: App, only_print: bool, telegram: bool | None, replaces: bool | 
         write_crontab(app.environ, after)
         if not any(block.root == app.root for block in crontab_blocks.blocks(before)):
             installation.in_crontab(app, app.clock.now())
-    report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    report |= {"lines": units.lines_of(copy), "crontab": after}
-    report |= {"replaced": [_shown(block) for block in removed]}
-    report |= {"replaceable": [_shown(block) for block in moved if block not in removed]}
-    warnings += [*stray_marks(after, copy.root), *_of_other_folders(after, copy)]
-    show(app, {**report, "warnings": warnings})
+    show(
+        app,
+        {
+            "status": "ok",
+            "installed": not only_print,
+            "changed": after != before and not only_print,
+            "lines": units.lines_of(copy),
+            "crontab": after,
+            "replaced": [_shown(block) for block in removed],
+            "replaceable": [_shown(block) for block in moved if block not in removed],
+            "warnings": [*warnings, *stray_marks(after, copy.root), *_of_other_folders(after, copy)],
+        },
+    )
 
 
 class BlockReport(TypedDict):
@@ -96,7 +103,7 @@ def crontab_for(app: App, *, only_print: bool) -> tuple[str, list[WarningEntry]]
         if not only_print:
             raise
         told = "There is no program crontab here" if not exists(app.environ) else error.message
-        message = f"{told}, so the crontab that is there is not shown: these are our lines alone"
+        message = f"{told}: only our own lines are shown, and none of another crontab"
         return "", [{"code": error.code, "message": message, "hint": error.hint}]
 
 

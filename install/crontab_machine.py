@@ -10,11 +10,13 @@ import pwd
 import re
 from pathlib import Path
 
+from core.bounded_file import read_bounded
 from install.crontab_starts import Start, read
 
 #: Names of cron's process: Debian and FreeBSD, cronie and BusyBox, fcron, bcron, dcron.
 _NAMES = frozenset({"cron", "crond", "fcron", "bcron-start", "bcron-sched", "dcron"})
-_LARGEST = 1 << 20
+#: A longer crontab is not read.
+_MOST_BYTES = 1 << 20
 
 
 def account() -> tuple[str, str]:
@@ -62,10 +64,7 @@ def cron_processes(proc: str = "/proc") -> list[int] | None:
 def _text(path: Path) -> str:
     """The text of a file; "" if this user may not read it, or it is gone."""
     try:
-        with open(
-            path, encoding="utf-8", errors="replace", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
-        ) as file:
-            return file.read(_LARGEST)
+        return read_bounded(path, _MOST_BYTES)[0].decode("utf-8", "replace")
     except OSError:
         return ""
 

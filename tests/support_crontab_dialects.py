@@ -88,7 +88,7 @@ CASES: Sequence[Case] = (
         "5/15 * * * * x",
         "refused",
         "Quartz reads 5-59/15, BusyBox 5 alone, and Debian's cron refuses it: write one of them",
-        told="Write the range",
+        told="5-59/15",
         code="AMBIGUOUS_STEP",
     ),
     Case(
@@ -108,6 +108,15 @@ CASES: Sequence[Case] = (
         "both must match; in BusyBox and supercronic one is enough",
         told="both match",
         schedule="0 9 */2 * 1",
+    ),
+    Case(
+        ALL,
+        "a step of the day of month",
+        "0 9 */2 * * x",
+        "noted",
+        "the 1st, 3rd, 5th, as in Debian's cron and cronie; BusyBox takes the 2nd, 4th, 6th",
+        told="BusyBox counts from 0",
+        schedule="0 9 */2 * *",
     ),
     Case(
         ALL,
@@ -149,7 +158,7 @@ CASES: Sequence[Case] = (
         "variables, with or without quotes",
         "GREETING = \"good  day\"\nB='x'\n@daily x",
         "understood",
-        "`env` of the jobs below it",
+        "`env` of the jobs below it; BusyBox ignores all but `MAILTO` and `SHELL`",
         env=(("GREETING", "good  day"), ("B", "x")),
     ),
     Case(
@@ -250,6 +259,15 @@ CASES: Sequence[Case] = (
         told="group",
         code="OTHER_USER",
         system=True,
+    ),
+    Case(
+        "Go (robfig/cron)",
+        "`CRON_TZ` before the fields",
+        "CRON_TZ=Asia/Tokyo 0 9 * * * x",
+        "refused",
+        "write the variable on a line of its own",
+        told="line of its own",
+        code="UNREADABLE",
     ),
     Case(
         "Debian, OpenBSD, BusyBox",

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from install import crontab_starts, units
 from install.units import Copy, DaemonTerms
 from tests.support_machine import Machine, put_crontab_program
-from tests.workspace import PYTHON_WORD, FakeClock, Workspace
+from tests.support_terminal import on_terminal
+from tests.workspace import PATIENCE, PYTHON_WORD, FakeClock, Workspace
 
 COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
@@ -166,6 +167,22 @@ def test_the_block_of_the_folder_where_this_copy_was_is_replaced_if_that_is_want
     assert text.startswith(OTHERS)
     assert (f"{old}/main.py" in text, str(workspace.root) in text) == (False, True)
     assert "CRON_BLOCK_GONE" not in doctor()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("typed", "removed"), [("y\n", True), ("n\n", False), ("\n", True)])
+def test_on_a_terminal_a_person_is_asked(workspace: Workspace, crontab: Path, typed: str, removed: bool) -> None:
+    crontab.write_text(OTHERS)
+    workspace.json("install-crontab")
+    old = str(workspace.root)
+    moved(workspace)
+    with on_terminal(workspace, "install-crontab") as (terminal, process):
+        terminal.wait_for("Remove the block of that folder?")
+        assert old in crontab.read_text()
+        terminal.type(typed)
+        assert process.wait(PATIENCE) == 0
+    assert (f"{old}/main.py" in crontab.read_text()) is not removed
+    assert str(workspace.root) in crontab.read_text()
 
 
 @pytest.mark.process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from install.crontab_fields import is_field
 from install.crontab_lines import Unreadable, parse
-from tests.support_crontab_dialects import CASES, Case, planned, table, verdict
+from tests.support_crontab_dialects import CASES, TERMS, Case, planned, table, verdict
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "import-crontab.md"
 
@@ -85,3 +86,27 @@ def test_whatever_the_words_no_job_has_a_field_as_its_program(text: str) -> None
     for new in planned(text).new:
         assert not is_field(new.line.command.split()[0])
         assert not new.line.text.startswith(("!", "&", "%"))
+
+
+def test_a_first_word_that_is_an_account_is_noted() -> None:
+    terms = replace(TERMS, is_account={"root", "ana", "mail"}.__contains__)
+    for text, noted in (("root /usr/bin/x", True), ("ana x", True), ("mail", False), ("x root", False)):
+        (new,) = planned(f"0 3 * * * {text}", terms=terms).new
+        assert any("--system" in note for note in new.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("0 0/5 14 * * ?", "write `0-59/5 14 * * *`"),
+        ("15 10 * * ? 2026", "write `15 10 * * *`"),
+        ("0 15 10 ? * 6L 2026-2030", "The year 2026-2030 can't be kept"),
+        ("30 0 12 * * 2", "the second 30 can't be kept"),
+        ("0,30 0 12 * * 2", "several times a minute"),
+        ("*/20 0 12 * * 2", "several times a minute"),
+    ],
+)
+def test_the_likely_meaning_of_more_fields_is_one_that_can_be_imported(fields: str, told: str) -> None:
+    ((_, why),) = planned(f"{fields} /opt/x").refused
+    assert told in why.hint
+    assert ("There day 1 is Sunday" in why.hint) is ("?" in fields and "6L" in fields)
