@@ -46,8 +46,8 @@ def command(
     """
     changes = {**(from_json(source) if source else {}), **given_fields(options)}
     if changes.pop("job_id", job_id) != job_id:
-        message = "A job can't be renamed, because its history is stored under its name"
-        raise UsageError(message, hint="Register a new job, and remove this one.")
+        message = "edit-job changes no names"
+        raise UsageError(message, hint=f"To rename it with its history: python3 main.py rename-job {job_id} NEW")
     removed = frozenset(map(_field, unset)).union(
         other for field, other in _INSTEAD.items() if field in changes and other not in changes
     )

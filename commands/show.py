@@ -14,6 +14,7 @@ from commands.names import run_names
 from commands.output import print_json
 from core.bounded_file import read_bounded
 from core.errors import RunNotFound
+from core.run import folder_of
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
@@ -59,7 +60,7 @@ def command(app: App, run_id: str) -> None:
         job = session.job(str(run["job_id"]))
         mask = app.redactor(job)
         events = [{"ts": event.ts, **event.payload} for event in session.store.events.recent(100, run_id=run_id)]
-    folder = app.settings.runs_folder / str(run["job_id"]) / run_id
+    folder = app.settings.runs_folder / folder_of(str(run["job_id"]), run_id)
     report: RunReport = {
         "status": "ok",
         "note": mask.text(job.note) if job is not None and job.note else None,

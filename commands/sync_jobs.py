@@ -12,7 +12,7 @@ PLACE = ("Running", 20)
 
 
 @click.command("sync-jobs")
-@click.option("--allow-removals", is_flag=True, help="Allow the removal of more than half of the jobs at once.")
+@click.option("--allow-removals", is_flag=True, help="Allow the removal of more than half of the jobs in use at once.")
 @click.option(
     "--if-changed",
     is_flag=True,
@@ -22,8 +22,10 @@ PLACE = ("Running", 20)
 def command(app: App, allow_removals: bool, if_changed: bool) -> int:
     """Check .jobs.json, and load it into the database: all of it, or nothing if it has errors.
 
-    Prints the jobs that were added, changed, removed (disabled, with their history kept) and unchanged, warnings, the
-    next three instants of each added or changed job, and under "scheduler" when the last tick ran.
+    Prints the jobs that were added, changed, removed (disabled, with their history kept), renamed and unchanged,
+    warnings, the next three instants of each added or changed job, and under "scheduler" when the last tick ran.
+
+    A job of which only the name has changed keeps its history. See also `rename-job`.
 
     With --if-changed it prints {"status", "sync"}; "sync" is null if there was nothing to do.
 

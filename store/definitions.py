@@ -92,6 +92,16 @@ class Removal:
     skipped: Missed | None = None
 
 
+@dataclass(frozen=True)
+class Rename:
+    """A job that has another name now. `definition_json` has the new name; `expected_cursor` is as it was read."""
+
+    old: str
+    new: str
+    expected_cursor: str | None
+    definition_json: str
+
+
 class Definitions:
     """Rows of `jobs`: what a job is, and when it is due."""
 
@@ -101,14 +111,18 @@ class Definitions:
     def active(self) -> list[Row]:
         """The columns that a sync and a clock correction need, for all jobs in the file, ordered by job_id."""
         return self._db.rows(
-            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at"
-            " FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
+            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at,"
+            " last_run_at FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
         )
 
     def load(self, job_id: str) -> JobState | None:
         """A job that is in the file; None if there is none. Raises `DefinitionUnreadable`."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
         return None if row is None else job_state(row)
+
+    def is_active(self, job_id: str) -> bool:
+        """Whether a job of this name is in the file, as it was synced last."""
+        return self._db.row("SELECT 1 FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,)) is not None
 
     def ever_existed(self, job_id: str) -> bool:
         """Whether a job of this name is or was in the file."""
@@ -222,8 +236,27 @@ class Definitions:
             if trusted:
                 self._db.run("UPDATE jobs SET pruned_through = ? WHERE pruned_through > ?", (utc_text(now),) * 2)
 
-    def apply(self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime) -> bool:
-        """Writes a sync in the caller's transaction. False if a cursor has moved: the caller rolls back and retries."""
+    def has_history(self, job_id: str) -> bool:
+        """Whether something is stored about a job of this name: that it has run, or what it has told, spent or kept."""
+        row = self._db.row(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE job_id = ?1 AND (last_run_at IS NOT NULL OR pruned_through"
+            " IS NOT NULL)) OR EXISTS (SELECT 1 FROM runs WHERE job_id = ?1)"
+            " OR EXISTS (SELECT 1 FROM events WHERE job_id = ?1) OR EXISTS (SELECT 1 FROM sessions WHERE job_id = ?1)"
+            " OR EXISTS (SELECT 1 FROM spending WHERE job_id = ?1)",
+            (job_id,),
+        )
+        return row is not None and bool(row[0])
+
+    def apply(
+        self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime, renames: Sequence[Rename] = ()
+    ) -> bool:
+        """Writes a sync in the caller's transaction, the `renames` first: the changes have the new names.
+
+        False if a cursor has moved: the caller rolls back and retries.
+        """
+        for rename in renames:
+            if not self._rename(rename, now):
+                return False
         for change in changes:
             if not self._upsert(change, now):
                 return False
@@ -234,6 +267,25 @@ class Definitions:
                 return False
             if removal.old is not None and removal.skipped is not None:
                 write_off(self._db, removal.old, removal.skipped, now, status="skipped", code="JOB_REMOVED")
+        return True
+
+    def _rename(self, rename: Rename, now: datetime) -> bool:
+        """Gives a job another name, with all that is stored about it. What events say of the past stays as it was."""
+        taken = self._db.row("SELECT removed_at FROM jobs WHERE job_id = ?", (rename.new,))
+        if taken is not None:
+            if taken["removed_at"] is None or self.has_history(rename.new):
+                return False
+            # A job that was removed before it ever ran.
+            self._db.run("DELETE FROM jobs WHERE job_id = ?", (rename.new,))
+        renamed = self._db.run(
+            "UPDATE jobs SET job_id = ?, definition_json = ?, updated_at = ?"
+            " WHERE job_id = ? AND removed_at IS NULL AND next_run_at IS ?",
+            (rename.new, rename.definition_json, utc_text(now), rename.old, rename.expected_cursor),
+        )
+        if renamed != 1:
+            return False
+        for table in _TABLES_OF_JOBS:
+            self._db.run(f"UPDATE {table} SET job_id = ? WHERE job_id = ?", (rename.new, rename.old))  # noqa: S608 - fixed names
         return True
 
     def _remove(self, removal: Removal, now: datetime) -> bool:
@@ -285,6 +337,8 @@ class Definitions:
         )
 
 
+#: The tables besides `jobs` whose rows belong to a job.
+_TABLES_OF_JOBS = ("runs", "events", "sessions", "spending", "refusals_reported")
 #: The columns of `jobs` from which a `JobState` is read.
 STATE_COLUMNS = ("definition_json", "timezone", "anchor_at", "next_run_at", "enabled")
 
