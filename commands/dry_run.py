@@ -6,7 +6,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
@@ -41,7 +41,8 @@ def command(app: App, job_id: str) -> None:
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
     # With `problem` null the report also has the fields of `PlannedStart`.
-    print_json(
+    show(
+        app,
         {
             "status": "ok",
             "job_id": job_id,
@@ -53,5 +54,5 @@ def command(app: App, job_id: str) -> None:
             "prompt_file": state.job.prompt_file,
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
-        }
+        },
     )

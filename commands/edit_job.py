@@ -12,7 +12,7 @@ import click
 from app.app import App
 from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.errors import UsageError
 from core.job import Job
 
@@ -60,7 +60,7 @@ def command(
     }
     if not dry_run:
         report = synced(app, job_id, edit.entry)
-    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
+    show(app, {"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
 
 
 def _field(name: str) -> str:

@@ -13,8 +13,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
-from commands.view import is_screen
+from commands.view import is_screen, is_terminal, show
 from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
@@ -56,7 +55,7 @@ def command(app: App, job_id: str, force: bool) -> int:
       python3 main.py run-now daily-data-backup
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
-    on_terminal = sys.stdout.isatty()
+    on_terminal = is_terminal(sys.stdout)
     # Refused before anything is done, if it can't be understood.
     hop = next_hop(app.environ)
     with app.session() as session, stop_on_signals() as stop:
@@ -70,7 +69,7 @@ def command(app: App, job_id: str, force: bool) -> int:
             raise error if broken is None else _not_loaded(job_id, broken) from None
         reason = stop.reason
     try:
-        print_json({**result, "sync": broken} if broken else result)
+        show(app, {**result, "sync": broken} if broken else result)
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise

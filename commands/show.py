@@ -11,7 +11,7 @@ import click
 from app.app import App
 from commands.logs import OutputFile, captured, masked
 from commands.names import run_names
-from commands.output import print_json
+from commands.view import show
 from core.bounded_file import read_bounded
 from core.errors import RunNotFound
 from core.run import folder_of
@@ -69,7 +69,7 @@ def command(app: App, run_id: str) -> None:
         "events": [masked(event, mask) for event in events],
         "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
     }
-    print_json(report)
+    show(app, report)
 
 
 def _requests(folder: Path) -> list[Path]:

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import click
 import pytest
 
 from app import invoke_program
-from commands import listing
+from commands import cli, listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
@@ -123,12 +124,12 @@ def not_codes() -> set[str]:
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
-    """What has words in capitals that are said to nobody as a code: `__all__`, an option's metavar, forms of Unicode."""
+    """What has words in capitals that are said to nobody as a code: `__all__`, a metavar, Unicode forms, attributes."""
     for node in ast.walk(tree):
         named = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "arg", "")
         if named in ("__all__", "metavar") and isinstance(node, ast.Assign | ast.keyword):
             yield node.value
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "normalize":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("normalize", "getattr"):
             yield node
 
 
@@ -229,9 +230,8 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def options_of(name: str) -> set[str]:
-    import importlib
-
-    command = importlib.import_module(listing.module_of(name)).command
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
