@@ -67,7 +67,7 @@ def command(app: App, limit: int) -> None:
     with app.session(read_only=True) as session:
         report: StatusReport = {
             "status": "ok",
-            "jobs": without_secrets(app, session.store.definitions.table()),
+            "jobs": without_secrets(app, session.store.definitions.table(now)),
             "recent_runs": session.store.runs.recent(limit),
             "notification_targets": app.notifier.targets(),
             "scheduler": session.scheduler_health(now),

@@ -26,9 +26,10 @@ class Zone:
 
 
 class Pause(TypedDict):
-    """Since when (UTC text) and why a job is paused."""
+    """Since when, until when and why a job is paused. Instants are UTC text; null where nobody knows or has said."""
 
-    since: str
+    since: str | None
+    until: str | None
     reason: str
 
 
@@ -175,17 +176,34 @@ class Definitions:
         )
         return None if row is None else str(row[0])
 
-    def table(self) -> list[JobRow]:
+    def table(self, now: datetime) -> list[JobRow]:
         """All jobs in the file, for people, by name."""
         rows = self._db.rows("SELECT * FROM jobs WHERE removed_at IS NULL ORDER BY job_id")
-        return [_for_people(row) for row in rows]
+        by_hand = self._paused_by_hand()
+        return [_for_people(row, now, by_hand) for row in rows]
 
-    def page(self, after: str, limit: int) -> list[JobRow]:
+    def pause(self, job_id: str, now: datetime) -> Pause | None:
+        """Since when, until when and why a job in the file is paused; None if it is not."""
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
+        return None if row is None else _for_people(row, now, self._paused_by_hand())["paused"]
+
+    def note_pause_by_hand(self, job_id: str, since: datetime | None) -> None:
+        """Stores that somebody has paused the job: it is disabled, but not meant to stay so. None forgets it."""
+        self._db.run("DELETE FROM state WHERE key = ?", (_BY_HAND + job_id,))
+        if since is not None:
+            self._db.run("INSERT INTO state (key, value) VALUES (?, ?)", (_BY_HAND + job_id, utc_text(since)))
+
+    def _paused_by_hand(self) -> dict[str, str]:
+        rows = self._db.rows("SELECT key, value FROM state WHERE key >= ? AND key < ?", (_BY_HAND, _BY_HAND + "\x7f"))
+        return {str(row["key"]).removeprefix(_BY_HAND): str(row["value"]) for row in rows}
+
+    def page(self, after: str, limit: int, now: datetime) -> list[JobRow]:
         """The first `limit` rows of `table` whose names sort after `after`, which need not exist. -1 means all."""
         rows = self._db.rows(
             "SELECT * FROM jobs WHERE removed_at IS NULL AND job_id > ? ORDER BY job_id LIMIT ?", (after, limit)
         )
-        return [_for_people(row) for row in rows]
+        by_hand = self._paused_by_hand()
+        return [_for_people(row, now, by_hand) for row in rows]
 
     def paused(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
         """`(job_id, paused_at)` of those of these jobs that are in the file and paused, by name."""
@@ -260,6 +278,8 @@ class Definitions:
         for change in changes:
             if not self._upsert(change, now):
                 return False
+            if change.job.enabled and change.old is not None and not change.old.enabled:
+                self.note_pause_by_hand(change.job.job_id, None)
             if change.old is not None and change.skipped is not None:
                 write_off(self._db, change.old, change.skipped, now, status="skipped", code="JOB_CHANGED")
         for removal in removals:
@@ -284,6 +304,9 @@ class Definitions:
         )
         if renamed != 1:
             return False
+        self._db.run(
+            "UPDATE OR REPLACE state SET key = ? WHERE key = ?", (_BY_HAND + rename.new, _BY_HAND + rename.old)
+        )
         for table in _TABLES_OF_JOBS:
             self._db.run(f"UPDATE {table} SET job_id = ? WHERE job_id = ?", (rename.new, rename.old))  # noqa: S608 - fixed names
         return True
@@ -337,6 +360,8 @@ class Definitions:
         )
 
 
+#: Keys of `state` begin with this where `pause-job` has disabled the job that follows; the value is since when.
+_BY_HAND = "paused:"
 #: The tables besides `jobs` whose rows belong to a job.
 _TABLES_OF_JOBS = ("runs", "events", "sessions", "spending", "refusals_reported")
 #: The columns of `jobs` from which a `JobState` is read.
@@ -363,7 +388,7 @@ def job_state(row: Row) -> JobState:
         ) from error
 
 
-def _for_people(row: Row) -> JobRow:
+def _for_people(row: Row, now: datetime, by_hand: Mapping[str, str]) -> JobRow:
     shown: dict[str, object] = dict(row)
     shown["enabled"] = bool(row["enabled"])
     problem = shown.pop("problem_json")
@@ -374,15 +399,30 @@ def _for_people(row: Row) -> JobRow:
     except DefinitionUnreadable as error:
         shown["definition"], shown["problem"] = {}, error.as_dict()
     del shown["removed_at"]
-    shown["paused"] = _pause(shown)
+    shown["paused"] = _pause(shown, now, by_hand)
     return cast("JobRow", shown)
 
 
-def _pause(shown: dict[str, object]) -> Pause | None:
-    """Since when and why a job is paused; None if it is not."""
-    if shown["paused_at"] is None:
+def _pause(shown: dict[str, object], now: datetime, by_hand: Mapping[str, str]) -> Pause | None:
+    """Since when, until when and why a job is paused; None if it is not."""
+    if shown["paused_at"] is not None:
+        reason = f"its last {shown['consecutive_failures']} runs failed"
+        return {"since": str(shown["paused_at"]), "until": None, "reason": reason}
+    definition = cast("Mapping[str, object]", shown["definition"])
+    if definition.get("enabled") is False:
+        since = by_hand.get(str(shown["job_id"]))
+        return None if since is None else {"since": since, "until": None, "reason": "pause-job"}
+    until = paused_until(definition.get("paused_until"), now)
+    return None if until is None else {"since": None, "until": utc_text(until), "reason": "paused_until"}
+
+
+def paused_until(text: object, now: datetime) -> datetime | None:
+    """The end of a pause that is written as `paused_until`, if it is still ahead; else None."""
+    try:
+        until = from_text(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
         return None
-    return {"since": str(shown["paused_at"]), "reason": f"its last {shown['consecutive_failures']} runs failed"}
+    return until if until is not None and until > now else None
 
 
 def text_or_null(instant: datetime | None) -> str | None:
