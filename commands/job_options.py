@@ -174,7 +174,7 @@ def synced(
     report = synced_all(app, allow_removals=allow_removals, renames=renames)
     # The report of the sync has only jobs that are new or changed.
     own = report["next"].get(job_id) or (preview(app, entry) if entry else None)
-    warnings = [*report["warnings"], *(target_warnings(app, entry) if entry else ())]
+    warnings = [*report["warnings"], *(entry_warnings(app, entry) if entry else ())]
     return {"synced": True, "next": own, "warnings": warnings}
 
 
@@ -203,6 +203,12 @@ def synced_all(
 def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """An entry of the file as it is printed: texts that look like secrets are masked."""
     return app.redactor(_job(entry))(entry)
+
+
+def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
+    """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
+    job = _job(entry)
+    return [*target_warnings(app, entry), *app.daemon_warning([(job.job_id, job.schedule)])]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

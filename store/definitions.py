@@ -182,6 +182,13 @@ class Definitions:
         by_hand = self._paused_by_hand()
         return [_for_people(row, now, by_hand) for row in rows]
 
+    def intervals(self) -> list[tuple[str, str]]:
+        """`(job_id, schedule)` of the enabled jobs that run at intervals, by name."""
+        rows = self._db.rows(
+            "SELECT job_id, schedule FROM jobs WHERE enabled = 1 AND schedule LIKE '%@every%' ORDER BY job_id"
+        )
+        return [(str(row["job_id"]), str(row["schedule"])) for row in rows]
+
     def pause(self, job_id: str, now: datetime) -> Pause | None:
         """Since when, until when and why a job in the file is paused; None if it is not."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
