@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from invoker import Invoker
     from jobs.editing import Editor
     from notifier import Notifier
+    from schedules.machine_zone import MachineZone
     from store.claims import Owner
     from system.daemon_lock import DaemonState
 
@@ -105,9 +106,21 @@ class App:
     @cached_property
     def machine_zone(self) -> str:
         """The machine's IANA zone, as this process sees it."""
-        from schedules.language import machine_timezone
+        return self._machine_zone.name
 
-        return machine_timezone(self.environ.get("TZ", ""))
+    @cached_property
+    def _machine_zone(self) -> MachineZone:
+        from schedules.machine_zone import machine_zone
+
+        return machine_zone(self.environ.get("TZ"))
+
+    def zone_warning(self) -> list[health.WarningEntry]:
+        """A warning if it is doubtful which zone jobs without a timezone should have; else an empty list."""
+        if self.settings.timezone is not None or not self._machine_zone.doubt:
+            return []
+        message = f"Jobs without a timezone are computed in {self.machine_zone}: {self._machine_zone.doubt}"
+        hint = "Set PURUTO_CRON_TIMEZONE in .env, or timezone in the jobs, to a name like Europe/Madrid."
+        return [{"code": "ZONE_DOUBTFUL", "message": message, "hint": hint}]
 
     def paths(self) -> dict[str, str]:
         """The absolute paths of files and folders, for `status`: they show which copy of the program runs."""

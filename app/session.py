@@ -275,6 +275,7 @@ class Session:
             report = self._sync().apply(
                 file, now, allow_removals=allow_removals, facts=facts, remember=remember, renames=renames
             )
+        report.warnings += app.zone_warning()
         if report.added or report.changed or report.removed or report.renamed:
             app.wake_daemon()
         return report

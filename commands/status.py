@@ -77,6 +77,6 @@ def command(app: App, limit: int) -> None:
             "sync": session.sync_state(),
             "ping": session.store.state.get_fact(PING_FACT) if settings.ping_url else None,
             "paths": app.paths(),
-            "warnings": [*settings.warnings, *app.no_tick_warning(now)],
+            "warnings": [*settings.warnings, *app.no_tick_warning(now), *app.zone_warning()],
         }
     show(app, report, "status")

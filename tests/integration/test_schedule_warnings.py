@@ -1,4 +1,4 @@
-"""Intervals under a minute, which a tick each minute can't serve: who says so, and when nobody does."""
+"""What is said about schedules that can't be kept as written: intervals under a minute, and a doubtful zone."""
 
 from __future__ import annotations
 
@@ -63,3 +63,21 @@ def test_a_daemon_that_runs_or_is_installed_is_enough(machine: Machine, workspac
     assert told(machine.run("sync-jobs")[1]), "the unit of another copy"
     unit.write_text(f"# puruto-cron: {workspace.root}\n")
     assert told(machine.run("sync-jobs")[1]) == []
+
+
+def test_a_doubtful_zone_is_said_by_each_command_that_uses_it(machine: Machine) -> None:
+    def doubts(*words: str) -> list[str]:
+        report = machine.run(*words)[1]
+        return [entry["message"] for entry in report.get("warnings", []) if entry["code"] == "ZONE_DOUBTFUL"]
+
+    commands = [("sync-jobs",), ("status",), ("next",), ("next", "--schedule", "@daily")]
+    assert [doubts(*words) for words in commands] == [[], [], [], []]
+    machine.environ["TZ"] = "Nonsense/Zone"
+    for words in commands:
+        (message,) = doubts(*words)
+        assert "Nonsense/Zone" in message
+    app = machine.app()
+    with app.session(read_only=True) as session:
+        assert "ZONE_DOUBTFUL" in [finding.code for finding in timing.check(Scene(app, app.settings, session))]
+    machine.environ["PURUTO_CRON_TIMEZONE"] = "Europe/Madrid"
+    assert doubts("sync-jobs") == []
