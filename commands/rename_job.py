@@ -9,7 +9,7 @@ import click
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.errors import JobNameUsed, UsageError
 
 #: Its group in `--help`, and its position in that group.
@@ -53,4 +53,4 @@ def command(app: App, old: str, new: str, dry_run: bool) -> None:
         report = synced(app, new, edit.entry, renames={old: new})
     renamed = [{"from": old, "to": new}]
     entry = masked(app, edit.entry or {})
-    print_json({"status": "ok", "job_id": new, "dry_run": dry_run, "renamed": renamed, "entry": entry, **report})
+    show(app, {"status": "ok", "job_id": new, "dry_run": dry_run, "renamed": renamed, "entry": entry, **report})
