@@ -163,11 +163,12 @@ def _more_than_listed(stage: Stage) -> None:
 
 
 def _after_runs(data: bytes) -> Callable[[Stage], None]:
-    """A file in place of one whose four jobs have all run."""
+    """A file in place of one whose four jobs have all run; one of them is paused."""
 
     def prepare(stage: Stage) -> None:
         with closing(sqlite3.connect(stage.database)) as database, database:
-            database.execute("UPDATE jobs SET enabled = 1, last_run_at = '2026-01-01T00:00:00+00:00'")
+            ran = "last_run_at = '2026-01-01T00:00:00+00:00'"
+            database.execute(f"UPDATE jobs SET {ran}, paused_at = iif(enabled, NULL, '2026-01-01T00:00:00+00:00')")
         stage.write_jobs(data)
 
     return prepare
