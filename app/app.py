@@ -293,4 +293,10 @@ class App:
 
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """A warning if there was no tick lately, because then no job starts; else an empty list."""
-        return health.silence_warning(self.tick_state(now), self.daemon_state(), self.last_poll(), now)
+        ticks, daemon, last_poll = self.tick_state(now), self.daemon_state(), self.last_poll()
+        if health.silence(ticks, daemon, last_poll, now) is not health.Silence.TICK:
+            return health.silence_warning(ticks, daemon, last_poll, now)
+        from app import installation
+
+        line = installation.tick_line(self, installation.known(self).crontab_at)
+        return health.silence_warning(ticks, daemon, last_poll, now, line)

@@ -50,7 +50,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
     Without FILE your own crontab is read; it is not changed. Prints each line with its number, and the job that it
     became, or the job that already does the same, or why it can't be a job (@reboot, another user, a random time, the
     line that starts our tick). All jobs are added in one step. They are disabled, because cron still runs its lines
-    until you remove them.
+    until you remove them. docs/guides/import-crontab.md lists what is understood of each cron.
 
     A job runs as under cron: with the crontab's SHELL, in HOME, with its variables and cron's PATH, and the text after
     % on stdin. Different from cron: there is no mail; a second run does not start while the first is running; a run is
@@ -92,8 +92,11 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
     }
     reasons = {refused.code for _, refused in made.refused}
     if made.refused and not made.new and not made.existing and reasons != {"OWN_TICK"}:
-        hint = "details.not_imported says why, line by line. Nothing was changed."
-        raise NothingImported("No line of the crontab could be imported", hint=hint, details=mask(report))
+        message, hint = "No line of the crontab could be imported", "details.not_imported says why, line by line."
+        if reasons in ({"ANACRONTAB"}, {"FCRONTAB"}):
+            # All lines have the same reason: it is another program's table.
+            message, hint = made.refused[0][1].reason, made.refused[0][1].hint
+        raise NothingImported(message, hint=f"{hint} Nothing was changed.", details=mask(report))
     show(app, {"status": "ok", **mask(report)})
 
 
@@ -146,7 +149,7 @@ def _is_account(name: str) -> bool:
 
 def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     """Raises `UsageError` if the target does not exist, or if none is given and our own folder can't be one."""
-    from doctor.scene import account
+    from install.crontab_machine import account
     from install.crontab_translation import Terms
     from invocation.targets import Targets
 
@@ -163,11 +166,13 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     if target is None and os.path.realpath(folder) != os.path.realpath(app.root):
         message = f"The name {name} means {folder} and not this folder, so the jobs need another target"
         raise UsageError(message, hint="Name a sibling to run in: --target NAME")
-    return Terms(name, in_home=target is None, account=account()[0], timezone=zone, enabled=enable)
+    return Terms(
+        name, in_home=target is None, account=account()[0], timezone=zone, enabled=enable, is_account=_is_account
+    )
 
 
 def _plan(app: App, lines: list[Line], jobs: list[dict[str, Any]], terms: Terms, text: str) -> Plan:
-    from doctor.starter import cron_environment, is_here
+    from install.crontab_machine import cron_environment, is_here
     from install.crontab_plan import plan
     from install.crontab_starts import marked, starts_of
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from app import installation
 from app.app import App
-from commands.install_crontab import stray_marks
+from commands.install_crontab import crontab_for, stray_marks
 from commands.view import show
-from install import units
-from install.crontab_program import read_crontab, write_crontab
+from install import crontab_blocks
+from install.crontab_program import write_crontab
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 20)
@@ -20,15 +21,19 @@ PLACE = ("Installing and checking", 20)
 def command(app: App, only_print: bool) -> None:
     """Remove the block of `install-crontab` from your crontab. All other lines are kept, also your own line for a tick.
 
-    Prints whether there was a block, and the whole crontab as it is now or would be.
+    A block of this database in a folder that does not exist any more is removed too: this copy was there before it was
+    moved. Prints whether there was a block, and the whole crontab as it is now or would be.
 
     \b
     Example:
       python3 main.py uninstall-crontab
     """
-    before = read_crontab(app.environ)
-    after = units.without_block(before, app.root)
+    before, warnings = crontab_for(app, only_print=only_print)
+    database = installation.known(app).database or crontab_blocks.own_database(before, app.root)
+    moved = [block.root for block in crontab_blocks.moved(before, app.root, database)]
+    after = crontab_blocks.without(before, [app.root, *moved])
     if not only_print and after != before:
         write_crontab(app.environ, after)
+        installation.in_crontab(app, None)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
-    show(app, {**report, "warnings": stray_marks(after, app.root)})
+    show(app, {**report, "warnings": [*warnings, *stray_marks(after, app.root)]})

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from doctor.findings import SEVERITIES, Finding, error, fine
 from doctor.programs import Answer
 from doctor.scene import Scene
-from doctor.starter import cron_environment, line_here
+from doctor.starter import line_here
+from install.crontab_machine import cron_environment
 
 SUBJECT = "as cron"
 _SECONDS = 120.0

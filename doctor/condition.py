@@ -9,7 +9,17 @@ from datetime import datetime
 from core.clock import utc_text
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
-from reports.health import PING_FACT, Anomaly, OverdueJob, Silence, WaitingEvents, silence
+from doctor.starter import tick_line, what_to_look_at
+from reports.health import (
+    PING_FACT,
+    Anomaly,
+    OverdueJob,
+    Silence,
+    TickLine,
+    WaitingEvents,
+    first_tick_comes,
+    silence,
+)
 from store.last_tick import file_of as last_tick_file
 
 TICKS = "ticks"
@@ -45,7 +55,10 @@ def check_tick(scene: Scene) -> Iterator[Finding]:
         text = f"This user can't read {path}, the file with the time of the last tick"
         yield error("OTHER_USER", TICKS, text, "Run doctor as the user whose crontab starts the tick.")
         return
-    yield from last_tick(scene.app.tick_state(scene.now), scene.daemon, scene.app.last_poll(), scene.now)
+    ticks = scene.app.tick_state(scene.now)
+    # Only a silence is explained by the crontab.
+    line = tick_line(scene) if ticks["stale"] else None
+    yield from last_tick(ticks, scene.daemon, scene.app.last_poll(), scene.now, line)
 
 
 def check_daemon(scene: Scene) -> Iterator[Finding]:
@@ -74,15 +87,23 @@ def ping(last: Mapping[str, object] | None) -> Iterator[Finding]:
 
 
 def last_tick(
-    state: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
-) -> Iterator[Finding]:
-    """The age of the last tick. A daemon also writes that time, and besides it the time of its own last poll."""
+    state: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime,
+    line: TickLine | None = None,
+) -> Iterator[Finding]:  # fmt: skip
+    """The age of the last tick. A daemon also writes that time, and besides it the time of its own last poll.
+
+    `line` is the line of a crontab that should start ticks.
+    """
     at, age = state["last_tick_at"], state["last_tick_age_sec"]
     since = f"since {at} ({age} s)" if at else "so far"
     fault = silence(state, daemon, last_poll, now)
-    if fault is Silence.TICK:
-        fix = "See the findings about the crontab, and db/tick.log. Is the cron service running?"
-        yield error("NO_TICK", TICKS, f"No tick has run {since}: no job starts by itself", fix)
+    if fault is Silence.TICK and line is not None and first_tick_comes(state, line, now):
+        yield fine(TICKS, f"No tick has run {since}. The line is in the crontab: the first tick comes within a minute")
+    elif fault is Silence.TICK:
+        text = f"No tick has run {since}: no job starts by itself"
+        text += f", although a line in {line.source} starts one each minute. Is cron running?" if line else ""
+        fix = what_to_look_at() if line else "See the findings about the crontab, and db/tick.log."
+        yield error("NO_TICK", TICKS, text, fix)
     elif fault is Silence.DAEMON:
         last = f"since {utc_text(last_poll)}" if last_poll is not None else since
         text = f"The daemon (process {daemon.get('pid')}) hangs: it has not looked for due jobs {last}"

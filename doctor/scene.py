@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,12 +79,3 @@ class Scene:
         """The running daemon, as text for people."""
         has_pid = self.daemon.get("pid") is not None
         return f"process {self.daemon['pid']} on {self.daemon['host']}" if has_pid else "a process of unknown ID"
-
-
-def account() -> tuple[str, str]:
-    """Name and home folder of this user, from the system's database and not from variables."""
-    try:
-        entry = pwd.getpwuid(os.geteuid())
-    except KeyError:
-        return str(os.geteuid()), "/"
-    return entry.pw_name, entry.pw_dir or "/"

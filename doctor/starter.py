@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-from core.bounded_file import read_bounded
+from app import installation
 from doctor.findings import Finding, error, fine, warning
-from doctor.scene import Scene, account
+from doctor.scene import Scene
 from install import units
-from install.crontab_starts import Start, read
+from install.crontab_blocks import blocks
+from install.crontab_blocks import left_behind as gone
+from install.crontab_machine import cron_environment, cron_processes, is_here, of_system, of_user
+from install.crontab_program import NO_PROGRAM, fix_for, in_english, says_none
+from install.crontab_starts import Start
+from reports.health import TickLine
 
 SUBJECT = "crontab"
 _SECONDS = 10.0
-#: A longer crontab is not read.
-_MOST_BYTES = 1 << 20
 #: Libraries that a tick needs when a job is due.
 LIBRARIES = ("click", "croniter", "pydantic", "dotenv", "tzlocal", "jsonschema")
-#: The message of `crontab -l` when the user has no crontab.
-_NO_CRONTAB = "no crontab for"
-
-
-def cron_environment() -> dict[str, str]:
-    """The environment that cron gives to a command. Source: crontab(5); PATH is Debian's."""
-    name, home = account()
-    return {"HOME": home, "LOGNAME": name, "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Whether a crontab line starts this copy's tick each minute, with an interpreter that works."""
+    yield from left_behind(scene)
     lines, trouble = all_lines(scene)
     here = [line for line in lines if is_here(line, scene.root)]
     ours = [line for line in here if line.ticks]
@@ -62,6 +56,27 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield fine(SUBJECT, f"A line in {ours[0].source} starts the tick")
 
 
+def left_behind(scene: Scene) -> Iterator[Finding]:
+    """Blocks whose folder is gone, and other lines that start a program that is gone: they fail each minute."""
+    text, _, _ = _user_crontab(scene)
+    gone_blocks = gone(text, str(scene.root))
+    database = installation.known(scene.app).database if gone_blocks else ""
+    for block in gone_blocks:
+        where = f"Lines {block.first} to {block.last} of the crontab"
+        message = f"{where} start the copy in {block.root}, which does not exist: they fail each minute"
+        if database and block.database == database:
+            fix = "It is the folder in which this copy was. Replace it: python3 main.py install-crontab --replace"
+            yield warning("CRON_BLOCK_GONE", SUBJECT, f"{message}. Their database is the one of this copy", fix)
+        else:
+            yield warning("CRON_BLOCK_GONE", SUBJECT, message, "If you do not need it, remove them with crontab -e.")
+    in_blocks = {block.root for block in blocks(text)}
+    for line in of_user(text):
+        is_gone = line.ticks and os.path.isabs(line.program) and not os.path.exists(line.program)
+        if is_gone and os.path.dirname(line.program) not in in_blocks and not is_here(line, scene.root):
+            message = f"A line of the crontab starts {line.program}, which does not exist: it fails each time"
+            yield warning("CRON_BLOCK_GONE", SUBJECT, message, "Remove it with crontab -e.")
+
+
 def poor(scene: Scene, lines: list[Start]) -> Iterator[Finding]:
     """Lines whose interpreter lacks a library that a tick needs."""
     for line in lines:
@@ -84,7 +99,14 @@ def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], troub
     elif others := [line for line in lines if line.ticks]:
         text += f". One in {others[0].source} starts another copy: {others[0].program}"
     text += f". {trouble}" if trouble else ""
+    if trouble:
+        # install-crontab would fail in the same way.
+        return _nothing(scene, text, f"{_user_crontab(scene)[2]} The line is: {proposed(scene)}")
     fix = f"python3 main.py install-crontab puts this line into your crontab: {proposed(scene)}"
+    return _nothing(scene, text, fix)
+
+
+def _nothing(scene: Scene, text: str, fix: str) -> Finding:
     if scene.ticks_lately:
         return warning("NO_CRON_LINE", SUBJECT, f"{text}. But something else started a tick recently", fix)
     return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", fix)
@@ -96,6 +118,27 @@ def proposed(scene: Scene) -> str:
     return units.crontab_line(units.copy_in(scene.root, folder))
 
 
+def tick_line(scene: Scene) -> TickLine | None:
+    """The line that should start the ticks of this copy, and when it got into the crontab; None if there is none."""
+    line = line_here(scene)
+    return TickLine(line.source, installation.known(scene.app).crontab_at) if line is not None else None
+
+
+def what_to_look_at() -> str:
+    """What to look at if the crontab has its line and no tick comes."""
+    processes = cron_processes()
+    if processes == []:
+        return (
+            "No process named cron or crond is running. Start it, as root: systemctl start cron (Debian, Ubuntu, SUSE) "
+            "or crond (Fedora, Arch), rc-service crond start (Alpine); in a container start it yourself."
+        )
+    running = f"Process {processes[0]} looks like cron. " if processes else ""
+    return (
+        f"{running}See the end of db/tick.log; systemctl status cron (or crond); its log: journalctl -u cron (or "
+        "crond), /var/log/syslog or /var/log/cron. If you added the line just now, wait for the next full minute."
+    )
+
+
 def line_here(scene: Scene) -> Start | None:
     """The first line with a working interpreter that starts the tick of this copy; None if there is none."""
     lines, _ = all_lines(scene)
@@ -105,25 +148,19 @@ def line_here(scene: Scene) -> Start | None:
 
 def all_lines(scene: Scene) -> tuple[list[Start], str]:
     """Every line that starts a copy of this program, this user's first; and why that could not be read, or ""."""
-    environ = cron_environment()
-    answer = scene.ask(["crontab", "-l"], scene.app.environ, "/", _SECONDS)
-    lines, trouble = [], ""
+    text, trouble, _ = _user_crontab(scene)
+    return [*of_user(text), *of_system(scene.etc)], trouble
+
+
+def _user_crontab(scene: Scene) -> tuple[str, str, str]:
+    """The crontab of this user, "" if there is none; why it could not be read, or ""; and what to do about that."""
+    answer = scene.ask(["crontab", "-l"], in_english(scene.app.environ), "/", _SECONDS)
     if answer.code == 0:
-        lines = read(answer.out, "the crontab of this user", environ, system=False)
-    elif answer.code is None:
-        trouble = f"The program crontab can't be run: {answer.reason}"
-    elif _NO_CRONTAB not in answer.err:
-        trouble = f"crontab -l says: {answer.err.strip()[:200]}"
-    for path in system_files(scene.etc):
-        lines += read(_text(path), str(path), environ, system=True)
-    return lines, trouble
-
-
-def is_here(line: Start, root: Path) -> bool:
-    """Whether a line starts this copy: its main.py, or the command that is installed in its folder."""
-    if os.path.basename(line.program) == "main.py":
-        return os.path.realpath(line.program) == os.path.realpath(root / "main.py")
-    return os.path.realpath(line.program).startswith(f"{os.path.realpath(root)}{os.sep}")
+        return answer.out, "", ""
+    if answer.code is None:
+        return "", f"The program crontab can't be run: {answer.reason}", NO_PROGRAM
+    told = answer.err.strip() or answer.out.strip()
+    return ("", "", "") if says_none(told) else ("", f"crontab -l says: {told[:200]}", fix_for(told))
 
 
 def _is_folder(path: str) -> bool:
@@ -136,21 +173,3 @@ def _interpreter_exists(line: Start) -> bool:
     if "/" in line.interpreter:
         return os.path.isfile(line.interpreter) and os.access(line.interpreter, os.X_OK)
     return shutil.which(line.interpreter, path=line.environ.get("PATH", "/usr/bin:/bin")) is not None
-
-
-def _text(path: Path) -> str:
-    """The text of a system crontab; "" if it can't be read."""
-    try:
-        return read_bounded(path, _MOST_BYTES)[0].decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def system_files(etc: str) -> list[Path]:
-    """The system crontabs that cron reads; in cron.d it ignores names with a dot."""
-    folder = Path(etc) / "cron.d"
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        names = []
-    return [Path(etc) / "crontab", *(folder / name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name))]

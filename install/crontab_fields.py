@@ -43,6 +43,17 @@ def bare_step(field: str) -> str:
     return match[0].removeprefix(",") if match else ""
 
 
+def spelled_out(fields: Sequence[str]) -> str:
+    """Five fields with `?` as `*`, and with the range of each step that begins at a single value: `5-59/15`."""
+    return " ".join(map(_spelled_out, fields, _LIMITS))
+
+
+def _spelled_out(field: str, limit: int) -> str:
+    if field == "?":
+        return "*"
+    return _BARE_STEP.sub(lambda match: f"{match[0][: match[0].index('/')]}-{limit}/{match[2]}", field)
+
+
 def likely_meaning(fields: Sequence[str]) -> str:
     """What a line with six or seven fields probably means, and what to write instead: sentences."""
     if len(fields) == 7:
@@ -50,19 +61,20 @@ def likely_meaning(fields: Sequence[str]) -> str:
     else:
         readings = [text for text in (_seconds_first(fields), _year_last(fields)) if text]
     text = " ".join(readings) or "Write five fields: minute, hour, day of month, month, day of week."
-    if "?" in fields and any(char.isdigit() for char in fields[-2] + fields[-1]):
+    year_is_last = len(fields) == 6 and bool(_year_last(fields)) and fields[5] != "*"
+    if "?" in fields and any(map(str.isdigit, fields[4 if year_is_last else 5])):
         text += " There day 1 is Sunday: write the days as names."
     return text
 
 
 def _seconds_first(fields: Sequence[str]) -> str:
-    if not _SECONDS.fullmatch(fields[0]) or not _fits(fields[1:]):
+    if not re.fullmatch(r"[0-9*,/-]+", fields[0]) or not _fits(fields[1:]):
         return ""
     return _with_seconds(fields, "")
 
 
 def _with_seconds(fields: Sequence[str], year: str) -> str:
-    seconds, rest = fields[0], _five(fields[1:])
+    seconds, rest = fields[0], spelled_out(fields[1:])
     also = " and the year comes last" if year else ""
     text = f"If seconds come first{also}, as in Quartz and supercronic, "
     step = _SECONDS.fullmatch(seconds)
@@ -82,13 +94,9 @@ def _year_last(fields: Sequence[str]) -> str:
     if year == "?" or not _YEAR.fullmatch(year) or not _fits(fields[:5]):
         return ""
     kept = "" if year == "*" else f"; the year {year} can't be kept"
-    return f"If the year comes last, as in AWS and supercronic, write `{_five(fields[:5])}`{kept}."
+    return f"If the year comes last, as in AWS and supercronic, write `{spelled_out(fields[:5])}`{kept}."
 
 
 def _fits(fields: Sequence[str]) -> bool:
     numbers = ([int(text) for text in re.findall(r"[0-9]+", field.partition("/")[0])] for field in fields)
     return all(max(found, default=0) <= limit for found, limit in zip(numbers, _LIMITS, strict=True))
-
-
-def _five(fields: Sequence[str]) -> str:
-    return " ".join("*" if field == "?" else field for field in fields)

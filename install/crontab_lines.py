@@ -25,6 +25,10 @@ _USER = re.compile(r"([^ \t]+)(?:[ \t]+|$)(.*)", re.DOTALL)
 #: -s (one instance at a time). Here nothing is mailed, and a job never runs twice at a time.
 _FLAGS = re.compile(r"(?:-[nqs]+[ \t]+)+")
 _AWS = re.compile(r"(?:cron|rate|at)\(")
+#: A value that goes on with five fields and a command, as some schedulers allow: `CRON_TZ=Europe/Rome 0 9 * * * x`.
+_SCHEDULE_IN_VALUE = re.compile(
+    r"[^ \t]+[ \t]+(?:@[a-z_]+|[0-9*][0-9*,/-]*(?:[ \t]+[A-Za-z0-9*?][A-Za-z0-9*?,/-]*){4})[ \t]+[^ \t]"
+)
 #: Backslashes at the end of a line: an odd number continues it in the shell and in fcron.
 _BACKSLASHES = re.compile(r"\\+$")
 _ANY_NAME = re.compile(r"""["']?([^\s="']+)["']?\s*=""")
@@ -144,6 +148,9 @@ def _read(number: int, raw: str, environ: Mapping[str, str], table: Foreign | No
         hint = "Convert the crontab to UTF-8, for example with iconv."
         return Unreadable(number, raw, "It contains bytes that are not UTF-8", hint)
     if match := _ASSIGNMENT.fullmatch(raw):
+        if _SCHEDULE_IN_VALUE.match(match["bare"] or ""):
+            hint = "Write the variable on a line of its own, and the schedule with its command on the next one."
+            return Unreadable(number, raw, "A schedule follows the value: cron takes all of it for the value", hint)
         return Variable(number, raw, _first(match, "double", "single", "plain"), _value(match))
     if _QUOTED_BADLY.match(raw):
         return Unreadable(number, raw, "The quotes around its value are not closed at its end", "Write NAME='text'.")

@@ -15,6 +15,9 @@ _LONGEST = 100
 _BREAKS = re.compile(r"[;&|(){}<>\n]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _NOT_ALLOWED = re.compile(r"[^a-z0-9._-]+")
+#: `$(which php)` is the program; what other substitutions are replaced with names nothing.
+_LOOKED_UP = re.compile(r"(?:\$\(|`)\s*(?:which|command -v)\s+([^\s()`]+)\s*(?:\)|`)")
+_SUBSTITUTIONS = re.compile(r"\$\(\([^()]*\)\)|\$\([^()]*\)|`[^`]*`")
 #: Commands that only prepare the one that matters: shell built-ins that test, set or change the folder.
 _SETUP = frozenset({
     "cd", "pushd", "popd", "test", "[", "[[", "true", "false", ":", ".", "source", "export", "set", "unset", "umask",
@@ -63,7 +66,7 @@ class Names:
 def _program_of_line(line: str, depth: int) -> str:
     """The program that a shell line runs; "" if there is none that could name a job."""
     weak = ""
-    for words in _simple_commands(line):
+    for words in _simple_commands(_SUBSTITUTIONS.sub("0", _LOOKED_UP.sub(r"\1", line))):
         program = _program(words, depth)
         if not _NOT_ALLOWED.sub("", os.path.basename(program.rstrip("/")).lower()).strip("._-"):
             continue
@@ -149,7 +152,8 @@ def _of_interpreter(first: str, name: str, words: list[str]) -> str:
         rest = _after_options(options, rest.words[1:])
     if rest.line:
         return first
-    found = [word for word in (rest.named, *rest.words) if word and not _ASSIGNMENT.match(word) and not word.isdigit()]
+    words = [word for word in (rest.named, *rest.words) if word not in ("", "-") and not word.isdigit()]
+    found = [word for word in words if not _ASSIGNMENT.match(word)]
     return found[0] if found else first
 
 

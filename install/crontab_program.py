@@ -25,28 +25,29 @@ _NONE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MISSING = "There is no program crontab on this machine"
-_NO_PROGRAM = "Install it (Debian: apt-get install cron), or use install-systemd."
+#: What to do if there is no program `crontab`.
+NO_PROGRAM = "Install it (Debian: apt-get install cron), or use install-systemd."
 _ELSE = "Until it works, install-systemd or the daemon can start the jobs."
 #: What a message is about, and what to do. The first that matches counts.
 _FIXES = (
     (r"not allowed|denied by|cron\.(?:allow|deny)", "Ask root to add this user to cron.allow, or to remove it from "
      f"cron.deny. {_ELSE}"),
-    (r"change directory|spool|No such file or directory", "Make the folder that the message names, as root. "
-     f"{_ELSE}"),
     (r"suid|setgid|privilege|Permission denied|Operation not permitted",
      f"The program crontab needs its set-user-ID or set-group-ID bit: reinstall cron, as root. {_ELSE}"),
     (r"PAM|authenticat|account (?:has )?expired|password", f"Have root correct this user's account. {_ELSE}"),
     (r"No space|quota|Read-only", f"Make room where the crontabs are stored, usually /var/spool/cron. {_ELSE}"),
     (r"connect to bcron", f"Start bcron, as root: it is not running. {_ELSE}"),
+    (r"change directory|spool|No such file or directory", "Make the folder that the message names, as root. "
+     f"{_ELSE}"),
 )  # fmt: skip
 
 
-def read_crontab(environ: Mapping[str, str]) -> str:
+def read_crontab(environ: Mapping[str, str], *, timeout_sec: int = _SECONDS) -> str:
     """The crontab of this user, "" if there is none. Bytes that are not UTF-8 become surrogates.
 
     Raises `CrontabUnusable`.
     """
-    completed = _crontab(environ, "-l")
+    completed = _crontab(environ, "-l", timeout_sec=timeout_sec)
     if completed.returncode == 0:
         return completed.stdout.decode("utf-8", "surrogateescape")
     # Some programs say it on stdout.
@@ -88,15 +89,18 @@ def _path(environ: Mapping[str, str]) -> str:
     return environ.get("PATH") or os.defpath
 
 
-def _crontab(environ: Mapping[str, str], word: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def _crontab(
+    environ: Mapping[str, str], word: str, text: bytes = b"", *, timeout_sec: int = _SECONDS
+) -> subprocess.CompletedProcess[bytes]:
+    child_environ = in_english(environ)
     try:
         return subprocess.run(
-            ["crontab", word], input=text, capture_output=True, timeout=_SECONDS, env=in_english(environ), check=False
+            ["crontab", word], input=text, capture_output=True, timeout=timeout_sec, env=child_environ, check=False
         )
     except FileNotFoundError:
-        raise CrontabUnusable(_MISSING, hint=_NO_PROGRAM) from None
+        raise CrontabUnusable(_MISSING, hint=NO_PROGRAM) from None
     except subprocess.TimeoutExpired:
-        raise _unusable(f"it did not end within {_SECONDS} s") from None
+        raise _unusable(f"it did not end within {timeout_sec} s") from None
     except OSError as error:
         raise _unusable(str(error.strerror)) from None
 

@@ -9,7 +9,7 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from install import units
+from install.crontab_blocks import blocks
 from install.crontab_lines import Entry, parse
 
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
@@ -68,18 +68,7 @@ def starts_of(entry: Entry, source: str, environ: Mapping[str, str]) -> list[Sta
 
 def marked(text: str) -> set[int]:
     """The numbers (from 1) of the lines in complete blocks of `install-crontab`, whichever copy wrote them."""
-    begin, end = (mark.format(root="") for mark in (units.BEGIN, units.END))
-    numbers: set[int] = set()
-    inside: list[int] | None = None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.startswith(begin):
-            inside = []
-        elif line.startswith(end) and inside is not None:
-            numbers.update(inside)
-            inside = None
-        elif inside is not None:
-            inside.append(number)
-    return numbers
+    return {number for block in blocks(text) for number in range(block.first + 1, block.last)}
 
 
 def _starts(command: str, when: str, source: str, environ: dict[str, str]) -> Iterator[Start]:

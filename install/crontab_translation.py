@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from core.redact import secrets_of
-from install.crontab_fields import bare_step
+from install.crontab_fields import bare_step, spelled_out
 from install.crontab_lines import Entry, Variable
 
 #: cron's defaults for variables that the crontab does not set. Source: crontab(5).
@@ -71,6 +71,8 @@ class Terms:
     account: str
     timezone: str | None = None
     enabled: bool = False
+    is_account: Callable[[str], bool] = lambda _: False
+    """Whether a word is the name of an account: then it may be the user of a system crontab's line."""
 
 
 class JobFields(TypedDict, total=False):
@@ -117,7 +119,7 @@ def translated(entry: Entry, terms: Terms) -> Translated | Refused:
         "max_lateness_sec": MAX_LATENESS_SEC,
         "notify_channel": "none",
     }
-    return Translated(fields, tuple(_notes(entry, schedule, environ)))
+    return Translated(fields, tuple(_notes(entry, schedule, environ, terms)))
 
 
 def _of_user(user: str, account: str) -> Refused | None:
@@ -208,9 +210,9 @@ def _schedule(when: str) -> str | Refused:
             reason = f"`{when}`: with ~ cronie and OpenBSD pick a random time, which is not supported"
             return Refused("RANDOM_TIME", reason, hint)
         if step := next(filter(None, map(bare_step, when.split(" "))), ""):
-            first = step.partition("/")[0]
+            first, whole = step.partition("/")[0], spelled_out(when.split(" "))
             reason = f"`{step}` steps from a single value, which some crons refuse and others read in two ways"
-            return Refused("AMBIGUOUS_STEP", reason, f"Write the range with its end, or {first} alone.")
+            return Refused("AMBIGUOUS_STEP", reason, f"Write {first} alone, or the range with its end: `{whole}`.")
         # `5-5` means 5 for cron; other programs take it for the whole field.
         return " ".join(_SAME.sub(r"\1", field) for field in when.split(" "))
     if when in ("@reboot", "@boot"):
@@ -222,14 +224,16 @@ def _schedule(when: str) -> str | Refused:
     return _WORDS.get(when, when)
 
 
-def _notes(entry: Entry, schedule: str, environ: Mapping[str, str]) -> list[str]:
+def _notes(entry: Entry, schedule: str, environ: Mapping[str, str], terms: Terms) -> list[str]:
     notes = list(_notes_of_time(entry, schedule))
     if entry.stdin is not None:
         notes.append("The text after % goes to its stdin, as under cron. BusyBox, supercronic and systemd-cron leave % "
                      "as it is: if the line is theirs, write \\%")  # fmt: skip
+    first, *others = entry.command.split(maxsplit=2)
+    if not entry.user and others and terms.is_account(first):
+        notes.append(f"{first} is also the name of an account: if the line names its user, import it with --system")
     if entry.command.startswith("-"):
-        word = entry.command.split(maxsplit=1)[0]
-        notes.append(f"Its command begins with {word}, which is no flag of a known cron: the shell gets it as it is")
+        notes.append(f"Its command begins with {first}, which is no flag of a known cron: the shell gets it as it is")
     if _BACKGROUND.search(_QUOTED.sub("", entry.command)):
         notes.append("Processes that it leaves in the background are ended with the run; under cron they keep running")
     if entry.missing:
@@ -255,6 +259,8 @@ def _notes_of_time(entry: Entry, schedule: str) -> Iterator[str]:
                    "cron and cronie; in BusyBox and supercronic one is enough")  # fmt: skip
         else:
             yield "One of its two days is enough, as under cron; in systemd-cron both must match"
+    if len(fields) == 5 and re.search(r"\*/(?!1(?![0-9]))", fields[2]):
+        yield "Its days count from the 1st, as in Debian's cron and cronie; BusyBox counts from 0: */2 is 2, 4, 6 there"
     if "CRON_TZ" in entry.environ:
         yield "Its schedule is in the time zone of CRON_TZ, which Debian's cron ignores"
     if "TZ" in entry.environ and "CRON_TZ" not in entry.environ:

@@ -14,6 +14,8 @@ from pathlib import Path
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")
 BEGIN = "# >>> puruto-cron {root}"
 END = "# <<< puruto-cron {root}"
+#: A comment inside the block: the ID of the database follows.
+DATABASE = "# database: "
 #: The first line of each unit begins with this; the copy's folder follows.
 UNIT_MARK = "# puruto-cron: "
 _DRAIN = "--deliver --quiet"
@@ -31,13 +33,15 @@ _STOP_MARGIN_SEC = 30
 class Copy:
     """This copy: its folder, the interpreter that runs it, and the folder of the log files.
 
-    `telegram` is the folder of the sibling whose inbox is drained too; "" for none.
+    `telegram` is the folder of the sibling whose inbox is drained too; "" for none. `database` is the ID of the
+    database, by which the block is recognised after the folder was moved; "" if there is none yet.
     """
 
     root: str
     python: str
     logs: str
     telegram: str = ""
+    database: str = ""
 
 
 def copy_in(root: Path, logs: Path) -> Copy:
@@ -77,7 +81,8 @@ def lines_of(copy: Copy) -> list[str]:
 
 def block(copy: Copy) -> str:
     """The marked block, with a final newline."""
-    lines = (BEGIN.format(root=copy.root), *lines_of(copy), END.format(root=copy.root))
+    mark = [DATABASE + copy.database] if copy.database else []
+    lines = (BEGIN.format(root=copy.root), *mark, *lines_of(copy), END.format(root=copy.root))
     return "".join(f"{line}\n" for line in lines)
 
 

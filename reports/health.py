@@ -27,6 +27,8 @@ PING_FACT = "ping"
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)
 
+#: cron reads a changed crontab within a minute, and then starts the line at the next full minute.
+FIRST_TICK = timedelta(minutes=2)
 #: A tick or the daemon may write its time while this report is being made.
 _MEANWHILE = timedelta(seconds=5)
 
@@ -72,6 +74,14 @@ class Anomaly(WarningEntry):
 
     job_id: NotRequired[str]
     run_id: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class TickLine:
+    """A line that starts ticks: the crontab that it is in, and when `install-crontab` put it there, if it did."""
+
+    source: str
+    installed_at: datetime | None = None
 
 
 class Condition(TypedDict):
@@ -164,10 +174,19 @@ def silence(
     return Silence.DAEMON if abs(age) > stale_after_sec else None
 
 
+def first_tick_comes(ticks: Mapping[str, object], line: TickLine | None, now: datetime) -> bool:
+    """Whether the line was put into the crontab just now, so that no tick could have come yet."""
+    if line is None or line.installed_at is None:
+        return False
+    last = instant(str(ticks["last_tick_at"] or ""))
+    return timedelta(0) <= now - line.installed_at <= FIRST_TICK and (last is None or last < line.installed_at)
+
+
 def silence_warning(
-    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime
-) -> list[WarningEntry]:
-    """A list with one warning if no job starts by itself; else an empty list."""
+    ticks: Mapping[str, object], daemon: Mapping[str, object], last_poll: datetime | None, now: datetime,
+    line: TickLine | None = None,
+) -> list[WarningEntry]:  # fmt: skip
+    """A list with one warning if no job starts by itself; else an empty list. `line` is what should start ticks."""
     fault = silence(ticks, daemon, last_poll, now)
     if fault is None:
         return []
@@ -176,13 +195,19 @@ def silence_warning(
     if fault is Silence.DAEMON:
         message = f"The daemon (process {daemon['pid']}) hangs: it has not looked for due jobs {since}. "
         return [{"code": fault.value, "message": f"{message}End it, and start it again."}]
-    return [
-        {
-            "code": fault.value,
-            "message": f"No tick has run {since}: no job starts by itself. "
-            "Start ticks: python3 main.py install-crontab, or install-systemd.",
-        }
-    ]
+    message = f"No tick has run {since}: no job starts by itself. "
+    if line is None:
+        message += "Start ticks: python3 main.py install-crontab, or install-systemd."
+    elif first_tick_comes(ticks, line, now):
+        message = (
+            f"No tick has run {since}. The crontab got its line a moment ago: the first tick comes within a minute."
+        )
+    else:
+        message += (
+            f"But a line in {line.source} starts one each minute: is cron running? See `systemctl status cron` "
+            "(elsewhere crond) and the end of db/tick.log; `python3 main.py doctor` looks closer."
+        )
+    return [{"code": fault.value, "message": message}]
 
 
 def condition(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> Condition:

@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 
 from config import settings  # noqa: E402
 from jobs import jobs_file  # noqa: E402  (the folder of main.py is on the path only now)
+from tests import support_crontab_dialects  # noqa: E402
 from tools import kind_docs  # noqa: E402
 from tools.command_docs import command_help, command_table  # noqa: E402
 
@@ -73,6 +74,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "environment": environment_table,
     "commands": command_table,
     "command help": command_help,
+    "crontab dialects": support_crontab_dialects.table,
     **kind_docs.tables(),
 }
 

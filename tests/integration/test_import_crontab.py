@@ -180,7 +180,7 @@ def test_the_form_of_the_system_is_known_or_said(ready: Workspace) -> None:
     ("make", "told"),
     [
         (lambda path: None, "No such file"),
-        (lambda path: path.mkdir(), "directory"),
+        (lambda path: path.mkdir(), "is a folder"),
         (os.mkfifo, "not a regular file"),
         (lambda path: path.write_bytes(b"#" * 1024 * 1024 + b"#"), "larger"),
     ],
@@ -201,6 +201,23 @@ def test_binary_lines_are_refused_one_by_one(ready: Workspace) -> None:
     mixed = ready.json("import-crontab", crontab(ready, b"@daily \xe9\n@daily a\n"))
     assert [new["job_id"] for new in mixed["imported"]] == ["a"]
     assert mixed["not_imported"][0]["text"] == "@daily \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("SHELL=/bin/sh\n1 5 cron.daily run-parts /etc/cron.daily\n@monthly 15 cron.monthly x y\n", "ANACRONTAB",
+         "This is an anacrontab"),
+        ("!serial(true)\n@ 30 getmails -all\n0 3 * * * x\n", "FCRONTAB", "a table of fcron"),
+        ("*/10 * * * * * * /usr/local/bin/poll\n0 5 4 * * * /opt/nightly.sh --all\n", "TOO_MANY_FIELDS", "No line"),
+        ("*/10 * * * * echo a && \\\n             echo b\n", "CONTINUED", "No line"),
+    ],
+)  # fmt: skip
+def test_a_table_of_another_program_changes_nothing(ready: Workspace, text: str, code: str, told: str) -> None:
+    error = ready.json("import-crontab", crontab(ready, text), code=1)["error"]
+    assert (error["code"], told in error["message"]) == ("NOTHING_IMPORTED", True)
+    assert {line["code"] for line in error["details"]["not_imported"]} == {code}
+    assert jobs_file(ready).read_text() == JOBS
 
 
 def test_a_line_that_is_too_long_for_a_job_does_not_prevent_the_others(ready: Workspace) -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from install import crontab_starts, units
 from install.units import Copy, DaemonTerms
-from tests.support_machine import put_crontab_program
-from tests.workspace import PYTHON_WORD, Workspace
+from tests.support_machine import Machine, put_crontab_program
+from tests.support_terminal import on_terminal
+from tests.workspace import PATIENCE, PYTHON_WORD, FakeClock, Workspace
 
 COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
@@ -115,6 +116,118 @@ def test_without_a_program_crontab_the_error_says_how_to_get_the_line(workspace:
     refused = workspace.json("install-crontab", code=1)["error"]
     assert refused["code"] == "CRONTAB_UNUSABLE"
     assert "install-systemd" in refused["details"]["hint"]
+
+
+@pytest.mark.process
+def test_print_shows_the_line_without_a_program_crontab(workspace: Workspace) -> None:
+    workspace.json("init-db")
+    workspace.environ["PATH"] = "/nonexistent"
+    for command, there in (("install-crontab", True), ("uninstall-crontab", False)):
+        shown = workspace.json(command, "--print")
+        assert (f"{workspace.root}/main.py tick --quiet" in shown["crontab"]) is there
+        assert [warning["code"] for warning in shown["warnings"]] == ["CRONTAB_UNUSABLE"]
+        assert "Errno" not in json.dumps(shown)
+    refused = workspace.json("install-crontab", code=1)["error"]
+    assert "Errno" not in refused["message"]
+
+
+def moved(workspace: Workspace) -> Workspace:
+    """The same copy in another folder; the crontab stays as it is."""
+    new = workspace.home / "an\u00f3ther place"
+    workspace.root.rename(new)
+    workspace.root = new
+    return workspace
+
+
+@pytest.mark.process
+def test_the_block_of_the_folder_where_this_copy_was_is_replaced_if_that_is_wanted(
+    workspace: Workspace, crontab: Path, sibling: Path
+) -> None:
+    crontab.write_text(OTHERS)
+    workspace.json("install-crontab", "--telegram")
+    before, old = crontab.read_text(), str(workspace.root)
+    moved(workspace)
+
+    def doctor() -> dict[str, Any]:
+        findings = json.loads(workspace.run("doctor", "--json").stdout)["findings"]
+        return {finding["code"]: finding for finding in findings}
+
+    assert "--replace" in doctor()["CRON_BLOCK_GONE"]["cure"]
+    shown = workspace.json("install-crontab", "--print")
+    assert ([block["root"] for block in shown["replaceable"]], shown["replaced"]) == ([old], [])
+    shown = workspace.json("install-crontab", "--print", "--replace")
+    assert [(block["root"], len(block["lines"])) for block in shown["replaced"]] == [(old, 3)]
+    assert crontab.read_text() == before
+    kept = workspace.json("install-crontab")
+    assert [warning["code"] for warning in kept["warnings"]] == ["BLOCK_LEFT_BEHIND"]
+    assert old in crontab.read_text()
+    done = workspace.json("install-crontab", "--replace")
+    assert (done["warnings"], done["replaceable"], len(done["lines"])) == ([], [], 2)
+    text = crontab.read_text()
+    assert text.startswith(OTHERS)
+    assert (f"{old}/main.py" in text, str(workspace.root) in text) == (False, True)
+    assert "CRON_BLOCK_GONE" not in doctor()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("typed", "removed"), [("y\n", True), ("n\n", False), ("\n", True)])
+def test_on_a_terminal_a_person_is_asked(workspace: Workspace, crontab: Path, typed: str, removed: bool) -> None:
+    crontab.write_text(OTHERS)
+    workspace.json("install-crontab")
+    old = str(workspace.root)
+    moved(workspace)
+    with on_terminal(workspace, "install-crontab") as (terminal, process):
+        terminal.wait_for("Remove the block of that folder?")
+        assert old in crontab.read_text()
+        terminal.type(typed)
+        assert process.wait(PATIENCE) == 0
+    assert (f"{old}/main.py" in crontab.read_text()) is not removed
+    assert str(workspace.root) in crontab.read_text()
+
+
+@pytest.mark.process
+def test_a_block_of_another_database_is_never_removed(workspace: Workspace, crontab: Path) -> None:
+    other = units.block(Copy("/nonexistent/other", "/p", "/l", database="0123456789abcdef"))
+    plain = units.block(Copy("/nonexistent/plain", "/p", "/l"))
+    crontab.write_text(other + plain)
+    done = workspace.json("install-crontab", "--replace")
+    assert (done["replaced"], [warning["code"] for warning in done["warnings"]]) == ([], ["BLOCK_LEFT_BEHIND"] * 2)
+    assert "crontab -e" in done["warnings"][0]["hint"]
+    assert crontab.read_text().startswith(other + plain)
+    workspace.json("uninstall-crontab")
+    assert crontab.read_text() == other + plain
+
+
+@pytest.mark.process
+def test_uninstalling_takes_the_old_block_too(workspace: Workspace, crontab: Path) -> None:
+    crontab.write_text(OTHERS)
+    workspace.json("install-crontab")
+    moved(workspace)
+    workspace.json("install-crontab")
+    assert workspace.json("uninstall-crontab")["changed"] is True
+    assert crontab.read_text() == OTHERS
+
+
+@pytest.mark.process
+def test_after_installing_the_first_tick_is_waited_for_and_later_cron_is_asked_for(
+    workspace: Workspace, crontab: Path, clock: FakeClock
+) -> None:
+    def told(machine: Machine) -> str:
+        (warning,) = machine.run("list")[1]["warnings"]
+        assert warning["code"] == "NO_TICK"
+        return str(warning["message"])
+
+    machine = Machine(workspace, clock)
+    assert "install-crontab" in told(machine)
+    machine.run("install-crontab")
+    assert "first tick comes within a minute" in told(machine)
+    clock.advance(minutes=5)
+    assert "is cron running?" in told(machine)
+    machine.run("install-crontab")
+    assert "is cron running?" in told(machine), "nothing was changed"
+    machine.run("uninstall-crontab")
+    assert "install-crontab" in told(machine)
+    assert crontab.read_text() == ""
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def test_a_skill_says_what_to_do_when_no_tick_is_running(name: str) -> None:
     assert "If no tick is running" in text
     assert "NO_TICK" in text or "`scheduler.stale` is `true`" in text
     assert f"{PROGRAM} install-crontab" in text
+    assert "cron is not running" in text
 
 
 @each_skill

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import ScheduleError
 from install import units
 from install.crontab_lines import Entry, Line, Unreadable, Variable, is_system, parse
 from install.crontab_names import Names, base_name
-from install.crontab_plan import Plan, plan
+from install.crontab_plan import plan
 from install.crontab_starts import marked
 from install.crontab_translation import PATH, Refused, Terms, essence, secrets_in, translated, use_of
 from schedules import language
-
-TERMS = Terms("puruto-target", in_home=True, account="ana")
+from tests.support_crontab_dialects import TERMS, planned
 
 DEBIAN = """# /etc/crontab: system-wide crontab
 SHELL=/bin/sh
@@ -392,6 +390,11 @@ def test_a_secret_in_the_environment_gets_a_note() -> None:
         ("while read x; do tool $x; done < list", "tool"),
         ("2>/dev/null tool >> /var/log/other.log", "tool"),
         ("tool 2>&1 | logger -t other", "tool"),
+        ("sleep $((RANDOM % 60)); tool", "tool"),
+        ("sleep $(shuf -i 0-60 -n 1) && tool", "tool"),
+        ("A=$(date +%F) tool > x-`date +%s`", "tool"),
+        ("$(which php) /x/cron.php", "cron"),
+        ("python3 - < /x/y.py", "python3"),
         ("(a; b)", "a"),
         ("echo 'not closed", "echo"),
         ("$HOME/bin/x", "x"),
@@ -416,46 +419,34 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 # --- deciding ---
 
 
-def decide(text: str, *jobs: dict[str, Any], terms: Terms = TERMS, ours: str = "\0") -> Plan:
-    def check(entry: dict[str, Any]) -> Refused | None:
-        try:
-            language.check(entry["schedule"], entry.get("timezone") or "UTC")
-        except ScheduleError as error:
-            return Refused(error.code, error.message)
-        return None
-
-    lines = parse(text, system=False)
-    return plan(lines, jobs, terms, own_tick=lambda line: ours in line.command, check=check, default_zone="UTC")
-
-
 def test_a_second_import_adds_nothing_also_where_a_line_stands_twice() -> None:
     text = "@daily a\n@daily a\nX=1\n@daily a\n0 9 * * * b%c\nCRON_TZ=Asia/Tokyo\n@daily a\n"
-    first = decide(text)
+    first = planned(text)
     assert [new.entry["job_id"] for new in first.new] == ["a", "a-2", "a-3", "b", "a-4"]
-    again = decide(text, *(new.entry for new in first.new))
+    again = planned(text, *(new.entry for new in first.new))
     assert again.new == []
     assert [job_id for _, job_id in again.existing] == ["a", "a-2", "a-3", "b", "a-4"]
 
 
 def test_a_job_is_recognised_by_schedule_and_command_and_not_by_its_env() -> None:
-    (new,) = decide("TOKEN=x\n@daily a").new
+    (new,) = planned("TOKEN=x\n@daily a").new
     moved = {**new.entry, "job_id": "mine", "env": {}, "allow_env": ["TOKEN"], "timezone": "UTC"}
-    assert [job_id for _, job_id in decide("TOKEN=x\n@daily a", moved).existing] == ["mine"]
+    assert [job_id for _, job_id in planned("TOKEN=x\n@daily a", moved).existing] == ["mine"]
     for change in ({"schedule": "@weekly"}, {"timezone": "Asia/Tokyo"}, {"command": ["a"]}):
-        assert len(decide("@daily a", {**new.entry, **change}).new) == 1
+        assert len(planned("@daily a", {**new.entry, **change}).new) == 1
 
 
 def test_the_job_with_the_same_env_is_preferred() -> None:
-    (one, two) = decide("X=1\n@daily a\nX=2\n@daily a").new
-    made = decide("X=2\n@daily a", one.entry, two.entry)
+    (one, two) = planned("X=1\n@daily a\nX=2\n@daily a").new
+    made = planned("X=2\n@daily a", one.entry, two.entry)
     assert [job_id for _, job_id in made.existing] == [two.entry["job_id"]]
-    made = decide("X=3\n@daily a\nX=2\n@daily a", two.entry)
+    made = planned("X=3\n@daily a\nX=2\n@daily a", two.entry)
     assert [(line.number, job_id) for line, job_id in made.existing] == [(4, "a-2")]
     assert [new.entry["job_id"] for new in made.new] == ["a"]
 
 
 def test_a_line_that_a_sync_would_refuse_is_left_out_and_takes_no_name() -> None:
-    made = decide("61 * * * * a\n@daily a\n@daily tick\n0 0 30 2 * a\nx\n", ours="tick")
+    made = planned("61 * * * * a\n@daily a\n@daily tick\n0 0 30 2 * a\nx\n", ours="tick")
     assert [new.entry["job_id"] for new in made.new] == ["a"]
     assert [(line.number, why.code) for line, why in made.refused] == [
         (1, "SCHEDULE_INVALID"), (3, "OWN_TICK"), (4, "SCHEDULE_INVALID"), (5, "UNREADABLE"),

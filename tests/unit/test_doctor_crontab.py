@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from doctor import as_cron, starter
+from app import installation
+from core.clock import utc_text
+from doctor import as_cron, condition, starter
 from doctor.findings import Finding, error, fine, warning
 from doctor.programs import Answer
 from doctor.scene import Scene
-from doctor.starter import cron_environment
+from install import units
+from install.crontab_machine import cron_environment, cron_processes
 from install.crontab_starts import Start, read
+from reports.health import TickLine, silence_warning
 from tests.fakes import NOON
 
 CRON = {"HOME": "/home/me", "LOGNAME": "me", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
@@ -23,6 +28,8 @@ ROOT = "/home/me/purutos/puruto-cron"
 MAIN = f"{ROOT}/main.py"
 #: An interpreter that is there on every machine that runs this.
 PYTHON = "/bin/sh"
+#: A program that is there, of another copy.
+ELSEWHERE = Path(__file__).resolve().parents[2] / "main.py"
 GOOD = f"* * * * * {PYTHON} {MAIN} tick --quiet >> {ROOT}/db/tick.log 2>&1"
 
 
@@ -149,7 +156,7 @@ def test_a_daemon_needs_no_line(crontab: str | Answer) -> None:
         Answer(None, reason="crontab was not found"),
         Answer(1, "", "you are not allowed to use this program"),
         f"* * * * * {PYTHON} {MAIN} status",
-        f"* * * * * {PYTHON} /elsewhere/main.py tick",
+        f"* * * * * {PYTHON} {ELSEWHERE} tick",
     ],
 )
 def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab: str | Answer) -> None:
@@ -165,7 +172,7 @@ def test_without_a_line_nothing_starts_it_unless_a_tick_was_seen_lately(crontab:
         (Answer(None, reason="crontab was not found"), "crontab was not found"),
         (Answer(1, "", "you are not allowed"), "you are not allowed"),
         (f"* * * * * {PYTHON} {MAIN} status", "other arguments: status"),
-        (f"* * * * * {PYTHON} /elsewhere/main.py tick", "another copy: /elsewhere/main.py"),
+        (f"* * * * * {PYTHON} {ELSEWHERE} tick", "another copy: "),
     ],
 )
 def test_without_a_line_the_finding_names_what_was_found_instead(crontab: str | Answer, told: str) -> None:
@@ -188,6 +195,98 @@ def test_a_line_that_does_not_run_each_minute_is_a_warning() -> None:
 
 def test_a_second_line_is_a_warning() -> None:
     assert problems(set_scene(f"{GOOD}\n{GOOD}")) == [("CRON_TWICE", "warning")]
+
+
+# --- what was left behind, and a cron that does not run ---
+
+
+def identified(scene: Scene, monkeypatch: pytest.MonkeyPatch, database: str, at: datetime | None = None) -> Scene:
+    """The scene with a database of this ID, whose crontab got its line at `at`."""
+    known = installation.Installation(database, at)
+    monkeypatch.setattr(installation, "known", lambda app: known if app is scene.app else None)
+    return scene
+
+
+def block(database: str, root: str = "/nonexistent/puruto-cron") -> str:
+    return units.block(units.Copy(root, PYTHON, "/l", database=database))
+
+
+@pytest.mark.parametrize(("database", "told"), [("abc", "--replace"), ("xyz", "crontab -e"), ("", "crontab -e")])
+def test_a_block_whose_folder_is_gone_is_found(monkeypatch: pytest.MonkeyPatch, database: str, told: str) -> None:
+    scene = identified(set_scene(f"{block(database)}{GOOD}\n"), monkeypatch, "abc")
+    gone, well = starter.check(scene)
+    assert (gone.code, gone.severity, well.severity) == ("CRON_BLOCK_GONE", "warning", "ok")
+    assert told in gone.fix
+    assert "/nonexistent/puruto-cron" in gone.message
+
+
+def test_a_line_of_a_program_that_is_gone_is_found() -> None:
+    gone, _ = starter.check(set_scene(f"* * * * * {PYTHON} /nonexistent/main.py tick\n{GOOD}\n"))
+    assert (gone.code, "crontab -e" in gone.fix) == ("CRON_BLOCK_GONE", True)
+
+
+@pytest.mark.parametrize("message", ["crontab: can't open 'me': No such file or directory", "user me has no fcrontab."])
+def test_no_crontab_is_no_trouble_whatever_the_program(message: str) -> None:
+    (found,) = starter.check(set_scene(Answer(1, "", message), stale=True))
+    assert message not in found.message
+    assert "install-crontab" in found.fix
+
+
+def test_the_fix_of_a_crontab_that_fails_is_not_the_command_that_fails() -> None:
+    for answer in (Answer(None, reason="crontab was not found"), Answer(1, "", "you are not allowed")):
+        (found,) = starter.check(set_scene(answer, stale=True))
+        assert "install-crontab" not in found.fix
+        assert "install-systemd" in found.fix
+
+
+STALE = {"stale": True, "last_tick_at": None, "last_tick_age_sec": None, "stale_after_sec": 300}
+
+
+@pytest.mark.parametrize(
+    ("processes", "told"), [([], "systemctl start cron"), ([77], "Process 77"), (None, "tick.log")]
+)
+def test_a_line_without_ticks_asks_whether_cron_is_running(
+    monkeypatch: pytest.MonkeyPatch, processes: list[int] | None, told: str
+) -> None:
+    monkeypatch.setattr(starter, "cron_processes", lambda: processes)
+    (found,) = condition.last_tick(STALE, {"running": False}, None, NOON, TickLine("the crontab of this user"))
+    assert (found.code, found.severity) == ("NO_TICK", "error")
+    assert "Is cron running?" in found.message
+    assert told in found.fix
+    (without,) = condition.last_tick(STALE, {"running": False}, None, NOON, None)
+    assert "Is cron running?" not in without.message
+
+
+@pytest.mark.parametrize(
+    ("ago", "last", "fine"),
+    [(5, None, True), (119, None, True), (125, None, False), (-5, None, False), (5, 3600, True), (60, 30, False)],
+)
+def test_right_after_the_line_was_put_in_the_first_tick_is_waited_for(ago: int, last: int | None, fine: bool) -> None:
+    line = TickLine("here", NOON - timedelta(seconds=ago))
+    ticks = {**STALE, "last_tick_at": utc_text(NOON - timedelta(seconds=last)) if last else None}
+    (found,) = condition.last_tick(ticks, {"running": False}, None, NOON, line)
+    assert (found.severity == "ok") is fine
+    (warned,) = silence_warning(ticks, {"running": False}, None, NOON, line)
+    assert ("first tick comes within a minute" in warned["message"]) is fine
+    assert ("is cron running?" in warned["message"]) is not fine
+    assert "install-crontab" not in warned["message"]
+    (without,) = silence_warning(ticks, {"running": False}, None, NOON)
+    assert "install-crontab" in without["message"]
+
+
+def test_the_line_and_the_time_of_its_installation_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = identified(set_scene(GOOD, stale=True), monkeypatch, "abc", NOON)
+    assert starter.tick_line(scene) == TickLine("the crontab of this user", NOON)
+    assert starter.tick_line(set_scene("", stale=True)) is None
+
+
+def test_processes_of_cron_are_found_by_their_names(tmp_path: Path) -> None:
+    for pid, name in ((7, "crond"), (12, "python3"), (3, "cron")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "comm").write_text(f"{name}\n")
+    (tmp_path / "99").mkdir()
+    assert cron_processes(str(tmp_path)) == [3, 7]
+    assert cron_processes(str(tmp_path / "missing")) is None
 
 
 # --- as cron ---

@@ -1,0 +1,78 @@
+"""The blocks that `install-crontab` wrote into a crontab: of which copy, and for which database.
+
+A block names the folder of its copy. If the folder is moved, the block stays and its lines fail each minute; the
+database moves with the folder, so its ID says which block was ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from install import units
+
+_PREFIX = units.BEGIN.format(root="")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A complete block: the folder of its copy, the ID of its database ("" if it names none), its lines and numbers.
+
+    `first` and `last` are the numbers (from 1) of its begin and end.
+    """
+
+    root: str
+    database: str
+    first: int
+    last: int
+    lines: tuple[str, ...]
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its copy does not exist any more."""
+        return not (Path(self.root) / "main.py").exists()
+
+
+def blocks(text: str) -> list[Block]:
+    """The complete blocks of a crontab, whichever copy wrote them, in order."""
+    found: list[Block] = []
+    first, root = 0, ""
+    inside: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        bare = line.rstrip()
+        if bare.startswith(_PREFIX):
+            first, root, inside = number, bare.removeprefix(_PREFIX), []
+        elif first and bare == units.END.format(root=root):
+            found.append(Block(root, _database(inside), first, number, tuple(inside)))
+            first = 0
+        else:
+            inside.append(bare)
+    return found
+
+
+def left_behind(text: str, root: str) -> list[Block]:
+    """Blocks of other folders that do not exist any more: their lines fail each minute."""
+    return [block for block in blocks(text) if block.root != root and block.is_gone]
+
+
+def moved(text: str, root: str, database: str) -> list[Block]:
+    """Those of `left_behind` that name this database: this copy stood there before it was moved."""
+    return [block for block in left_behind(text, root) if database and block.database == database]
+
+
+def own_database(text: str, root: str) -> str:
+    """The database ID that the block of this copy names; "" if there is none."""
+    return next((block.database for block in blocks(text) if block.root == root and block.database), "")
+
+
+def without(text: str, roots: Collection[str]) -> str:
+    """The crontab without the blocks of these copies."""
+    for root in roots:
+        text = units.without_block(text, root)
+    return text
+
+
+def _database(lines: list[str]) -> str:
+    ids = (line.removeprefix(units.DATABASE) for line in lines if line.startswith(units.DATABASE))
+    return next(ids, "")
