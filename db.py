@@ -20,8 +20,10 @@ from core.errors import (
     DatabaseNotOurs,
     DatabaseReadOnly,
     DatabaseReplaced,
+    DatabaseStarved,
     DatabaseUnreadable,
     SqliteTooOld,
+    machine_fault,
 )
 
 TYPE_CHECKING = False
@@ -64,6 +66,8 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
         return DatabaseReadOnly(
             f"{path} or its folder is read-only", hint=f"Let this user write there: ls -ld {path}", details=details
         )
+    if primary == sqlite3.SQLITE_NOMEM:
+        return _starved(MemoryError(), details) or DatabaseError(f"{path}: {error}", details=details)
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return cannot_open(path, details)
     return DatabaseError(f"{path}: {error}", details=details)
@@ -72,6 +76,12 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
 def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     """The error for a file that can't be opened: the reason, and what to do."""
     folder = os.path.dirname(path)
+    try:
+        # SQLite does not say why. It opens the file, its log, the index of that, and for a moment the folder.
+        _open_files(4)
+    except OSError as error:
+        if (starved := _starved(error, details)) is not None:
+            return starved
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
     if not os.path.exists(path) and (os.access(folder, os.X_OK) or not os.path.isdir(folder)):
@@ -81,6 +91,24 @@ def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     if os.access(path, os.R_OK) and not os.access(folder, os.W_OK):
         return DatabaseReadOnly(f"{folder} is read-only", hint="Let this user write there.", details=details)
     return DatabaseUnreadable(f"{path} can't be opened", hint=f"Check its owner: ls -l {path}", details=details)
+
+
+def _open_files(number: int) -> None:
+    """Raises OSError if this process can't open so many files. Not the database: to close it would end its locks."""
+    opened: list[int] = []
+    try:
+        while len(opened) < number:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _starved(error: Exception, details: dict[str, object]) -> DatabaseStarved | None:
+    fault = machine_fault(error)
+    if fault is None:
+        return None
+    return DatabaseStarved(fault.message, hint=fault.hint, details={**details, **fault.details})
 
 
 class Transaction:
@@ -289,8 +317,10 @@ class Database:
 
     def back_up(self, path: str) -> None:
         """Writes a copy of the committed data to `path`, mode 0600. Also works in a transaction."""
+        from core.ownership import create
+
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            os.close(create(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW))
         except OSError as error:
             hint = "The database is copied before it is migrated: free some space, and let this user write there."
             message = f"The copy {path} can't be made: {error.strerror}"

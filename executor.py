@@ -11,14 +11,14 @@ import gates
 from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
-from core.errors import DatabaseError, VerdictNotStored
+from core.errors import DatabaseError, MachineExhausted, VerdictNotStored
 from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
 from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
-from execution.attempt import Attempt, SessionTotals, summary_of
+from execution.attempt import Attempt, SessionTotals, joined, summary_of
 from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec, quota_blocks
 from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
@@ -35,6 +35,9 @@ PERMIT_POLL_SEC = 1.0
 #: How often a verdict is written if the database refuses it, and the pause in between. SQLite itself waits as well.
 VERDICT_ATTEMPTS = 6
 VERDICT_PAUSE_SEC = 2.0
+#: Pauses before a call that the machine did not let start is tried again. The first call of a run is not: its slot
+#: stays due.
+START_PAUSES_SEC = (1.0, 2.0, 5.0, 10.0)
 #: What `_wait_for_retry` returns if the run was stopped.
 STOPPED = "stopped"
 
@@ -66,7 +69,10 @@ class Memory(Protocol):
 
 
 class Invoke(Protocol):
-    """Makes one call. Raises only `LeaseLost`, from `beat` or `on_start`. `beat_every` is in seconds."""
+    """Makes one call. `beat_every` is in seconds.
+
+    Raises `LeaseLost` from `beat` or `on_start`, and `MachineExhausted` if nothing was started; nothing else.
+    """
 
     def __call__(
         self,
@@ -113,6 +119,7 @@ class Executor:
     ) -> None:
         self._memory = memory
         self._day_of = day_of
+        self._has_started = False
         self._unspent = Usage()
         self._totals = SessionTotals()
         self._prompt: Prompt | None = None
@@ -135,8 +142,9 @@ class Executor:
     async def task(self, run: ClaimedRun) -> RunResult:
         """Makes attempts until one succeeds or no retry is left, and writes the verdict.
 
-        Returns what `run-now` prints, without `notification_paths`. Raises `VerdictNotStored`; and `LeaseLost` if
-        another process has settled the run: then its processes are dead, and nothing was written.
+        Returns what `run-now` prints, without `notification_paths`. Raises `VerdictNotStored`; `LeaseLost` if another
+        process has settled the run: then its processes are dead, and nothing was written; `MachineExhausted` if
+        nothing was started, and the claim is to be given back.
         """
         try:
             return await self._run(run)
@@ -147,9 +155,10 @@ class Executor:
         started_at = self._clock.monotonic()
         log.info(f"The run starts ({run.trigger})", job=run.job, run_id=run.run_id)
         correlation_id = f"corr-{self._new_id()}"
-        attempt = 1
+        attempt, left = 1, None
         while True:
             request, outcome = await self._attempt(run, correlation_id, attempt)
+            left = joined(left, outcome.left)
             crash_points.point("attempt.ended")
             if outcome.response.error is not None and not self._stop.is_set():
                 # A `cancel` that waited too long for us may have killed the processes itself.
@@ -166,7 +175,7 @@ class Executor:
                 break
             attempt += 1
         duration_ms = round((self._clock.monotonic() - started_at) * 1000)
-        return await self._conclude(run, request, outcome, attempt, duration_ms)
+        return await self._conclude(run, request, replace(outcome, left=left), attempt, duration_ms)
 
     async def _attempt(
         self, run: ClaimedRun, correlation_id: str, attempt: int
@@ -187,13 +196,7 @@ class Executor:
                 prompt=self._prompt,
             )
             requests_made.append(invocation.request)
-            outcome = await self._invoke(
-                invocation,
-                stop=self._stop,
-                on_start=lambda child: self._record_child(run, child, invocation.run_folder),
-                beat=lambda: self._beat(run),
-                beat_every=self._beat_every(),
-            )
+            outcome = await self._call(run, invocation)
             # All calls of a run get the same prompt, even if its file changes meanwhile.
             self._prompt = self._prompt or outcome.prompt
             return outcome
@@ -208,6 +211,25 @@ class Executor:
         )
         outcome = await current.make_calls()
         return requests_made[-1], outcome
+
+    async def _call(self, run: ClaimedRun, invocation: Invocation) -> AttemptOutcome:
+        """Makes a call. If the machine does not let it start, tries again; the first one of a run raises."""
+        pauses = iter(START_PAUSES_SEC)
+        while True:
+            try:
+                return await self._invoke(
+                    invocation,
+                    stop=self._stop,
+                    on_start=lambda child: self._record_child(run, child, invocation.run_folder),
+                    beat=lambda: self._beat(run),
+                    beat_every=self._beat_every(),
+                )
+            except MachineExhausted as fault:
+                if not self._has_started:
+                    raise
+                log.warning(f"A call could not be started: {fault.message}", job=run.job, run_id=run.run_id)
+                if (pause := next(pauses, None)) is None or await self._wait(run, pause):
+                    return verdicts.not_started(invocation.request, fault, stopped=self._stop.is_set())
 
     # --- sessions and costs ---
 
@@ -243,6 +265,8 @@ class Executor:
         return ""
 
     async def _record_child(self, run: ClaimedRun, child: ProcessId, folder: str) -> None:
+        self._has_started = True
+
         # A busy database must not end a run that has just begun: the reaper also finds its processes by their marks.
         def note() -> None:
             with _tolerated(run, "The run's process was not stored"):
@@ -347,6 +371,7 @@ class Executor:
             runner=outcome.runner,
             session_id=outcome.session_id,
             iterations=len(heartbeat["iterations"]) if isinstance(heartbeat, dict) else None,
+            processes_ended=None if outcome.left is None else len(outcome.left),
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
             session=self._session_to_keep(run, outcome, redact),
             prompt_sha256=None if self._prompt is None else self._prompt.sha256,

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
+from core.errors import CronError, MachineExhausted, machine_fault
 from core.escape_codes import plain, without_codes
 from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
@@ -91,6 +92,7 @@ class Invoker:
 
         `on_start` gets the child's identity; `beat` is called every `beat_every` seconds until the attempt is over. If
         one of these raises (LeaseLost), all processes of the attempt are killed at once and the exception is passed on.
+        Raises `MachineExhausted` if nothing could be started, and that is not the job's fault.
         """
         began = self._clock.monotonic()
         task = _InvocationTask()
@@ -106,6 +108,11 @@ class Invoker:
             answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
+        except (MachineExhausted, OSError, MemoryError) as error:
+            fault = machine_fault(error)
+            if fault is None or task.left is None:
+                raise fault or error from None
+            answer = replace(task.answer, result=None, failure=_failure(fault, task), from_target=False)
         # Files keep what was printed; what is stored, sent and shown is plain text.
         result, failure, text = plain(answer.result), answer.failure, answer.text
         if failure is not None:
@@ -129,6 +136,7 @@ class Invoker:
             answer.session_usage,
             without_codes(text if text is not None else task.printed),
             task.runner,
+            left=task.left,
             prompt=task.prompt,
         )
 
@@ -140,6 +148,7 @@ class Invoker:
         on_start: Callable[[ProcessId], Awaitable[None]],
     ) -> Answer:
         request, stop = invocation.request, supervision.stop
+        processes.require_descriptors()
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         invocation, task.prompt = prompt_file.filled(invocation, folder)
@@ -148,19 +157,24 @@ class Invoker:
         task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
         files = CallFiles(invocation.run_folder, invocation.stem)
-        files.prepare(request, launch)
-        if stop.is_set():
-            raise _stopped(task, stop)
-        before = success.snapshot(invocation.success, folder)
-        self._hold(invocation.scheduled_for)
-        child = processes.start(
-            launch.argv,
-            cwd=folder,
-            env=child_environment(self._host.variables, invocation, files.request, launch.env),
-            stdin_path=files.stdin_of(launch),
-            stdout_path=files.stdout,
-            stderr_path=files.stderr,
-        )
+        try:
+            files.prepare(request, launch)
+            if stop.is_set():
+                raise _stopped(task, stop)
+            before = success.snapshot(invocation.success, folder)
+            self._hold(invocation.scheduled_for)
+            child = processes.start(
+                launch.argv,
+                cwd=folder,
+                env=child_environment(self._host.variables, invocation, files.request, launch.env),
+                stdin_path=files.stdin_of(launch),
+                stdout_path=files.stdout,
+                stderr_path=files.stderr,
+            )
+        except MachineExhausted:
+            # The call is made again later, with new files of these names.
+            files.discard(launch)
+            raise
         code, ended = await self._follow(child, invocation, task, supervision, on_start)
         ending = Ending(code or 0, files.stdout, files.stderr, self._clock.now())
         if code is None:
@@ -214,6 +228,7 @@ class Invoker:
             try:
                 ended = await supervision.end(child, gently=gently)
                 task.survivors = ended.survivors
+                task.left = ended.left
                 task.exit_code = child.exit_code()
             finally:
                 child.close()
@@ -227,6 +242,7 @@ class _InvocationTask:
     exit_code: int | None = None
     stopped: bool = False
     survivors: tuple[str, ...] = ()
+    left: tuple[str, ...] | None = None
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
@@ -248,7 +264,7 @@ async def _check_structured(
         ) from None
 
 
-def _failure(error: InvocationError, task: _InvocationTask) -> Failure:
+def _failure(error: CronError, task: _InvocationTask) -> Failure:
     reported = error.as_dict()["details"]
     details = dict(reported) if isinstance(reported, Mapping) else {}
     if task.survivors:

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from core import crash_points, log
-from core.boundary import Failure, guarded
+from core.boundary import Failure, failure_of, guarded, outcome_of
 from core.clock import Clock, utc_text
-from core.errors import GateClosed, JobLocked
+from core.errors import GateClosed, JobLocked, MachineExhausted
 from core.json_objects import ErrorObject, JobProblem, ReportedRun, SettledRun
 from executor import Executor
 from schedules.calendar import Calendar
@@ -108,6 +108,7 @@ class TickReport:
     taken_elsewhere: int = 0
     problems: list[JobProblem] = field(default_factory=list)
     delivered: int = 0
+    machine_fault: bool = False
     pruned: Pruned | Failure | None = None
     clock_anomaly: ClockAnomaly | None = None
     sync: Mapping[str, object] | None = None
@@ -228,6 +229,7 @@ class Scheduler:
         report.left_due = [*dispatched.left_due, *dispatcher.queue]
         report.taken_elsewhere = dispatched.taken_elsewhere
         report.problems += dispatched.problems
+        report.machine_fault = dispatched.machine_fault
         return report
 
     def clean_up(self, ended: Sequence[ReportedRun | SettledRun]) -> tuple[Pruned | Failure, Sequence[PausedJob]]:
@@ -305,9 +307,14 @@ class Scheduler:
 
     def _run_to_end(self, run: ClaimedRun) -> ReportedRun:
         """An exception becomes the run's verdict, so that every run has one."""
-        result = guarded(lambda: self._make_executor().run(run), "The run was given up", job=run.job, run_id=run.run_id)
-        if isinstance(result, Failure):
-            result = self._reporter.give_up(run, result)
+        ended = outcome_of(lambda: self._make_executor().run(run))
+        if isinstance(ended.error, MachineExhausted):
+            self._store.claims.give_back(run)
+            raise ended.error
+        result = ended.value
+        if ended.error is not None:
+            failure = failure_of(ended.error, "The run was given up", job=run.job, run_id=run.run_id)
+            result = self._reporter.give_up(run, failure)
         return self._reporter.report([(run, result)])[0]
 
     # --- the clock ---

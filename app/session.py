@@ -165,11 +165,16 @@ class Session:
         """Settles the runs that dead schedulers left."""
         from channels import channels_of
         from scheduling.reaper import Reaper
-        from system.processes import is_alive, marks, sweep
+        from system.cgroups import group_name
+        from system.processes import boot_id, is_alive, marks, sweep
 
         def end_leftovers(run: RunningRun) -> int:
             process_marks = marks(run.run_id, self._run_folder(run))
-            return len(sweep(process_marks, self.app.settings.kill_grace_sec, self.app.clock, root=run.child).pids)
+            # What a dead scheduler has left in its cgroup, and carries no marks, is of one of its runs.
+            is_gone = run.owner.boot_id == boot_id() and not is_alive(run.owner)
+            group = group_name(run.owner) if is_gone else ""
+            grace_sec, clock = self.app.settings.kill_grace_sec, self.app.clock
+            return len(sweep(process_marks, grace_sec, clock, root=run.child, group=group).pids)
 
         return Reaper(
             ledger=self.store.runs,

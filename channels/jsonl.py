@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from channels.base import Channel, Event, Send
 from core import crash_points, log
 from core.durable import put_in_place, sync_folder
+from core.ownership import create
 from core.private_files import make_private_folder
 from core.strict_json import encode, escape_hidden
 
@@ -71,7 +72,7 @@ class AppendOnly:
         make_private_folder(os.path.dirname(self._path))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd = create(self._path, flags)
             try:
                 self._lock()
                 if self._is_current():

@@ -20,7 +20,7 @@ from commands.output import lost
 from commands.view import FormatOption, print_error
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, machine_fault
 from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
 from core.version import VERSION
@@ -176,7 +176,7 @@ def _traced(error: Exception) -> CronError:
     """The error to print; an internal error says where its traceback is."""
     if isinstance(error, ModuleNotFoundError):
         return missing_library(error)
-    failure = failure_of(error)
+    failure, error = failure_of(error), machine_fault(error) or error
     if isinstance(error, CronError) and error.code != InternalError.code:
         return error
     details = dict(failure.details)

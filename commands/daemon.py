@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import nullcontext
 
 import click
 
@@ -17,8 +18,9 @@ from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
 from daemon.program import Program
+from system.cgroups import own_group
 from system.daemon_lock import DaemonLock
-from system.processes import Stop
+from system.processes import Stop, adopt_orphans, reap_children
 from system.self_pipe import SelfPipe
 from system.stop_signals import STOP_SIGNALS, signals_as_bytes
 from system.systemd import Systemd
@@ -57,7 +59,11 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno(), line_maker(app)).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with DaemonLock(db_path, since), signals_as_bytes() as signals:
+    with (
+        DaemonLock(db_path, since),
+        own_group(app.owner.process) if settings.cgroups else nullcontext("") as group,
+        signals_as_bytes(children=adopt_orphans(group)) as signals,
+    ):
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
@@ -71,6 +77,8 @@ def command(app: App) -> int:
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))
             log.info(f"The daemon starts: {db_path}")
+            # As process 1 of a container it may have become the parent of somebody's dead before.
+            reap_children()
             daemon.begin()
             say(
                 {
@@ -96,7 +104,10 @@ def command(app: App) -> int:
 
 
 def _on_signals(signals: SelfPipe, daemon: Daemon) -> None:
-    for number in signals.clear():
+    numbers = signals.clear()
+    if signal.SIGCHLD in numbers:
+        reap_children()
+    for number in numbers:
         if number == signal.SIGHUP:
             daemon.reload()
         elif number in STOP_SIGNALS:

@@ -11,6 +11,7 @@ from typing import TypedDict
 from config.settings import Settings
 from core.durable import put_in_place
 from core.errors import PictureUnwritable
+from core.ownership import give
 
 _SVG = re.compile(rb"\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg\b", re.DOTALL)
 _LONGEST_HEAD = 4096
@@ -112,6 +113,7 @@ def _is_svg(path: str) -> bool:
 
 def _replace(path: str, data: bytes) -> None:
     handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)[:100]}.")
+    give(handle, os.path.dirname(path))
     try:
         with open(handle, "wb") as out:
             out.write(data)

@@ -27,7 +27,7 @@ def command(app: App, quiet: bool) -> int:
     and waits for their end. Several ticks at once do no harm: each slot is started once.
 
     Prints the due jobs, their results as run-now prints them, missed and skipped slots, and problems. Exit code 0 if
-    the scheduler did its work, even if a job failed.
+    the scheduler did its work, even if a job failed; 1 if this machine let it start nothing (MACHINE_EXHAUSTED).
 
     \b
     Example:
@@ -43,4 +43,4 @@ def command(app: App, quiet: bool) -> int:
             # At the very end: a server that does not answer must delay no run and no output.
             if app.settings.ping_url:
                 session.ping(failed=report.has_failed)
-    return 128 + signal.Signals[reason] if reason else 0
+    return 128 + signal.Signals[reason] if reason else int(report.machine_fault)

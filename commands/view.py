@@ -12,9 +12,10 @@ import click
 
 from app.app import App
 from commands.output import json_text, print_json, print_text
-from config.settings import format_of
+from config.settings import as_root, format_of
 from core.boundary import Failure, guarded
 from core.errors import UsageError
+from core.ownership import is_root_in_foreign
 
 if TYPE_CHECKING:
     from core.errors import CronError
@@ -98,8 +99,12 @@ def show(app: App, report: Mapping[str, object], view: str | View = "", *, elsew
     """Prints a report: as JSON, or as text in the view of that name.
 
     `view` is a key of `render.views.VIEWS`, or a function of the report and a `ViewContext`. Without a view, each field
-    of the report is a line. Raises `OutputUnwritable`.
+    of the report is a line. A warning is added where root runs somebody's copy. Raises `OutputUnwritable`.
     """
+    if is_root_in_foreign(app.root):
+        warning, told = as_root(Path(app.root)), report.get("warnings") or []
+        if isinstance(told, Sequence) and warning not in told:
+            report = {**report, "warnings": [*told, warning]}
     if not wants_text(app, elsewhere=elsewhere):
         print_json(report)
         return

@@ -21,6 +21,7 @@ from config.variables import Values
 from config.variables import Variable as Variable
 from core.errors import NotInPlaceError, SettingsError
 from core.invocation import MOST_HOPS
+from core.ownership import is_root_in_foreign
 from core.redact import looks_secret
 
 #: Paths that no setting changes. Source: docs/contract.md "Files at the top level".
@@ -110,11 +111,22 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
         root=root,
         env_file=root / ".env" if dotenv.read else None,
         private=tuple(set(dotenv.values) - {variable.name for variable in VARIABLES}),
-        warnings=tuple(dotenv.warnings),
+        warnings=(*([as_root(root)] if is_root_in_foreign(root) else []), *dotenv.warnings),
         variables=MappingProxyType(with_environment(dotenv.values, environ)),
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
+
+
+def as_root(root: Path) -> Problem:
+    """The warning that root runs the copy in the folder `root`, which is somebody else's."""
+    return {
+        "code": "RAN_AS_ROOT",
+        "source": "environment",
+        "message": f"This runs as root, but {root} is somebody else's. What puruto-cron writes there gets that owner;"
+        " what the jobs write belongs to root",
+        "hint": "Run it as that user. See what belongs to root: python3 main.py doctor",
+    }
 
 
 def format_of(environ: Mapping[str, str], root: Path) -> str:

@@ -104,6 +104,10 @@ class Values:
         "Seconds that runs may continue when `daemon` is asked to stop. Those that are left are then ended.",
         0, 86_400,
     )
+    cgroups: bool = setting(
+        "PURUTO_CRON_CGROUPS", "switch", "1",
+        "Whether `daemon` moves into a cgroup of its own where it may, to find all that its runs leave after a crash.",
+    )
     stale_after_sec: int = setting(
         "PURUTO_CRON_STALE_SECONDS", "integer", "300",
         "If no tick came for this many seconds, `status` reports STALE.", 60, 31_536_000,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from core import log
-from core.errors import CronError, InternalError
+from core.errors import CronError, InternalError, machine_fault
 from core.json_objects import ErrorObject
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def failure_of(error: Exception, note: str = "", *, job: Job | str = "", run_id:
     One that is no `CronError` gets INTERNAL_ERROR, with its type and origin. A bug is logged with its traceback; the
     reference of that log entry is in the details.
     """
+    error = machine_fault(error) or error
     message, details = _described(error)
     code = error.code if isinstance(error, CronError) else InternalError.code
     line = f"{note}: {message}" if note else message

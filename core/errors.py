@@ -54,6 +54,49 @@ class UsageError(CronError):
     fix = "`python3 main.py COMMAND --help`"
 
 
+class MachineExhausted(CronError):
+    """The machine refuses the scheduler itself what it needs: open files, processes, memory, space. No job is to blame:
+    its slot stays due, and runs when that is over. `details.errno` is the system's code.
+    """
+
+    code = "MACHINE_EXHAUSTED"
+    table = "usage"
+    fix = "`details.hint` says which limit it is"
+
+
+def machine_fault(error: BaseException) -> MachineExhausted | None:
+    """The error to report if an exception means that the machine lacks something that any program needs; else None."""
+    import errno
+
+    if isinstance(error, MachineExhausted):
+        return error
+    # Source: errno(3), fork(2), open(2).
+    hints = {
+        errno.EMFILE: "Raise the limit of open files (ulimit -n) of what starts the scheduler.",
+        errno.ENFILE: "All open files of this machine are in use: see /proc/sys/fs/file-nr.",
+        errno.EAGAIN: "The limit of processes is reached: see ulimit -u, or pids.max of the cgroup.",
+        errno.ENOMEM: "The memory of this machine, or of this program's cgroup, is used up.",
+        errno.ENOSPC: "Free some space; see: python3 main.py prune --dry-run",
+        errno.EDQUOT: "Free some space, or raise the quota of this user.",
+        errno.EFBIG: "Raise the limit of the size of files (ulimit -f) of what starts the scheduler.",
+    }
+    number, reason, path = 0, str(error), None
+    if isinstance(error, OSError):
+        number, reason, path = error.errno or 0, error.strerror or reason, error.filename
+    elif isinstance(error, MemoryError):
+        number, reason = errno.ENOMEM, "not enough memory"
+    elif isinstance(error, RuntimeError) and "start new thread" in reason:
+        number = errno.EAGAIN
+    if number not in hints:
+        return None
+    details: dict[str, object] = {"errno": errno.errorcode[number]}
+    if isinstance(path, str):
+        details["path"] = path
+        reason += f" ({path})"
+    message = f"This machine refuses the scheduler what it needs: {reason}"
+    return MachineExhausted(message, hint=hints[number], details=details)
+
+
 class Interrupted(CronError):
     """Ctrl-C during a command that runs no job."""
 
@@ -386,6 +429,10 @@ class DatabaseReplaced(DatabaseError):
 
     code = "DATABASE_REPLACED"
     fix = "put it back, or `init-db`; take the line out of the crontab before you touch the file"
+
+
+class DatabaseStarved(MachineExhausted, DatabaseError):
+    """SQLite got no open file or no memory."""
 
 
 class DatabaseFull(DatabaseError):

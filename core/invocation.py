@@ -228,6 +228,8 @@ class AttemptOutcome:
     """Further keys of the attempt's event: `session`, `heartbeat`."""
     quiet: bool = False
     """Whether the heartbeat had nothing to report."""
+    left: tuple[str, ...] | None = None
+    """The processes besides the child that had to be ended, as `name (pid)`; None if nothing was started."""
     prompt: Prompt | None = None
     """What was read from the job's prompt file, also if the attempt failed later."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from core import streams
 from core.durable import put_in_place
+from core.ownership import create
 
 if TYPE_CHECKING:
     from core.log import Log
@@ -94,7 +95,7 @@ def append(path: str, data: bytes, rotate_at: int, kept: int) -> None:
     """
     # Without O_NONBLOCK, opening a named pipe would block for ever.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = create(path, flags)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

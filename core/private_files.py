@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from core.ownership import make_folder
+
 
 def restrict_to_owner(path: str) -> None:
     """Removes the rights of group and others on a folder that this user owns. Raises OSError."""
@@ -20,7 +22,7 @@ def make_private_folder(path: str) -> None:
     `os.makedirs` sets the mode of the last folder only.
     """
     try:
-        os.mkdir(path, 0o700)
+        make_folder(path)
     except FileNotFoundError:
         parent = os.path.dirname(path)
         if parent in ("", path):

@@ -113,6 +113,8 @@ class Verdict:
     runner: str = ""
     session_id: str = ""
     iterations: int | None = None
+    processes_ended: int | None = None
+    """How many processes the run had left and were ended at its end; None if nothing was started."""
     spent: tuple[str, Usage] | None = None
     """Usage that could not be stored during the run, and the job's local day."""
     session: AgentSession | None = None

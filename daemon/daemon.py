@@ -237,6 +237,7 @@ class Daemon:
         if not self._wakeup.is_in_place():
             self._reopen_wakeup()
         self._ping.begin(lambda failed: self._program.ping(failed=failed), monotonic)
+        self._program.name_other_children(self._store)
 
     def _enqueue_due(self, now: datetime) -> None:
         rows = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
@@ -374,7 +375,7 @@ class Daemon:
         problems = self._scheduler.take_problems()
         for problem in report.problems:
             error = problem["error"]
-            if error["code"].startswith("DATABASE_"):
+            if error["code"].startswith(("DATABASE_", "MACHINE_")):
                 self._note_failure(Failure(**error))
             else:
                 problems.append(problem)

@@ -13,8 +13,9 @@ from core import log
 from core.boundary import guarded
 from core.errors import CronError, SettingsError
 from core.run import ProcessId
+from reports.health import OTHERS_FACT, others_fact
 from system.daemon_lock import record_poll
-from system.processes import BackgroundProcess, is_alive
+from system.processes import BackgroundProcess, is_alive, other_children
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.app import App
     from app.session import Session
     from scheduling.reaper import Reaped
+    from store.bundle import Store
 
 #: Runners that nearly every daemon needs.
 _COMMON = ("command", "invoke")
@@ -38,6 +40,7 @@ class Program:
         self.poll_sec = min(app.settings.poll_sec, app.settings.stale_after_sec / 2)
         #: Whether the dead-man's ping is set up.
         self.pings = bool(app.settings.ping_url)
+        self._others: list[tuple[ProcessId, str]] | None = None
 
     def open(self) -> Session:
         """Opens a session, which the caller closes. Raises `DatabaseError`."""
@@ -63,6 +66,18 @@ class Program:
         """Settles dead runs. It opens its own session, because it is called in another thread."""
         with self._app.session() as session:
             return session.reaper().reap(given_up)
+
+    def name_other_children(self, store: Store) -> None:
+        """Stores and logs which children of this process belong to no run, as far as it can tell, if that changed."""
+        others = other_children()
+        if others == self._others:
+            return
+        for process in others:
+            if process not in (self._others or ()):
+                text = f"The process {process[1]} ({process[0].pid}) is a child of the daemon, but not known as a run's"
+                log.warning(f"{text}: it is left alone", code="PROCESS_LEFT_ALONE")
+        store.state.set_fact(OTHERS_FACT, others_fact(self._app.owner.process, others))
+        self._others = others
 
     def env_file_version(self) -> str:
         """The version of .env: a text that changes with the file."""

@@ -43,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("clock", "nothing", condition.check_clock),
     Check("ticks", "settings", condition.check_tick),
     Check("daemon", "settings", condition.check_daemon),
+    Check("cgroup", "settings", condition.check_cgroup),
     Check("crontab", "nothing", starter.check),
     Check("database", "settings", database.check),
     Check("places", "settings", places.check),

@@ -21,6 +21,7 @@ from reports.health import (
     silence,
 )
 from store.last_tick import file_of as last_tick_file
+from system import cgroups
 
 TICKS = "ticks"
 CLOCK = "clock"
@@ -67,6 +68,16 @@ def check_daemon(scene: Scene) -> Iterator[Finding]:
         yield fine(DAEMON, f"It has been running since {scene.daemon.get('since')}: {scene.daemon_name}")
     else:
         yield fine(DAEMON, "None is running")
+
+
+def check_cgroup(scene: Scene) -> Iterator[Finding]:
+    """Whether a daemon of this user gets a cgroup of its own."""
+    folder, reason = cgroups.where() if scene.need_settings.cgroups else ("", "PURUTO_CRON_CGROUPS is off")
+    if folder:
+        yield fine(DAEMON, f"It gets a cgroup of its own, in {folder}: after a crash all that its runs left is found")
+    else:
+        text = f"It gets no cgroup of its own, because {reason}: what clears its environment may outlive its crash"
+        yield fine(DAEMON, text)
 
 
 def check(scene: Scene) -> Iterator[Finding]:

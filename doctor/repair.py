@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from core.durable import sync_folder
 from core.errors import CronError, DatabaseCorrupt, DatabaseError
+from core.ownership import create
 from doctor.database import SUBJECT, inspect
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
@@ -146,7 +147,7 @@ def _keep_copy(path: str, descriptor: int, stamp: str) -> list[str]:
 
 def _copy(source: int, to: str) -> None:
     """Copies an open file to a new one, and flushes it to the disk."""
-    target = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    target = create(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(target, "wb") as file:
         offset = 0
         while data := os.pread(source, _CHUNK, offset):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CronError
-from doctor.findings import Few, Finding, fine, warning
+from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
 from invocation.policy import POLICY_FILE
 from invocation.runners.invoke import FILE as INVOKE
 from invocation.targets import Targets
 
 SUBJECT = "rights"
+#: Most files and folders whose owners are looked at.
+_MOST_LOOKED_AT = 200_000
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -27,6 +32,15 @@ def check(scene: Scene) -> Iterator[Finding]:
     if scene.settings is not None:
         settings = scene.settings
         yield from readable([scene.root / "db", settings.runs_folder, settings.local_events.parent])
+        outbox = settings.telegram_outbox
+        written = [
+            settings.db_path.parent,
+            settings.runs_folder,
+            settings.local_events.parent,
+            scene.root / ".jobs.json",
+        ]
+        yield from foreign(scene.root, [path for path in written if path.is_relative_to(scene.root)])
+        yield from foreign(settings.telegram_path, [outbox.parent])
     yield fine(SUBJECT, f"Checked {len(paths)} files and folders")
 
 
@@ -68,6 +82,49 @@ def readable(folders: Iterable[Path]) -> Iterator[Finding]:
         if mode is not None and mode & stat.S_IXOTH:
             text = f"Every user of this machine can read files in {folder}"
             yield warning("FOLDER_READABLE", SUBJECT, text, "Run: python3 main.py init-db, which closes it to others")
+
+
+def foreign(home: Path, paths: Iterable[Path]) -> Iterator[Finding]:
+    """What lies below these paths, at any depth, and does not belong to the owner of the folder `home`.
+
+    Mostly root made it. No link is followed. Where `home` is root's, root may write everywhere.
+    """
+    try:
+        owner = os.stat(home).st_uid
+    except OSError:
+        return
+    if owner == 0:
+        return
+    few, name, looked_at = Few(), _name(owner), 0
+    pending = [str(path) for path in reversed(list(paths))]
+    while pending and looked_at < _MOST_LOOKED_AT:
+        path = pending.pop()
+        looked_at += 1
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            # A folder that this user may not look into is named itself.
+            with suppress(OSError):
+                pending += sorted((entry.path for entry in os.scandir(path)), reverse=True)
+        if status.st_uid != owner:
+            text = f"{path} belongs to {_name(status.st_uid)}, not to {name}: what {name} runs may fail there"
+            fix = f"Run: sudo chown -R {shlex.quote(name)}: {shlex.quote(path)}"
+            finding = error("FOREIGN_OWNER", SUBJECT, text, fix)
+            if few.passes(finding):
+                yield finding
+    yield from few.remaining(SUBJECT)
+    if pending:
+        text = f"Below {home} only the owners of the first {looked_at} files and folders were looked at"
+        yield warning("FOREIGN_OWNER", SUBJECT, text, "Delete old output, see: python3 main.py prune")
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _mode(path: Path) -> int | None:

@@ -56,6 +56,7 @@ class _Progress:
     calls: list[IterationReport] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     lost_session: str = ""
+    left: tuple[str, ...] | None = None
     quiet: bool = True
     ended_by: str = ""
 
@@ -90,7 +91,8 @@ class Attempt:
         if beat is None or not beat.enabled:
             progress = _Progress()
             outcome = await self._make(first_context(self._job, self._remembered), self._job.timeout_sec, progress)
-            return replace(outcome, facts=self._session_facts(outcome, progress), usage=progress.usage)
+            facts = self._session_facts(outcome, progress)
+            return replace(outcome, facts=facts, usage=progress.usage, left=progress.left)
         return await self._repeat(beat)
 
     async def _repeat(self, beat: Heartbeat) -> AttemptOutcome:
@@ -110,7 +112,7 @@ class Attempt:
                 break
             following = next_context(beat, outcome)
             context = replace(following, iteration=iteration + 1, max_iterations=beat.max_iterations)
-        facts = {
+        facts: dict[str, object] = {
             **self._session_facts(outcome, progress),
             "heartbeat": {"iterations": progress.calls, "ended_by": progress.ended_by, "quiet": progress.quiet},
         }
@@ -119,7 +121,7 @@ class Attempt:
             # The last call only said that nothing is left to do. What people get is the last report before it.
             response = replace(outcome.response, result=reported.response.result)
             outcome = replace(outcome, response=response, text=reported.text)
-        return replace(outcome, facts=facts, quiet=quiet, usage=progress.usage)
+        return replace(outcome, facts=facts, quiet=quiet, usage=progress.usage, left=progress.left)
 
     def _of_slot(self, outcome: AttemptOutcome, iteration: int) -> AttemptOutcome:
         """If the slot's time ended during a later call, the error names the whole time, not what was left of it."""
@@ -142,7 +144,7 @@ class Attempt:
 
     async def _make(self, context: Context, timeout_sec: int, progress: _Progress) -> AttemptOutcome:
         started_at = self._clock.monotonic()
-        outcome = await self._numbered_call(context, timeout_sec)
+        outcome = await self._numbered_call(context, timeout_sec, progress)
         error = outcome.response.error
         if error is None and not outcome.session_id:
             # A target that resumed a session need not repeat its id.
@@ -153,7 +155,7 @@ class Attempt:
             progress.lost_session = context.session_id
             left = timeout_sec - (self._clock.monotonic() - started_at)
             outcome = await self._numbered_call(
-                replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left))
+                replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left)), progress
             )
         self._spent(outcome, progress)
         return outcome
@@ -162,11 +164,13 @@ class Attempt:
         progress.usage += outcome.usage
         self._spend(outcome)
 
-    async def _numbered_call(self, context: Context, timeout_sec: int) -> AttemptOutcome:
+    async def _numbered_call(self, context: Context, timeout_sec: int, progress: _Progress) -> AttemptOutcome:
         self._calls += 1
-        return await self._call(context, self._calls, timeout_sec)
+        outcome = await self._call(context, self._calls, timeout_sec)
+        progress.left = joined(progress.left, outcome.left)
+        return outcome
 
-    def _session_facts(self, outcome: AttemptOutcome, progress: _Progress) -> dict[str, SessionFacts]:
+    def _session_facts(self, outcome: AttemptOutcome, progress: _Progress) -> dict[str, object]:
         mode = self._job.session_mode
         if mode == "fully_ephemeral" and not progress.lost_session:
             return {}
@@ -195,6 +199,11 @@ class SessionTotals:
     def updated(self, session: AgentSession | None) -> AgentSession | None:
         """The session with its latest usage."""
         return session and replace(session, usage=self._usage.get(session.session_id, session.usage))
+
+
+def joined(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The processes that two calls had left; None if neither has started one."""
+    return (first or ()) + second if second is not None else first
 
 
 def first_context(job: Job, remembered: AgentSession | None) -> Context:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypedDict, cast
 
 from core.boundary import Failure
-from core.invocation import AttemptOutcome, InvocationRequest
+from core.errors import CronError
+from core.invocation import AttemptOutcome, InvocationRequest, InvocationResult
 from core.invocation_errors import InvocationStopped, TargetAnsweredError
 from core.json_objects import ErrorObject, RunFacts
 from core.redact import Redactor
 from core.run import ClaimedRun, RunStatus
+
+#: Most processes that a result names.
+NAMED_PROCESSES = 20
+
+
+class LeftProcesses(TypedDict, total=False):
+    """How many processes a run had left and were ended, and the first of them as `name (pid)`."""
+
+    processes_ended: int
+    ended_processes: list[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ def end_of(
     redact: Redactor,
 ) -> RunEnd:
     """The end of a run whose last attempt was number `attempt`, without secrets."""
+    outcome = replace(outcome, facts={**outcome.facts, **_left(outcome)})
     facts: RunFacts
     result: dict[str, object] | None = None
     error: ErrorObject | None = None
@@ -64,6 +76,13 @@ def end_of(
     return RunEnd(status, result, error, facts, quiet)
 
 
+def _left(outcome: AttemptOutcome) -> LeftProcesses:
+    if outcome.left is None:
+        return {}
+    names: LeftProcesses = {"ended_processes": list(outcome.left[:NAMED_PROCESSES])} if outcome.left else {}
+    return {"processes_ended": len(outcome.left), **names}
+
+
 def _with_facts(failure: Failure, outcome: AttemptOutcome, redact: Redactor) -> ErrorObject:
     """The error object with the attempt's facts among its details, without secrets."""
     explained = replace(failure, details={**failure.details, **outcome.facts})
@@ -87,6 +106,13 @@ def run_error(outcome: AttemptOutcome, attempt: int) -> Failure:
     response_error = {**error.as_dict(), "details": {k: v for k, v in error.details.items() if k != "not_retried"}}
     details["response_error"] = response_error
     return Failure(TargetAnsweredError.code, "El invoker devolvió status != ok", details)
+
+
+def not_started(request: InvocationRequest, error: CronError, *, stopped: bool) -> AttemptOutcome:
+    """The outcome of a call that could not be started."""
+    failure = Failure(error.code, error.message, dict(error.as_dict()["details"]))
+    result = InvocationResult(request.request_id, request.correlation_id, 0, error=failure)
+    return AttemptOutcome(result, stopped=stopped)
 
 
 def with_detail(outcome: AttemptOutcome, key: str, value: str) -> AttemptOutcome:

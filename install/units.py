@@ -224,6 +224,8 @@ KillMode=mixed
 TimeoutStopSec={terms.stop_sec + terms.kill_grace_sec + _STOP_MARGIN_SEC}
 # If a job uses too much memory, only that job is killed.
 OOMPolicy=continue
+# The daemon makes a cgroup of its own, to find all that its runs have left after a crash.
+Delegate=yes
 
 [Install]
 WantedBy=default.target

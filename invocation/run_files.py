@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from core import strict_json
+from core.errors import machine_fault
 from core.invocation import InvocationRequest
 from core.invocation_errors import IpcError
+from core.ownership import create, make_folder
 from core.private_files import make_private_folder
 from invocation.runners.base import Launch
 
@@ -29,7 +32,10 @@ class CallFiles:
         return f"{self._prefix}.stdin" if launch.stdin is not None else None
 
     def prepare(self, request: InvocationRequest, launch: Launch) -> None:
-        """Creates the folder, and writes the request and the input of the process. Raises IpcError."""
+        """Creates the folder, and writes the request and the input of the process.
+
+        Raises IpcError, and `MachineExhausted` if nothing can be written for a reason that is not the job's.
+        """
         try:
             data = strict_json.dump(request.as_dict())
         except (TypeError, ValueError) as error:
@@ -42,6 +48,8 @@ class CallFiles:
             for path, text in launch.files.items():
                 _write(path, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
+            if (fault := machine_fault(error)) is not None:
+                raise fault from None
             folders = (os.path.dirname(self._folder), self._folder)
             link = next((path for path in folders if os.path.islink(path)), None)
             raise IpcError(
@@ -59,11 +67,20 @@ class CallFiles:
         """Writes the structured part of an answer to a JSON file; returns its path. Raises IpcError."""
         return self._store(f"{self._prefix}.structured.json", strict_json.dump(value))
 
+    def discard(self, launch: Launch) -> None:
+        """Deletes what `prepare` and the start of the process have made, because nothing was started."""
+        for path in (self.request, self.stdout, self.stderr, f"{self._prefix}.stdin", *launch.files):
+            with suppress(OSError):
+                os.unlink(path)
+        with suppress(OSError):
+            os.rmdir(self._folder)
+
     def _store(self, path: str, data: bytes) -> str:
         try:
             _write(path, data)
         except OSError as error:
-            raise IpcError(f"the answer can't be written to {path}: {error.strerror}") from None
+            unwritten = IpcError(f"the answer can't be written to {path}: {error.strerror}")
+            raise (machine_fault(error) or unwritten) from None
         return path
 
     def _make_folder(self) -> None:
@@ -72,7 +89,7 @@ class CallFiles:
         # The folder of all runs may be a link that the user made. Folders that targets can reach may not.
         os.close(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
-            os.mkdir(self._folder, 0o700)
+            make_folder(self._folder)
         except FileExistsError:
             # If it is a link, our files would be written elsewhere: then this fails.
             os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
@@ -80,7 +97,7 @@ class CallFiles:
 
 def _write(path: str, data: bytes) -> None:
     fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, fresh, 0o600)
+    descriptor = create(path, fresh)
     try:
         unwritten = memoryview(data)
         while unwritten:

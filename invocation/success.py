@@ -17,6 +17,7 @@ from core import strict_json
 from core.invocation import Invocation
 from core.invocation_errors import IpcError, SuccessCheckFailed
 from core.job import Success
+from core.ownership import create
 from invocation.runners.base import Ending, read_head, read_tail, signal_name
 from invocation.supervision import Supervision
 from system import processes
@@ -168,7 +169,7 @@ class _ChildCheck:
     def _write_input(self) -> None:
         try:
             fresh = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(self._question, fresh, 0o600), "wb") as file:
+            with open(create(self._question, fresh), "wb") as file:
                 file.write(strict_json.dump(self._input))
         except OSError as error:
             raise IpcError(f"{self._question} can't be written: {error.strerror}") from None

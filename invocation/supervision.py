@@ -41,7 +41,7 @@ class Supervision:
             if code is not None or left <= 0 or self.stop.is_set():
                 return code
             self.beat()
-            processes.reap_orphans()
+            await processes.reap_orphans()
 
     async def end(self, child: Child, *, gently: bool) -> EndedTree:
         """Ends all processes of the call: `gently` with TERM and a grace period before KILL, else with KILL at once."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.durable import put_in_place
 from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
+from core.ownership import create
 from jobs import layout
 
 LOCK_WAIT_SEC = 20
@@ -176,7 +177,7 @@ class Editor:
         path = Path(os.path.realpath(self._path))
         fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
         try:
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            with open(create(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC), "wb") as file:
                 file.write(data)
                 os.fchmod(file.fileno(), state.mode)
                 file.flush()

@@ -8,13 +8,15 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
+from core.errors import MachineExhausted
 from core.run import ProcessId
 from scheduling import reaper
+from scheduling.machine_faults import MACHINE_FACT
 from store.pauses import how_to_resume
 
 #: A job that is due for longer than this was not served: a tick comes each minute and takes less than another.
@@ -26,6 +28,10 @@ PING_FACT = "ping"
 #: Key of the state row with the last clock anomaly that a tick found, and how long it is reported.
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)
+#: Key of the state row with the children of the daemon that belong to no run, as far as it can tell.
+OTHERS_FACT = "other_children"
+#: Most of them that are stored and named.
+_OTHERS_SHOWN = 20
 
 #: cron reads a changed crontab within a minute, and then starts the line at the next full minute.
 FIRST_TICK = timedelta(minutes=2)
@@ -257,8 +263,43 @@ def clock_fact(anomaly: Mapping[str, object], now: datetime) -> dict[str, object
 
 
 def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> list[Anomaly]:
-    """Everything that looks wrong: the clock, running runs, jobs."""
-    return [*_of_the_clock(store, last_tick, now.wall), *_of_runs(store, now, lease_sec), *_of_jobs(store)]
+    """Everything that looks wrong: the clock, running runs, jobs, processes."""
+    return [
+        *_of_the_machine(store),
+        *_of_the_clock(store, last_tick, now.wall),
+        *_of_runs(store, now, lease_sec),
+        *_of_jobs(store),
+        *_of_processes(store, now),
+    ]
+
+
+def others_fact(parent: ProcessId, others: Sequence[tuple[ProcessId, str]]) -> dict[str, object] | None:
+    """What is stored of processes that were left alone: their parent, and the first of them. None if there are none."""
+    processes = [{"name": name, **asdict(process)} for process, name in others[:_OTHERS_SHOWN]]
+    return {"parent": asdict(parent), "count": len(others), "processes": processes} if others else None
+
+
+def _of_the_machine(store: Store) -> Iterator[Anomaly]:
+    fact = store.state.get_fact(MACHINE_FACT)
+    if fact is not None:
+        message = f"At {fact.get('at')} no run could be started. {fact.get('message')}. Due slots wait until one can"
+        yield {"code": MachineExhausted.code, "message": message, "hint": str(fact.get("hint") or "")}
+
+
+def _of_processes(store: Store, now: Now) -> Iterator[Anomaly]:
+    fact = store.state.get_fact(OTHERS_FACT)
+    if fact is None or not now.is_alive(ProcessId(**fact["parent"])):
+        return
+    processes = [(entry.pop("name"), ProcessId(**entry)) for entry in fact["processes"]]
+    alive = [f"{name} ({process.pid})" for name, process in processes if now.is_alive(process)]
+    if alive:
+        more = f", and {fact['count'] - len(processes)} more" if fact["count"] > len(processes) else ""
+        yield {
+            "code": "PROCESS_LEFT_ALONE",
+            "message": f"Children of the daemon that are not known as a run's are left alone: {', '.join(alive)}{more}",
+            "hint": "If they are yours, all is well. If a job has started them, end them by their pids."
+            " See docs/targets.md, Timeout, and the end of a process tree.",
+        }
 
 
 def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> Iterator[Anomaly]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 from channels import channels_of
 from core import log
 from core.boundary import Failure, Outcome, failure_of, guarded
-from core.clock import Clock
-from core.errors import DatabaseError, LeaseLost, VerdictNotStored
+from core.clock import Clock, utc_text
+from core.errors import DatabaseError, LeaseLost, MachineExhausted, VerdictNotStored
 from core.json_objects import (
     ErrorObject,
     JobProblem,
@@ -29,6 +29,7 @@ from core.json_objects import (
 from core.run import ClaimedRun, RunStatus, Verdict
 from executor import Executor
 from scheduling.claiming import Claiming, QueuedSlot
+from scheduling.machine_faults import MachineFaults
 from scheduling.task_loop import TaskLoop
 from store.claims import Claim, ClaimOutcome
 
@@ -50,13 +51,14 @@ REPORT_DELAY_SEC = 0.05
 
 @dataclass
 class DispatchReport:
-    """What a dispatcher has done: the fields of a tick's report."""
+    """What a dispatcher has done: the fields of a tick's report. `machine_fault`: the machine let no run start."""
 
     results: list[ReportedRun] = field(default_factory=list)
     written_off: list[WrittenOff] = field(default_factory=list)
     left_due: list[str] = field(default_factory=list)
     taken_elsewhere: int = 0
     problems: list[JobProblem] = field(default_factory=list)
+    machine_fault: bool = False
 
 
 def any_failed(results: Iterable[Mapping[str, object]], settled: Sequence[object], problems: Sequence[object]) -> bool:
@@ -99,6 +101,7 @@ class Dispatcher:
         #: Whether a run has ended since the last request for a permit.
         self._has_freed_permit = False
         self._is_database_refusing = False
+        self._faults = MachineFaults(store.state, clock)
         self._unreported: list[tuple[ClaimedRun, RunResult]] = []
         self._report_at: float | None = None
 
@@ -244,13 +247,29 @@ class Dispatcher:
 
     def _on_bad_job(self, slot: QueuedSlot, failure: Failure) -> None:
         """The slot can't be claimed, but the other jobs go on."""
+        if failure.code == MachineExhausted.code:
+            return self._on_machine_fault(slot, failure)
         error = self._leave_due(slot, failure)
+
+        def store() -> None:
+            self._store.definitions.set_problem(slot.job_id, error)
+
         # The error is in the report even if it can't be stored.
-        guarded(
-            lambda: self._store.definitions.set_problem(slot.job_id, error),
-            "The job's problem was not stored",
-            job=slot.job_id,
-        )
+        guarded(store, "The job's problem was not stored", job=slot.job_id)
+        return None
+
+    def _on_machine_fault(self, slot: QueuedSlot, failure: Failure) -> None:
+        """The machine let the slot's run not start. It stays queued, and all wait for a while."""
+        error = self._reporter.error_of(failure)
+        self._full_until, self._is_database_refusing = self._clock.monotonic() + PERMIT_POLL_SEC, True
+        if self._faults.note(error):
+            log.warning(f"No run can be started: {failure.message}", code=failure.code)
+        if not self.report.machine_fault:
+            self.report.machine_fault = True
+            self.report.problems.append({"job_id": None, "error": error})
+        self._drop(slot, left=False, taken=False)
+        if not self._is_closed:
+            self.enqueue([slot])
 
     def _leave_due(self, slot: QueuedSlot, failure: Failure) -> ErrorObject:
         """Leaves the slot due, and reports why."""
@@ -266,7 +285,7 @@ class Dispatcher:
         self.running_ids.add(run.run_id)
         executor = guarded(self._make_executor, job=run.job, run_id=run.run_id)
         if isinstance(executor, Failure):
-            return self._on_result(run, self._reporter.give_up(run, executor))
+            return self._on_not_started(run, executor)
         return self._loop.spawn(executor.task(run), lambda outcome: self._on_ended(run, outcome))
 
     def _on_ended(self, run: ClaimedRun, outcome: Outcome) -> None:
@@ -274,6 +293,19 @@ class Dispatcher:
         if outcome.error is None:
             return self._on_result(run, outcome.value)
         failure = failure_of(outcome.error, "The run was given up", job=run.job, run_id=run.run_id)
+        if isinstance(outcome.error, MachineExhausted):
+            return self._on_not_started(run, failure)
+        return self._on_result(run, self._reporter.give_up(run, failure))
+
+    def _on_not_started(self, run: ClaimedRun, failure: Failure) -> None:
+        """If that is the machine's fault, the claim is given back, and no job is to blame."""
+        if failure.code == MachineExhausted.code:
+            note = "The claim was not given back"
+            given_back = guarded(lambda: self._store.claims.give_back(run), note, job=run.job, run_id=run.run_id)
+            if not isinstance(given_back, Failure):
+                self.running_ids.discard(run.run_id)
+                since = utc_text(run.scheduled_for or run.started_at)
+                return self._on_machine_fault(QueuedSlot(since, run.job.job_id, run.retry_of), failure)
         return self._on_result(run, self._reporter.give_up(run, failure))
 
     def _on_result(self, run: ClaimedRun, result: RunResult) -> None:
@@ -304,6 +336,10 @@ class Dispatcher:
             return
         self._report_at = None
         unreported, self._unreported = self._unreported, []
+        if unreported:
+            # Something could be started. If other slots still can't, that is noted again.
+            self._faults.end()
+            self.report.machine_fault = False
         self.report.results += self._reporter.report(unreported)
 
 

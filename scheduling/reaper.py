@@ -218,6 +218,7 @@ class Reaper:
             error=error,
             event=event,
             retry=retry,
+            processes_ended=killed,
         )
         try:
             self._ledger.finish(run.run_id, run.token, verdict, self._channels_of(run.notify_channel))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.clock import from_text, utc_text
-from core.errors import JobDisabled, JobLocked
+from core.errors import JobDisabled, JobLocked, LeaseLost
 from core.job import JobState
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
@@ -163,6 +163,32 @@ class Claims:
                 raise JobLocked(f"The job {job_id} is already running", details={"job_id": job_id})
             self._mirror_lease(run, owner, terms)
         return run
+
+    def give_back(self, run: ClaimedRun) -> None:
+        """Undoes the claim of a run of which nothing was started: its slot, or its retry, is due again.
+
+        Slots that were written off with it stay so. Raises `LeaseLost`.
+        """
+        job_id, slot = run.job.job_id, None if run.scheduled_for is None else utc_text(run.scheduled_for)
+        with self._db.transaction("claim"):
+            deleted = self._db.run(
+                "DELETE FROM runs WHERE run_id = ? AND lease_token = ? AND status = 'running'", (run.run_id, run.token)
+            )
+            if deleted != 1:
+                raise LeaseLost(f"The run {run.run_id} of job {job_id} was settled by another process")
+            self._db.run(
+                "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL, last_run_at = (SELECT max(started_at)"
+                " FROM runs WHERE runs.job_id = jobs.job_id AND status NOT IN ('skipped', 'missed')) WHERE job_id = ?",
+                (job_id,),
+            )
+            if run.retry_of:
+                self._db.run("UPDATE runs SET retry_due = 1 WHERE run_id = ?", (run.retry_of,))
+            elif slot is not None:
+                self._db.run(
+                    "UPDATE jobs SET next_run_at = ? WHERE job_id = ? AND enabled = 1 AND removed_at IS NULL"
+                    " AND (next_run_at IS NULL OR next_run_at > ?)",
+                    (slot, job_id, slot),
+                )
 
     def _refuse_if_running(self, job_id: str) -> None:
         running = self._db.row(

@@ -7,6 +7,7 @@ import os
 import db
 from core.durable import sync_folder
 from core.errors import DatabaseMissing, DatabaseReadOnly
+from core.ownership import create as create_file
 from core.private_files import locked_folder, make_private_folder
 from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, schema_version
 
@@ -19,7 +20,7 @@ def create(path: str) -> tuple[Database, bool]:
     folder = os.path.dirname(path)
     try:
         make_private_folder(folder)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(create_file(path, os.O_CREAT | os.O_RDWR))
     except OSError as error:
         details: dict[str, object] = {"path": path, "reason": error.strerror or str(error)}
         if isinstance(error, IsADirectoryError):

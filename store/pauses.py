@@ -9,7 +9,7 @@ from typing import Protocol
 
 from core import log
 from core.clock import utc_text
-from core.errors import DefinitionUnreadable, ScheduleError
+from core.errors import DefinitionUnreadable, MachineExhausted, ScheduleError
 from core.job import JobState
 from core.json_objects import ErrorObject
 from core.run import Missed, RunStatus, Verdict
@@ -43,12 +43,12 @@ class Pauses:
 
     def pause_if_needed(self, run_id: str, job_id: str, verdict: Verdict, channels: Sequence[str]) -> None:
         """After a failure: pauses the job if it has failed often enough in a row, and stores the event."""
-        if verdict.status in _FAILURES:
+        if _is_failure(verdict):
             self._pause_if_enough(run_id, job_id, verdict, channels)
 
     def release(self, job_id: str, verdict: Verdict) -> None:
         """Clears the job's lease. A failure is counted; a success resets the count and ends a pause."""
-        kept, added = int(verdict.status is not RunStatus.OK), int(verdict.status in _FAILURES)
+        kept, added = int(verdict.status is not RunStatus.OK), int(_is_failure(verdict))
         row = self._db.row(
             "UPDATE jobs SET lease_owner = NULL, lease_expires_at = NULL,"
             " consecutive_failures = consecutive_failures * ? + ? WHERE job_id = ? RETURNING paused_at",
@@ -101,6 +101,11 @@ class Pauses:
             pass
         cursor = state.next_run_at
         return None if cursor is None or cursor > now else Missed(1, cursor, cursor, reason, superseded=False)
+
+
+def _is_failure(verdict: Verdict) -> bool:
+    """Whether the job has failed. If the machine did not let it start, it has not."""
+    return verdict.status in _FAILURES and (verdict.error or {}).get("code") != MachineExhausted.code
 
 
 def why_paused(failures: int, limit: object) -> str:

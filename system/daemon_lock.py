@@ -17,6 +17,7 @@ from core import log
 from core.clock import utc_text
 from core.durable import put_in_place
 from core.errors import DaemonFileUnusable, DaemonRunning
+from core.ownership import create, give
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,6 +80,7 @@ class DaemonLock:
         except (OSError, NotImplementedError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise self._unusable(f"can't be locked: {reason}") from error
+        self._give_to_owner()
         self._write_identity()
         return self
 
@@ -89,6 +91,14 @@ class DaemonLock:
             os.unlink(identity_file(self._db_path))
         # The file stays, as another process may be waiting for its lock.
         self._lock.release()
+
+    def _give_to_owner(self) -> None:
+        with log.tolerated(OSError, "The daemon's lock file stays root's"):
+            descriptor = os.open(self._path, _READ)
+            try:
+                give(descriptor, os.path.dirname(self._path))
+            finally:
+                os.close(descriptor)
 
     def _refuse_other_kinds(self) -> None:
         try:
@@ -111,7 +121,7 @@ class DaemonLock:
             with suppress(OSError):
                 os.unlink(old)
         with log.tolerated(OSError, "The daemon's pid and host were not written"):
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            with open(create(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC), "wb") as file:
                 file.write(json.dumps(identity).encode())
             put_in_place(fresh, path)
             record_poll(self._db_path, self._since)

@@ -63,6 +63,9 @@ class Table(Protocol):
     def environ(self, pid: int) -> bytes:
         """The environment that it was started with, NUL-separated; empty if it may not be read."""
 
+    def group(self, pid: int) -> str:
+        """The path of its cgroup, version 2; "" if there is none, or if it may not be read."""
+
     def send(self, row: Row, number: int) -> None:
         """Sends the signal `number` to exactly this process; does nothing if it has gone or belongs to another user."""
 
@@ -118,6 +121,11 @@ class ProcTable:
 
     def environ(self, pid: int) -> bytes:
         return _read(f"/proc/{pid}/environ")
+
+    def group(self, pid: int) -> str:
+        lines = _read(f"/proc/{pid}/cgroup").decode("utf-8", "surrogateescape").splitlines()
+        # Version 2 is the hierarchy with the number 0. Source: cgroups(7).
+        return next((line[3:] for line in lines if line.startswith("0::")), "")
 
     def send(self, row: Row, number: int) -> None:
         try:
@@ -193,6 +201,9 @@ class PsutilTable:
         except (psutil.Error, OSError):
             return b""
         return b"\0".join(os.fsencode(f"{name}={value}") for name, value in variables.items())
+
+    def group(self, pid: int) -> str:  # noqa: ARG002 - the protocol's signature
+        return ""
 
     def send(self, row: Row, number: int) -> None:
         _checked_kill(self, row, number)

@@ -12,24 +12,27 @@ from pathlib import Path
 
 from core import crash_points
 from core.clock import Clock
+from core.errors import machine_fault
 from core.invocation_errors import IpcError
+from core.ownership import create
 from core.run import ProcessId
 from system import process_table
 from system.awaitables import run_blocking, wait, wait_readable
 from system.process_table import Table, boot_id, identify, is_alive
 from system.process_tree import EndedTree, ProcessTree
 from system.self_pipe import SelfPipe
-from system.subreaper import SUBREAPER
+from system.subreaper import RUN_FOLDER, SUBREAPER
 
 __all__ = ["Child", "EndedTree", "Stop", "boot_id", "end_tree", "find_marked", "identify", "is_alive", "start", "sweep"]
 
 #: The environment variables that mark the processes of a run. The id alone is not enough: two installations with a job
 #: of the same name start runs of the same name in the same second. Source: docs/decisions/0005-process-marks.md.
 RUN_ID = "PURUTO_CRON_RUN_ID"
-RUN_FOLDER = "PURUTO_CRON_RUN_FOLDER"
 #: For a run that was started inside another one: the folders of the runs around it, one per line.
 RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
+#: Files that a call has open at the same time at most, while it is prepared and started.
+_DESCRIPTORS = 10
 
 
 class Stop:
@@ -151,7 +154,7 @@ def start(
 
     `argv` is passed on byte for byte (UTF-8), `env` is its whole environment, and PATH of `env` is searched for it.
     Without `stdin_path` its input is empty. Raises IpcError, with the reason, if an output file exists or the program
-    can't be started.
+    can't be started; `MachineExhausted` if that is the machine's fault.
     """
     _keep_exit_codes()
     with ExitStack() as files:
@@ -174,10 +177,30 @@ def start(
                 )
                 crash_points.point("start.after")
                 return _child_of(process, (stdout_path, stderr_path))
+        except MemoryError as error:
+            raise (machine_fault(error) or error) from None
         except (OSError, ValueError) as error:
+            if (fault := machine_fault(error)) is not None:
+                raise fault from None
             from system import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
+
+
+def require_descriptors(number: int = _DESCRIPTORS) -> None:
+    """Raises `MachineExhausted` unless this process may open so many files more.
+
+    Asked before a call is prepared: what can't open a file later might take it for missing, or for the job's fault.
+    """
+    opened: list[int] = []
+    try:
+        while len(opened) < number:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise (machine_fault(error) or error) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 class BackgroundProcess:
@@ -187,9 +210,11 @@ class BackgroundProcess:
         """Raises OSError if it can't be started."""
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it was read
         try:
-            self._process = subprocess.Popen(
-                list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=subprocess.DEVNULL
-            )
+            with SUBREAPER.starting(process_table.system_table()):
+                self._process = subprocess.Popen(
+                    list(argv), env=dict(env), stdin=subprocess.DEVNULL, stdout=self._stdout, stderr=subprocess.DEVNULL
+                )
+                SUBREAPER.started_helper(self._process.pid)
         except BaseException:
             self._stdout.close()
             raise
@@ -202,6 +227,7 @@ class BackgroundProcess:
         """Its stdout, once, after it has ended; None while it runs."""
         if self._process.poll() is None:
             return None
+        SUBREAPER.reaped(self._process.pid)
         with self._stdout:
             self._stdout.seek(0)
             data = self._stdout.read()
@@ -240,14 +266,37 @@ async def end_tree(
     SUBREAPER.ending(child.identity)
     table = process_table.system_table()
     if child.exit_code() is not None and SUBREAPER.has_only_own_children(table):
-        return EndedTree((), (), ())
-    tree = ProcessTree(marks, child.identity, table, lambda: SUBREAPER.orphans(table, child.outputs))
+        return EndedTree()
+    tree = ProcessTree(marks, child.identity, table, lambda: SUBREAPER.find_orphans(table, child.outputs))
     return await tree.end(grace_sec, clock, on_wait)
 
 
-def reap_orphans() -> None:
+async def reap_orphans() -> None:
     """Reaps dead orphans of runs. Called from time to time while runs are running, else pids run out."""
-    SUBREAPER.orphans(process_table.system_table())
+    await SUBREAPER.find_orphans(process_table.system_table())
+
+
+def adopt_orphans(group: str = "") -> bool:
+    """Makes this process the parent of orphans from now on. Call it in a program that starts all its children here.
+
+    `group` is the name of the cgroup that only this process and what it starts are in; "" without one.
+
+    Returns whether orphans of somebody else may be among them, of which nothing tells when they die but SIGCHLD.
+    """
+    SUBREAPER.group = group
+    SUBREAPER.prepare(process_table.system_table(), reaps_all=True)
+    return SUBREAPER.adopts_others
+
+
+def reap_children() -> None:
+    """Reaps dead children that nobody waits for, as process 1 of a container must."""
+    SUBREAPER.reap(process_table.system_table())
+
+
+def other_children() -> list[tuple[ProcessId, str]]:
+    """Our living children that belong to no run, or of which that is unknown, with their names. They are left alone."""
+    rows = SUBREAPER.others(process_table.system_table())
+    return [(ProcessId(row.pid, row.started, boot_id()), row.name) for row in rows]
 
 
 def sweep(
@@ -257,15 +306,20 @@ def sweep(
     *,
     root: ProcessId | None = None,
     table: Table | None = None,
+    group: str = "",
 ) -> EndedTree:
-    """Ends all processes with these marks, and the process tree of `root` if that process still exists. Blocks."""
-    return run_blocking(ProcessTree(marks, root, table or process_table.system_table()).end(grace_sec, clock, None))
+    """Ends all processes with these marks, and the process tree of `root` if that process still exists. Blocks.
+
+    Also ends what is in the cgroup `group` and carries no marks: it must be that of a scheduler that is gone.
+    """
+    tree = ProcessTree(marks, root, table or process_table.system_table(), group=group)
+    return run_blocking(tree.end(grace_sec, clock, None))
 
 
 def find_marked(marks: Mapping[str, str], *, table: Table | None = None) -> list[ProcessId]:
     """The living processes with all these marks, and their descendants; never this process or its ancestors."""
     tree = ProcessTree(marks, None, table or process_table.system_table())
-    return [ProcessId(row.pid, row.started, boot_id()) for row in tree.alive()]
+    return [ProcessId(row.pid, row.started, boot_id()) for row in run_blocking(tree.alive())]
 
 
 def _keep_exit_codes() -> None:
@@ -282,9 +336,11 @@ def _keep_exit_codes() -> None:
 
 def _open(files: ExitStack, path: str | Path, flags: int) -> int:
     try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        opener = create if flags & os.O_CREAT else os.open
+        descriptor = opener(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.") from None
+        unusable = IpcError(f"{path} can't be opened: {error.strerror}", hint="Check that file or folder.")
+        raise (machine_fault(error) or unusable) from None
     files.callback(os.close, descriptor)
     return descriptor
 

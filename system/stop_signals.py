@@ -36,8 +36,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 @contextmanager
-def signals_as_bytes() -> Iterator[SelfPipe]:
-    """A pipe from which each signal can be read as one byte, its number.
+def signals_as_bytes(*, children: bool = False) -> Iterator[SelfPipe]:
+    """A pipe from which each signal can be read as one byte, its number; with `children` also SIGCHLD.
 
     Also HUP if it is ignored, as under nohup: for a daemon it means a reload.
     """
@@ -46,7 +46,7 @@ def signals_as_bytes() -> Iterator[SelfPipe]:
     pipe = SelfPipe()
     before = signal.set_wakeup_fd(pipe.writer, warn_on_full_buffer=False)
     try:
-        with _handled(STOP_SIGNALS, lambda _number: None):
+        with _handled([*STOP_SIGNALS, *([signal.SIGCHLD] if children else [])], lambda _number: None):
             yield pipe
     finally:
         signal.set_wakeup_fd(before)

@@ -168,9 +168,9 @@ class FakeLedger:
 
 @dataclass
 class FakeInvoke:
-    """Answers the attempts from a list; `during` runs inside each attempt, with the beat."""
+    """Answers the attempts from a list, or raises what is in it; `during` runs inside each attempt, with the beat."""
 
-    outcomes: Sequence[AttemptOutcome]
+    outcomes: Sequence[AttemptOutcome | Exception]
     during: Callable[[Callable[[], None]], None] = lambda beat: None
     invocations: list[Invocation] = field(default_factory=list)
     beat_every: list[float] = field(default_factory=list)
@@ -187,6 +187,8 @@ class FakeInvoke:
         outcome = self.outcomes[len(self.invocations)]
         self.invocations.append(invocation)
         self.beat_every.append(beat_every)
+        if isinstance(outcome, Exception):
+            raise outcome
         await on_start(ProcessId(4711, "started", "boot"))
         self.during(beat)
         return outcome
@@ -248,7 +250,7 @@ class Bench:
         return dict(self.verdict.event)
 
 
-def make_bench(*outcomes: AttemptOutcome, **parts: Any) -> Bench:
+def make_bench(*outcomes: AttemptOutcome | Exception, **parts: Any) -> Bench:
     """An executor whose attempts end so, with its clock at noon."""
     clock = FakeClock(NOON)
     base: dict[str, Any] = {"ledger": FakeLedger(), "invoke": FakeInvoke(outcomes), "stop": FakeStop(clock)}

@@ -1,7 +1,7 @@
 -- Schema 6: what a run left running at its end, and which prompt it was given.
 
--- Processes of the run that were still alive after its child had ended, and were ended then. Null where nothing was
--- started, and for runs of before schema 6.
+-- Processes of the run that were still alive besides its child, and were ended; for an interrupted run all that were
+-- ended. Null where nothing was started, and for runs of before schema 6.
 ALTER TABLE runs ADD COLUMN processes_ended INTEGER;
 -- SHA-256 of the job's prompt_file as it was read, in hexadecimal digits. Null for a job without one.
 ALTER TABLE runs ADD COLUMN prompt_sha256 TEXT;

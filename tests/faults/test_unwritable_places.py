@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import MachineExhausted
 from tests.support_machine import (
     COUNT,
     GATED,
@@ -136,16 +137,15 @@ def test_a_read_only_folder_keeps_the_verdict_and_says_why(workspace: Workspace)
     assert len(workspace.events()) == 1
 
 
-def test_a_run_whose_output_has_no_room_is_an_error_and_is_told(machine: Machine, workspace: Workspace) -> None:
+def test_a_run_for_whose_output_there_is_no_room_does_not_start_and_no_job_is_blamed(
+    machine: Machine, workspace: Workspace
+) -> None:
     machine.ready(shell(COUNT))
     with small_disk(workspace.root / "runs") as disk:
         fill(disk)
-        result = machine.run_now()
-    assert result["error"]["code"] == "IPC_ERROR"
-    assert "No space left" in result["error"]["message"]
-    assert [row["status"] for row in workspace.runs()] == ["error"]
-    assert len(workspace.events()) == 1
-    assert workspace.starts() == []
+        with pytest.raises(MachineExhausted, match="No space left"):
+            machine.run_now()
+    assert (workspace.runs(), workspace.events(), workspace.starts()) == ([], [], [])
 
 
 def test_a_verdict_waits_for_room_on_the_databases_own_disk(workspace: Workspace) -> None:

@@ -18,11 +18,21 @@ from system import process_table, processes
 from system.awaitables import run_blocking
 from system.process_table import ProcTable, PsutilTable, Table
 from system.processes import Child, Stop
+from system.subreaper import SUBREAPER
 from tests.support_invocation import TELL, Clock, python, told, wait_for, when
 from tests.workspace import PATIENCE
 
 LINUX = os.path.exists("/proc/self/stat")
 TABLES: list[Table] = [PsutilTable(), *([ProcTable()] if LINUX else [])]
+
+
+@pytest.fixture(autouse=True)
+def no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have started here, like the fork server, has no orphans that could be taken for a run's."""
+    SUBREAPER.prepare(TABLES[-1])
+    monkeypatch.setattr(SUBREAPER, "_ours", SUBREAPER._ours | SUBREAPER._inherited)
+    monkeypatch.setattr(SUBREAPER, "_inherited", set())
+    monkeypatch.setattr(SUBREAPER, "_adopts_others", False)
 
 
 @pytest.fixture

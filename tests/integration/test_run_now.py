@@ -53,6 +53,24 @@ def test_a_failure_prints_the_error_and_exits_1(workspace: Workspace) -> None:
     assert [row["status"] for row in workspace.runs()] == ["error"]
 
 
+@pytest.mark.parametrize(("script", "left"), [("sleep 300 & echo started", 1), ("echo done", 0)])
+def test_a_process_that_the_job_had_left_and_that_was_ended_is_told(
+    machine: Machine, workspace: Workspace, script: str, left: int
+) -> None:
+    machine.ready(shell(script))
+    result = machine.run("run-now", "job-0")[1]
+    assert result["result"]["processes_ended"] == left
+    assert len(result["result"].get("ended_processes", [])) == left
+    assert workspace.events()[0]["result"] == result["result"]
+    assert machine.run("show", result["run_id"])[1]["run"]["processes_ended"] == left
+
+
+def test_where_nothing_was_started_no_number_of_processes_is_told(machine: Machine, workspace: Workspace) -> None:
+    machine.ready({"schedule": YEARLY, "command": ["no-such-program"]})
+    assert "processes_ended" not in machine.run("run-now", "job-0")[1]["error"]["details"]
+    assert [row["processes_ended"] for row in workspace.runs()] == [None]
+
+
 @pytest.mark.parametrize("hop", ["many", "-1", "1001"])
 def test_a_hop_that_can_not_be_understood_is_refused_and_nothing_runs(
     machine: Machine, workspace: Workspace, hop: str

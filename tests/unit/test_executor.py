@@ -114,6 +114,25 @@ def test_the_number_of_slots_missed_before_a_run_is_in_its_event() -> None:
     assert bench.event["missed_slots"] == 7
 
 
+@pytest.mark.parametrize("left", [None, (), ("sleep (77)",), tuple(f"p ({n})" for n in range(50))])
+def test_the_processes_that_the_calls_of_a_run_had_left_are_counted_and_some_are_named(
+    left: tuple[str, ...] | None,
+) -> None:
+    bench = make_bench(replace(failed(), left=None), replace(answered(), left=left))
+    bench.run(make_run(max_retries=1))
+    number = None if left is None else len(left)
+    assert bench.verdict.processes_ended == number
+    assert bench.event["result"].get("processes_ended") == number
+    assert bench.event["result"].get("ended_processes") == (list(left[:20]) if left else None)
+
+
+def test_what_failed_attempts_had_left_counts_too() -> None:
+    bench = make_bench(*(replace(failed(), left=("sleep (77)",)) for _ in range(2)))
+    bench.run(make_run(max_retries=1))
+    assert bench.verdict.processes_ended == 2
+    assert bench.event["error"]["details"]["processes_ended"] == 2
+
+
 def test_processes_that_could_not_be_killed_are_reported() -> None:
     bench = make_bench(replace(answered(), survivors=("sleep (77)",)))
     assert bench.run(make_run())["survivors"] == ["sleep (77)"]

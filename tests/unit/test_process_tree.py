@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from core.run import ProcessId
-from system import processes
+from system import processes, subreaper
 from system.awaitables import run_blocking
 from system.process_table import Row, identify, is_alive
-from system.process_tree import ProcessTree
+from system.process_tree import SLICE, ProcessTree
+from system.subreaper import Subreaper
 
 RUN = "daily-20260225T200000"
 MARKS = {"PURUTO_CRON_RUN_ID": RUN, "PURUTO_CRON_RUN_FOLDER": "/runs/daily"}
@@ -48,6 +49,7 @@ class FakeTable:
         self.rows: dict[int, Row] = {}
         self.environs: dict[int, bytes] = {}
         self.printing: dict[int, list[str]] = {}
+        self.cgroups: dict[int, str] = {}
         self.sent: list[tuple[int, str, int]] = []
         self.groups: list[int] = []
         self.deadly: set[int] = {signal.SIGTERM, signal.SIGKILL}
@@ -90,6 +92,9 @@ class FakeTable:
     def environ(self, pid: int) -> bytes:
         return self.environs.get(pid, b"")
 
+    def group(self, pid: int) -> str:
+        return self.cgroups.get(pid, "")
+
     def send(self, row: Row, number: int) -> None:
         self.sent.append((row.pid, row.started, number))
         found = self.rows.get(row.pid)
@@ -120,14 +125,14 @@ def sweep(table: FakeTable, root: ProcessId | None = None, grace: float = 2.0) -
 def test_nothing_is_signalled_when_nothing_belongs_to_the_run() -> None:
     table = FakeTable()
     table.add(300, environ=b"PATH=/bin\0")
-    assert sweep(table) == ((), (), ())
+    assert sweep(table) == processes.EndedTree()
     assert table.sent == []
 
 
 def test_a_marked_process_is_found_wherever_it_is() -> None:
     table = FakeTable()
     table.add(300, environ=MARKED)
-    assert sweep(table) == (("p300 (300)",), (), (300,))
+    assert sweep(table) == (("p300 (300)",), (), (300,), ("p300 (300)",))
     assert table.sent == [(300, "100", signal.SIGTERM)]
 
 
@@ -366,3 +371,55 @@ def test_a_process_is_alive_only_with_its_start_time_its_boot_and_some_thread_th
     table.add(300, state="Z", threads=2)
     assert is_alive(process, table)
     assert identify(301, table) is None
+
+
+class CountingTable(FakeTable):
+    """Counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def row(self, pid: int) -> Row | None:
+        self.asked += 1
+        return super().row(pid)
+
+    def environ(self, pid: int) -> bytes:
+        self.asked += 1
+        return super().environ(pid)
+
+    def session(self, pid: int) -> int:
+        self.asked += 1
+        return super().session(pid)
+
+    def send(self, row: Row, number: int) -> None:
+        self.asked += 1
+        super().send(row, number)
+
+
+@pytest.mark.parametrize("adopted", [False, True], ids=["in one session", "adopted"])
+def test_a_tree_of_thousands_is_ended_in_slices_between_which_others_get_their_turn(
+    adopted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subreaper, "_become_subreaper", lambda: True)
+    monkeypatch.setattr(os, "getsid", lambda _pid: 50)
+    table, record, processes_of_it = CountingTable(), Subreaper(), 3_000
+    with record.starting(table):
+        root = table.add(300, ppid=ME)
+        record.started(root)
+    for pid in range(1_000, 1_000 + processes_of_it):
+        table.add(pid, ppid=ME if adopted else 300, session=pid if adopted else 300)
+    record.ending(root)
+    task = ProcessTree({"A": "b"}, root, table, lambda: record.find_orphans(table)).end(0.0, Clock(), None)
+    most, before, ended = 0, 0, None
+    while ended is None:
+        try:
+            task.send(None)
+        except StopIteration as end:
+            ended = end.value
+        most, before = max(most, table.asked - before), table.asked
+    assert len(ended.left) == processes_of_it
+    assert set(table.rows) == {1, ME}
+    # Each process of a slice is asked for a few things. The end as a whole asks for tens of thousands.
+    assert most <= 8 * SLICE
+    assert table.asked > 5 * processes_of_it

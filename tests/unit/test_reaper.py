@@ -121,6 +121,7 @@ def test_a_dead_run_is_settled_as_interrupted_with_its_details() -> None:
         duration_ms=60_000,
         error=error,
         event={"job_id": "report", "run_id": DEAD.run_id, "attempts": 2, "error": error},
+        processes_ended=3,
     )
     assert settled == Reaped(({"job_id": "report", "run_id": DEAD.run_id, "error": error},), frozenset())
 

@@ -217,3 +217,90 @@ def test_a_child_that_is_just_being_started_is_never_taken_for_an_orphan(ours: S
     thread.join(PATIENCE)
     looker.join(30)
     assert found == [[]]
+
+
+# --- where orphans of somebody else may become our children ---
+
+
+@pytest.fixture
+def mixed(ours: Subreaper, table: FakeTable) -> ProcessId:
+    """A child of somebody else, from before the first run, and a run that has ended."""
+    other = table.add(250, ppid=ME, started="50")
+    ours.ending(begin(ours, table, 300, "100"))
+    return other
+
+
+def others(ours: Subreaper, table: FakeTable) -> list[int]:
+    return [row.pid for row in ours.others(table)]
+
+
+def test_an_orphan_of_which_nothing_tells_that_it_is_a_runs_is_left_alone_and_named(
+    ours: Subreaper, table: FakeTable, mixed: ProcessId
+) -> None:
+    table.add(400, ppid=ME, started="150")
+    assert orphans(ours, table) == []
+    assert others(ours, table) == [mixed.pid, 400]
+
+
+def test_what_the_child_of_somebody_else_left_when_it_died_is_not_taken_for_a_runs(
+    ours: Subreaper, table: FakeTable, mixed: ProcessId
+) -> None:
+    table.add(400, ppid=ME, started="150")
+    del table.rows[mixed.pid]
+    assert orphans(ours, table) == []
+    table.add(401, ppid=ME, started="160")
+    del table.rows[400]
+    assert orphans(ours, table) == []
+    assert others(ours, table) == [401]
+
+
+def test_when_all_of_somebody_else_have_gone_every_orphan_is_a_runs_again(
+    ours: Subreaper, table: FakeTable, mixed: ProcessId
+) -> None:
+    del table.rows[mixed.pid]
+    # Its orphans would be there by now.
+    assert orphans(ours, table) == []
+    assert orphans(ours, table) == []
+    table.add(400, ppid=ME, started="150")
+    assert orphans(ours, table) == [400]
+
+
+@pytest.mark.parametrize("sign", ["mark", "session", "output", "cgroup"])
+def test_what_carries_a_sign_of_a_run_is_still_ended(
+    ours: Subreaper, table: FakeTable, mixed: ProcessId, sign: str
+) -> None:
+    assert mixed.pid in table.rows
+    session = 300 if sign == "session" else 0
+    environ = b"A=1\0PURUTO_CRON_RUN_FOLDER=/runs/x\0" if sign == "mark" else b""
+    table.add(400, ppid=ME, started="150", session=session, environ=environ)
+    if sign == "output":
+        table.printing = {400: ["/nowhere/out"]}
+    if sign == "cgroup":
+        ours.group, table.cgroups = "puruto-cron.1.2", {400: "/system/puruto-cron.1.2"}
+    assert orphans(ours, table, "/nowhere/out") == [400]
+
+
+def test_as_process_1_every_orphan_may_be_somebody_elses(
+    ours: Subreaper, table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    ours.ending(begin(ours, table, 300, "100"))
+    table.rows.pop(ME)
+    table.add(400, ppid=1, started="150")
+    table.add(401, ppid=1, started="150", environ=b"PURUTO_CRON_RUN_FOLDER=/runs/x\0")
+    assert orphans(ours, table) == [401]
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_dead_children_that_nobody_waits_for_are_reaped(
+    ours: Subreaper, table: FakeTable, reaped: list[int], all_of_them: bool
+) -> None:
+    ours.prepare(table, reaps_all=all_of_them)
+    begin(ours, table, 300, "100")
+    table.rows[300] = table.rows[300]._replace(state="Z")
+    table.add(400, ppid=ME, state="Z")
+    table.add(401, ppid=ME, state="Z", session=OUR_SESSION)
+    table.add(402, ppid=ME)
+    ours.started_helper(table.add(403, ppid=ME, state="Z", session=OUR_SESSION).pid)
+    ours.reap(table)
+    assert sorted(reaped) == ([400, 401] if all_of_them else [400])
