@@ -57,7 +57,7 @@ class Ledger(Protocol):
 
     def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None: ...
 
-    def spent(self, job_id: str, day: str) -> float: ...
+    def spent(self, run: ClaimedRun, day: str) -> float: ...
 
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: tuple[str, ...]) -> None: ...
 
@@ -257,8 +257,8 @@ class Executor:
     def _limit_reached(self, run: ClaimedRun) -> str:
         """The field of the job whose limit forbids another call, or ""."""
 
-        def spent(job_id: str, day: str) -> float:
-            return self._ledger.spent(job_id, day) + self._unspent.cost_usd
+        def spent(_job_id: str, day: str) -> float:
+            return self._ledger.spent(run, day) + self._unspent.cost_usd
 
         with _tolerated(run, "The budget of the day was not checked"):
             return gates.limit_reached(run.job, run.timezone, self._clock.now(), Facts(spent, self._day_of))

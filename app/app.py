@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +37,13 @@ if TYPE_CHECKING:
     from invoker import Invoker
     from jobs.editing import Editor
     from notifier import Notifier
+    from schedules.machine_zone import MachineZone
     from store.claims import Owner
     from system.daemon_lock import DaemonState
+
+
+#: The most jobs that a warning names.
+_NAMED = 5
 
 
 class App:
@@ -101,9 +106,21 @@ class App:
     @cached_property
     def machine_zone(self) -> str:
         """The machine's IANA zone, as this process sees it."""
-        from schedules.language import machine_timezone
+        return self._machine_zone.name
 
-        return machine_timezone(self.environ.get("TZ", ""))
+    @cached_property
+    def _machine_zone(self) -> MachineZone:
+        from schedules.machine_zone import machine_zone
+
+        return machine_zone(self.environ.get("TZ"))
+
+    def zone_warning(self) -> list[health.WarningEntry]:
+        """A warning if it is doubtful which zone jobs without a timezone should have; else an empty list."""
+        if self.settings.timezone is not None or not self._machine_zone.doubt:
+            return []
+        message = f"Jobs without a timezone are computed in {self.machine_zone}: {self._machine_zone.doubt}"
+        hint = "Set PURUTO_CRON_TIMEZONE in .env, or timezone in the jobs, to a name like Europe/Madrid."
+        return [{"code": "ZONE_DOUBTFUL", "message": message, "hint": hint}]
 
     def paths(self) -> dict[str, str]:
         """The absolute paths of files and folders, for `status`: they show which copy of the program runs."""
@@ -290,6 +307,37 @@ class App:
         from system.daemon_lock import last_poll
 
         return last_poll(str(self.settings.db_path))
+
+    def daemon_warning(self, jobs: Iterable[tuple[str, str]]) -> list[health.WarningEntry]:
+        """A warning about those of these jobs (name and schedule) that want the daemon, which is not there; or none.
+
+        It is there if it runs, or if its systemd unit is installed.
+        """
+        from schedules.calendar import is_under_a_minute
+
+        names = [job_id for job_id, schedule in jobs if is_under_a_minute(schedule)]
+        if not names or self.daemon_state()["running"] or self._has_daemon_unit():
+            return []
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = (
+            f"{', '.join(names[:_NAMED])}{more}: an interval under a minute wants the daemon."
+            " A tick each minute runs only the newest slot of each minute, and misses the others."
+        )
+        hint = (
+            "Run python3 main.py install-systemd --daemon, or start python3 main.py daemon; or use @every 1m or more."
+        )
+        return [{"code": "NEEDS_DAEMON", "message": message, "hint": hint}]
+
+    def _has_daemon_unit(self) -> bool:
+        from install.units import DAEMON_SERVICE
+
+        config = self.environ.get("XDG_CONFIG_HOME") or os.path.join(self.environ.get("HOME") or "~", ".config")
+        unit = os.path.join(os.path.expanduser(config), "systemd", "user", DAEMON_SERVICE)
+        try:
+            with open(unit, encoding="utf-8", errors="replace") as file:
+                return self.root in file.read(1 << 16)
+        except OSError:
+            return False
 
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """A warning if there was no tick lately, because then no job starts; else an empty list."""

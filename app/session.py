@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from app import fast_tick
@@ -15,6 +16,7 @@ from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import DefinitionUnreadable
 from core.json_objects import ErrorObject
+from core.run import folder_of
 from reports import health
 from schedules.calendar import show_instant
 from store.idle_check import SEEN_KEY
@@ -203,7 +205,7 @@ class Session:
         )
 
     def _run_folder(self, run: RunningRun) -> str:
-        return run.output_dir or str(self.app.settings.runs_folder / run.job_id / run.run_id)
+        return run.output_dir or str(self.app.settings.runs_folder / folder_of(run.job_id, run.run_id))
 
     def _last_output(self, run: RunningRun) -> dict[str, object]:
         """The end of what an interrupted run's last attempt printed: `stdout`, `stderr`, without secrets."""
@@ -253,8 +255,13 @@ class Session:
 
     # --- syncing ---
 
-    def sync_jobs(self, now: datetime, *, allow_removals: bool = False) -> SyncReport:
-        """Reads and checks .jobs.json, and stores its jobs. Raises `ConfigurationError`; then nothing was changed."""
+    def sync_jobs(
+        self, now: datetime, *, allow_removals: bool = False, renames: Mapping[str, str] = MappingProxyType({})
+    ) -> SyncReport:
+        """Reads and checks .jobs.json, and stores its jobs. Raises `ConfigurationError`; then nothing was changed.
+
+        `renames` are old and new names that are known to be the same job.
+        """
         from jobs.jobs_file import read_changes, sync_cache_of
 
         app = self.app
@@ -270,8 +277,11 @@ class Session:
                 entries = cache.text(definitions)
                 return {} if entries is None else {CHECKED_ENTRIES: entries}
 
-            report = self._sync().apply(file, now, allow_removals=allow_removals, facts=facts, remember=remember)
-        if report.added or report.changed or report.removed:
+            report = self._sync().apply(
+                file, now, allow_removals=allow_removals, facts=facts, remember=remember, renames=renames
+            )
+        report.warnings += app.zone_warning()
+        if report.added or report.changed or report.removed or report.renamed:
             app.wake_daemon()
         return report
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app.app import App
-from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
+from commands.job_options import entry_warnings, field_options, from_json, given_fields, masked, preview, synced
 from commands.names import job_names
 from commands.view import show
 from core.errors import UsageError
@@ -46,8 +46,8 @@ def command(
     """
     changes = {**(from_json(source) if source else {}), **given_fields(options)}
     if changes.pop("job_id", job_id) != job_id:
-        message = "A job can't be renamed, because its history is stored under its name"
-        raise UsageError(message, hint="Register a new job, and remove this one.")
+        message = "edit-job changes no names"
+        raise UsageError(message, hint=f"To rename it with its history: python3 main.py rename-job {job_id} NEW")
     removed = frozenset(map(_field, unset)).union(
         other for field, other in _INSTEAD.items() if field in changes and other not in changes
     )
@@ -56,7 +56,7 @@ def command(
     edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
     report: Mapping[str, object] = {
         "next": preview(app, edit.entry or {}),
-        "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, edit.entry or {})],
+        "warnings": [*app.no_tick_warning(app.clock.now()), *entry_warnings(app, edit.entry or {})],
     }
     if not dry_run:
         report = synced(app, job_id, edit.entry)

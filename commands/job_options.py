@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
@@ -158,16 +159,28 @@ def from_json(source: str) -> dict[str, Any]:
     return parsed(text, f"--from-json {source}", _ENTRY)
 
 
-def synced(app: App, job_id: str, entry: Mapping[str, Any] | None, *, allow_removals: bool = False) -> SyncedEdit:
-    """Syncs after an edit of one job; reports its next instants. Raises `NotSynced`: the next tick tries again."""
-    report = synced_all(app, allow_removals=allow_removals)
+def synced(
+    app: App,
+    job_id: str,
+    entry: Mapping[str, Any] | None,
+    *,
+    allow_removals: bool = False,
+    renames: Mapping[str, str] = MappingProxyType({}),
+) -> SyncedEdit:
+    """Syncs after an edit of one job; reports its next instants. Raises `NotSynced`: the next tick tries again.
+
+    `renames` are its old and new name, if it was renamed.
+    """
+    report = synced_all(app, allow_removals=allow_removals, renames=renames)
     # The report of the sync has only jobs that are new or changed.
     own = report["next"].get(job_id) or (preview(app, entry) if entry else None)
-    warnings = [*report["warnings"], *(target_warnings(app, entry) if entry else ())]
+    warnings = [*report["warnings"], *(entry_warnings(app, entry) if entry else ())]
     return {"synced": True, "next": own, "warnings": warnings}
 
 
-def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
+def synced_all(
+    app: App, *, allow_removals: bool = False, renames: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Syncs after an edit: `synced`, `warnings`, and `next` with the instants of each new or changed job by job_id.
 
     Raises `NotSynced`.
@@ -176,7 +189,7 @@ def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
 
     def sync() -> dict[str, Any]:
         with app.session() as session:
-            report = session.sync_jobs(now, allow_removals=allow_removals)
+            report = session.sync_jobs(now, allow_removals=allow_removals, renames=renames)
         return {"synced": True, "next": report.next, "warnings": [*report.warnings, *app.no_tick_warning(now)]}
 
     report = guarded(sync)
@@ -190,6 +203,12 @@ def synced_all(app: App, *, allow_removals: bool = False) -> dict[str, Any]:
 def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """An entry of the file as it is printed: texts that look like secrets are masked."""
     return app.redactor(_job(entry))(entry)
+
+
+def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
+    """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
+    job = _job(entry)
+    return [*target_warnings(app, entry), *app.daemon_warning([(job.job_id, job.schedule)])]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

@@ -48,9 +48,9 @@ def command(app: App, limit: int | None, after: str | None) -> None:
     now = app.clock.now()
     with app.session(read_only=True) as session:
         if limit is None and after is None:
-            rows = session.store.definitions.table()
+            rows = session.store.definitions.table(now)
         else:
-            rows = session.store.definitions.page(after or "", -1 if limit is None else limit + 1)
+            rows = session.store.definitions.page(after or "", -1 if limit is None else limit + 1, now)
         page = without_secrets(app, rows[:limit])
         last_runs = History(session.store.db).last_runs(str(row["job_id"]) for row in page)
     jobs = [_job(row, last_runs.get(str(row["job_id"]))) for row in page]

@@ -13,6 +13,7 @@ from app.app import App
 from commands.names import job_names, run_names
 from commands.view import show
 from core.errors import RunNotFound
+from core.run import folder_of
 
 if TYPE_CHECKING:
     from core.redact import Redactor
@@ -75,7 +76,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> Non
     if run is not None:
         mask = masks[str(run["job_id"])]
         report["run"] = masked(run, mask)
-        output = captured(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
+        output = captured(app.settings.runs_folder / folder_of(str(run["job_id"]), str(run["run_id"])))
         report["output"] = [{**file, "text": mask.text(file["text"])} for file in output]
     show(app, report, "logs")
 

@@ -60,7 +60,8 @@ def command(
         report = _of_job(app, job_id, after, count)
     else:
         report = _of_all(app, after, count)
-    show(app, {"status": "ok", **report}, "next")
+    doubt = app.zone_warning() if timezone is None else []
+    show(app, {"status": "ok", **report, **({"warnings": doubt} if doubt else {})}, "next")
 
 
 class ScheduleInstants(TypedDict):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
 from commands.view import show
-from commands.when import given_instant
+from commands.when import given_end
 from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
@@ -22,30 +24,41 @@ PLACE = ("Editing .jobs.json", 30)
 @click.option(
     "--until",
     metavar="T",
-    help="Resume by itself at this time: ISO 8601, without an offset in the job's zone.",
+    help="Resume by itself then: 2h, 30m, 3d, 18:00, tomorrow, tomorrow 9:00, monday 9:00, or ISO 8601; without an"
+    " offset in the job's zone.",
 )
 @click.pass_obj
 def command(app: App, job_id: str, until: str | None) -> None:
     """Pause a job, in .jobs.json. A running run is not ended: see `cancel`.
 
     Without --until the job is disabled until `resume-job`. With --until, no slot before that time runs, and then the
-    job resumes by itself. Slots during the pause are not run later. Prints the entry and the next instants.
+    job resumes by itself. Slots during the pause are not run later. `list` says that it is paused, and `run-now`
+    refuses it without --force. Prints the entry and the next instants.
 
     \b
     Examples:
       python3 main.py pause-job weekday-report
+      python3 main.py pause-job weekday-report --until "monday 9:00"
       python3 main.py pause-job weekday-report --until 2026-09-01T08:00
     """
     if until is None:
         edit = app.editor().update(job_id, {"enabled": False}, frozenset({"paused_until"}))
+        now = app.clock.now()
+        guarded(lambda: note_pause(app, job_id, now), "The pause is shown as disabled", job=job_id)
     else:
         edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
     report = synced(app, job_id, edit.entry)
     show(app, {"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report})
 
 
+def note_pause(app: App, job_id: str, since: datetime | None) -> None:
+    """Stores since when the job is paused; None: that it is not."""
+    with app.session() as session:
+        session.store.definitions.note_pause_by_hand(job_id, since)
+
+
 def _instant(app: App, job_id: str, text: str) -> str:
-    until = utc_text(given_instant("--until", text, _zone(app, job_id)))
+    until = utc_text(given_end("--until", text, _zone(app, job_id), app.clock.now()))
     if until <= utc_text(app.clock.now()):
         message = f"--until {text!r} is in the past"
         raise UsageError(message, hint="Give a time in the future. To end a pause now, use `resume-job`.")

@@ -9,13 +9,13 @@ import click
 
 from app.app import App
 from commands.job_options import (
+    entry_warnings,
     field_options,
     from_json,
     given_fields,
     masked,
     preview,
     synced,
-    target_warnings,
 )
 from commands.view import show
 from core.errors import UsageError
@@ -56,7 +56,7 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     name = str(entry["job_id"])
     report: Mapping[str, object] = {
         "next": preview(app, entry),
-        "warnings": [*app.no_tick_warning(app.clock.now()), *target_warnings(app, entry)],
+        "warnings": [*app.no_tick_warning(app.clock.now()), *entry_warnings(app, entry)],
     }
     if not dry_run:
         report = synced(app, name, edit.entry)

@@ -7,6 +7,7 @@ import click
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
+from commands.pause_job import note_pause
 from commands.view import show
 from core.boundary import guarded
 
@@ -32,6 +33,7 @@ def command(app: App, job_id: str) -> None:
         with app.session() as session:
             return session.end_pause(job_id, app.clock.now())
 
+    guarded(lambda: note_pause(app, job_id, None), "The pause was not forgotten", job=job_id)
     # Before the sync, which would otherwise report the pause. If the database has an error, the sync reports it.
     was_paused = guarded(end_pause, "The pause was not ended", job=job_id) is True
     report = synced(app, job_id, edit.entry)

@@ -52,7 +52,7 @@ def command(app: App, words: tuple[str, ...]) -> None:
             if words[0] == "reset":
                 raise UsageError("sessions reset needs a JOB_ID", hint="Write: python3 main.py sessions reset JOB_ID")
             raise _unknown(words[0])
-        jobs = {str(row["job_id"]): row["definition"] for row in session.store.definitions.table()}
+        jobs = {str(row["job_id"]): row["definition"] for row in session.store.definitions.table(app.clock.now())}
         stored = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
         masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in stored}
     reports = [_report(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in stored]

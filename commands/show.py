@@ -14,6 +14,8 @@ from commands.names import run_names
 from commands.view import show
 from core.bounded_file import read_bounded
 from core.errors import RunNotFound
+from core.run import folder_of
+from store.definitions import Pause
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 50)
@@ -29,10 +31,11 @@ class Call(TypedDict):
 
 
 class RunReport(TypedDict):
-    """Everything about a run: its row, its job's note, its calls in the order of time, its events and output."""
+    """A run: its row, the note and pause of its job, its calls in the order of time, its events and output."""
 
     status: str
     note: str | None
+    paused: Pause | None
     run: dict[str, object]
     calls: list[Call]
     events: list[dict[str, object]]
@@ -58,11 +61,13 @@ def command(app: App, run_id: str) -> None:
             raise RunNotFound(f"There is no run {run_id}", hint=hint, details={"run_id": run_id})
         job = session.job(str(run["job_id"]))
         mask = app.redactor(job)
+        paused = session.store.definitions.pause(str(run["job_id"]), app.clock.now())
         events = [{"ts": event.ts, **event.payload} for event in session.store.events.recent(100, run_id=run_id)]
-    folder = app.settings.runs_folder / str(run["job_id"]) / run_id
+    folder = app.settings.runs_folder / folder_of(str(run["job_id"]), run_id)
     report: RunReport = {
         "status": "ok",
         "note": mask.text(job.note) if job is not None and job.note else None,
+        "paused": paused,
         "run": masked(run, mask),
         "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
         "events": [masked(event, mask) for event in events],

@@ -67,7 +67,7 @@ def command(app: App, limit: int) -> None:
     with app.session(read_only=True) as session:
         report: StatusReport = {
             "status": "ok",
-            "jobs": without_secrets(app, session.store.definitions.table()),
+            "jobs": without_secrets(app, session.store.definitions.table(now)),
             "recent_runs": session.store.runs.recent(limit),
             "notification_targets": app.notifier.targets(),
             "scheduler": session.scheduler_health(now),
@@ -77,6 +77,6 @@ def command(app: App, limit: int) -> None:
             "sync": session.sync_state(),
             "ping": session.store.state.get_fact(PING_FACT) if settings.ping_url else None,
             "paths": app.paths(),
-            "warnings": [*settings.warnings, *app.no_tick_warning(now)],
+            "warnings": [*settings.warnings, *app.no_tick_warning(now), *app.zone_warning()],
         }
     show(app, report, "status")

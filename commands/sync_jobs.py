@@ -12,7 +12,7 @@ PLACE = ("Running", 20)
 
 
 @click.command("sync-jobs")
-@click.option("--allow-removals", is_flag=True, help="Allow the removal of more than half of the jobs at once.")
+@click.option("--allow-removals", is_flag=True, help="Allow the removal of more than half of the jobs in use at once.")
 @click.option(
     "--if-changed",
     is_flag=True,
@@ -22,8 +22,10 @@ PLACE = ("Running", 20)
 def command(app: App, allow_removals: bool, if_changed: bool) -> int:
     """Check .jobs.json, and load it into the database: all of it, or nothing if it has errors.
 
-    Prints the jobs that were added, changed, removed (disabled, with their history kept) and unchanged, warnings, the
-    next three instants of each added or changed job, and under "scheduler" when the last tick ran.
+    Prints the jobs that were added, changed, removed (disabled, with their history kept), renamed and unchanged,
+    warnings, the next three instants of each added or changed job, and under "scheduler" when the last tick ran.
+
+    A job of which only the name has changed keeps its history. See also `rename-job`.
 
     With --if-changed it prints {"status", "sync"}; "sync" is null if there was nothing to do.
 
@@ -41,6 +43,7 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
             show(app, {"status": sync["status"] if sync else "ok", "sync": sync})
             return 1 if sync is not None and sync["status"] == "error" else 0
         report = session.sync_jobs(now, allow_removals=allow_removals)
+        report.warnings += app.daemon_warning(session.store.definitions.intervals())
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
     show(app, {**report.as_dict(), "scheduler": app.tick_state(now)})
     return 0

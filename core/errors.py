@@ -244,7 +244,7 @@ class JobsFileInvalid(ConfigurationError):
 
 
 class RemovalsRefused(ConfigurationError):
-    """More than half of the stored jobs are missing from `.jobs.json`."""
+    """Four or more of the jobs in use, and more than half of them, are missing from `.jobs.json`."""
 
     code = "REMOVALS_REFUSED"
     fix = "if that is intended: `sync-jobs --allow-removals`"
@@ -291,10 +291,17 @@ class JobDisabled(JobRefused):
 
 
 class DuplicateJob(JobRefused):
-    """`register-job`: `.jobs.json` has a job of that name."""
+    """`register-job`, `rename-job`: `.jobs.json` has a job of that name."""
 
     code = "DUPLICATE_JOB"
     fix = "another name, or `edit-job`"
+
+
+class JobNameUsed(JobRefused):
+    """`rename-job`: a job that was removed had this name, and its history is kept under it."""
+
+    code = "JOB_NAME_USED"
+    fix = "another name"
 
 
 class GateClosed(JobRefused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,6 +94,15 @@ class Plan:
     next_run_at: datetime | None
     following: datetime | None
     """The first slot after now: a retry starts before it. With slots left to catch up, `next_run_at` is earlier."""
+
+
+_RUN_ID = re.compile(r"(.+)-\d{8}T\d{6}(?:-\d+)?")
+
+
+def folder_of(job_id: str, run_id: str) -> str:
+    """The folder of a run below `runs/`. It has the name that the job had when the run started: jobs are renamed."""
+    match = _RUN_ID.fullmatch(run_id)
+    return f"{match[1] if match else job_id}/{run_id}"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,9 @@ def check_targets(scene: Scene) -> Iterator[Finding]:
     """The folders of targets, and the programs that are started there."""
     settings, few = scene.need_settings, Few()
     targets = Targets(settings.home, settings.data_path)
-    names = sorted({str(row["puruto_target"]) for row in scene.need_store.definitions.table() if row["enabled"]})
+    names = sorted(
+        {str(row["puruto_target"]) for row in scene.need_store.definitions.table(scene.now) if row["enabled"]}
+    )
     for name in names:
         try:
             folder = targets.resolve(name)

@@ -43,6 +43,10 @@ def check(scene: Scene) -> Iterator[Finding]:
         if finding is not None and few.passes(finding):
             yield finding
     yield from few.remaining(SUBJECT)
+    for entry in scene.app.daemon_warning((state.job.job_id, state.job.schedule) for state in states):
+        yield warning(entry["code"], SUBJECT, entry["message"], entry.get("hint", ""))
+    for entry in scene.app.zone_warning():
+        yield warning(entry["code"], SUBJECT, entry["message"], entry.get("hint", ""))
     yield from moved_zones(kept_zones, scene.app.machine_zone, scene.need_settings.timezone, scene.now)
     yield from crowded(states, scene.now, scene.app.calendar, scene.need_settings.max_running)
     yield fine(SUBJECT, f"Enabled jobs whose schedule was checked over a day: {len(states)}")

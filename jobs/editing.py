@@ -108,6 +108,25 @@ class Editor:
 
         return self._edit(change, expected, dry_run=dry_run)
 
+    def give_name(self, old: str, new: str, *, dry_run: bool = False) -> Edit:
+        """Gives an entry another name. Raises `JobNotFound`, `DuplicateJob` and what `check` raises."""
+
+        def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
+            number = _number(jobs, old)
+            if any(job.get("job_id") == new for job in jobs):
+                message, hint = (
+                    f"There is already a job {new}",
+                    "Choose another name, or remove or rename that job first.",
+                )
+                raise DuplicateJob(message, hint=hint, details={"job_id": new})
+            entry = layout.layout_of(text).entries[number]
+            return Edit(layout.set_members(text, entry, {"job_id": new}, frozenset()), {**jobs[number], "job_id": new})
+
+        def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [{**job, "job_id": new} if job.get("job_id") == old else job for job in jobs]
+
+        return self._edit(change, expected, dry_run=dry_run)
+
     def remove(self, job_id: str, *, dry_run: bool = False) -> Edit:
         """Removes an entry. Raises `JobNotFound` and what `check` raises."""
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from core import log
 from core.errors import DatabaseLocked, DefinitionUnreadable, RemovalsRefused, ScheduleError
 from core.job import Job, JobState
 from core.run import Missed
+from jobs.renames import find as find_renames
 from schedules.calendar import Calendar, LocalInstant
 from schedules.zones import is_zone
 from scheduling.planner import skip_all, start_of
-from store.definitions import Change, Removal, Zone, job_state
+from store.definitions import Change, Removal, Rename, Zone, job_state
 from store.pauses import how_to_resume
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Number of next instants that are reported for a new or changed job.
 PREVIEW = 3
+#: Fewer removed jobs than these are no accident that anybody would not notice.
+FEWEST_REFUSED = 4
 #: How often a sync is tried again because another process has changed the jobs.
 ATTEMPTS = 5
 
@@ -64,8 +68,14 @@ class NextInstants(TypedDict):
     instants: list[LocalInstant]
 
 
+#: A job that has another name, and has kept its history: its old name and its new one.
+RenamedJob = TypedDict("RenamedJob", {"from": str, "to": str})
+
+
 class SyncResult(TypedDict):
     """The answer of `sync-jobs`. The lists contain job_ids; `next` is for new and changed jobs, by job_id.
+
+    A job that was only renamed is in `renamed`, and in no other list.
 
     Source: docs/contract.md "Commands".
     """
@@ -76,6 +86,7 @@ class SyncResult(TypedDict):
     changed: list[str]
     removed: list[str]
     unchanged: list[str]
+    renamed: list[RenamedJob]
     warnings: list[Mapping[str, object]]
     next: dict[str, NextInstants]
 
@@ -88,18 +99,21 @@ class SyncReport:
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    renamed: list[RenamedJob] = field(default_factory=list)
     warnings: list[Mapping[str, object]] = field(default_factory=list)
     next: dict[str, NextInstants] = field(default_factory=dict)
 
     def as_dict(self) -> SyncResult:
         """The answer of `sync-jobs`."""
+        only_renamed = {rename["to"] for rename in self.renamed}.difference(self.changed)
         return {
             "status": "ok",
-            "synced_jobs": len(self.added) + len(self.changed) + len(self.unchanged),
+            "synced_jobs": len(self.added) + len(self.changed) + len(self.unchanged) + len(only_renamed),
             "added": self.added,
             "changed": self.changed,
             "removed": self.removed,
             "unchanged": self.unchanged,
+            "renamed": self.renamed,
             "warnings": self.warnings,
             "next": self.next,
         }
@@ -110,6 +124,7 @@ class _Work:
     report: SyncReport = field(default_factory=SyncReport)
     changes: list[Change] = field(default_factory=list)
     removals: list[Removal] = field(default_factory=list)
+    renames: list[Rename] = field(default_factory=list)
     #: The stored definitions, by job_id, of the jobs that were not found in the cache.
     definitions: dict[str, str] = field(default_factory=dict)
 
@@ -148,20 +163,23 @@ class Sync:
         allow_removals: bool,
         facts: Mapping[str, str] | None = None,
         remember: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
+        renames: Mapping[str, str] = MappingProxyType({}),
     ) -> SyncReport:
         """Stores the jobs of the file, and in the same transaction `facts`, which are rows of `state`.
 
         `remember` returns further rows of `state`, given the stored definitions by job_id of the jobs that were not
         cached. A job keeps its cursor unless its schedule or zone has changed or it was enabled; due slots that a
-        change drops are written off as skipped.
+        change drops are written off as skipped. A job of which only the name has changed keeps all that is stored about
+        it; `renames` are old and new names that belong together whatever has changed besides.
 
-        Raises `RemovalsRefused` if more than half of the jobs would be removed, and `DatabaseLocked` if other processes
-        keep changing the jobs.
+        Raises `RemovalsRefused` if four jobs or more would be removed, and more than half, of those that are enabled
+        and have run; and `DatabaseLocked` if other processes keep changing the jobs.
         """
         for _ in range(ATTEMPTS):
             rows = {row["job_id"]: row for row in self._store.definitions.active()}
-            work = self._compare(file, rows, now)
-            self._refuse_removals(work, len(rows), allow_removals)
+            work = self._compare(file, rows, now, renames)
+            if not allow_removals:
+                _refuse_removals(work.report.removed, rows)
             work.report.warnings = [*file.warnings, *work.report.warnings]
             if self._write(work, now, {**(facts or {}), **(remember(work.definitions) if remember else {})}):
                 return work.report
@@ -171,7 +189,7 @@ class Sync:
         """Writes the changes; False, with nothing written, if a cursor has moved since it was read."""
         try:
             with self._store.db.transaction("sync"):
-                if not self._store.definitions.apply(work.changes, work.removals, now):
+                if not self._store.definitions.apply(work.changes, work.removals, now, work.renames):
                     raise _OvertakenError
                 for key, value in facts.items():
                     self._store.state.set(key, value)
@@ -179,11 +197,14 @@ class Sync:
             return False
         return True
 
-    def _compare(self, file: JobsFile, rows: Mapping[str, Row], now: datetime) -> _Work:
+    def _compare(
+        self, file: JobsFile, rows: Mapping[str, Row], now: datetime, known_renames: Mapping[str, str]
+    ) -> _Work:
         work = _Work()
-        names_in_file = set()
+        names_in_file = {entry.job_id for entry in file.jobs}
+        rows = self._renamed(file, rows, names_in_file, known_renames, work)
+        renamed = {rename.new for rename in work.renames}
         for entry in file.jobs:
-            names_in_file.add(entry.job_id)
             row = rows.get(entry.job_id)
             zone = self._zone(entry, row)
             same_zone = row is not None and row["timezone"] == zone.name
@@ -192,7 +213,8 @@ class Sync:
                 continue
             job = entry if isinstance(entry, Job) else entry.load()
             if row is not None and same_zone and self._is_same_job(row, job):
-                work.report.unchanged.append(job.job_id)
+                if job.job_id not in renamed:
+                    work.report.unchanged.append(job.job_id)
                 work.definitions[job.job_id] = row["definition_json"]
                 continue
             change = self._change(job, self._definition_of(job), zone, row, now)
@@ -209,6 +231,38 @@ class Sync:
         self._warn_of_zones(work.report, rows)
         _warn_of_pauses(work, rows)
         return work
+
+    def _renamed(
+        self,
+        file: JobsFile,
+        rows: Mapping[str, Row],
+        names_in_file: Set[str],
+        known: Mapping[str, str],
+        work: _Work,
+    ) -> Mapping[str, Row]:
+        """The stored rows by the names that their jobs have now. Adds the renames to `work`."""
+        missing = rows.keys() - names_in_file
+        if not missing or not names_in_file - rows.keys():
+            return rows
+
+        def readable(row: Row) -> Job | None:
+            state = _readable(row)
+            return None if state is None else replace(state.job, job_id=row["job_id"])
+
+        new_entries = (entry for entry in file.jobs if entry.job_id not in rows)
+        renames = find_renames(
+            rows,
+            (entry if isinstance(entry, Job) else entry.load() for entry in new_entries),
+            missing,
+            known,
+            readable=readable,
+            definition_of=self._definition_of,
+            is_used=self._store.definitions.has_history,
+        )
+        work.renames = renames.found
+        work.report.renamed = [{"from": rename.old, "to": rename.new} for rename in renames.found]
+        work.report.warnings += renames.warnings
+        return renames.rows
 
     def _is_same_job(self, row: Row, job: Job) -> bool:
         """Whether a row contains this job. Fields that an earlier version did not write have their defaults."""
@@ -297,15 +351,25 @@ class Sync:
                 }
             )
 
-    def _refuse_removals(self, work: _Work, stored: int, allow: bool) -> None:
-        removed = work.report.removed
-        if allow or len(removed) * 2 <= stored:
-            return
-        raise RemovalsRefused(
-            f"The sync would remove {len(removed)} of the {stored} jobs in the database: that is more than half",
-            hint="Nothing was changed. If you want that: python3 main.py sync-jobs --allow-removals",
-            details={"would_remove": removed[:100], "stored": stored},
-        )
+
+def _refuse_removals(removed: Sequence[str], rows: Mapping[str, Row]) -> None:
+    """Raises `RemovalsRefused` if so many jobs that do something would be removed that it looks like an accident.
+
+    Jobs that are disabled, or have never run, do not count: nobody misses them.
+    """
+    counted = {job_id for job_id, row in rows.items() if _does_something(row)}
+    lost = [job_id for job_id in removed if job_id in counted]
+    if len(lost) < FEWEST_REFUSED or len(lost) * 2 <= len(counted):
+        return
+    raise RemovalsRefused(
+        f"The sync would remove {len(lost)} of the {len(counted)} enabled jobs that have run: that is more than half",
+        hint="Nothing was changed. If you want that: python3 main.py sync-jobs --allow-removals",
+        details={"would_remove": removed[:100], "stored": len(rows)},
+    )
+
+
+def _does_something(row: Row) -> bool:
+    return row["last_run_at"] is not None and bool(row["enabled"] or row["paused_at"])
 
 
 def _is_stored(entry: Job | CachedJob, definition: str) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
+from core.run import folder_of
 from maintenance.trees import delete_tree, size_of
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Retention:
         return self._measured.get(run.run_id) or size_of(self._folder(run))
 
     def _folder(self, run: Any) -> Path:
-        return self._runs_folder.joinpath(run.job_id, run.run_id)
+        return self._runs_folder / folder_of(run.job_id, run.run_id)
 
     def _oldest(self) -> str:
         try:

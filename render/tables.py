@@ -47,7 +47,8 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
     for job in report["jobs"]:
         state, style = ("enabled", "") if job["enabled"] else ("disabled", "dim")
         if job.get("paused"):
-            state, style = "paused", "bold yellow"
+            until = job["paused"].get("until")
+            state, style = "paused" + (f" until {local(until, job['timezone'])}" if until else ""), "bold yellow"
         if job.get("problem"):
             state, style = "problem", "bold red"
         last = job["last_run"] or {}

@@ -10,6 +10,7 @@ from core.clock import utc_text
 
 #: Many jobs share a schedule and are planned in the same second.
 _CACHE_SIZE = 1024
+_MINUTE_SEC = 60
 
 
 class LocalInstant(TypedDict):
@@ -88,6 +89,20 @@ class Schedules:
             if instant is not None:
                 instants.append(show_instant(instant, timezone))
         return instants
+
+
+def is_under_a_minute(schedule: str) -> bool:
+    """Whether a schedule has several slots in a minute, of which a tick each minute runs only some."""
+    word, _, interval = schedule.strip().partition(" ")
+    if word.lower() != "@every":
+        return False
+    from core.errors import ScheduleError
+    from schedules.moments import parse_every
+
+    try:
+        return parse_every(interval.strip()).interval.total_seconds() < _MINUTE_SEC
+    except ScheduleError:
+        return False
 
 
 @functools.lru_cache(_CACHE_SIZE)

@@ -6,7 +6,6 @@ Source of the rules: docs/schedules.md. Instants are aware UTC, whole seconds.
 from __future__ import annotations
 
 import functools
-import os
 import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -16,7 +15,7 @@ from schedules.cron import Cron
 from schedules.fields import parse_fields
 from schedules.moments import Every, Once, parse_at, parse_every
 from schedules.slots import EPOCH, DueSlots, Kind
-from schedules.zones import is_zone, known_zone, system_timezone, zone_text
+from schedules.zones import known_zone, zone_text
 
 __all__ = [
     "DueSlots",
@@ -26,7 +25,6 @@ __all__ = [
     "describe",
     "due_slots",
     "kind",
-    "machine_timezone",
     "next_fire",
 ]
 
@@ -89,17 +87,6 @@ def describe(schedule: str, timezone: str) -> str:
     Raises ScheduleError, TimezoneError.
     """
     return _compiled(schedule, timezone).words()
-
-
-def machine_timezone(tz: str | None = None) -> str:
-    """The IANA name of the machine's zone: from TZ if that is a name or a path of one, else from the system, else UTC.
-
-    `tz` is the value of the variable TZ; None reads it from the environment.
-    """
-    text = (os.environ.get("TZ", "") if tz is None else tz).removeprefix(":")
-    parts = os.path.realpath(text).split(os.sep) if os.path.isabs(text) else [text]
-    names = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((name for name in names if is_zone(name)), None) or system_timezone()
 
 
 def _utc(instant: datetime) -> datetime:

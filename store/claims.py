@@ -13,7 +13,7 @@ from core.errors import JobDisabled, JobLocked, LeaseLost
 from core.job import JobState
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
-from store.definitions import STATE_COLUMNS, job_state, no_such_job, text_or_null
+from store.definitions import STATE_COLUMNS, job_state, no_such_job, paused_until, text_or_null
 from store.events import Events
 from store.ledger import WrittenOff, free_run_id, is_pruned, write_off
 from store.pauses import how_to_resume
@@ -157,6 +157,9 @@ class Claims:
             state = job_state(row)
             if not state.enabled and not force:
                 raise _disabled(job_id, row)
+            until = paused_until(state.job.paused_until, terms.now)
+            if until is not None and not force:
+                raise _paused(job_id, until)
             self._refuse_if_running(job_id)
             run = self._insert(state, None, None, owner, terms)
             if run is None:
@@ -334,6 +337,12 @@ def _disabled(job_id: str, row: Row) -> JobDisabled:
         hint=how_to_resume(job_id),
         details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
     )
+
+
+def _paused(job_id: str, until: datetime) -> JobDisabled:
+    details: dict[str, object] = {"job_id": job_id, "paused_until": utc_text(until)}
+    hint = f"Run it anyway with --force, or end the pause: python3 main.py resume-job {job_id}"
+    return JobDisabled(f"The job {job_id} is paused until {utc_text(until)}", hint=hint, details=details)
 
 
 def _if_future(cursor: datetime | None, now: datetime) -> datetime | None:

@@ -26,9 +26,10 @@ class Zone:
 
 
 class Pause(TypedDict):
-    """Since when (UTC text) and why a job is paused."""
+    """Since when, until when and why a job is paused. Instants are UTC text; null where nobody knows or has said."""
 
-    since: str
+    since: str | None
+    until: str | None
     reason: str
 
 
@@ -92,6 +93,16 @@ class Removal:
     skipped: Missed | None = None
 
 
+@dataclass(frozen=True)
+class Rename:
+    """A job that has another name now. `definition_json` has the new name; `expected_cursor` is as it was read."""
+
+    old: str
+    new: str
+    expected_cursor: str | None
+    definition_json: str
+
+
 class Definitions:
     """Rows of `jobs`: what a job is, and when it is due."""
 
@@ -101,14 +112,18 @@ class Definitions:
     def active(self) -> list[Row]:
         """The columns that a sync and a clock correction need, for all jobs in the file, ordered by job_id."""
         return self._db.rows(
-            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at"
-            " FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
+            "SELECT job_id, definition_json, timezone, timezone_source, anchor_at, next_run_at, enabled, paused_at,"
+            " last_run_at FROM jobs WHERE removed_at IS NULL ORDER BY job_id"
         )
 
     def load(self, job_id: str) -> JobState | None:
         """A job that is in the file; None if there is none. Raises `DefinitionUnreadable`."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
         return None if row is None else job_state(row)
+
+    def is_active(self, job_id: str) -> bool:
+        """Whether a job of this name is in the file, as it was synced last."""
+        return self._db.row("SELECT 1 FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,)) is not None
 
     def ever_existed(self, job_id: str) -> bool:
         """Whether a job of this name is or was in the file."""
@@ -161,17 +176,41 @@ class Definitions:
         )
         return None if row is None else str(row[0])
 
-    def table(self) -> list[JobRow]:
+    def table(self, now: datetime) -> list[JobRow]:
         """All jobs in the file, for people, by name."""
         rows = self._db.rows("SELECT * FROM jobs WHERE removed_at IS NULL ORDER BY job_id")
-        return [_for_people(row) for row in rows]
+        by_hand = self._paused_by_hand()
+        return [_for_people(row, now, by_hand) for row in rows]
 
-    def page(self, after: str, limit: int) -> list[JobRow]:
+    def intervals(self) -> list[tuple[str, str]]:
+        """`(job_id, schedule)` of the enabled jobs that run at intervals, by name."""
+        rows = self._db.rows(
+            "SELECT job_id, schedule FROM jobs WHERE enabled = 1 AND schedule LIKE '%@every%' ORDER BY job_id"
+        )
+        return [(str(row["job_id"]), str(row["schedule"])) for row in rows]
+
+    def pause(self, job_id: str, now: datetime) -> Pause | None:
+        """Since when, until when and why a job in the file is paused; None if it is not."""
+        row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
+        return None if row is None else _for_people(row, now, self._paused_by_hand())["paused"]
+
+    def note_pause_by_hand(self, job_id: str, since: datetime | None) -> None:
+        """Stores that somebody has paused the job: it is disabled, but not meant to stay so. None forgets it."""
+        self._db.run("DELETE FROM state WHERE key = ?", (_BY_HAND + job_id,))
+        if since is not None:
+            self._db.run("INSERT INTO state (key, value) VALUES (?, ?)", (_BY_HAND + job_id, utc_text(since)))
+
+    def _paused_by_hand(self) -> dict[str, str]:
+        rows = self._db.rows("SELECT key, value FROM state WHERE key >= ? AND key < ?", (_BY_HAND, _BY_HAND + "\x7f"))
+        return {str(row["key"]).removeprefix(_BY_HAND): str(row["value"]) for row in rows}
+
+    def page(self, after: str, limit: int, now: datetime) -> list[JobRow]:
         """The first `limit` rows of `table` whose names sort after `after`, which need not exist. -1 means all."""
         rows = self._db.rows(
             "SELECT * FROM jobs WHERE removed_at IS NULL AND job_id > ? ORDER BY job_id LIMIT ?", (after, limit)
         )
-        return [_for_people(row) for row in rows]
+        by_hand = self._paused_by_hand()
+        return [_for_people(row, now, by_hand) for row in rows]
 
     def paused(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
         """`(job_id, paused_at)` of those of these jobs that are in the file and paused, by name."""
@@ -222,11 +261,32 @@ class Definitions:
             if trusted:
                 self._db.run("UPDATE jobs SET pruned_through = ? WHERE pruned_through > ?", (utc_text(now),) * 2)
 
-    def apply(self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime) -> bool:
-        """Writes a sync in the caller's transaction. False if a cursor has moved: the caller rolls back and retries."""
+    def has_history(self, job_id: str) -> bool:
+        """Whether something is stored about a job of this name: that it has run, or what it has told, spent or kept."""
+        row = self._db.row(
+            "SELECT EXISTS (SELECT 1 FROM jobs WHERE job_id = ?1 AND (last_run_at IS NOT NULL OR pruned_through"
+            " IS NOT NULL)) OR EXISTS (SELECT 1 FROM runs WHERE job_id = ?1)"
+            " OR EXISTS (SELECT 1 FROM events WHERE job_id = ?1) OR EXISTS (SELECT 1 FROM sessions WHERE job_id = ?1)"
+            " OR EXISTS (SELECT 1 FROM spending WHERE job_id = ?1)",
+            (job_id,),
+        )
+        return row is not None and bool(row[0])
+
+    def apply(
+        self, changes: Sequence[Change], removals: Sequence[Removal], now: datetime, renames: Sequence[Rename] = ()
+    ) -> bool:
+        """Writes a sync in the caller's transaction, the `renames` first: the changes have the new names.
+
+        False if a cursor has moved: the caller rolls back and retries.
+        """
+        for rename in renames:
+            if not self._rename(rename, now):
+                return False
         for change in changes:
             if not self._upsert(change, now):
                 return False
+            if change.job.enabled and change.old is not None and not change.old.enabled:
+                self.note_pause_by_hand(change.job.job_id, None)
             if change.old is not None and change.skipped is not None:
                 write_off(self._db, change.old, change.skipped, now, status="skipped", code="JOB_CHANGED")
         for removal in removals:
@@ -234,6 +294,28 @@ class Definitions:
                 return False
             if removal.old is not None and removal.skipped is not None:
                 write_off(self._db, removal.old, removal.skipped, now, status="skipped", code="JOB_REMOVED")
+        return True
+
+    def _rename(self, rename: Rename, now: datetime) -> bool:
+        """Gives a job another name, with all that is stored about it. What events say of the past stays as it was."""
+        taken = self._db.row("SELECT removed_at FROM jobs WHERE job_id = ?", (rename.new,))
+        if taken is not None:
+            if taken["removed_at"] is None or self.has_history(rename.new):
+                return False
+            # A job that was removed before it ever ran.
+            self._db.run("DELETE FROM jobs WHERE job_id = ?", (rename.new,))
+        renamed = self._db.run(
+            "UPDATE jobs SET job_id = ?, definition_json = ?, updated_at = ?"
+            " WHERE job_id = ? AND removed_at IS NULL AND next_run_at IS ?",
+            (rename.new, rename.definition_json, utc_text(now), rename.old, rename.expected_cursor),
+        )
+        if renamed != 1:
+            return False
+        self._db.run(
+            "UPDATE OR REPLACE state SET key = ? WHERE key = ?", (_BY_HAND + rename.new, _BY_HAND + rename.old)
+        )
+        for table in _TABLES_OF_JOBS:
+            self._db.run(f"UPDATE {table} SET job_id = ? WHERE job_id = ?", (rename.new, rename.old))  # noqa: S608 - fixed names
         return True
 
     def _remove(self, removal: Removal, now: datetime) -> bool:
@@ -285,6 +367,10 @@ class Definitions:
         )
 
 
+#: Keys of `state` begin with this where `pause-job` has disabled the job that follows; the value is since when.
+_BY_HAND = "paused:"
+#: The tables besides `jobs` whose rows belong to a job.
+_TABLES_OF_JOBS = ("runs", "events", "sessions", "spending", "refusals_reported")
 #: The columns of `jobs` from which a `JobState` is read.
 STATE_COLUMNS = ("definition_json", "timezone", "anchor_at", "next_run_at", "enabled")
 
@@ -309,7 +395,7 @@ def job_state(row: Row) -> JobState:
         ) from error
 
 
-def _for_people(row: Row) -> JobRow:
+def _for_people(row: Row, now: datetime, by_hand: Mapping[str, str]) -> JobRow:
     shown: dict[str, object] = dict(row)
     shown["enabled"] = bool(row["enabled"])
     problem = shown.pop("problem_json")
@@ -320,15 +406,30 @@ def _for_people(row: Row) -> JobRow:
     except DefinitionUnreadable as error:
         shown["definition"], shown["problem"] = {}, error.as_dict()
     del shown["removed_at"]
-    shown["paused"] = _pause(shown)
+    shown["paused"] = _pause(shown, now, by_hand)
     return cast("JobRow", shown)
 
 
-def _pause(shown: dict[str, object]) -> Pause | None:
-    """Since when and why a job is paused; None if it is not."""
-    if shown["paused_at"] is None:
+def _pause(shown: dict[str, object], now: datetime, by_hand: Mapping[str, str]) -> Pause | None:
+    """Since when, until when and why a job is paused; None if it is not."""
+    if shown["paused_at"] is not None:
+        reason = f"its last {shown['consecutive_failures']} runs failed"
+        return {"since": str(shown["paused_at"]), "until": None, "reason": reason}
+    definition = cast("Mapping[str, object]", shown["definition"])
+    if definition.get("enabled") is False:
+        since = by_hand.get(str(shown["job_id"]))
+        return None if since is None else {"since": since, "until": None, "reason": "pause-job"}
+    until = paused_until(definition.get("paused_until"), now)
+    return None if until is None else {"since": None, "until": utc_text(until), "reason": "paused_until"}
+
+
+def paused_until(text: object, now: datetime) -> datetime | None:
+    """The end of a pause that is written as `paused_until`, if it is still ahead; else None."""
+    try:
+        until = from_text(text) if isinstance(text, str) else None
+    except (ValueError, OverflowError):
         return None
-    return {"since": str(shown["paused_at"]), "reason": f"its last {shown['consecutive_failures']} runs failed"}
+    return until if until is not None and until > now else None
 
 
 def text_or_null(instant: datetime | None) -> str | None:

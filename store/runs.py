@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, TypedDict, cast
 
@@ -148,7 +148,11 @@ class Runs:
                 (utc_text(until), run.run_id, run.token),
             )
             _require_ours(changed, run)
-            self._db.run("UPDATE jobs SET lease_expires_at = ? WHERE job_id = ?", (utc_text(until), run.job.job_id))
+            # The job may have been renamed since the run started.
+            self._db.run(
+                "UPDATE jobs SET lease_expires_at = ? WHERE job_id = (SELECT job_id FROM runs WHERE run_id = ?)",
+                (utc_text(until), run.run_id),
+            )
 
     def cancel_requested_by(self, run: ClaimedRun) -> str:
         """The process (host:pid) that requested the cancellation of the run, or "". Raises `LeaseLost`."""
@@ -192,16 +196,22 @@ class Runs:
     def spend(self, run: ClaimedRun, day: str, usage: Usage) -> None:
         """Adds the usage of a call to the run and to the job's day. Raises `LeaseLost`."""
         with self._db.transaction("spending"):
-            row = self._db.row(
-                "SELECT 1 FROM runs WHERE run_id = ? AND lease_token = ? AND status = 'running'",
-                (run.run_id, run.token),
-            )
-            _require_ours(0 if row is None else 1, run)
-            spending.add(self._db, run.run_id, run.job.job_id, day, usage)
+            job_id = self._job_of(run)
+            if job_id is None:
+                raise LeaseLost(f"The run {run.run_id} was settled by another process")
+            spending.add(self._db, run.run_id, job_id, day, usage)
 
-    def spent(self, job_id: str, day: str) -> float:
-        """US dollars that the job's runs have cost on this local day."""
-        return spending.Spending(self._db).spent(job_id, day)
+    def spent(self, run: ClaimedRun, day: str) -> float:
+        """US dollars that the runs of this run's job have cost on this local day."""
+        return spending.Spending(self._db).spent(self._job_of(run) or run.job.job_id, day)
+
+    def _job_of(self, run: ClaimedRun) -> str | None:
+        """The name that the job of our running run has now; None if the run is not ours any more."""
+        row = self._db.row(
+            "SELECT job_id FROM runs WHERE run_id = ? AND lease_token = ? AND status = 'running'",
+            (run.run_id, run.token),
+        )
+        return None if row is None else str(row["job_id"])
 
     def finish(self, run_id: str, token: str, verdict: Verdict, channels: Sequence[str]) -> None:
         """Stores the verdict and the event, and releases the lease, in one transaction. Raises `LeaseLost`.
@@ -243,7 +253,7 @@ class Runs:
             if verdict.spent is not None:
                 spending.add(self._db, run_id, job_id, *verdict.spent)
             if verdict.session is not None:
-                remember(self._db, verdict.session)
+                remember(self._db, replace(verdict.session, job_id=job_id))
             self._pauses.pause_if_needed(run_id, job_id, verdict, channels)
 
     def running(self) -> list[RunningRun]:

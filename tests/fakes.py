@@ -131,9 +131,9 @@ class FakeLedger:
         """What a call has used."""
         self._note("spend", run, day, usage)
 
-    def spent(self, job_id: str, day: str) -> float:
+    def spent(self, run: ClaimedRun, day: str) -> float:
         """What the job's runs have cost that day."""
-        assert job_id
+        assert run.job.job_id
         return sum(float(call[3].cost_usd) for call in self.calls if call[0] == "spend" and call[2] == day)
 
     def renew(self, run: ClaimedRun, until: datetime) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 from tests.acceptance.bad_input_cases import Case, as_process
 from tests.acceptance.bad_input_cases_stage import GOOD_JOBS, Stage, jobs_bytes
@@ -160,36 +162,42 @@ def _more_than_listed(stage: Stage) -> None:
     stage.write_jobs(jobs_bytes(*range(10_000)))
 
 
+def _after_runs(data: bytes) -> Callable[[Stage], None]:
+    """A file in place of one whose four jobs have all run; one of them is paused."""
+
+    def prepare(stage: Stage) -> None:
+        with closing(sqlite3.connect(stage.database)) as database, database:
+            ran = "last_run_at = '2026-01-01T00:00:00+00:00'"
+            database.execute(f"UPDATE jobs SET {ran}, paused_at = iif(enabled, NULL, '2026-01-01T00:00:00+00:00')")
+        stage.write_jobs(data)
+
+    return prepare
+
+
+_RENAMED = [{**job, "job_id": f"my-{job['job_id']}", "timeout_sec": 77} for job in GOOD_JOBS]
 _REMOVALS = [
     *as_process(
-        Case(
-            "removal of three of four",
-            SYNC,
-            "REMOVALS_REFUSED",
-            ("3 of the 4", "report", "--allow-removals"),
-            prepare=holding(jobs_bytes(GOOD_JOBS[0])),
-        ),
         Case(
             "removal of all",
             SYNC,
             "REMOVALS_REFUSED",
-            ("4 of the 4", "backup", "more than half"),
-            prepare=holding(jobs_bytes()),
+            ("4 of the 4", "backup", "more than half", "--allow-removals"),
+            prepare=_after_runs(jobs_bytes()),
         ),
     ),
     Case(
-        "removal of three while others are added",
-        SYNC,
-        "REMOVALS_REFUSED",
-        ("3 of the 4", "digest"),
-        prepare=holding(jobs_bytes(GOOD_JOBS[0], *({**GOOD_JOBS[0], "job_id": f"new-{n}"} for n in range(9)))),
-    ),
-    Case(
-        "renaming of all",
+        "removal of all while others are added",
         SYNC,
         "REMOVALS_REFUSED",
         ("4 of the 4", "digest"),
-        prepare=holding(jobs_bytes(*({**job, "job_id": f"my-{job['job_id']}"} for job in GOOD_JOBS))),
+        prepare=_after_runs(jobs_bytes(*({**GOOD_JOBS[0], "job_id": f"new-{n}"} for n in range(9)))),
+    ),
+    Case(
+        "renaming of all, with a change",
+        SYNC,
+        "REMOVALS_REFUSED",
+        ("4 of the 4", "digest"),
+        prepare=_after_runs(jobs_bytes(*_RENAMED)),
     ),
     Case(
         "ten thousand faults",

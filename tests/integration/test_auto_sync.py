@@ -89,13 +89,16 @@ def test_status_shows_what_is_wrong_with_the_file_now(machine: Machine, workspac
 def test_a_tick_never_removes_more_than_half_of_the_jobs(
     machine: Machine, workspace: Workspace, clock: FakeClock
 ) -> None:
-    machine.ready(*(shell(COUNT, schedule=HOURLY) for _ in range(3)))
+    machine.ready(*(shell(COUNT, schedule=HOURLY) for _ in range(5)))
+    clock.advance(hours=1)
+    machine.tick()
     workspace.write_jobs(shell(COUNT, schedule=HOURLY))
     clock.advance(hours=1)
     report = machine.tick()
     assert report["sync"]["error"]["code"] == "REMOVALS_REFUSED"
-    assert len(report["results"]) == 3
-    assert machine.run("sync-jobs", "--allow-removals")[1]["removed"] == ["job-1", "job-2"]
+    assert len(report["results"]) == 5
+    removed = machine.run("sync-jobs", "--allow-removals")[1]["removed"]
+    assert removed == ["job-1", "job-2", "job-3", "job-4"]
 
 
 def test_auto_sync_can_be_turned_off(machine: Machine, workspace: Workspace, clock: FakeClock) -> None:

@@ -131,6 +131,8 @@ def test_a_claim_makes_the_row_moves_the_cursor_and_mirrors_the_lease(bench: Ben
         "output_bytes": None, "retry_of": None, "retry_due": 0,
         "cancel_requested_at": None, "cancel_requested_by": None, "runner": None, "session_id": None,
         "iterations": None,
+        "processes_ended": None,
+        "prompt_sha256": None,
         "cost_usd": None, "turns": None, "input_tokens": None, "output_tokens": None,
     }  # fmt: skip
     assert (missed["status"], missed["slots"], missed["run_id"]) == ("missed", 1, "report-20260225T120000-2")
@@ -312,7 +314,7 @@ def test_missed_slots_that_nothing_supersedes_are_reported(bench: Bench) -> None
     assert (row["status"], row["slots"]) == ("missed", 5)
     (event,) = bench.rows("events")
     payload = json.loads(event["payload_json"])
-    assert set(payload) == {"job_id", "run_id", "attempts", "error"}
+    assert set(payload) == {"job_id", "run_id", "attempts", "error", "timezone"}
     assert (payload["run_id"], payload["attempts"]) == (row["run_id"], 0)
     assert payload["error"] == json.loads(row["error_json"])
     assert [channel.channel for channel in bench.store.events.undelivered_summary()] == ["local", "telegram"]

@@ -328,6 +328,9 @@ def test_a_jobs_file_that_was_not_synced_is_a_warning(machine: Machine) -> None:
 
 
 def test_what_keeps_ticks_from_a_sync_is_an_error(machine: Machine) -> None:
+    machine.workspace.write_jobs(*(shell(COUNT) for _ in range(4)))
+    machine.tick()
+    machine.workspace.sql("UPDATE jobs SET last_run_at = '2026-01-01T00:00:00+00:00'")
     machine.workspace.write_jobs()
     machine.tick()
     found = examine(machine, code=1)

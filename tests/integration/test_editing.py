@@ -334,12 +334,15 @@ def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> No
 
 
 def test_an_edit_that_can_not_be_synced_is_an_error_that_says_that_it_was_written(ready: Workspace) -> None:
+    for name in ("third", "fourth"):
+        ready.json("register-job", name, *WORDS, "--enable")
+    ready.sql("UPDATE jobs SET last_run_at = '2026-01-01T00:00:00+00:00'")
     jobs_file(ready).write_text('{"jobs": []}')
-    error = ready.json("register-job", "third", *WORDS, code=1)["error"]
+    error = ready.json("register-job", "fifth", *WORDS, code=1)["error"]
     assert (error["code"], error["details"]["sync_error"]["code"]) == ("NOT_SYNCED", "REMOVALS_REFUSED")
-    assert "third" in jobs_file(ready).read_text()
+    assert "fifth" in jobs_file(ready).read_text()
     ready.database.unlink()
-    error = ready.json("resume-job", "third", code=1)["error"]
+    error = ready.json("resume-job", "fifth", code=1)["error"]
     assert (error["code"], "init-db" in error["details"]["hint"]) == ("NOT_SYNCED", True)
 
 

@@ -174,7 +174,7 @@ def test_enough_failures_pause_the_job_and_an_event_follows_the_runs(machine: Ma
     runs = workspace.runs()
     assert [run["status"] for run in runs] == ["error"] * 3
     *_, own, told = workspace.events()
-    assert list(told) == ["ts", "job_id", "run_id", "attempts", "error"]
+    assert list(told) == ["ts", "job_id", "run_id", "attempts", "error", "timezone"]
     assert (own["run_id"], own["error"]["code"]) == (runs[-1]["run_id"], "NONZERO_EXIT")
     assert (told["run_id"], told["attempts"], told["ts"]) == (runs[-1]["run_id"], 0, since)
     assert told["error"]["code"] == "JOB_PAUSED"
@@ -201,7 +201,7 @@ def test_a_paused_job_is_left_alone_by_ticks_and_says_why(machine: Machine, work
     assert len(workspace.starts()) == len(workspace.runs()) == 3
     shown = machine.run("list")[1]["jobs"][0]
     assert (shown["enabled"], shown["next_run"], shown["consecutive_failures"]) == (False, None, 3)
-    assert shown["paused"] == {"since": since, "reason": "its last 3 runs failed"}
+    assert shown["paused"] == {"since": since, "until": None, "reason": "its last 3 runs failed"}
     status = machine.run("status")[1]
     assert status["jobs"][0]["paused"] == shown["paused"]
     assert [anomaly["code"] for anomaly in status["scheduler"]["anomalies"]] == ["JOB_PAUSED"]

@@ -75,7 +75,7 @@ def test_due_jobs_come_oldest_first_and_then_by_name(store: Store) -> None:
 def test_the_table_for_people_has_the_contracts_columns_and_the_definition(store: Store) -> None:
     _add(store, "a", env={"X": "1"})
     store.definitions.set_problem("a", {"code": "SCHEDULE_INVALID"})
-    (row,) = store.definitions.table()
+    (row,) = store.definitions.table(NOON)
     assert row["enabled"] is True
     assert row["problem"] == {"code": "SCHEDULE_INVALID"}
     definition: Any = row["definition"]
@@ -87,7 +87,7 @@ def test_the_table_for_people_has_the_contracts_columns_and_the_definition(store
 def test_one_definition_that_can_not_be_read_does_not_hide_the_others(store: Store) -> None:
     _add(store, "a", "b")
     store.db.run("UPDATE jobs SET definition_json = '{' WHERE job_id = 'a'")
-    assert [row["job_id"] for row in store.definitions.table()] == ["a", "b"]
+    assert [row["job_id"] for row in store.definitions.table(NOON)] == ["a", "b"]
 
 
 def test_a_definition_with_fields_of_another_version_is_read(store: Store) -> None:
@@ -237,7 +237,7 @@ def test_reading_never_waits_for_a_write_and_sees_what_was_committed(store: Stor
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE jobs SET prompt = 'uncommitted'")
         reader = Store(Database(str(tmp_path / "cron.db"), read_only=True))
-        assert [row["prompt"] for row in reader.definitions.table()] == ["Do it"]
+        assert [row["prompt"] for row in reader.definitions.table(NOON)] == ["Do it"]
         assert reader.runs.recent(5) == []
         assert reader.events.undelivered_summary() == []
         reader.close()

@@ -98,7 +98,7 @@ def test_an_edited_file_is_synced_once(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [("{", "JOBS_FILE_NOT_JSON"), ("[]", "JOBS_FILE_INVALID"), ('{"jobs": []}', "REMOVALS_REFUSED")],
+    [("{", "JOBS_FILE_NOT_JSON"), ("[]", "JOBS_FILE_INVALID")],
 )
 def test_a_broken_file_is_reported_at_every_tick_and_the_valid_jobs_keep_running(
     place: Place, text: str, code: str

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import pytest
-import tzlocal
 from croniter import CroniterBadDateError, croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InternalError, ScheduleError
-from schedules import language
-from schedules.language import DueSlots, check_timezone, due_slots, kind, machine_timezone, next_fire
+from schedules.language import DueSlots, due_slots, kind, next_fire
 from tests.support_schedules import NOON, expressions
 
 DAY = timedelta(days=1)
@@ -370,58 +365,3 @@ def test_the_first_days_of_the_calendar_do_no_harm(zone: str) -> None:
         assert next_fire("* * * * *", zone, first) == utc("1970-01-01T00:00")
         assert next_fire("@every 1h", zone, first) == utc("1970-01-01T01:00")
         assert due_slots("* * * * *", zone, first, utc("1970-01-01T00:09")).count == 10
-
-
-# --- the machine's zone -----------------------------------------------------------------------------------------------
-
-
-def test_tz_wins_if_it_is_an_iana_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("Asia/Tokyo", ":Asia/Tokyo"):
-        monkeypatch.setenv("TZ", text)
-        assert machine_timezone() == "Asia/Tokyo"
-
-
-def test_tz_may_be_a_path_to_a_zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("/anywhere/zoneinfo/Asia/Tokyo", ":/anywhere/zoneinfo/Asia/Tokyo"):
-        monkeypatch.setenv("TZ", text)
-        assert machine_timezone() == "Asia/Tokyo"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "UTC0", "CET-1CEST", ":/etc/localtime", "/no/such", "../x", "nonsense", "localtime"]
-)
-def test_with_any_other_tz_the_systems_zone_counts(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", text)
-    monkeypatch.setattr(tzlocal, "get_localzone_name", lambda: "Europe/Madrid")
-    monkeypatch.setattr("os.path.realpath", lambda path: path)
-    assert machine_timezone() == "Europe/Madrid"
-
-
-@pytest.mark.parametrize("text", ["", "UTC0", ":/etc/localtime", "nonsense"])
-def test_this_machine_has_a_zone_that_can_be_used(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", text)
-    check_timezone(machine_timezone())
-
-
-@pytest.mark.parametrize("answer", [None, "", "Mars/Base", "localtime", "../x"])
-def test_a_system_without_a_usable_zone_means_utc(answer: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TZ", raising=False)
-    monkeypatch.setattr(tzlocal, "get_localzone_name", lambda: answer)
-    assert machine_timezone() == "UTC"
-
-
-def test_warnings_and_conflicts_of_the_system_s_configuration_mean_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    def conflict() -> str:
-        warnings.warn("Syntax error in /etc/sysconfig/clock", stacklevel=1)
-        raise ZoneInfoNotFoundError("Multiple conflicting time zone configurations found")
-
-    monkeypatch.delenv("TZ", raising=False)
-    monkeypatch.setattr(tzlocal, "get_localzone_name", conflict)
-    assert machine_timezone() == "UTC"
-
-
-def test_the_module_loads_no_expensive_library() -> None:
-    tree = ast.parse(Path(language.__file__).read_text(encoding="utf-8"))
-    names = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    names |= {str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert names.isdisjoint({"croniter", "tzlocal", "difflib", "logging", "warnings", "dateutil"})

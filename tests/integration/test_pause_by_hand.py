@@ -1,0 +1,99 @@
+"""`pause-job`: what it understands, who shows the pause, and how it ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from commands.when import given_end
+from core.errors import JobDisabled, UsageError
+from tests.support_machine import COUNT, Machine, shell
+from tests.workspace import FakeClock, Workspace
+
+#: A Wednesday, 21:30 in Madrid.
+NOW = datetime(2026, 2, 25, 20, 30, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def machine(workspace: Workspace, clock: FakeClock) -> Machine:
+    return Machine(workspace, clock)
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("2h", "2026-02-25T22:30:05+00:00"),
+        ("30m", "2026-02-25T21:00:05+00:00"),
+        ("3d", "2026-02-28T20:30:05+00:00"),
+        ("1w", "2026-03-04T20:30:05+00:00"),
+        ("23:00", "2026-02-25T22:00:00+00:00"),
+        ("9:00", "2026-02-26T08:00:00+00:00"),
+        ("tomorrow", "2026-02-25T23:00:00+00:00"),
+        ("Tomorrow 9:00", "2026-02-26T08:00:00+00:00"),
+        ("monday 9:00", "2026-03-02T08:00:00+00:00"),
+        ("wed 9:00", "2026-03-04T08:00:00+00:00"),
+        ("wednesday 22:00", "2026-02-25T21:00:00+00:00"),
+        ("2026-04-01T09:00", "2026-04-01T07:00:00+00:00"),
+        ("2026-04-01T09:00:00Z", "2026-04-01T09:00:00+00:00"),
+    ],
+)
+def test_an_end_is_a_span_a_day_or_an_instant_in_the_jobs_zone(text: str, until: str) -> None:
+    assert given_end("--until", text, "Europe/Madrid", NOW).isoformat() == until
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "0h", "2y", "monday 25:00", "tomorrow at 9", "mo", "99999999d", "999999w"]
+)
+def test_an_end_that_is_none_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        given_end("--until", text, "UTC", NOW)
+
+
+def paused(machine: Machine) -> object:
+    listed = machine.run("list")[1]["jobs"][0]["paused"]
+    assert machine.run("status")[1]["jobs"][0]["paused"] == listed
+    return listed
+
+
+def test_a_pause_until_a_time_is_shown_refuses_run_now_and_ends_by_itself(
+    machine: Machine, workspace: Workspace
+) -> None:
+    machine.ready(shell(COUNT, schedule="0 * * * *"))
+    machine.clock.advance(hours=1)
+    machine.tick()
+    machine.run("pause-job", "job-0", "--until", "2h")
+    found = paused(machine)
+    assert isinstance(found, dict)
+    assert (found["since"], found["reason"]) == (None, "paused_until")
+    with pytest.raises(JobDisabled) as caught:
+        machine.run("run-now", "job-0")
+    assert caught.value.details["paused_until"] == found["until"]
+    (run,) = machine.run("history")[1]["runs"]
+    assert machine.run("show", run["run_id"])[1]["paused"] == found
+    machine.clock.advance(seconds=5)
+    assert machine.run("run-now", "job-0", "--force")[0] == 0
+    machine.clock.advance(hours=2)
+    machine.tick()
+    assert paused(machine) is None
+    slots = [row["scheduled_for"] for row in workspace.runs() if row["scheduled_for"]]
+    assert len(slots) == len(set(slots)) == 2
+
+
+def test_a_pause_without_an_end_is_shown_as_one_until_it_is_resumed(machine: Machine) -> None:
+    machine.ready(shell(COUNT), shell(COUNT, job_id="off", enabled=False))
+    machine.run("pause-job", "job-0")
+    assert paused(machine) == {"since": machine.clock.now().isoformat(), "until": None, "reason": "pause-job"}
+    assert machine.run("list")[1]["jobs"][1]["paused"] is None, "that one is disabled"
+    machine.run("rename-job", "job-0", "a-job")
+    assert paused(machine) is not None
+    machine.run("resume-job", "a-job")
+    assert paused(machine) is None
+    machine.run("edit-job", "a-job", "--from-json", '{"enabled": false}')
+    assert paused(machine) is None, "what was forgotten stays so"
+
+
+def test_a_pause_in_the_past_is_refused(machine: Machine) -> None:
+    machine.ready(shell(COUNT))
+    with pytest.raises(UsageError):
+        machine.run("pause-job", "job-0", "--until", "2020-01-01T00:00")
