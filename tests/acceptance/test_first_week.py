@@ -238,6 +238,33 @@ def test_nothing_is_left_after_it_was_uninstalled(me: Account) -> None:
     assert me.crontab == "0 5 * * * mine\n"
 
 
+# --- renaming, and once as root ---
+
+
+def test_a_renamed_job_keeps_its_history(me: Account) -> None:
+    (block,) = page("rename-job")
+    me.shell(block)
+    rows = me.main("history", "good-morning")["runs"]
+    assert [row["run_id"].partition("-2")[0] for row in rows] == ["hello"]
+    assert [job["job_id"] for job in me.main("list")["jobs"]] == ["good-morning"]
+    assert me.cron() == 0
+    assert me.main("run-now", "good-morning")["status"] == "ok"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run a command as root")
+def test_what_was_done_once_as_root_is_in_nobodys_way(me: Account) -> None:
+    (block,) = page("sudo")
+    as_root, *rest = block.splitlines()
+    command = as_root.removeprefix("sudo ")
+    done = subprocess.run(["bash", "-ec", command], cwd=me.root, env=me.environ, capture_output=True, text=True)
+    assert json.loads(done.stdout)["status"] == "ok", done.stderr
+    said = me.shell("\n".join(rest), fails=(1,))
+    assert json.loads(said.splitlines()[0])["status"] == "ok"
+    assert complaints(said) <= {"NO_TICK"}
+    assert [str(path) for path in me.root.rglob("*") if path.lstat().st_uid == 0] == []
+    assert len(runs(me)) == 3
+
+
 # --- another Python ---
 
 
