@@ -77,7 +77,8 @@ class Account:
             capture_output=True, text=True, timeout=280, **identity(),
         )  # fmt: skip
         assert done.returncode in (0, *fails), (text, done.returncode, done.stdout, done.stderr)
-        return done.stdout
+        said: str = done.stdout
+        return said
 
     def main(self, *words: str, folder: Path | None = None) -> dict[str, Any]:
         """The JSON of a command of the program."""
