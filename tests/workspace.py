@@ -38,7 +38,7 @@ def first_line(interpreter: str, *options: str) -> str:
     """What makes a text a program of this interpreter, in whatever folder that lies.
 
     The kernel ends the path of an interpreter at a blank, and some kernels cut the line at 127 bytes. Then the first
-    lines are a shell's, and a text for Python.
+    lines are a shell's, and a text for Python. Some shells add a PWD to the environment.
     """
     line = " ".join([f"#!{interpreter}", *options])
     if " " not in interpreter and len(os.fsencode(line)) < 127:
@@ -46,7 +46,7 @@ def first_line(interpreter: str, *options: str) -> str:
     words = shlex.join(options)
     # Within the quotes that begin with the third one, those of shlex would end the text.
     quoted = re.sub(r'([\\$`"])', r"\\\1", interpreter)
-    return f"#!/bin/sh\n'''exec' \"{quoted}\" {words} \"$0\" \"$@\"\n' '''\n"
+    return f"#!/bin/sh\n'''unset' PWD\nexec \"{quoted}\" {words} \"$0\" \"$@\"\n' '''\n"
 
 
 #: The first line of a program for the interpreter of these tests, which starts fastest so.

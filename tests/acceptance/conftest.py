@@ -20,20 +20,20 @@ def stranger_environ(home: Path) -> dict[str, str]:
     return {**environ, "HOME": str(home), "USER": "stranger"}
 
 
+def files_of_the_project() -> list[str]:
+    """The files that git knows, or would take."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
+    return [name for name in listed.stdout.decode().split("\0") if name and (PROJECT / name).is_file()]
+
+
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that git knows, or would take, in ~/purutos/puruto-cron of an empty home."""
     folder = tmp_path_factory.mktemp("stranger") / "purutos" / "puruto-cron"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT,
-        capture_output=True,
-        check=True,
-    )
-    for name in listed.stdout.decode().split("\0"):
-        if name and (PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, folder / name)
+    for name in files_of_the_project():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(PROJECT / name, folder / name)
     return folder
 
 

@@ -89,15 +89,6 @@ def test_make_demo_shows_both_siblings_at_work_from_an_empty_folder(demo: str, c
     assert list((clone / ".demo/purutos/puruto-data/backups").glob("*.tar.gz"))
 
 
-def test_the_jobs_of_the_demo_are_the_shipped_ones() -> None:
-    """They stand twice: .jobs.json is for your own, and the demo runs none of those."""
-    shipped = subprocess.run(["git", "show", "HEAD:.jobs.json"], cwd=PROJECT, capture_output=True, check=False)
-    if shipped.returncode != 0:
-        pytest.skip("this is no clone")
-    samples = json.loads((PROJECT / "examples" / "jobs.json").read_text(encoding="utf-8"))
-    assert json.loads(shipped.stdout)["jobs"] == samples["jobs"]
-
-
 def test_make_demo_touches_nothing_outside_its_folder(demo: str, clone: Path) -> None:
     assert demo
     assert sorted(path.name for path in (clone / "db").iterdir()) == [".gitkeep"]

@@ -46,7 +46,7 @@ def stayers():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{pid}/cmdline") as file:
+            with open(f"/proc/{pid}/cmdline", errors="replace") as file:
                 if file.read().split(chr(0))[:2] == STAYS and alive(pid):
                     found.append(int(pid))
         except OSError:

@@ -115,10 +115,15 @@ def test_a_new_one_has_what_users_need_and_the_command(place: Place, tmp_path: P
 def test_what_fits_is_left_as_it_is(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
     place.make("telegram")
     capfd.readouterr()
-    before = {path: path.lstat() for path in (place.root / ".venv").rglob("*")}
+
+    def files() -> dict[Path, tuple[int, int]]:
+        found = {path: path.lstat() for path in (place.root / ".venv").rglob("*")}
+        return {path: (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
+
+    before = files()
     assert [place.make(*words) for words in ((), ("telegram",))] == [0, 0]
     assert place.made == []
-    assert {path: path.lstat() for path in (place.root / ".venv").rglob("*")} == before
+    assert files() == before
     assert capfd.readouterr() == ("", "")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,22 @@ def test_fields_of_a_job_have_these_defaults() -> None:
             assert fields[name] == wanted, name
     runtime = section(".jobs.json").split("Four keys belong to the database", 1)[1]
     assert set(quoted(runtime)) == set(checker.RUNTIME_KEYS)
+
+
+def test_the_file_of_jobs_in_git_never_changes() -> None:
+    """It is the file that people edit: a pull that changes it would be refused, or would conflict with their jobs.
+
+    New samples belong into examples/jobs.json. A clone's own .jobs.json may be anything; this is about what git has.
+    """
+    shipped = subprocess.run(["git", "show", ":.jobs.json"], cwd=ROOT, capture_output=True, check=False)
+    if shipped.returncode != 0:
+        pytest.skip("this is no clone")
+    digest = hashlib.sha256(shipped.stdout).hexdigest()
+    assert digest == "c6775c7b62d15bd922cfbd1bfde6bc5baa5dbb3ab7745aaca7d84f356daf7077"
+    jobs = json.loads(shipped.stdout)
+    assert (ROOT / jobs["$schema"]).is_file(), "editors of those files look for it there"
+    samples = json.loads((ROOT / "examples" / "jobs.json").read_text(encoding="utf-8"))["jobs"]
+    assert [job for job in jobs["jobs"] if job not in samples] == []
 
 
 def test_settings_have_these_defaults() -> None:
