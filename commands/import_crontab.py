@@ -94,7 +94,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
     if made.refused and not made.new and not made.existing and reasons != {"OWN_TICK"}:
         hint = "details.not_imported says why, line by line. Nothing was changed."
         raise NothingImported("No line of the crontab could be imported", hint=hint, details=mask(report))
-    show(app, {"status": "ok", **mask(report)})
+    show(app, {"status": "ok", **mask(report)}, "import-crontab")
 
 
 # --- reading ---

@@ -45,7 +45,11 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    show(app, {**report, "lines": units.lines_of(copy), "crontab": after, "warnings": stray_marks(after, copy.root)})
+    show(
+        app,
+        {**report, "lines": units.lines_of(copy), "crontab": after, "warnings": stray_marks(after, copy.root)},
+        "crontab" if only_print else "install-crontab",
+    )
 
 
 def stray_marks(text: str, root: str) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import is_screen, is_terminal, show
+from commands.view import is_screen, is_terminal, show, wants_text
 from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
@@ -69,8 +69,12 @@ def command(app: App, job_id: str, force: bool) -> int:
             error.details |= {"sync": broken} if broken else {}
             raise
         reason = stop.reason
+        report: dict[str, object] = {**result, "sync": broken} if broken else {**result}
+        if wants_text(app):
+            # Its time and its cost, which the report for programs does not have.
+            report["row"] = session.store.runs.find(result["run_id"])
     try:
-        show(app, {**result, "sync": broken} if broken else result)
+        show(app, report, "run-now")
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise

@@ -31,4 +31,5 @@ def command(app: App, only_print: bool) -> None:
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
-    show(app, {**report, "warnings": stray_marks(after, app.root)})
+    view = "crontab" if only_print else "uninstall-crontab"
+    show(app, {**report, "warnings": stray_marks(after, app.root)}, view)

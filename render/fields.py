@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from render.console import Report, ViewContext, status_text
+from render.parts import together
 from render.words import plain, when
 
 #: A list or an object deeper than this is only counted.
@@ -17,7 +18,7 @@ _LONGEST = 2_000
 
 def fields(report: Report, context: ViewContext) -> RenderableType:
     """The fields of a report: texts and numbers in a line, what they hold below them, warnings left out."""
-    return Group(*_lines({name: value for name, value in report.items() if name != "warnings"}, context, 0))
+    return together(list(_lines({name: value for name, value in report.items() if name != "warnings"}, context, 0)))
 
 
 def _lines(record: Mapping[str, object], context: ViewContext, depth: int) -> Iterator[Text]:
