@@ -232,9 +232,6 @@ class Database:
         """The first row of a query, or None."""
         try:
             found: Row | None = self.connection.execute(sql, values).fetchone()
-        except UnicodeEncodeError:
-            # Text from a command line that is not UTF-8: no row contains it.
-            return None
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         return found
@@ -298,6 +295,8 @@ class Database:
             hint = "The database is copied before it is migrated: free some space, and let this user write there."
             message = f"The copy {path} can't be made: {error.strerror}"
             raise DatabaseReadOnly(message, hint=hint, details={"path": path}) from error
+        from core.durable import sync_folder
+
         # On a connection that is writing, SQLite's backup makes no progress, and Python would wait for ever.
         source, target = connect(self.path, "ro"), sqlite3.connect(path)
         try:
@@ -307,6 +306,7 @@ class Database:
         finally:
             source.close()
             target.close()
+        sync_folder(os.path.dirname(path))
 
     def _migrate_from(self, version: int) -> None:
         migrate(self, version, SCHEMA_VERSION, SQL_FOLDER)

@@ -12,7 +12,7 @@ from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
-from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Usage
+from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
 from core.invocation_errors import AgentOverloaded, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
@@ -115,6 +115,7 @@ class Executor:
         self._day_of = day_of
         self._unspent = Usage()
         self._totals = SessionTotals()
+        self._prompt: Prompt | None = None
         self._ledger = ledger
         self._invoke = invoke
         self._clock = clock
@@ -183,15 +184,19 @@ class Executor:
                 # No person and no run asked for a slot, even if the tick was started in a run.
                 hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
+                prompt=self._prompt,
             )
             requests_made.append(invocation.request)
-            return await self._invoke(
+            outcome = await self._invoke(
                 invocation,
                 stop=self._stop,
                 on_start=lambda child: self._record_child(run, child, invocation.run_folder),
                 beat=lambda: self._beat(run),
                 beat_every=self._beat_every(),
             )
+            # All calls of a run get the same prompt, even if its file changes meanwhile.
+            self._prompt = self._prompt or outcome.prompt
+            return outcome
 
         current = Attempt(
             job=run.job,
@@ -339,6 +344,7 @@ class Executor:
             iterations=len(heartbeat["iterations"]) if isinstance(heartbeat, dict) else None,
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
             session=self._session_to_keep(run, outcome, redact),
+            prompt_sha256=None if self._prompt is None else self._prompt.sha256,
         )
         await self._store(run, verdict)
         log.info(
@@ -357,6 +363,10 @@ class Executor:
             return self._remembered(run)
         if run.job.session_mode == "fully_ephemeral":
             return None
+        earlier = self._remembered(run) if outcome.quiet else None
+        if earlier is not None and run.job.session_mode == "ephemeral_with_summary":
+            # A run that had nothing to report does not replace what the one before it reported.
+            return earlier
         return AgentSession(
             job_id=run.job.job_id,
             runner=outcome.runner,

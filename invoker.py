@@ -14,7 +14,7 @@ from typing import Protocol
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
-from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult
+from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -24,7 +24,7 @@ from core.invocation_errors import (
 )
 from core.job import Success
 from core.run import ProcessId
-from invocation import runners, success
+from invocation import prompt_file, runners, success
 from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
@@ -122,6 +122,7 @@ class Invoker:
             answer.session_usage,
             answer.text if answer.text is not None else task.printed,
             task.runner,
+            prompt=task.prompt,
         )
 
     async def _attempt(
@@ -134,6 +135,8 @@ class Invoker:
         request, stop = invocation.request, supervision.stop
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
+        invocation, task.prompt = prompt_file.filled(invocation, folder)
+        request = invocation.request
         runner = runners.choose(invocation, folder, self._host)
         task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
@@ -217,6 +220,7 @@ class _InvocationTask:
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
+    prompt: Prompt | None = None
 
 
 async def _check_structured(
@@ -263,6 +267,9 @@ def _timeout(request: InvocationRequest, ended: processes.EndedTree, files: Call
 
 
 if __name__ == "__main__":
+    from core import streams
+
+    streams.open_missing()
     from app.invoke_program import main
 
     sys.exit(main(sys.argv[1:]))

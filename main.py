@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 
+from core import streams
 from core.system_clock import SystemClock
 
 # The folder of this file, links resolved. All relative paths start here, never at the current directory.
@@ -47,8 +48,8 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        sys.stderr.write(
-            f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}\n"
+        streams.say(
+            f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}"
         )
         return 1
     return 0
@@ -58,21 +59,26 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
-    from core.errors import missing_library
+    from core.missing_library import missing_library
 
     missing = missing_library(error)
     # What decides for all other errors needs libraries itself.
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if os.environ.get("PURUTO_CRON_FORMAT") == "text" or (is_terminal and "--json" not in sys.argv):
+    if os.environ.get("PURUTO_CRON_FORMAT") == "text" or (sys.stdout.isatty() and "--json" not in sys.argv):
         text = f"error: {missing.message}\n  fix: {missing.hint}"
     else:
         text = json.dumps({"status": "error", "error": missing.as_dict()})
-    sys.stdout.write(f"{text}\n")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except OSError:
+        streams.drop(1)
+        streams.say(f"{missing.code}: {missing.message}")
     return missing.exit_code
 
 
 def entry() -> None:
     """The console command `puruto-cron`."""
+    streams.open_missing()
     argv, clock = sys.argv[1:], SystemClock()
     # An idle tick takes a few milliseconds and makes little garbage.
     gc.disable()

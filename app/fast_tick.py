@@ -38,6 +38,8 @@ JOBS_FILE = ".jobs.json"
 ENV_FILE = ".env"
 DEFAULT_DB = "db/cron.db"
 
+#: A longer .env needs a full tick, which refuses one that is far too long.
+_MOST_BYTES = 65_536
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/")
 #: A lease that ends later than this was taken while the clock was wrong: that needs a full tick.
 _FAR_SEC = 3_600
@@ -142,9 +144,10 @@ def _plain_db_path(env_file: str) -> str | None:
         # An ordinary open of a named pipe without a writer would block for ever.
         fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, encoding="utf-8") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
                 return None
-            lines = file.read().split("\n")
+            lines = file.read(_MOST_BYTES).split("\n")
     except FileNotFoundError:
         return DEFAULT_DB
     except (OSError, ValueError):

@@ -110,7 +110,7 @@ class Session:
     def executor(self, stop: Stop, wrap_invoke: WrapInvoke | None = None, hop: int = 0) -> Executor:
         """Runs one run to its end. `stop` is the run's own; the executor closes it."""
         from executor import Executor
-        from maintenance.retention import size_of
+        from maintenance.trees import size_of
 
         app, call = self.app, self.app.invoker.call
         return Executor(

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 
 from channels.base import Channel, Event, Send
 from core import crash_points, log
+from core.durable import put_in_place, sync_folder
 from core.private_files import make_private_folder
-from core.strict_json import encode, escape_line_ends
+from core.strict_json import encode, escape_hidden
 
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
 LOCK_PAUSES_SEC = (0.002, 0.005, 0.01, 0.02, *([0.05] * 80))
@@ -54,7 +55,7 @@ class FileChannel(Channel):
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    return escape_line_ends(encode({"ts": event.ts, **event.payload})) + "\n"
+    return escape_hidden(encode({"ts": event.ts, **event.payload})) + "\n"
 
 
 class AppendOnly:
@@ -64,6 +65,7 @@ class AppendOnly:
         self._path = path
         self._pause = pause
         self._fd = -1
+        self._is_new = False
 
     def __enter__(self) -> AppendOnly:
         make_private_folder(os.path.dirname(self._path))
@@ -73,6 +75,7 @@ class AppendOnly:
             try:
                 self._lock()
                 if self._is_current():
+                    self._is_new = os.fstat(self._fd).st_size == 0
                     return self
             except OSError:
                 os.close(self._fd)
@@ -99,7 +102,7 @@ class AppendOnly:
             number += 1
             aside = f"{stem}-{day}-{number}{ending}"
         with log.tolerated(OSError, f"{self._path} was not put aside"):
-            os.rename(self._path, aside)
+            put_in_place(self._path, aside)
 
     def _lock(self) -> None:
         """Waits a while for other writers: one that hangs must not block every later tick. Raises OSError."""
@@ -125,6 +128,10 @@ class AppendOnly:
         while rest:
             rest = rest[os.write(self._fd, rest) :]
         os.fsync(self._fd)
+        if self._is_new:
+            # Else a loss of power could take the whole file.
+            sync_folder(os.path.dirname(self._path))
+            self._is_new = False
         crash_points.point("append.after")
 
     def _already_there(self, data: bytes) -> int:

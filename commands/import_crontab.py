@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,6 +13,7 @@ from app.app import App
 from commands.job_options import preview, synced_all
 from commands.view import show
 from core.boundary import Failure, guarded
+from core.bounded_file import UnfitFile, read_bounded
 from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
 from install.crontab_program import read_crontab
 
@@ -104,7 +104,7 @@ def _text(app: App, source: str | None) -> str:
     """The crontab; bytes that are not UTF-8 become surrogates. Raises `CrontabUnreadable`, `CrontabUnusable`."""
     if source is None:
         return read_crontab(app.environ)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else _bytes(source)
+    data = _bytes(source)
     if len(data) > MAX_BYTES:
         raise _unreadable(source, f"is larger than {MAX_BYTES // 1024**2} MiB")
     return data.decode("utf-8", "surrogateescape")
@@ -112,11 +112,9 @@ def _text(app: App, source: str | None) -> str:
 
 def _bytes(source: str) -> bytes:
     try:
-        # An ordinary open of a FIFO without a writer would block for ever.
-        with open(source, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _unreadable(source, "is not a regular file")
-            return file.read(MAX_BYTES + 1)
+        return sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else read_bounded(source, MAX_BYTES)[0]
+    except UnfitFile as error:
+        raise _unreadable(source, error.reason) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(source, f"can't be read: {reason}") from None

@@ -13,11 +13,14 @@ import click
 from app.app import App
 from commands.install_crontab import sibling, this_copy
 from commands.view import show
+from core.bounded_file import read_bounded
 from core.errors import UnitsUnwritable
 from install import units
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 30)
+#: A longer file is no unit of ours.
+_MOST_BYTES = 1 << 20
 
 
 @click.command("install-systemd")
@@ -80,10 +83,14 @@ def _enabled(texts: Mapping[str, str]) -> str:
 def _ticks(folder: Path, copy: units.Copy) -> bool:
     """Whether this copy's timer is installed; the daemon replaces it."""
     try:
-        existing = (folder / units.TIMER).read_bytes().decode("utf-8", "replace")
+        existing = _text(folder / units.TIMER)
     except OSError:
         return False
     return not units.is_foreign(existing, units.units(copy)[units.TIMER])
+
+
+def _text(path: Path) -> str:
+    return read_bounded(path, _MOST_BYTES)[0].decode("utf-8", "replace")
 
 
 def _write(target: Path, texts: Mapping[str, str]) -> None:
@@ -93,7 +100,7 @@ def _write(target: Path, texts: Mapping[str, str]) -> None:
         path = target / name
         if not os.path.lexists(path):
             continue
-        existing = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+        existing = _text(path) if path.exists() else ""
         if units.is_foreign(existing, text):
             owner = units.owner_of(existing)
             whose = f"belongs to the copy in {owner}" if owner else "does not belong to puruto-cron, or is an older one"

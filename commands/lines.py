@@ -18,16 +18,14 @@ _TIMEOUT_MS = 200
 class Lines:
     """Writes lines to a descriptor. A line that can't be written is dropped; the next one is tried again."""
 
-    def __init__(self, descriptor: int | None, text_of: Callable[[Mapping[str, object]], str] = json_text) -> None:
-        """`descriptor` is None if there is no output; `text_of` makes the lines of a report."""
+    def __init__(self, descriptor: int, text_of: Callable[[Mapping[str, object]], str] = json_text) -> None:
+        """`text_of` makes the lines of a report."""
         self._descriptor = descriptor
         self._text_of = text_of
         self._is_cut = False
 
     def say(self, report: Mapping[str, object]) -> None:
         """Writes one line. It never raises because of the descriptor, and never blocks for long."""
-        if self._descriptor is None:
-            return
         data = f"{self._text_of(report)}\n".encode("utf-8", "backslashreplace")
         if self._is_cut:
             # A new line, so that this one is not appended to the beginning of the line that was cut.
@@ -40,5 +38,5 @@ class Lines:
 
     def _is_ready(self) -> bool:
         poll = select.poll()
-        poll.register(self._descriptor or 1, select.POLLOUT)
+        poll.register(self._descriptor, select.POLLOUT)
         return any(event & select.POLLOUT for _, event in poll.poll(_TIMEOUT_MS))

@@ -11,14 +11,16 @@ import functools
 import io
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from config.problems import InvalidValue, Problem, printable, problem_of
 from config.variables import PREFIX, VARIABLES
+from core.bounded_file import UnfitFile, read_bounded
 
+#: A larger file is refused: it is no list of settings, and reading it would delay each tick.
+MAX_BYTES = 256 * 1024
 #: Variables of ours that are not settings: the scheduler sets them for a run.
 _NOT_SETTINGS = re.compile(PREFIX + "((RUN|JOB|REQUEST|CORRELATION)_ID|REQUEST_FILE|RUN_FOLDER|SLOT|ATTEMPT|HOP)")
 #: An assignment, or another line, to its end. A quoted name or value may contain line ends.
@@ -87,13 +89,9 @@ def _unknown_names(origins: Mapping[str, tuple[int, str]]) -> Iterator[Problem]:
 def _dotenv_text(path: Path) -> str:
     """The text of a `.env` with \\n as line end. Raises `InvalidValue`."""
     try:
-        # Without O_NONBLOCK, opening a FIFO that has no writer would block for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InvalidValue("DOTENV_UNREADABLE", "is not a regular file", "make it a text file, or remove it")
-            data = file.read()
+        data, _ = read_bounded(path, MAX_BYTES)
     except OSError as error:
-        reason = "is a folder" if isinstance(error, IsADirectoryError) else f"can't be read: {error.strerror}"
+        reason = error.reason if isinstance(error, UnfitFile) else f"can't be read: {error.strerror}"
         raise InvalidValue("DOTENV_UNREADABLE", reason, f"make {path} a readable text file, or remove it") from None
     if (position := data.find(b"\0")) >= 0:
         line = data.count(10, 0, position) + 1

@@ -118,7 +118,8 @@ class Values:
     )
     keep_output_mb: int = setting(
         "PURUTO_CRON_KEEP_OUTPUT_MB", "integer", "1024",
-        "Megabytes of output to keep in `runs/`. If there is more, the oldest output is deleted.", 1, 1_000_000_000,
+        "Megabytes of disk that output in `runs/` may hold. If there is more, the job that has most gives its oldest.",
+        1, 1_000_000_000,
     )
     events_mb: int = setting(
         "PURUTO_CRON_EVENTS_MB", "integer", "16",

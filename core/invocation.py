@@ -175,6 +175,8 @@ class Invocation:
     job_id: str = ""
     call: int = 1
     runner: str | None = None
+    prompt_file: str = ""
+    """The file in the target's folder that holds the prompt; "" if the request has it already."""
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     allow_env: tuple[str, ...] = ()
@@ -187,6 +189,14 @@ class Invocation:
     def stem(self) -> str:
         """The beginning of its files' names: `attempt-1`, then `attempt-1.call-2`, …."""
         return f"attempt-{self.attempt}" if self.call == 1 else f"attempt-{self.attempt}.call-{self.call}"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What was read from a prompt file, and the SHA-256 of the file's bytes in hexadecimal digits."""
+
+    text: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +222,8 @@ class AttemptOutcome:
     """Further keys of the attempt's event: `session`, `heartbeat`."""
     quiet: bool = False
     """Whether the heartbeat had nothing to report."""
+    prompt: Prompt | None = None
+    """What was read from the job's prompt file, also if the attempt failed later."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class RunnerNotFound(InvocationError):
     """Nothing says how the target is run."""
 
     code = "RUNNER_NOT_FOUND"
+    retried = False
     fix = "give the job a `command`, or the target an `invoke`"
 
 
@@ -38,6 +39,21 @@ class Denied(InvocationError):
     code = "DENIED"
     retried = False
     fix = "change that file"
+
+
+class PromptFileMissing(InvocationError):
+    """The job's `prompt_file` is not there, or can't be read."""
+
+    code = "PROMPT_FILE_MISSING"
+    fix = "`details.file` is the file: put it there, and let this user read it"
+
+
+class PromptFileInvalid(InvocationError):
+    """The job's `prompt_file` can't be a prompt: blank, too large, not UTF-8, no file, outside the target's folder."""
+
+    code = "PROMPT_FILE_INVALID"
+    retried = False
+    fix = "`details.wrong` says what is wrong with it"
 
 
 class InvocationTimeout(InvocationError):

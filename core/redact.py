@@ -6,6 +6,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from functools import partial
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -37,8 +38,13 @@ _MOST_SEARCHES = 100
 _SHORTEST_PIECE = 8
 #: Each line of a multi-line secret, like a private key, is also masked alone if it has this many characters.
 _SHORTEST_LINE = 16
-#: What follows a piece: the end of the text, or of an excerpt. What precedes one: the beginning of an excerpt.
-_CUT_AFTER = re.compile(r"[\"']?(?:…|\s*(?:\(\d+\))?\s*\Z)")
+#: Other encodings than UTF-8 in which programs print. Their bytes are read as UTF-8, so most of them become U+FFFD.
+_ENCODINGS = ("latin-1", "cp1252", "cp437", "cp850", "utf-16-le", "utf-16-be")
+#: A form with fewer characters besides U+FFFD would mask every text in that encoding.
+_LEAST_READABLE = 4
+#: What follows a piece: the end of the text, or of an excerpt. What precedes one: the beginning of an excerpt. A
+#: character that was cut in two is U+FFFD.
+_CUT_AFTER = re.compile(r"\ufffd*[\"']?(?:…|\s*(?:\(\d+\))?\s*\Z)")
 _CUT_BEFORE = ("near '", 'near "')
 #: Keys of this form are our own and never secrets.
 _PLAIN_KEY = re.compile(r"[a-z_]{1,40}")
@@ -85,12 +91,13 @@ _Finder = Callable[[str], Iterator[tuple[int, int]]]
 class Redactor:
     """Replaces the given values in strings, also inside nested objects and lists.
 
-    It finds them also as they are written in JSON, URLs, Python and base64, and finds pieces of them where a text was
-    cut off. It does not find values that a program has split or encoded in another way.
+    It finds them also as they are written in JSON, URLs, Python and base64, and as bytes of other encodings, like
+    Latin-1 and UTF-16, look that were read as UTF-8. It finds pieces of them where a text was cut off. It does not find
+    values that a program has split or encoded in another way.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        whole = {text for given in secrets for text in _texts(given)}
+        whole = {form for given in secrets for text in _texts(given) for form in _composed(text)}
         written = {form for text in whole for form in (text, *_written(text))}
         cut = sorted(form for form in written if len(form) > _SHORTEST_PIECE)
         base64 = sorted({form for text in whole for form in _base64(text)})
@@ -165,24 +172,54 @@ def _written(text: str) -> Iterator[str]:
         yield from (as_json, as_json.replace("/", "\\/"))
         # JSON inside JSON.
         yield json.dumps(as_json, ensure_ascii=ascii_only)[1:-1]
-    data = _bytes(text)
-    for in_address in (quote(data, safe=""), quote(data), quote_plus(data)):
-        yield from (in_address, re.sub("%..", lambda match: match[0].lower(), in_address))
+    for data in _in_bytes(text):
+        for in_address in (quote(data, safe=""), quote(data), quote_plus(data)):
+            yield from (in_address, re.sub("%..", lambda match: match[0].lower(), in_address))
+        yield repr(data)[2:-1]
+        yield from _misread(data)
     yield repr(text)[1:-1]
     # Two ways to quote a quote in a shell.
     yield from (text.replace("'", "'\\''"), text.replace("'", "'\"'\"'"))
-    yield data.decode("utf-8", "replace")
+
+
+def _composed(text: str) -> set[str]:
+    """The text, and its accents as one character and as two: some systems and programs change one into the other."""
+    if text.isascii():
+        return {text}
+    from unicodedata import normalize
+
+    return {text, normalize("NFC", text), normalize("NFD", text)}
+
+
+def _in_bytes(text: str) -> set[bytes]:
+    """The text in UTF-8, and in the other encodings that have its characters."""
+    found = {_bytes(text)}
+    for encoding in _ENCODINGS:
+        with suppress(UnicodeEncodeError):
+            found.add(text.encode(encoding))
+    return found
+
+
+def _misread(data: bytes) -> Iterator[str]:
+    """How bytes look that were read in the wrong encoding; what can't be read is replaced, and so may be NULs."""
+    forms = {data.decode("utf-8", handler) for handler in ("replace", "surrogateescape")}
+    # UTF-8 that was read as Latin-1 or cp1252, and written as UTF-8 again.
+    forms |= {data.decode(encoding, "replace") for encoding in ("latin-1", "cp1252")}
+    for form in forms:
+        for shown in {form, form.replace("\0", "\ufffd")}:
+            if len(shown) >= SHORTEST_SECRET and len(shown) - shown.count("\ufffd") >= _LEAST_READABLE:
+                yield shown
 
 
 def _base64(text: str) -> Iterator[str]:
     """The text in base64 at each of the three alignments, without the digits that also encode other bytes."""
-    data = _bytes(text)
-    if len(data) < _SHORTEST_PIECE:
-        return
-    for before, first in ((0, 0), (1, 2), (2, 3)):
-        digits = binascii.b2a_base64(b"\0" * before + data, newline=False).decode()
-        own = digits[first : (before + len(data)) * 8 // 6]
-        yield from {own, own.replace("+", "-").replace("/", "_")}
+    for data in _in_bytes(text):
+        if len(data) < _SHORTEST_PIECE:
+            continue
+        for before, first in ((0, 0), (1, 2), (2, 3)):
+            digits = binascii.b2a_base64(b"\0" * before + data, newline=False).decode()
+            own = digits[first : (before + len(data)) * 8 // 6]
+            yield from {own, own.replace("+", "-").replace("/", "_")}
 
 
 def _bytes(text: str) -> bytes:
@@ -218,7 +255,7 @@ def _beginnings(secret: str, text: str) -> Iterator[tuple[int, int]]:
 
 def _ends(secret: str, text: str) -> Iterator[tuple[int, int]]:
     """Spans of the secret's end after a cut."""
-    first = len(text) - len(text.lstrip())
+    first = len(text) - len(text.lstrip().lstrip("\ufffd"))
     for _, end in _every(secret[-_SHORTEST_PIECE:], text):
         begin = end - _common(secret[::-1], text[max(0, end - len(secret)) : end][::-1])
         if begin <= first or text[max(0, begin - 6) : begin] in _CUT_BEFORE:

@@ -6,12 +6,14 @@ import importlib
 import importlib.metadata
 import os
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.bounded_file import read_bounded
 from db import SQLITE_VERSION
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
@@ -19,10 +21,13 @@ from doctor.scene import Scene
 SUBJECT = "interpreter"
 LEAST_PYTHON = (3, 11)
 LEAST_SQLITE = (3, 37)
+_MOST_BYTES = 1 << 20
 #: Modules whose name differs from their distribution's.
 _MODULES = {"python-dotenv": "dotenv"}
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*([^;\[]*)")
 _BOUND = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9][0-9.]*)")
+#: A line such as VIRTUAL_ENV="/home/me/x/.venv". A command in its place asks the shell.
+_ACTIVATES = re.compile(r"^\s*(?:export )?VIRTUAL_ENV=([^$\n]+)$", re.MULTILINE)
 _INSTALL = "Run `make install` in this folder, and start the program with .venv/bin/python."
 
 
@@ -81,7 +86,12 @@ def environment(prefix: str, base: str, executable: str) -> Iterator[Finding]:
         return
     if missing:
         text = f"The virtual environment {prefix} is broken: {missing[0]} is missing"
-        yield error("VENV_BROKEN", SUBJECT, text, f"Remove {prefix} and run `make install`.")
+        yield error("VENV_BROKEN", SUBJECT, text, "Run `make install` in this folder: it builds .venv anew.")
+        return
+    made_for = _place_of(Path(prefix) / "bin" / "activate")
+    if made_for and os.path.realpath(made_for) != os.path.realpath(prefix):
+        text = f"{prefix} was moved: its `activate` scripts still name {made_for}"
+        yield warning("VENV_MOVED", SUBJECT, text, "Run `make install` in this folder.")
 
 
 def libraries(
@@ -104,12 +114,15 @@ def libraries(
 def requirements(path: Path) -> list[Requirement] | None:
     """The dependencies in a pyproject.toml; None if it can't be read."""
     try:
-        with path.open("rb") as file:
-            lines = tomllib.load(file)["project"]["dependencies"]
+        lines = tomllib.loads(_text(path))["project"]["dependencies"]
     except (OSError, ValueError, KeyError):
         return None
     matches = (_REQUIREMENT.match(str(line)) for line in lines)
     return [Requirement(match[1], match[2].strip()) for match in matches if match is not None]
+
+
+def _text(path: Path) -> str:
+    return read_bounded(path, _MOST_BYTES)[0].decode("utf-8")
 
 
 def _is_closed(path: str) -> bool:
@@ -126,11 +139,20 @@ def _is_closed(path: str) -> bool:
 def _home_of(config: Path) -> str | None:
     """The folder of the Python that a virtual environment was made from."""
     try:
-        lines = config.read_text(encoding="utf-8").splitlines()
+        lines = _text(config).splitlines()
     except (OSError, ValueError):
         return None
     pairs = (line.partition("=") for line in lines)
     return next((value.strip() for name, _, value in pairs if name.strip() == "home"), None)
+
+
+def _place_of(activate: Path) -> str:
+    """The folder for which the script `activate` was written; "" if it does not say that."""
+    try:
+        found = _ACTIVATES.findall(activate.read_text(encoding="utf-8"))
+        return shlex.split(found[-1])[0] if found else ""
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from core.durable import sync_folder
 from core.errors import CronError, DatabaseCorrupt, DatabaseError
 from doctor.database import SUBJECT, inspect
 from doctor.findings import Finding, error, fine, of_error, warning
@@ -139,6 +140,7 @@ def _keep_copy(path: str, descriptor: int, stamp: str) -> list[str]:
     except BaseException:
         _remove(*made)
         raise
+    sync_folder(os.path.dirname(path))
     return made
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.bounded_file import read_bounded
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene, account
 from install import units
@@ -16,6 +17,8 @@ from install.crontab_starts import Start, read
 
 SUBJECT = "crontab"
 _SECONDS = 10.0
+#: A longer crontab is not read.
+_MOST_BYTES = 1 << 20
 #: Libraries that a tick needs when a job is due.
 LIBRARIES = ("click", "croniter", "pydantic", "dotenv", "tzlocal", "jsonschema")
 #: The message of `crontab -l` when the user has no crontab.
@@ -136,12 +139,9 @@ def _interpreter_exists(line: Start) -> bool:
 
 
 def _text(path: Path) -> str:
-    """The text of a system crontab; "" if this user may not read it."""
+    """The text of a system crontab; "" if it can't be read."""
     try:
-        with open(
-            path, encoding="utf-8", errors="replace", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)
-        ) as file:
-            return file.read(1 << 20)
+        return read_bounded(path, _MOST_BYTES)[0].decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.durable import put_in_place
 from core.errors import DuplicateJob, InternalError, JobNotFound, JobsFileBusy, JobsFileUnwritable
 from jobs import layout
 
@@ -184,7 +185,7 @@ class Editor:
                 # Other programs, like text editors, don't use our lock.
                 fresh.unlink()
                 return False
-            os.replace(fresh, path)
+            put_in_place(fresh, path)
         except OSError as error:
             with suppress(OSError):
                 fresh.unlink()

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.bounded_file import UnfitFile, read_bounded
 from core.errors import JobsFileMissing, JobsFileUnreadable
 from core.job import Job
 
@@ -64,20 +64,13 @@ def sync_cache_of(default_zone: str, text: str) -> SyncCache:
 def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     """The bytes of a jobs file and its stat result. Raises `JobsFileMissing` or `JobsFileUnreadable`."""
     try:
-        # Without O_NONBLOCK, opening a FIFO that has no writer would block for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                raise _unreadable(path, "is not a regular file")
-            if info.st_size > MAX_FILE_BYTES:
-                raise _unreadable(path, f"is larger than {MAX_FILE_BYTES // 1024**2} MiB")
-            return file.read(), info
+        return read_bounded(path, MAX_FILE_BYTES)
+    except UnfitFile as error:
+        raise _unreadable(path, error.reason) from None
     except FileNotFoundError:
         reason = "is a broken link" if path.is_symlink() else "does not exist"
         hint = 'create it; {"jobs": []} is a file without jobs'
         raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
-    except IsADirectoryError:
-        raise _unreadable(path, "is a folder") from None
     except OSError as error:
         raise _unreadable(path, f"can't be read: {error.strerror}") from None
 

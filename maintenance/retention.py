@@ -5,11 +5,10 @@ A run's files are deleted before its row, so that after a crash in between the n
 
 from __future__ import annotations
 
-import os
+import heapq
 import re
-import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, utc_text
+from maintenance.trees import delete_tree, size_of
 
 if TYPE_CHECKING:
     from config.variables import Values
@@ -41,9 +41,9 @@ class Rows(Protocol):
     def job_ids(self) -> list[str]: ...
     def beyond_count(self, job_id: str, keep: int, limit: int, now: str) -> Sequence[Any]: ...
     def older_than(self, started_before: str, limit: int) -> Sequence[Any]: ...
-    def with_output(self, limit: int) -> Sequence[Any]: ...
+    def with_output(self, job_id: str, after: tuple[str, str], limit: int) -> Sequence[Any]: ...
     def unmeasured(self, limit: int) -> Sequence[Any]: ...
-    def output_bytes(self) -> int: ...
+    def output_by_job(self) -> dict[str, int]: ...
     def record_output_size(self, run_id: str, size: int) -> None: ...
     def forget_output(self, runs: Sequence[Any]) -> None: ...
     def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
@@ -108,9 +108,9 @@ class Retention:
         self._dry_run = dry_run
         self._pruned = Pruned()
         self._counted: set[str] = set()
-        #: In a dry run: sizes that are not stored yet, and the bytes that deleted rows would free.
+        #: In a dry run: the sizes that are not stored yet, and what changes the stored sum of each job.
         self._measured: dict[str, int] = {}
-        self._freed = 0
+        self._unstored: Counter[str] = Counter()
         #: Applied once an hour by a tick, and by `prune` without a bound: each gets the most runs to delete, or None.
         self._rules = (self._forget_old, self._make_room, self._drop_event_files)
 
@@ -169,31 +169,55 @@ class Retention:
         if self._dry_run:
             self._pruned.runs += len(gone)
             self._pruned.events += self._rows.count_events(gone)
-            self._freed += sum(run.output_bytes or 0 for run in gone if run.has_output)
+            for run in gone:
+                self._unstored[run.job_id] -= (run.output_bytes or 0) if run.has_output else 0
         elif gone:
             deleted, events = self._rows.forget(gone)
             self._pruned.runs += deleted
             self._pruned.events += events
 
     def _make_room(self, at_most: int | None) -> None:
+        """Deletes output until all of it is within the limit: always the oldest of the job that has most.
+
+        So each job has room for its share, and one that fills the disk costs the others nothing.
+        """
         for run in self._rows.unmeasured(at_most or 1 << 30):
             size = size_of(self._folder(run))
             if not self._dry_run:
                 self._rows.record_output_size(run.run_id, size)
             elif run.run_id not in self._counted:
                 self._measured[run.run_id] = size
-        used = self._rows.output_bytes() + sum(self._measured.values()) - self._freed
-        over = used - self._limits.keep_output_mb * MEGABYTE
-        limit = at_most or 1 << 30
-        gone = []
-        for run in self._rows.with_output(limit) if over > 0 else []:
-            if over <= 0:
-                break
+                self._unstored[run.job_id] += size
+        used = Counter(self._rows.output_by_job())
+        used.update(self._unstored)
+        over = used.total() - self._limits.keep_output_mb * MEGABYTE
+        jobs = [(-size, job_id) for job_id, size in used.items() if size > 0]
+        heapq.heapify(jobs)
+        oldest: dict[str, Iterator[Any]] = {}
+        gone, asked = [], 0
+        while over > 0 and jobs and asked < (at_most or 1 << 30):
+            size, job_id = heapq.heappop(jobs)
+            run = next(oldest.setdefault(job_id, self._with_output(job_id)), None)
+            if run is None:
+                # What is left of it can't be deleted, and the other jobs do not pay for that.
+                over += size
+                continue
+            asked += 1
+            freed = self._size(run)
             if run.run_id not in self._counted and self._drop_output(run):
                 gone.append(run)
-                over -= self._size(run)
+                over -= freed
+                size += freed
+            heapq.heappush(jobs, (size, job_id))
         if gone and not self._dry_run:
             self._rows.forget_output(gone)
+
+    def _with_output(self, job_id: str) -> Iterator[Any]:
+        """The ended runs of a job that hold some of the disk, the oldest first."""
+        after = ("", "")
+        while batch := self._rows.with_output(job_id, after, ROUND):
+            yield from (run for run in batch if self._size(run) > 0)
+            after = batch[-1].position
 
     def _drop_output(self, run: Any) -> bool:
         folder = self._folder(run)
@@ -273,39 +297,6 @@ class Retention:
             return self._clock.now().timestamp() - path.lstat().st_mtime > seconds
         except OSError:
             return False
-
-
-def size_of(folder: str | Path) -> int:
-    """The bytes of the regular files below a folder, without following links; 0 if the folder is gone."""
-    total, folders = 0, [str(folder)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        with suppress(OSError):
-                            total += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue
-    return total
-
-
-def delete_tree(folder: Path) -> None:
-    """Deletes a folder with everything in it, or the link in its place; does nothing if it is gone. Raises OSError."""
-    if folder.is_symlink():
-        folder.unlink()
-        return
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        # A target may have removed permissions from its own folders.
-        for parent, _, _ in os.walk(folder, onerror=lambda error: os.chmod(error.filename, 0o700)):
-            os.chmod(parent, 0o700)
-        shutil.rmtree(folder)
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import db
+from core.durable import sync_folder
 from core.errors import DatabaseMissing, DatabaseReadOnly
 from core.private_files import locked_folder, make_private_folder
 from db import Connection, Database, Translated, apply_migrations, cannot_open, connect, schema_version
@@ -33,6 +34,8 @@ def create(path: str) -> tuple[Database, bool]:
             fresh = _make_schema(connection, path)
     finally:
         connection.close()
+    if fresh:
+        sync_folder(folder)
     return Database(path), fresh
 
 

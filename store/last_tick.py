@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+#: An ordinary open of a named pipe would block for ever.
+_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+
 
 def file_of(db_path: str) -> str:
     """The path of the file with the time of the last tick."""
@@ -14,15 +17,18 @@ def read(db_path: str) -> str:
     """The time of the last tick as UTC text; "" if there was none."""
     try:
         # As bytes, because another encoding than UTF-8 imports a codec.
-        with open(file_of(db_path), "rb") as file:
-            return file.read(64).decode("ascii").strip()
+        fd = os.open(file_of(db_path), os.O_RDONLY | _FLAGS)
+        try:
+            return os.read(fd, 64).decode("ascii").strip()
+        finally:
+            os.close(fd)
     except (OSError, ValueError):
         return ""
 
 
 def touch(db_path: str, text: str) -> None:
     """Writes `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
-    fd = os.open(file_of(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(file_of(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | _FLAGS, 0o600)
     try:
         # One write of fixed width over the old text, so that no reader sees half of it.
         width = os.pwrite(fd, f"{text}\n".encode("ascii"), 0)

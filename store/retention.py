@@ -16,6 +16,8 @@ class OldRun:
     job_id: str
     has_output: bool
     output_bytes: int | None
+    position: tuple[str, str]
+    """When it finished (UTC text; "" while it is running), and its ID: the order of `with_output`."""
 
 
 #: Never deleted: running runs, runs with undelivered events or a pending retry, and the newest run of each job.
@@ -65,12 +67,12 @@ class RetentionRows:
         )
         return [_old(row) for row in rows]
 
-    def with_output(self, limit: int) -> list[OldRun]:
-        """The oldest `limit` ended runs that still have output."""
+    def with_output(self, job_id: str, after: tuple[str, str], limit: int) -> list[OldRun]:
+        """The oldest `limit` ended runs of a job that still have output, after a `position`; ("", "") is the first."""
         rows = self._db.rows(
-            "SELECT * FROM runs WHERE output_dir IS NOT NULL AND finished_at IS NOT NULL ORDER BY finished_at, run_id"
-            " LIMIT ?",
-            (limit,),
+            "SELECT * FROM runs WHERE job_id = ? AND output_dir IS NOT NULL AND (finished_at, run_id) > (?, ?)"
+            " ORDER BY finished_at, run_id LIMIT ?",
+            (job_id, *after, limit),
         )
         return [_old(row) for row in rows]
 
@@ -83,12 +85,13 @@ class RetentionRows:
         )
         return [_old(row) for row in rows]
 
-    def output_bytes(self) -> int:
-        """Size of all output in bytes, as measured at the runs' ends."""
-        row = self._db.row(
-            "SELECT coalesce(sum(output_bytes), 0) FROM runs WHERE output_dir IS NOT NULL AND finished_at IS NOT NULL"
+    def output_by_job(self) -> dict[str, int]:
+        """What the output of each job holds of the disk in bytes, as measured at the runs' ends."""
+        rows = self._db.rows(
+            "SELECT job_id, sum(output_bytes) FROM runs WHERE output_dir IS NOT NULL AND finished_at IS NOT NULL"
+            " AND output_bytes > 0 GROUP BY job_id"
         )
-        return int(row[0]) if row is not None else 0
+        return {str(row[0]): int(row[1]) for row in rows}
 
     def record_output_size(self, run_id: str, size: int) -> None:
         """Stores the size of a run's output in bytes."""
@@ -138,4 +141,5 @@ class RetentionRows:
 
 
 def _old(row: Row) -> OldRun:
-    return OldRun(row["run_id"], row["job_id"], row["output_dir"] is not None, row["output_bytes"])
+    position = (row["finished_at"] or "", row["run_id"])
+    return OldRun(row["run_id"], row["job_id"], row["output_dir"] is not None, row["output_bytes"], position)

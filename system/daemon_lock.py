@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core import log
 from core.clock import utc_text
+from core.durable import put_in_place
 from core.errors import DaemonFileUnusable, DaemonRunning
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class DaemonLock:
         with log.tolerated(OSError, "The daemon's pid and host were not written"):
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(json.dumps(identity).encode())
-            os.replace(fresh, path)
+            put_in_place(fresh, path)
             record_poll(self._db_path, self._since)
 
 

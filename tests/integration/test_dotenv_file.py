@@ -209,6 +209,30 @@ def test_a_pipe_in_its_place_is_refused_without_waiting(tmp_path: Path) -> None:
         settings.load({}, tmp_path)
 
 
+def test_a_huge_file_is_refused_without_being_read(tmp_path: Path) -> None:
+    with (tmp_path / ".env").open("wb") as file:
+        file.truncate(1 << 40)
+    (problem,) = _problems(tmp_path)
+    assert problem["code"] == "DOTENV_UNREADABLE"
+    assert "is larger than 256 KiB" in problem["message"]
+    (tmp_path / ".env").write_text("A=1\n" * (envfile.MAX_BYTES // 4))
+    assert settings.load({}, tmp_path).variables["A"] == "1"
+
+
+def test_a_device_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to("/dev/zero")
+    (problem,) = _problems(tmp_path)
+    assert (problem["code"], problem["source"]) == ("DOTENV_UNREADABLE", ".env")
+
+
+def _problems(root: Path) -> list[dict[str, Any]]:
+    with pytest.raises(SettingsError) as caught:
+        settings.load({}, root)
+    problems = caught.value.details["problems"]
+    assert isinstance(problems, list)
+    return problems
+
+
 def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").symlink_to("secrets-not-mounted")
     with pytest.raises(SettingsError, match="No such file"):
@@ -229,7 +253,7 @@ def test_a_failing_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def failing(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", failing)
+    monkeypatch.setattr("core.bounded_file._read", failing)
     with pytest.raises(SettingsError, match="Permission denied"):
         settings.load({}, tmp_path)
 

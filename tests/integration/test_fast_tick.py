@@ -263,6 +263,12 @@ def _unreadable_env_file(place: Place) -> None:
     place.seen()
 
 
+def _huge_env_file(place: Place) -> None:
+    with (place.root / ".env").open("wb") as file:
+        file.truncate(1 << 40)
+    place.seen()
+
+
 def _env_file_that_is_no_text(place: Place) -> None:
     (place.root / ".env").write_bytes(b"A=\xff\n")
     place.seen()
@@ -351,6 +357,7 @@ def _database_in_the_home_folder(place: Place) -> None:
         _new_env_file,
         _unreadable_env_file,
         _env_file_that_is_no_text,
+        _huge_env_file,
         _new_variable,
         _other_variable,
         _variable_gone,
@@ -478,6 +485,12 @@ def test_rubbish_in_the_file_of_the_last_tick_is_gone_after_the_next_one(place: 
     place.last_tick.write_text("0000 rubbish that is longer than the text of an instant")
     assert place.look() is not None
     assert last_tick.read(str(place.database)) == "2026-02-25T12:00:00+00:00"
+
+
+def test_a_pipe_in_the_place_of_the_last_tick_holds_nothing_up(place: Place) -> None:
+    os.mkfifo(place.last_tick)
+    assert last_tick.read(str(place.database)) == ""
+    assert place.look() is None, "its time could not be written"
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"\n"])

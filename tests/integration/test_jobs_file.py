@@ -112,10 +112,12 @@ def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
 
 
 def test_a_read_error_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("{}")
+
     def failing(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("builtins.open", failing)
+    monkeypatch.setattr("core.bounded_file._read", failing)
     with pytest.raises(JobsFileUnreadable, match="Input/output error"):
         read(file)
 

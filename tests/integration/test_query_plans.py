@@ -30,6 +30,7 @@ EXCEPTIONS = {
     "UPDATE jobs SET pruned_through = ? WHERE pruned_through >": "a clock that was set back by days concerns all jobs",
     "UPDATE runs SET scheduled_for = NULL, slots = 0 WHERE status = 'missed'": "once after a clock that was set back",
     "SELECT value FROM state": "a handful of rows",
+    "SELECT job_id, sum(output_bytes) FROM runs": "once an hour, of the runs that have output",
 }
 
 Statement = tuple[str, tuple[Any, ...]]

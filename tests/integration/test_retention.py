@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from maintenance.retention import delete_tree, size_of
+from maintenance.trees import size_of
 from tests.support_ledger import settle_all
 from tests.support_machine import COUNT, Machine, prepare, shell
 from tests.workspace import FakeClock, Workspace
@@ -158,6 +158,53 @@ def test_output_above_the_limit_is_deleted_oldest_first_and_its_rows_stay(
     assert machine.run("logs", "--run", rows[0]["run_id"])[1]["output"] == []
 
 
+def test_the_job_with_most_output_gives_and_the_others_keep_theirs(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.environ["PURUTO_CRON_KEEP_OUTPUT_MB"] = "2"
+    small, large = "head -c 100000 /dev/zero", "head -c 600000 /dev/zero"
+    machine.ready(shell(small, job_id="small", schedule=MINUTELY), shell(large, job_id="large", schedule=MINUTELY))
+    run_minutes(machine, clock, 6)
+    said, done = machine.run("prune", "--dry-run")[1], machine.run("prune")[1]
+    assert {**done, "dry_run": True} == said
+    assert len(folders(workspace, "small")) == 6, "its output is older than what stays of the other"
+    assert len(folders(workspace, "large")) == 2
+    assert machine.run("prune")[1]["outputs"] == 0
+
+
+def test_a_sparse_file_and_a_second_name_hold_nothing_of_the_disk(
+    machine: Machine, workspace: Workspace, clock: FakeClock
+) -> None:
+    machine.environ["PURUTO_CRON_KEEP_OUTPUT_MB"] = "2"
+    hole = (
+        'cd "$PURUTO_CRON_RUN_FOLDER" && truncate -s 1T hole && head -c 300000 /dev/zero > file'
+        " && for n in 1 2 3 4 5 6 7 8 9; do ln file name$n; done"
+    )
+    machine.ready(shell(hole, job_id="sparse", schedule=MINUTELY), shell("echo x", schedule=MINUTELY))
+    run_minutes(machine, clock, 3)
+    assert {row["status"] for row in workspace.runs()} == {"ok"}
+    assert all(300_000 <= row["output_bytes"] < 600_000 for row in workspace.runs("sparse"))
+    assert machine.run("prune")[1]["outputs"] == 0
+
+
+def test_output_that_cannot_be_deleted_costs_no_other_job_its_own(
+    machine: Machine, workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.environ["PURUTO_CRON_KEEP_OUTPUT_MB"] = "1"
+    machine.ready(
+        shell("head -c 500000 /dev/zero", job_id="stuck", schedule=MINUTELY), shell("echo x", schedule=MINUTELY)
+    )
+    run_minutes(machine, clock, 4)
+
+    def refuse(folder: Path) -> None:
+        assert folder.parent.name == "stuck", "the other job gives nothing"
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("maintenance.retention.delete_tree", refuse)
+    done = machine.run("prune")[1]
+    assert (done["outputs"], len(done["failures"])) == (0, 4)
+
+
 def test_the_output_of_dead_runs_is_measured_later(machine: Machine, workspace: Workspace, clock: FakeClock) -> None:
     machine.ready(shell(COUNT, schedule=MINUTELY))
     run_minutes(machine, clock, 1)
@@ -244,19 +291,6 @@ def test_links_are_not_followed(machine: Machine, workspace: Workspace, clock: F
     assert len(workspace.runs("job-1")) == 3, "a row stays as long as its output does"
 
 
-def test_a_tree_of_odd_names_and_modes_is_deleted(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    (tree / "sub" / "subsub").mkdir(parents=True)
-    (tree / "sub" / "subsub" / "file").write_text("x")
-    os.mkfifo(tree / "pipe")
-    (Path(os.fsdecode(bytes(tree) + b"/\xff\xfe"))).write_text("y")
-    (tree / "sub" / "subsub").chmod(0)
-    (tree / "sub").chmod(0o500)
-    delete_tree(tree)
-    assert not tree.exists()
-    delete_tree(tree)
-
-
 def test_a_file_that_can_not_be_deleted_is_reported_and_fails_no_tick(
     machine: Machine, workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +301,7 @@ def test_a_file_that_can_not_be_deleted_is_reported_and_fails_no_tick(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("shutil.rmtree", refuse)
+    monkeypatch.setattr("maintenance.retention.delete_tree", refuse)
     (report,) = run_minutes(machine, clock, 1)
     assert [result["status"] for result in report["results"]] == ["ok"]
     assert "Read-only file system" in report["pruned"]["failures"][0]
@@ -315,7 +349,8 @@ def test_the_queries_of_a_tick_use_indexes(machine: Machine) -> None:
         session.store.db.connection.set_trace_callback(asked.append)
         session.store.retention.beyond_count("job-0", 10, 10, "2026")
         session.store.retention.older_than("2020", 10)
-        session.store.retention.with_output(10)
+        session.store.retention.with_output("job-0", ("", ""), 10)
+        session.store.retention.output_by_job()
         session.store.db.connection.set_trace_callback(None)
         for sql in asked:
             plan = " ".join(row["detail"] for row in session.store.db.rows(f"EXPLAIN QUERY PLAN {sql}"))

@@ -161,7 +161,7 @@ def test_sqlite3_is_imported_by_db_alone() -> None:
 @pytest.mark.parametrize(
     "name",
     ["main.py", "app/__init__.py", "app/fast_tick.py", "core/__init__.py", "core/crash_points.py", "core/errors.py",
-     "core/system_clock.py",
+     "core/streams.py", "core/system_clock.py",
      "db.py", "store/__init__.py", "store/last_tick.py", "store/idle_check.py"],
 )  # fmt: skip
 def test_what_a_fast_tick_loads_imports_next_to_nothing_at_the_top(name: str) -> None:
@@ -262,12 +262,24 @@ def test_nothing_goes_through_a_shell() -> None:
         # `main.py` and a child that is about to be started only set aside what Python or a caller has set.
         ("signal.signal", {"system/stop_signals.py", "system/processes.py", "main.py"}),
         ("os.pipe", {"system/self_pipe.py"}),
+        # A rename is durable only after a sync of the folder; what retention moves, it deletes.
+        ("os.replace", {"core/durable.py"}),
+        ("os.rename", {"maintenance/trees.py"}),
         # The codec of jobs writes one form for one job, with its keys in order.
         ("json.JSONEncoder", {"core/strict_json.py", "store/job_codec.py"}),
     ],
 )
 def test_what_has_a_place_of_its_own_is_done_there_alone(call: str, places: set[str]) -> None:
     assert {source.name for source in SOURCES for _, name in _calls(source) if name == call} == places
+
+
+def test_no_path_is_renamed_past_the_helper_that_syncs_its_folder() -> None:
+    """`Path.replace` is the `replace` with one argument: that of a text has two, that of an instant has names."""
+    calls = [(s.name, node) for s in SOURCES for node in ast.walk(s.tree) if isinstance(node, ast.Call)]
+    named = [(name, node.func.attr, node) for name, node in calls if isinstance(node.func, ast.Attribute)]
+    others = {"rename", "renames", "link", "hardlink_to", "link_to", "move"}
+    assert {name for name, attr, _ in named if attr in others} == {"maintenance/trees.py"}
+    assert [name for name, attr, node in named if attr == "replace" and len(node.args) == 1 and not node.keywords] == []
 
 
 def test_no_lambda_binds_a_variable_of_its_loop_by_a_default() -> None:

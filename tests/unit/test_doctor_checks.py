@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 
 from config.settings import VARIABLES
 from core.errors import DatabaseCorrupt, SettingsError
+from core.missing_library import missing_library
 from doctor import condition, interpreter, jobs, places, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
 from doctor.findings import Few, Finding, counts, error, fine, of_error, warning, worst_first
@@ -107,8 +109,7 @@ def test_people_read_lines_with_the_fix_below_and_colour_only_on_request() -> No
     ]
     report = {"findings": [finding.as_dict() for finding in found], "counts": counts(found)}
     assert text_of("doctor", report, ViewContext(NOON, "UTC", Screen(52, 24))).split("\n") == [
-        "error   job x: it is\ufffd[31m bad really [E] (only under",
-        "        cron)",
+        "error   job x: it is\ufffd[31m bad really [E] (only under cron)",
         "        fix: do this",
         "ok      clock: it is noon [FINE]",
         "",
@@ -163,6 +164,41 @@ def test_a_library_that_is_missing_broken_or_of_another_version_is_an_error() ->
     assert library_problems("2.0") == ["LIBRARY_VERSION"]
     assert library_problems(importlib.metadata.PackageNotFoundError("python-dotenv")) == ["DEPENDENCY_MISSING"]
     assert library_problems("1.5", broken) == ["DEPENDENCY_MISSING"]
+
+
+@pytest.mark.parametrize(
+    ("line", "codes_found"),
+    [
+        ('VIRTUAL_ENV="{there}"', ["VENV_MOVED"]),
+        ("    export VIRTUAL_ENV='{there}'", ["VENV_MOVED"]),
+        ("VIRTUAL_ENV=$(cygpath {there})\n  export VIRTUAL_ENV={here}", []),
+        ('VIRTUAL_ENV="{here}"', []),
+        ("VIRTUAL_ENV='{link}'", []),
+        ("VIRTUAL_ENV=$(cd ..; pwd)", []),
+        ("VIRTUAL_ENV='", []),
+        ("", []),
+    ],
+)
+def test_an_environment_that_was_moved_is_found(tmp_path: Path, line: str, codes_found: list[str]) -> None:
+    here, link = tmp_path / "here" / ".venv", tmp_path / "link"
+    (here / "bin").mkdir(parents=True)
+    link.symlink_to(here)
+    (here / "pyvenv.cfg").write_text(f"home = {tmp_path}\n")
+    (here / "bin" / "activate").write_text(line.format(here=here, link=link, there="/old/.venv") + "\n")
+    found = list(interpreter.environment(str(here), "/usr", sys.executable))
+    assert [finding.code for finding in found] == codes_found
+    assert all("/old/.venv" in finding.message and "make install" in finding.fix for finding in found)
+
+
+def test_a_library_that_is_there_for_another_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    error = ModuleNotFoundError("No module named 'click'", name="click")
+    assert "has no library 'click'" in missing_library(error).message
+    (tmp_path / "lib" / "python3.9" / "site-packages" / "click").mkdir(parents=True)
+    found = missing_library(error)
+    assert "its libraries are for Python 3.9, as after an upgrade of the system" in found.message
+    assert "make install" in found.hint
+    assert found.details["library"] == "click"
 
 
 def test_distributions_are_imported_by_the_names_of_their_modules() -> None:

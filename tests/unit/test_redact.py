@@ -7,12 +7,15 @@ import hashlib
 import json
 import shlex
 from typing import Any
+from unicodedata import normalize
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.redact import MASK, SHORTEST_SECRET, Redactor, looks_secret, secrets_of
+from core.strict_json import plain_text
 
 SECRET = "s3cr3t-token"
 
@@ -186,6 +189,56 @@ def test_a_secret_in_a_long_text_is_masked_whatever_the_number_of_secrets(count:
     assert masked.startswith(f"{around}<***>{around}<***")
     assert masked.endswith(f">{around}***")
     assert secrets[-1][:8] not in masked
+
+
+ACCENTED = "contraseña-véritable"
+_ENCODINGS = ["utf-8", "latin-1", "cp1252", "iso-8859-15", "cp437", "cp850", "utf-16-le", "utf-16-be", "utf-16"]
+
+
+@pytest.mark.parametrize("secret", [ACCENTED, "plain-t0ken-of-ascii", "ñandú7"])
+@pytest.mark.parametrize("encoding", _ENCODINGS)
+def test_a_secret_is_masked_in_each_encoding_that_a_program_may_print(secret: str, encoding: str) -> None:
+    mask = Redactor([secret])
+    raw = f"before {secret} after".encode(encoding)
+    for text in (
+        raw.decode("utf-8", "replace"),
+        plain_text(raw.decode("utf-8", "replace")),
+        raw.decode("utf-8", "surrogateescape"),
+        repr(raw),
+        quote(raw),
+        json.dumps(secret),
+        # Of fewer than eight bytes too little is left in base64.
+        *(base64.b64encode(raw[start:]).decode() for start in (0, 2) if len(secret) >= 8),
+    ):
+        masked = mask.text(text)
+        assert masked.count(MASK) == 1, (text, masked)
+        assert "ndú" not in masked
+        assert "contrase" not in masked.replace("\0", "").replace("\ufffd", "")
+
+
+def test_utf_8_that_was_read_as_latin_1_is_masked() -> None:
+    for encoding in ("latin-1", "cp1252"):
+        assert Redactor([ACCENTED]).text(ACCENTED.encode().decode(encoding)) == MASK
+
+
+def test_accents_of_two_characters_are_masked() -> None:
+    for form in ("NFC", "NFD"):
+        for stored in ("NFC", "NFD"):
+            assert Redactor([normalize(stored, ACCENTED)]).text(normalize(form, ACCENTED)) == MASK
+
+
+@pytest.mark.parametrize("encoding", _ENCODINGS)
+def test_pieces_of_a_secret_that_two_reads_have_split_are_masked(encoding: str) -> None:
+    mask, raw = Redactor([ACCENTED]), ACCENTED.encode(encoding)
+    for cut in range(len(raw)):
+        for piece in (raw[:cut], raw[cut:]):
+            masked = mask.text(plain_text(piece.decode("utf-8", "replace")))
+            readable = masked.replace("\ufffd", "").replace(MASK, "")
+            assert len(readable) <= 8, (cut, piece, masked)
+
+
+def test_a_secret_of_which_nothing_can_be_read_masks_no_other_text() -> None:
+    assert Redactor(["пароль-"]).text("\ufffd" * 12) == "\ufffd" * 12
 
 
 def test_secrets_that_overlap_leave_nothing_of_either() -> None:

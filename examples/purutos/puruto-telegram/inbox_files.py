@@ -31,7 +31,17 @@ def replace(path: Path, value: dict[str, Any]) -> None:
         file.write(json.dumps(value).encode())
         file.flush()
         os.fsync(file.fileno())
+    put_in_place(fresh, path)
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Renames `fresh` to `path`, and waits until the folder is on the disk too. Raises `OSError`."""
     os.replace(fresh, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_object(path: Path) -> dict[str, Any]:

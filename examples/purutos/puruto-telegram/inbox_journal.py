@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from inbox_files import put_in_place
+
 FILE = "inbox_journal.jsonl"
 #: The number of events that are kept; a much longer file is rewritten.
 KEPT = 10_000
@@ -126,7 +128,7 @@ class Journal:
                     file.write(_line(entry))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(fresh, self._path)
+        put_in_place(fresh, self._path)
         self._events = newest
 
 
