@@ -144,4 +144,4 @@ def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
 
 def verbatim(text: object) -> str:
     """Text with its line ends and blanks as they are, without other control characters."""
-    return "\n".join(_CONTROL.sub("\ufffd", line) for line in str(text or "").splitlines())
+    return "\n".join(visible(line) for line in str(text or "").splitlines())
