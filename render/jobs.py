@@ -31,7 +31,7 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
     states = [_state(job) for job in rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     parts: list[RenderableType] = [
-        Grid(("JOB", "SCHEDULE", "NEXT", "LAST"), cells, {1: 15, 3: 12, 0: 12}),
+        Grid(("JOB", "SCHEDULE", "NEXT", "LAST"), cells, {1: 15, 2: 12, 3: 12, 0: 12}),
         Text(),
         Text(f"{counted(len(rows), 'job')}: {counts}", "dim"),
     ]
