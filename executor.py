@@ -13,13 +13,13 @@ from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
 from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
-from core.invocation_errors import AgentOverloaded, is_retried
+from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
 from execution.attempt import Attempt, SessionTotals, summary_of
-from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec
+from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec, quota_blocks
 from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
 
@@ -270,14 +270,19 @@ class Executor:
 
     def _no_retry_reason(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
         error = outcome.response.error
-        if error is not None and not outcome.from_target and not is_retried(error.code):
-            return f"{error.code} is not retried"
-        overloaded = error is not None and error.code == AgentOverloaded.code and not outcome.from_target
+        own_code = "" if error is None or outcome.from_target else error.code
+        if own_code and not is_retried(own_code):
+            return f"{own_code} is not retried"
+        wait_sec = backoff_sec(run.job.retry_backoff_sec, attempt)
+        now, is_quota = self._clock.now(), own_code == AgentQuota.code
+        if error is not None and is_quota and (blocked := quota_blocks(error.details, now, wait_sec)):
+            return blocked
+        overloaded = own_code == AgentOverloaded.code
         if attempt > (max(run.job.max_retries, OVERLOAD_RETRIES) if overloaded else run.job.max_retries):
             return "no retries left" if run.job.max_retries or overloaded else "max_retries is 0"
         if limit := self._limit_reached(run):
             return f"the day's {limit} is reached"
-        return self._too_late(run, backoff_sec(run.job.retry_backoff_sec, attempt))
+        return self._too_late(run, wait_sec)
 
     def _too_late(self, run: ClaimedRun, wait_sec: float) -> str | None:
         """Why a retry may not start in `wait_sec` seconds: the job's next slot comes first."""

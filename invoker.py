@@ -8,12 +8,14 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
+from core.escape_codes import plain, without_codes
 from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
     InvocationError,
@@ -104,12 +106,17 @@ class Invoker:
             answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
+        # Files keep what was printed; what is stored, sent and shown is plain text.
+        result, failure, text = plain(answer.result), answer.failure, answer.text
+        if failure is not None:
+            details = cast("dict[str, object]", plain(failure.details))
+            failure = Failure(failure.code, without_codes(failure.message), details)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
             duration_ms=round((self._clock.monotonic() - began) * 1000),
-            result=answer.result if answer.failure is None else None,
-            error=answer.failure,
+            result=cast("dict[str, object] | None", result) if failure is None else None,
+            error=failure,
         )
         return AttemptOutcome(
             response,
@@ -120,7 +127,7 @@ class Invoker:
             answer.usage,
             answer.session_id,
             answer.session_usage,
-            answer.text if answer.text is not None else task.printed,
+            without_codes(text if text is not None else task.printed),
             task.runner,
             prompt=task.prompt,
         )
@@ -155,9 +162,12 @@ class Invoker:
             stderr_path=files.stderr,
         )
         code, ended = await self._follow(child, invocation, task, supervision, on_start)
+        ending = Ending(code or 0, files.stdout, files.stderr, self._clock.now())
         if code is None:
+            with suppress(InvocationError):
+                # What it had used until then counts.
+                task.answer = runner.read_ended(invocation, ending)
             raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
-        ending = Ending(code, files.stdout, files.stderr)
         task.answer = answer = runner.read(invocation, ending)
         task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:

@@ -110,20 +110,26 @@ SLEEP_MARKER = "HEARTBEAT_SLEEP"
 
 @dataclass(frozen=True)
 class Usage:
-    """What agents have used: US dollars, turns and tokens. A number that was not reported is 0."""
+    """What agents have used: US dollars, turns and tokens. What was not reported is 0, but None for tokens."""
 
     cost_usd: float = 0.0
     turns: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.cost_usd + other.cost_usd,
             self.turns + other.turns,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
+            total(self.input_tokens, other.input_tokens),
+            total(self.output_tokens, other.output_tokens),
         )
+
+
+def total(*counts: int | None) -> int | None:
+    """The sum of the counts that are known; None if none is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True)
