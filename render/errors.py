@@ -39,7 +39,8 @@ def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
             yield from _labelled(f"  {name.replace('_', ' ')}: ", plain(value, _LONGEST), screen)
     yield from _labelled("  code: ", plain(error.get("code")), screen)
     yield from _cause(details, screen)
-    if hint := details.get("hint"):
+    listed = {problem.get("hint") for problem in problems} if len(problems) > 1 else set()
+    if (hint := details.get("hint")) and hint not in listed:
         yield from _labelled("  fix: ", plain(hint, 2_000), screen, _BOLD)
 
 
