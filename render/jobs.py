@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 
 from rich.console import RenderableType
@@ -27,11 +28,16 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
     rows = report["jobs"]
     if not rows:
         return together(Text("There are no jobs."), step(f"{_PC} register-job --help"))
-    cells = [(plain(job["job_id"]), _schedule(job, context), _next(job, context), _last(job, context)) for job in rows]
-    states = [_state(job) for job in rows]
+    cells: list[list[str | Text]]
+    cells = [[plain(job["job_id"]), _schedule(job, context), _next(job, context), _last(job, context)] for job in rows]
+    states = [_state(job, context.now) for job in rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
+    columns = ["JOB", "SCHEDULE", "NEXT", "LAST"]
+    if any(job.get("note") for job in rows):
+        columns.append("NOTE")
+        cells = [[*row, Text(plain(job.get("note"), 300), "dim")] for row, job in zip(cells, rows, strict=True)]
     parts: list[RenderableType] = [
-        Grid(("JOB", "SCHEDULE", "NEXT", "LAST"), cells, {1: 15, 2: 12, 3: 12, 0: 12}),
+        Grid(columns, cells, {4: 20, 1: 15, 2: 12, 3: 12, 0: 12}, movable=len(columns) - 4),
         Text(),
         Text(f"{counted(len(rows), 'job')}: {counts}", "dim"),
     ]
@@ -47,10 +53,10 @@ def _message(problem: object) -> object:
     return problem.get("message") if isinstance(problem, Mapping) else problem
 
 
-def _state(job: Report) -> str:
+def _state(job: Report, now: datetime) -> str:
     if job.get("problem"):
         return "with a problem"
-    if job.get("paused") or job.get("paused_until"):
+    if is_paused(job, now):
         return "paused"
     return "enabled" if job["enabled"] else "disabled"
 
@@ -61,10 +67,10 @@ def _schedule(job: Report, context: ViewContext) -> str:
 
 
 def _next(job: Report, context: ViewContext) -> Text:
-    state = _state(job)
+    state = _state(job, context.now)
     zone = str(job["timezone"])
     if state == "paused":
-        until = short(_until(job), context.now, zone)
+        until = short(pause_end(job, context.now), context.now, zone)
         return Text(f"paused until {until}" if until else "paused", "bold yellow")
     if state != "enabled":
         return Text(state.removeprefix("with a "), "bold red" if job.get("problem") else "dim")
@@ -74,9 +80,18 @@ def _next(job: Report, context: ViewContext) -> Text:
     return Text((when if context.screen.width >= _WIDE else short)(at, context.now, zone))
 
 
-def _until(job: Report) -> object:
+def pause_end(job: Report, now: datetime) -> str:
+    """Until when a job is paused, as UTC text; "" for one that is not, or without an end."""
     paused = job.get("paused")
-    return job.get("paused_until") or (paused.get("until") if isinstance(paused, Mapping) else None)
+    definition = job.get("definition")
+    own = definition if isinstance(definition, Mapping) else job
+    until = (paused.get("until") if isinstance(paused, Mapping) else None) or own.get("paused_until") or ""
+    return str(until) if str(until) > now.isoformat() else ""
+
+
+def is_paused(job: Report, now: datetime) -> bool:
+    """Whether a job is paused: because it failed too often, by hand, or until a time."""
+    return bool(job.get("paused") or pause_end(job, now))
 
 
 def _last(job: Report, context: ViewContext) -> Text:
@@ -178,6 +193,7 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
     rows = [
+        ("note", plain(report.get("note"), 500)),
         ("next", instants(report["instants"], context)),
         ("target", plain(report.get("target"), 4_096)),
         ("runner", plain(report.get("runner"))),

@@ -135,6 +135,7 @@ def shown(report: Report, context: ViewContext) -> RenderableType:
     status = str(row["status"])
     parts: list[RenderableType] = [
         head(status, STYLES.get(status, ""), plain(row["run_id"])),
+        *facts([("note", plain(report.get("note"), 500))]),
         *_row_facts(row, context),
     ]
     if isinstance(error, Mapping):

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
+from render.jobs import is_paused
 from render.parts import facts, note, step, together
 from render.words import counted, distance, dollars, plain, short, when
 
@@ -42,8 +43,8 @@ def _scheduler(scheduler: Report, context: ViewContext) -> Text:
 
 def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | None]]:
     jobs = report["jobs"]
-    enabled = sum(bool(job["enabled"]) and not job.get("paused") for job in jobs)
-    paused = sum(bool(job.get("paused")) for job in jobs)
+    paused = sum(is_paused(job, context.now) for job in jobs)
+    enabled = sum(bool(job["enabled"]) and not is_paused(job, context.now) for job in jobs)
     others = [f"{paused} paused"] if paused else []
     others += [f"{off} disabled"] if (off := len(jobs) - enabled - paused) else []
     sync = report["sync"]

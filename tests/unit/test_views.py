@@ -112,6 +112,18 @@ def test_the_text_of_status_names_what_is_wrong() -> None:
     ]
 
 
+def test_a_pause_with_an_end_is_told_until_it_is_over() -> None:
+    jobs = [_job("a", paused_until=text(84)), _job("b", paused_until=text(-1)),
+            _job("c", paused={"since": text(-1), "until": text(84)}, note="ask Eva first")]  # fmt: skip
+    lines = _shown("list", {"jobs": jobs}, 120)
+    assert [line.split("  ")[-1].strip() for line in lines[:1]] == ["NOTE"]
+    assert "paused until Sun 09:00" in lines[1]
+    assert "Thu 20:45 (in 23 h)" in lines[2]
+    assert "paused until Sun 09:00" in lines[3]
+    assert lines[3].endswith("ask Eva first")
+    assert lines[5] == "3 jobs: 1 enabled, 2 paused"
+
+
 def test_the_text_of_list() -> None:
     jobs = [
         _job(),
