@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 50)
+
+#: Of the run's row, what the report for programs does not have.
+_FOR_PEOPLE = (
+    "status", "duration_ms", "cost_usd", "turns", "iterations", "input_tokens", "output_tokens", "output_dir",
+)  # fmt: skip
 
 
 @click.command("run-now")
@@ -70,8 +76,8 @@ def command(app: App, job_id: str, force: bool) -> int:
         reason = stop.reason
         report: dict[str, object] = {**result, "sync": broken} if broken else {**result}
         if wants_text(app):
-            # Its time and its cost, which the report for programs does not have.
-            report["row"] = session.store.runs.find(result["run_id"])
+            row: Mapping[str, object] = session.store.runs.find(result["run_id"]) or {}
+            report["row"] = {name: row.get(name) for name in _FOR_PEOPLE}
     try:
         show(app, report, "run-now")
     except OutputUnwritable as error:

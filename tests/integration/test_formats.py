@@ -109,6 +109,16 @@ def test_a_word_of_a_job_that_looks_like_the_option_is_none(ready: Workspace) ->
     assert ready.json(*words, "--dry-run")["entry"]["prompt"] == "--text"
 
 
+def test_status_of_one_job_fits_a_screen_of_24_lines(ready: Workspace) -> None:
+    for _ in range(8):
+        ready.json("run-now", "good")
+    text = on_screen(ready, "status", NO_COLOR="1")
+    assert text.count("good-2") == 6
+    assert len(text.splitlines()) <= 24
+    assert on_screen(ready, "status", "--limit", "7", NO_COLOR="1").count("good-2") == 7
+    assert len(ready.json("status")["recent_runs"]) == 8
+
+
 def test_an_idle_tick_is_text_for_people_and_json_for_programs(ready: Workspace) -> None:
     ready.json("tick")
     assert ready.json("tick")["due_jobs"] == []

@@ -176,7 +176,7 @@ def test_what_is_read_at_once_is_on_one_screen(pairs: dict[str, Pair], label: st
     view, report = pairs[label]
     text = views.text_of(view, report, context(Screen(width, 24)))
     rows = sum(max(1, -(-cell_len(line) // width)) for line in text.split("\n"))
-    assert rows <= (30 if label == "status" else 24), text
+    assert rows <= 24, text
 
 
 def test_every_view_is_looked_at(pairs: dict[str, Pair]) -> None:
