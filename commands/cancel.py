@@ -30,4 +30,4 @@ def command(app: App, run_id: str) -> None:
     with app.session() as session:
         report = session.control().cancel(run_id)
         app.notifier.deliver(session.store.events)
-    show(app, report)
+    show(app, report, "cancel")

@@ -56,4 +56,5 @@ def command(app: App, job_id: str) -> None:
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
         },
+        "dry-run",
     )

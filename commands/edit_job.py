@@ -62,7 +62,11 @@ def command(
     }
     if not dry_run:
         report = synced(app, job_id, edit.entry)
-    show(app, {"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
+    show(
+        app,
+        {"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report},
+        "edit-job",
+    )
 
 
 def _field(name: str) -> str:

@@ -97,7 +97,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
             # All lines have the same reason: it is another program's table.
             message, hint = made.refused[0][1].reason, made.refused[0][1].hint
         raise NothingImported(message, hint=f"{hint} Nothing was changed.", details=mask(report))
-    show(app, {"status": "ok", **mask(report)})
+    show(app, {"status": "ok", **mask(report)}, "import-crontab")
 
 
 # --- reading ---

@@ -60,4 +60,5 @@ def command(app: App) -> None:
             "created": created,
             "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
         },
+        "init-db",
     )

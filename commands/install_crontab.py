@@ -79,6 +79,7 @@ def command(app: App, only_print: bool, telegram: bool | None, replaces: bool | 
             "replaceable": [_shown(block) for block in moved if block not in removed],
             "warnings": [*warnings, *stray_marks(after, copy.root), *_of_other_folders(after, copy)],
         },
+        "crontab" if only_print else "install-crontab",
     )
 
 

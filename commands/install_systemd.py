@@ -57,25 +57,23 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
         except OSError as error:
             hint = "Name another folder with --folder."
             raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
-    show(
-        app,
-        {
-            "status": "ok",
-            "written": not only_print,
-            "units": {str(target / name): text for name, text in texts.items()},
-            "then": [
-                "systemctl --user daemon-reload",
-                *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, copy) else []),
-                f"systemctl --user enable --now {_enabled(texts)}",
-                "loginctl enable-linger",
-            ],
-            "undo": [
-                f"systemctl --user disable --now {_enabled(texts)}",
-                f"rm {' '.join(shlex.quote(str(target / name)) for name in texts)}",
-                "systemctl --user daemon-reload",
-            ],
-        },
-    )
+    report = {
+        "status": "ok",
+        "written": not only_print,
+        "units": {str(target / name): text for name, text in texts.items()},
+        "then": [
+            "systemctl --user daemon-reload",
+            *([f"systemctl --user disable --now {units.TIMER}"] if daemon and _ticks(target, copy) else []),
+            f"systemctl --user enable --now {_enabled(texts)}",
+            "loginctl enable-linger",
+        ],
+        "undo": [
+            f"systemctl --user disable --now {_enabled(texts)}",
+            f"rm {' '.join(shlex.quote(str(target / name)) for name in texts)}",
+            "systemctl --user daemon-reload",
+        ],
+    }
+    show(app, report, "units" if only_print else "install-systemd")
 
 
 def _enabled(texts: Mapping[str, str]) -> str:

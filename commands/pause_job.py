@@ -48,7 +48,7 @@ def command(app: App, job_id: str, until: str | None) -> None:
     else:
         edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
     report = synced(app, job_id, edit.entry)
-    show(app, {"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report})
+    show(app, {"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report}, "pause-job")
 
 
 def note_pause(app: App, job_id: str, since: datetime | None) -> None:

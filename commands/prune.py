@@ -31,4 +31,4 @@ def command(app: App, dry_run: bool) -> None:
     with app.session(read_only=dry_run) as session:
         pruned = session.retention(dry_run=dry_run).everything()
     limits = {name: getattr(app.settings, name) for name in ("keep_runs", "keep_days", "keep_output_mb")}
-    show(app, {"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits})
+    show(app, {"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits}, "prune")

@@ -62,4 +62,6 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     }
     if not dry_run:
         report = synced(app, name, edit.entry)
-    show(app, {"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})
+    show(
+        app, {"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report}, "register-job"
+    )

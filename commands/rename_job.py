@@ -53,4 +53,5 @@ def command(app: App, old: str, new: str, dry_run: bool) -> None:
         report = synced(app, new, edit.entry, renames={old: new})
     renamed = [{"from": old, "to": new}]
     entry = masked(app, edit.entry or {})
-    show(app, {"status": "ok", "job_id": new, "dry_run": dry_run, "renamed": renamed, "entry": entry, **report})
+    answer = {"status": "ok", "job_id": new, "dry_run": dry_run, "renamed": renamed, "entry": entry, **report}
+    show(app, answer, "rename-job")

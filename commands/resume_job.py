@@ -38,4 +38,8 @@ def command(app: App, job_id: str) -> None:
     was_paused = guarded(end_pause, "The pause was not ended", job=job_id) is True
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})
-    show(app, {"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report})
+    show(
+        app,
+        {"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report},
+        "resume-job",
+    )

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +14,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import is_screen, is_terminal, show
+from commands.view import is_screen, is_terminal, show, wants_text
 from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 50)
+
+#: Of the run's row, what the report for programs does not have.
+_FOR_PEOPLE = (
+    "status", "duration_ms", "cost_usd", "turns", "iterations", "input_tokens", "output_tokens", "output_dir",
+)  # fmt: skip
 
 
 @click.command("run-now")
@@ -68,8 +74,12 @@ def command(app: App, job_id: str, force: bool) -> int:
         except JobNotFound as error:
             raise error if broken is None else _not_loaded(job_id, broken) from None
         reason = stop.reason
+        report: dict[str, object] = {**result, "sync": broken} if broken else {**result}
+        if wants_text(app):
+            row: Mapping[str, object] = session.store.runs.find(result["run_id"]) or {}
+            report["row"] = {name: row.get(name) for name in _FOR_PEOPLE}
     try:
-        show(app, {**result, "sync": broken} if broken else result)
+        show(app, report, "run-now")
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise

@@ -43,7 +43,11 @@ def command(app: App, words: tuple[str, ...]) -> None:
         with app.session() as session:
             if not session.store.definitions.ever_existed(words[1]):
                 raise _unknown(words[1])
-            show(app, {"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])})
+            show(
+                app,
+                {"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])},
+                "sessions",
+            )
         return
     if len(words) > 1:
         raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
@@ -56,7 +60,7 @@ def command(app: App, words: tuple[str, ...]) -> None:
         stored = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
         masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in stored}
     reports = [_report(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in stored]
-    show(app, {"status": "ok", "sessions": reports})
+    show(app, {"status": "ok", "sessions": reports}, "sessions")
 
 
 class SessionReport(TypedDict):

@@ -74,7 +74,7 @@ def command(app: App, run_id: str) -> None:
         "events": [masked(event, mask) for event in events],
         "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
     }
-    show(app, report)
+    show(app, report, "show")
 
 
 def _requests(folder: Path) -> list[Path]:

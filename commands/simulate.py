@@ -83,7 +83,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
         "truncated": len(slots) >= MOST_SLOTS,
         "problems": problems,
     }
-    show(app, report)
+    show(app, report, "simulate")
 
 
 class SimulatedSlot(TypedDict):

@@ -10,7 +10,7 @@ import click
 
 from app.app import App
 from commands.list import without_secrets
-from commands.view import show
+from commands.view import show, wants_text
 from core.clock import utc_text
 from reports.health import PING_FACT, SchedulerHealth
 from reports.overview import UndeliveredEvents
@@ -22,6 +22,8 @@ from store.spending import DailySpending
 PLACE = ("Looking", 10)
 
 RECENT_RUNS = 20
+#: As text, so that all of it fits a screen of 24 lines.
+RUNS_ON_A_SCREEN = 6
 SPENDING_SHOWN = timedelta(days=7)
 
 
@@ -47,10 +49,12 @@ class StatusReport(TypedDict):
 
 @click.command("status")
 @click.option(
-    "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="The number of recent runs."
+    "--limit",
+    type=click.IntRange(0, 1000),
+    help=f"The number of recent runs. Default: {RECENT_RUNS}, and {RUNS_ON_A_SCREEN} as text.",
 )
 @click.pass_obj
-def command(app: App, limit: int) -> None:
+def command(app: App, limit: int | None) -> None:
     """Show the jobs, the recent runs, and the health of the scheduler. It never waits for running jobs.
 
     "scheduler" has the time of the last tick, whether that is too long ago, overdue jobs, undelivered events and
@@ -63,6 +67,8 @@ def command(app: App, limit: int) -> None:
       python3 main.py status
     """
     now = app.clock.now()
+    if limit is None:
+        limit = RUNS_ON_A_SCREEN if wants_text(app) else RECENT_RUNS
     settings = app.settings
     with app.session(read_only=True) as session:
         report: StatusReport = {

@@ -40,10 +40,10 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
     with app.session() as session:
         if if_changed:
             sync = session.sync_if_changed(now)
-            show(app, {"status": sync["status"] if sync else "ok", "sync": sync})
+            show(app, {"status": sync["status"] if sync else "ok", "sync": sync}, "sync-jobs")
             return 1 if sync is not None and sync["status"] == "error" else 0
         report = session.sync_jobs(now, allow_removals=allow_removals)
         report.warnings += app.daemon_warning(session.store.definitions.intervals())
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
-    show(app, {**report.as_dict(), "scheduler": app.tick_state(now)})
+    show(app, {**report.as_dict(), "scheduler": app.tick_state(now)}, "sync-jobs")
     return 0

@@ -36,4 +36,5 @@ def command(app: App, only_print: bool) -> None:
         write_crontab(app.environ, after)
         installation.in_crontab(app, None)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
-    show(app, {**report, "warnings": [*warnings, *stray_marks(after, app.root)]})
+    view = "crontab" if only_print else "uninstall-crontab"
+    show(app, {**report, "warnings": [*warnings, *stray_marks(after, app.root)]}, view)

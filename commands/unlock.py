@@ -33,4 +33,4 @@ def command(app: App, job_id: str, yes: bool) -> None:
     with app.session() as session:
         report = session.control().unlock(job_id, yes=yes)
         app.notifier.deliver(session.store.events)
-    show(app, report)
+    show(app, report, "unlock")

@@ -37,7 +37,7 @@ class ViewContext:
     screen: Screen = field(default_factory=lambda: Screen(100))
 
 
-View = Callable[[Report, ViewContext], RenderableType]
+View = Callable[[Report, ViewContext], RenderableType | str]
 
 
 def drawn(view: RenderableType, screen: Screen, *, crop: bool = False) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from render.console import Report, ViewContext
 from render.hanging import Hanging
+from render.parts import together
 from render.words import plain
 
 _STYLES = {"error": "bold red", "warning": "yellow", "ok": "green"}
@@ -26,4 +27,4 @@ def findings(report: Report, context: ViewContext) -> RenderableType:
             parts.append(Hanging(Text("        fix: "), Text(plain(finding["cure"], _LONGEST)), wraps))
     counts = report["counts"]
     parts += [Text(), Text(f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}")]
-    return Group(*parts)
+    return together(parts)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from render.hanging import Hanging
 
 #: Spaces between two columns.
 _GAP = 2
@@ -21,9 +22,10 @@ class Grid:
     """Rows under `columns`. A column whose name ends in `>` is aligned to the right.
 
     `minimums` maps the index of each column that may be narrowed to its smallest width in cells. They are narrowed in
-    the order of the mapping; the other columns never are. If that is not enough, the last columns (at most `movable`)
-    are printed below their row, the last one first. With `wraps` False each row stays one line: columns that do not fit
-    are left out. What still does not fit makes a wrapping table wider than the screen; a one-line table is cut.
+    the order of the mapping; the other columns never are. A word that is wider than its column ends in an ellipsis. If
+    that is not enough, the last columns (at most `movable`) are printed below their row, the last one first. With
+    `wraps` False each row stays one line: columns that do not fit are left out. What still does not fit makes a
+    wrapping table wider than the screen; a one-line table is cut.
     """
 
     columns: Sequence[str]
@@ -62,16 +64,16 @@ class Grid:
             table = self._table([row], widths)
             table.show_header = False
             yield table
-            for index in range(len(widths), len(row)):
-                if text := _text(row[index]):
-                    yield Padding(text, (0, 0, 0, _INDENT)) if index in self.minimums else _on_one_line(text)
+            below = [_text(cell) for cell in row[len(widths) :] if _text(cell)]
+            if below:
+                yield Hanging(Text(" " * _INDENT), Text("  ").join(below))
 
     def _table(self, rows: Sequence[Sequence[str | Text]], widths: Sequence[int]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", width=_total(widths) if self.wraps else None)
         for name, width in zip(self.columns, widths, strict=False):
             table.add_column(
                 name.rstrip(">"), justify="right" if name.endswith(">") else "left", width=width,
-                no_wrap=not self.wraps, overflow="fold" if self.wraps else "ellipsis",
+                no_wrap=not self.wraps, overflow="ellipsis",
             )  # fmt: skip
         for row in rows:
             table.add_row(*map(_text, row[: len(widths)]))
@@ -91,10 +93,6 @@ def fit_widths(natural: Sequence[int], minimums: Mapping[int, int], available: i
 
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
-
-
-def _on_one_line(text: Text) -> Text:
-    return Text(" " * _INDENT, no_wrap=True, overflow="ignore").append_text(text)
 
 
 def _text(cell: str | Text) -> Text:

@@ -1,29 +1,65 @@
-"""A label with a text beside it, whose further lines begin below its first one."""
+"""Paragraphs: text that is broken between words, never inside of one, beside a label or below it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
+
+_WORD = re.compile(r"\s*\S+")
 
 
 @dataclass(frozen=True)
 class Hanging:
-    """`label` and `text` on one line; the text wraps between words, and words that are too long stay whole.
+    """`label` and `text` on one line; further lines of the text begin below its first one.
 
-    With `wraps` False all is one line, for output that is searched.
+    A word that is too long stays whole, so that a path or an ID can be copied. With `wraps` False all is one line, for
+    output that is searched.
     """
 
     label: Text
     text: Text
     wraps: bool = True
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the lines."""
-        width = max(10, options.max_width - self.label.cell_len)
-        lines = self.text.wrap(console, width, overflow="ignore") if self.wraps else [self.text]
-        for number, line in enumerate(lines or [Text()]):
-            label = self.label.copy() if not number else Text(" " * self.label.cell_len)
-            line.rstrip()
-            yield Text("", no_wrap=True, overflow="ignore").append_text(label).append_text(line)
+        indent = self.label.cell_len
+        lines = wrapped(self.text, max(10, options.max_width - indent)) if self.wraps else [self.text]
+        for number, line in enumerate(lines):
+            label = Text(" " * indent) if number else self.label
+            yield on_one_line(label, line)
+
+
+def on_one_line(*parts: Text) -> Text:
+    """The parts in a line that is neither broken nor cut."""
+    line = Text("", no_wrap=True, overflow="ignore")
+    for part in parts:
+        line.append_text(part)
+    return line
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """Lines of at most `width` cells, except where one word is wider; rich would break or cut that word."""
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        lines += line.divide(_breaks(line.plain, width))
+    for line in lines:
+        line.rstrip()
+    return lines or [Text()]
+
+
+def _breaks(line: str, width: int) -> Iterator[int]:
+    """Where the lines begin, except the first: after the blanks before a word that does not fit any more."""
+    used = 0
+    for match in _WORD.finditer(line):
+        wide = cell_len(match[0])
+        if used and used + wide > width:
+            word = match[0].lstrip()
+            yield match.end() - len(word)
+            used = cell_len(word)
+        else:
+            used += wide

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from render.answers import said
+from render.paragraphs import wrapped
 from render.words import counted, dollars, duration, plain, short
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ _LONGEST = 160
 
 def lines_of(report: Report, context: ViewContext) -> list[str]:
     """The lines of a report of the daemon, each with the time; a tick's report has the same form."""
-    at = short(report.get("now"), context.now, context.zone) or f"{context.now:%H:%M}"
-    return [f"{at}  {line}" for line in happenings(report)] or [f"{at}  {_state(report)}"]
+    now = context.now.isoformat(timespec="seconds")
+    at = f"{short(report.get('now') or now, context.now, context.zone)}  "
+    lines: list[str] = []
+    for line in list(happenings(report)) or [_state(report)]:
+        first, *others = wrapped(line, context.screen.width - len(at)) or [""]
+        lines += [at + first, *(" " * len(at) + other for other in others)]
+    return lines
 
 
 def happenings(report: Report) -> Iterator[str]:

@@ -18,11 +18,12 @@ def _cells(sign: str) -> int:
     return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells; a word that is wider is a line of its own."""
+def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
+    """Lines of at most `width` cells, the first of at most `first`; a word that is wider is a line of its own."""
     lines: list[str] = []
+    room = width if first is None else first
     for word in text.split():
-        if lines and cells(lines[-1]) + 1 + cells(word) <= width:
+        if lines and cells(lines[-1]) + 1 + cells(word) <= (room if len(lines) == 1 else width):
             lines[-1] += f" {word}"
         else:
             lines.append(word)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from render.console import Report, ViewContext
 from render.happenings import happenings
+from render.parts import together
 
 
 def tick(report: Report, _context: ViewContext) -> RenderableType:
     """What a tick did."""
     lines = list(happenings({**report, "warnings": ()}))
-    return Group(*map(Text, lines or ["Nothing was due."]))
+    return together([Text(line) for line in lines or ["Nothing was due."]])

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from render.console import Report, View, ViewContext, drawn
 from render.fields import fields
-from render.words import plain
+from render.parts import note, together
 
-#: The module of `render` and the function in it. A command that is not here shows its fields.
+#: The module of `render` and the function in it. What is not here shows its fields.
 VIEWS = {
-    "list": "tables:jobs",
-    "history": "tables:history",
-    "status": "tables:status",
-    "logs": "tables:logs",
-    "next": "tables:upcoming",
+    "list": "jobs:jobs",
+    "register-job": "jobs:registered",
+    "edit-job": "jobs:edited",
+    "rename-job": "jobs:renamed",
+    "pause-job": "jobs:paused",
+    "resume-job": "jobs:resumed",
+    "remove-job": "jobs:removed",
+    "sync-jobs": "jobs:synced",
+    "dry-run": "jobs:dry_run",
+    "run-now": "runs:ran",
+    "history": "runs:history",
+    "show": "runs:shown",
+    "logs": "runs:logs",
+    "cancel": "runs:cancelled",
+    "unlock": "runs:unlocked",
+    "sessions": "runs:sessions",
+    "status": "status:status",
+    "next": "schedule:upcoming",
+    "simulate": "schedule:simulation",
+    "init-db": "setup:database",
+    "install-crontab": "setup:installed",
+    "uninstall-crontab": "setup:uninstalled",
+    "install-systemd": "setup:units_written",
+    "crontab": "setup:crontab",
+    "units": "setup:units",
+    "import-crontab": "setup:imported",
+    "prune": "setup:pruned",
     "tick": "ticks:tick",
     "watch": "watching:frame",
     "doctor": "findings:findings",
@@ -37,13 +58,17 @@ def view_of(name: str) -> View:
 
 
 def text_of(view: str | View, report: Report, context: ViewContext) -> str:
-    """A report in a view, and its warnings, as text for the screen of the context."""
+    """A report in a view, and its warnings, as text for the screen of the context.
+
+    A view that returns text is printed as it is: it may be pasted elsewhere.
+    """
     draw = view_of(view) if isinstance(view, str) else view
-    parts: list[RenderableType] = [draw(report, context), *warnings(report)]
-    return drawn(Group(*parts), context.screen, crop=view in _CROPPED)
+    drawing = draw(report, context)
+    if isinstance(drawing, str):
+        return context.screen.shown(drawing)
+    return drawn(together(drawing, warnings(report, context)), context.screen, crop=view in _CROPPED)
 
 
-def warnings(report: Report) -> list[Text]:
+def warnings(report: Report, context: ViewContext) -> list[RenderableType]:
     """The warnings of a report, a paragraph each."""
-    entries = report.get("warnings") or ()
-    return [Text(f"! {plain(entry.get('message'), 1_000)}", "yellow") for entry in entries]
+    return [note(entry.get("message"), context) for entry in report.get("warnings") or ()]

@@ -122,3 +122,26 @@ def _instant_of(text: object) -> datetime | None:
 def counted(number: int, thing: str, things: str = "") -> str:
     """`1 run`, `2 runs`, `1,200 runs`; `things` is a plural that does not end in s."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def size(count: object) -> str:
+    """Bytes as text: `512 B`, `1.2 KB`, `34 MB`; "" for none."""
+    if not isinstance(count, int | float):
+        return ""
+    amount, unit = float(count), "B"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if amount < 1_000:
+            break
+        amount, unit = amount / 1_000, larger
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"
+
+
+def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
+    """A sentence of ours on one line, with the stored instants in it in few words and in that zone."""
+    flat = plain(text, most)
+    return _INSTANT.sub(lambda match: short(match[0], now, zone) or match[0], flat)
+
+
+def verbatim(text: object) -> str:
+    """Text with its line ends and blanks as they are, without other control characters."""
+    return "\n".join(visible(line) for line in str(text or "").splitlines())

@@ -159,11 +159,16 @@ class Machine:
 
     def run(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Runs a command and returns its exit code and its JSON object; an error of ours is raised."""
+        code, text = self.printed(*words)
+        return code, json.loads(text)
+
+    def printed(self, *words: str) -> tuple[int, str]:
+        """Runs a command and returns its exit code and what it printed."""
         # A real file: the commands write to the descriptor of stdout.
         with tempfile.TemporaryFile() as file, TextIOWrapper(file, encoding="utf-8") as out, redirect_stdout(out):
             code = cli.main(args=list(words), obj=self.app(), standalone_mode=False)
             file.seek(0)
-            return code or 0, json.loads(file.read())
+            return code or 0, file.read().decode()
 
     def ready(self, *jobs: Mapping[str, object]) -> None:
         """A target, a database and these jobs."""

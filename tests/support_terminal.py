@@ -20,9 +20,9 @@ from tests.workspace import PATIENCE, Workspace, ended, wait_for
 class Terminal:
     """The side of a pseudo terminal that people sit at."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int = 100, rows: int = 30) -> None:
         self._master, self.slave = pty.openpty()
-        self.resize(100, 30)
+        self.resize(columns, rows)
         self._written = bytearray()
         self._closed = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -75,13 +75,18 @@ class Terminal:
 
 @contextmanager
 def on_terminal(
-    workspace: Workspace, *words: str, env: Mapping[str, str] | None = None, nohup: bool = False, **streams: int
+    workspace: Workspace,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    nohup: bool = False,
+    columns: int = 100,
+    **streams: int,
 ) -> Iterator[tuple[Terminal, Popen[bytes]]]:
     """Starts `main.py` with its own terminal for stdin, stdout and stderr, unless a stream is given; ends it by pid.
 
     The terminal controls it: Ctrl-C that is typed becomes SIGINT, and its end SIGHUP, which `nohup` ignores.
     """
-    terminal = Terminal()
+    terminal = Terminal(columns)
     slave = terminal.slave
     # A new session's first open terminal controls it; this stands in for the login.
     code = f"""if True:

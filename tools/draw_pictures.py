@@ -1,4 +1,4 @@
-"""Draws the pictures of the README: a day of example jobs, as `timeline` and `watch` show it.
+"""Draws the pictures of the README and the guides: a day of example jobs, as commands show it on a terminal.
 
     python3 tools/draw_pictures.py            writes docs/pictures/*.svg
     python3 tools/draw_pictures.py --check    writes nothing, names what is out of date, and exits 1 if anything is
@@ -29,6 +29,7 @@ if str(ROOT) not in sys.path:
 from app.app import App  # noqa: E402
 from commands import cli  # noqa: E402  (the folder of main.py is on the path only now)
 from core.clock import utc_text  # noqa: E402
+from core.errors import CronError  # noqa: E402
 
 FOLDER = "docs/pictures"
 ZONE = "Europe/Madrid"
@@ -90,13 +91,26 @@ class Scene:
                 connection.execute(f"INSERT INTO runs ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
         self._clock.wall = NOW
 
+    def shown(self, *words: str) -> dict[str, Any]:
+        """The report of a command whose text is drawn: it succeeds, or its error is the report."""
+        (self._root / "crontab").write_text(_CRONTAB, encoding="utf-8")
+        if words[0] == "sync-jobs":
+            (self._root / ".jobs.json").write_text(json.dumps({"jobs": _WRONG_JOBS}), encoding="utf-8")
+        try:
+            report: dict[str, Any] = self.report(*(word.format(folder=self._root) for word in words))
+        except CronError as error:
+            report = {"error": error.as_dict()}
+        text = json.dumps(report).replace(f"{self._root}/crontab", "crontab").replace(str(self._root), _SHOWN_ROOT)
+        found: dict[str, Any] = json.loads(text)
+        return found
+
     def report(self, *words: str) -> dict[str, Any]:
         """The output of a command. Raises `RuntimeError` if it fails."""
         environ = {"PURUTO_CRON_TIMEZONE": ZONE, "TZ": "UTC", "HOME": str(self._root), "PATH": "/usr/bin:/bin"}
         app = App(self._clock, environ, str(self._root))
         # A real file: the commands write to the descriptor of stdout.
         with tempfile.TemporaryFile() as file, io.TextIOWrapper(file, encoding="utf-8") as out, redirect_stdout(out):
-            code = cli.main(args=list(words), obj=app, standalone_mode=False)
+            code = cli.main(args=[*words, "--json"], obj=app, standalone_mode=False)
             file.seek(0)
             text = file.read().decode()
         if code:
@@ -181,28 +195,78 @@ def _error(code: str, message: str) -> str:
     return json.dumps({"code": code, "message": message, "details": {}})
 
 
+#: Each picture of a text: the words of the command, and its width in cells.
+_TEXTS = {
+    "status": ("status --limit 8", 88),
+    "list": ("list", 96),
+    "history": ("history --limit 9", 96),
+    "import-crontab": ("import-crontab {folder}/crontab --dry-run", 88),
+    "error": ("sync-jobs", 88),
+}
+_CRONTAB = """MAILTO=me@example.com
+30 2 * * * /opt/backup.sh --all
+*/15 9-18 * * 1-5 /opt/prices.py%EUR%USD
+@reboot /opt/start-vpn
+"""
+_WRONG_JOBS = [
+    {"job_id": "nightly-backup", "puruto_target": "puruto-data", "schedule": "61 2 * * *", "prompt": "…"},
+    {"job_id": "news-digest", "puruto_target": "puruto-news", "schedule": "@daily", "prompt": "…", "timout_sec": 60},
+]
+#: Where the pictures say that the program is.
+_SHOWN_ROOT = "/home/me/purutos/puruto-cron"
+
+
+def text_picture(scene: Scene, name: str) -> str:
+    """The text of a command, as a terminal shows it."""
+    from rich.text import Text
+
+    from render.console import ViewContext
+    from render.errors import error_text
+    from render.parts import together
+    from render.screen import Screen
+    from render.views import view_of, warnings
+
+    words, width = _TEXTS[name]
+    report, screen = scene.shown(*words.split()), Screen(width, 24, colour=True)
+    context = ViewContext(NOW, ZONE, screen)
+    if name == "status":
+        # Runs that were written by hand have no scheduler that is alive.
+        report["scheduler"]["anomalies"] = []
+    if "error" in report:
+        drawing: Any = Text.from_ansi(error_text(report["error"], screen))
+    else:
+        drawing = together(view_of(words.split()[0])(report, context), warnings(report, context))
+    command = " ".join(words.format(folder=".").replace("./crontab", "crontab").split())
+    return _terminal(drawing, name, f"python3 main.py {command}", width)
+
+
 def timeline_picture(scene: Scene) -> str:
     """What `timeline --svg` writes."""
     from render.svg import picture
 
-    return picture(scene.report("timeline", "--json")) + "\n"
+    return picture(scene.report("timeline")) + "\n"
 
 
 def watch_picture(scene: Scene) -> str:
     """One frame of `watch`, as a terminal shows it."""
-    from rich.console import Console
-    from rich.terminal_theme import MONOKAI
-
     from render.console import ViewContext
     from render.watching import frame
 
-    report = scene.report("watch", "--once", "--json")
+    report = scene.report("watch", "--once")
+    return _terminal(frame(report, ViewContext(NOW, ZONE), _LINES), "watch", "python3 main.py watch", _COLUMNS)
+
+
+def _terminal(drawing: Any, name: str, title: str, width: int) -> str:
+    """What rich draws, as an SVG of a terminal."""
+    from rich.console import Console
+    from rich.terminal_theme import MONOKAI
+
     console = Console(
-        record=True, file=io.StringIO(), width=_COLUMNS, force_terminal=True, color_system="truecolor", highlight=False,
+        record=True, file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor", highlight=False,
         legacy_windows=False, _environ={},
     )  # fmt: skip
-    console.print(frame(report, ViewContext(NOW, ZONE), _LINES), crop=True)
-    drawn = console.export_svg(title="python3 main.py watch", theme=MONOKAI, unique_id="watch")
+    console.print(drawing, crop=True)
+    drawn = console.export_svg(title=title, theme=MONOKAI, unique_id=name)
     drawn = re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL)
     return re.sub(r"font-family: [^;]+;", f"font-family: {_FONT};", drawn) + "\n"
 
@@ -210,9 +274,13 @@ def watch_picture(scene: Scene) -> str:
 def pictures() -> dict[str, str]:
     """Each picture's file name, and its SVG."""
     with tempfile.TemporaryDirectory() as folder:
-        scene = Scene(Path(folder))
+        # The folder's name is the name of the target of imported jobs.
+        root = Path(folder) / "puruto-cron"
+        root.mkdir()
+        scene = Scene(root)
         scene.set_up()
-        return {"timeline.svg": timeline_picture(scene), "watch.svg": watch_picture(scene)}
+        drawn = {"timeline.svg": timeline_picture(scene), "watch.svg": watch_picture(scene)}
+        return {**drawn, **{f"{name}.svg": text_picture(scene, name) for name in _TEXTS}}
 
 
 def words_of(svg: str) -> list[str]:
@@ -233,7 +301,7 @@ def _shows(path: Path, text: str) -> bool:
         return False
     old = path.read_text(encoding="utf-8")
     # Another version of rich may draw the same texts differently.
-    return old == text or (path.name == "watch.svg" and words_of(old) == words_of(text))
+    return old == text or (path.name != "timeline.svg" and words_of(old) == words_of(text))
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:

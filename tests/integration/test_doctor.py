@@ -118,7 +118,9 @@ def test_without_a_terminal_the_lines_have_no_colour(workspace: Workspace) -> No
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize(
+    ("variables", "coloured"), [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False)]
+)
 def test_on_a_terminal_the_severity_has_a_colour(
     workspace: Workspace, variables: dict[str, str], coloured: bool
 ) -> None:
@@ -128,7 +130,7 @@ def test_on_a_terminal_the_severity_has_a_colour(
         text = b"".join(iter_pty(ours)).decode()
         assert process.wait(PATIENCE) == 1
     assert "DATABASE_MISSING" in text
-    assert ("\033[31;1merror" in text) == coloured
+    assert ("\033[1;31merror" in text) == coloured
 
 
 def iter_pty(descriptor: int) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ def test_the_same_pictures_are_drawn_again(drawn: dict[str, str]) -> None:
 
 
 def test_they_are_svg_that_needs_nothing_else(drawn: dict[str, str]) -> None:
-    assert sorted(drawn) == ["timeline.svg", "watch.svg"]
+    assert sorted(drawn) == sorted(["timeline.svg", "watch.svg", *(f"{name}.svg" for name in draw_pictures._TEXTS)])
     for name, svg in drawn.items():
         assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg", name
         shown = svg.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
@@ -69,3 +69,17 @@ def test_the_readmes_show_both() -> None:
     for name in ("README.md", "README.es.md"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         assert all(f"]({draw_pictures.FOLDER}/{picture})" in text for picture in ("timeline.svg", "watch.svg"))
+
+
+def test_every_picture_is_shown_in_a_document(drawn: dict[str, str]) -> None:
+    pages = [*PROJECT.glob("README*.md"), *PROJECT.glob("docs/**/*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert [name for name in drawn if f"pictures/{name})" not in text] == []
+
+
+def test_pictures_of_texts_say_nothing_of_the_machine_that_drew_them(drawn: dict[str, str]) -> None:
+    read = {name: " ".join(draw_pictures.words_of(svg)) for name, svg in drawn.items()}
+    assert "/home/me/purutos/puruto-cron/db/cron.db" in read["status.svg"]
+    assert "did you mean timeout_sec?" in read["error.svg"]
+    assert "@reboot" in read["import-crontab.svg"]
+    assert not any("/tmp" in text for text in read.values())

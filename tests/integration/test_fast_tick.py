@@ -396,7 +396,7 @@ def test_a_change_of_any_variable_that_governs_a_tick_is_looked_at(place: Place,
     if name == "DB_PATH":
         place.environ[name] = str(place.database)
     else:
-        place.environ[name] = "1"
+        place.environ[name] = "json" if name == "PURUTO_CRON_FORMAT" else "1"
     assert place.look() is None
     place.seen()
     assert place.look() is not None

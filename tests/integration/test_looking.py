@@ -374,10 +374,11 @@ def test_a_table_has_no_control_characters_where_there_is_no_terminal(odd: Works
 
 
 @pytest.mark.process
-def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace) -> None:
+def test_tables_tell_local_time_and_relative_time(odd: Workspace) -> None:
     odd.sql("UPDATE jobs SET next_run_at = '2026-07-01T07:00:00+00:00' WHERE job_id = 'odd'")
     text = odd.run("list", "--text").stdout.decode()
-    assert "Wed 2026-07-01 09:00 +02:00" in text
+    assert "1 Jul" in text
+    assert "09:00" in text
     assert " ago" in text
     assert "Europe/Madrid" in text
     assert "[bold]red" in odd.run("logs", "--text").stdout.decode(), "no markup of ours"

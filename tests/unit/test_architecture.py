@@ -282,6 +282,11 @@ def test_no_path_is_renamed_past_the_helper_that_syncs_its_folder() -> None:
     assert [name for name, attr, node in named if attr == "replace" and len(node.args) == 1 and not node.keywords] == []
 
 
+def test_one_place_decides_between_json_and_text() -> None:
+    printers = {source.name for source in SOURCES for _, name in _calls(source) if name == "print_json"}
+    assert printers == {"commands/view.py"}
+
+
 def test_no_lambda_binds_a_variable_of_its_loop_by_a_default() -> None:
     """`functools.partial` says the same, and mypy can check it."""
     bound = [

@@ -108,7 +108,7 @@ def test_people_read_lines_with_the_fix_below_and_colour_only_on_request() -> No
         fine("clock", "it is noon"),
     ]
     report = {"findings": [finding.as_dict() for finding in found], "counts": counts(found)}
-    assert text_of("doctor", report, ViewContext(NOON, "UTC", Screen(52, 24))).split("\n") == [
+    assert text_of("doctor", report, ViewContext(NOON, "UTC", Screen(80, 24))).split("\n") == [
         "error   job x: it is\ufffd[31m bad really [E] (only under cron)",
         "        fix: do this",
         "ok      clock: it is noon [FINE]",

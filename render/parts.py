@@ -1,0 +1,107 @@
+"""What views are made of: labelled facts, excerpts of long texts, the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from render.console import Report, ViewContext
+from render.hanging import Hanging, on_one_line, wrapped
+from render.words import distance, plain, sentence, short, verbatim
+
+#: Lines of a screen that are left for a text when everything else about a run is on it too.
+_LEAST_LINES, _OTHER_LINES, _USUAL_HEIGHT = 4, 14, 24
+
+
+def facts(rows: Iterable[tuple[str, str | Text | None]]) -> list[Hanging]:
+    """A line for each fact that there is, the labels in one column."""
+    kept = [(name, value) for name, value in rows if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), value if isinstance(value, Text) else Text(value or ""))
+            for name, value in kept]  # fmt: skip
+
+
+def head(status: str, style: str, text: str) -> Text:
+    """The first line of a report about one thing."""
+    return Text.assemble((status, style), ("  ", ""), (text, "bold"), overflow="ignore")
+
+
+def step(*commands: str, label: str = "Next") -> list[Hanging]:
+    """What to do next, a command a line, which can be pasted as it is."""
+    names = [f"{label}: ", *[" " * (len(label) + 2)] * (len(commands) - 1)]
+    return [
+        Hanging(Text(name, "bold"), Text(command), wraps=False) for name, command in zip(names, commands, strict=True)
+    ]
+
+
+def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:
+    """Something that somebody must know."""
+    return Hanging(Text("! ", style), Text(sentence(text, context.now, context.zone), style))
+
+
+def instants(report: object, context: ViewContext, zone: object = None) -> str:
+    """The next instants of a job: `Tue 20:45 (in 22 h), Wed 20:45`."""
+    entries = report if isinstance(report, Sequence) else ()
+    found = [short(entry.get("utc"), context.now, str(zone or context.zone)) for entry in entries]
+    if not found:
+        return "never"
+    return ", ".join([f"{found[0]} ({distance(entries[0].get('utc'), context.now)})", *found[1:]])
+
+
+def lines_left(context: ViewContext) -> int:
+    """How many lines a text may have so that a report about one run fits the screen."""
+    return max(_LEAST_LINES, (context.screen.height or _USUAL_HEIGHT) - _OTHER_LINES)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The first lines of a text (or the last ones), wrapped between words and indented; it says how many are left."""
+
+    text: str
+    lines: int
+    indent: int = 2
+    last: bool = False
+    style: str = ""
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the lines."""
+        width = max(10, options.max_width - self.indent)
+        text = Text(verbatim(self.text.strip("\n")).expandtabs(4), self.style)
+        lines = wrapped(text, width)
+        left = len(lines) - self.lines
+        blank = Text(" " * self.indent)
+        counted = Text(f"{blank}… {left:,} more line{'s' if left > 1 else ''}", "dim")
+        if left > 0 and self.last:
+            yield counted
+        for line in lines[-self.lines :] if self.last else lines[: self.lines]:
+            yield on_one_line(blank, line)
+        if left > 0 and not self.last:
+            yield counted
+
+
+def error_facts(error: Report, context: ViewContext, *, with_stderr: bool = True) -> list[RenderableType]:
+    """Why something failed, and what to do."""
+    details = error.get("details") or {}
+    text = sentence(error.get("message"), context.now, context.zone, 2_000)
+    parts: list[RenderableType] = [
+        Hanging(Text("  error: ", "bold red"), Text.assemble(text, (f" [{plain(error.get('code'))}]", "dim")))
+    ]
+    if hint := details.get("hint"):
+        parts.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone, 2_000))))
+    if reason := details.get("not_retried"):
+        parts.append(Hanging(Text("  not tried again: ", "dim"), Text(plain(reason))))
+    if with_stderr and (stderr := details.get("stderr")):
+        parts += [Text("  its stderr ends with", "dim"), Excerpt(str(stderr), 6, 4, last=True)]
+    return parts
+
+
+def together(*parts: RenderableType | Sequence[RenderableType]) -> Group:
+    """Parts and lists of parts, below each other; texts are wrapped, unless they say that they are not."""
+    found: list[RenderableType] = []
+    for part in parts:
+        found += part if isinstance(part, list | tuple) else [cast(RenderableType, part)]
+    return Group(*(Hanging(Text(), part) if isinstance(part, Text) and not part.no_wrap else part for part in found))

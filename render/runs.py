@@ -1,0 +1,281 @@
+"""The views of runs: `run-now`, `history`, `show`, `logs`, `cancel`, `unlock` and `sessions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from render.answers import said
+from render.console import STYLES, Report, ViewContext, status_text
+from render.grid import Grid
+from render.hanging import Hanging
+from render.parts import Excerpt, error_facts, facts, head, lines_left, note, step, together
+from render.words import counted, dollars, duration, plain, sentence, short, size, when
+
+_PC = "python3 main.py"
+#: Files of a run that people need less than what it said.
+_NOT_SHOWN = ".request.json"
+#: Slots that did not run: what `started_at` says of them is when that was noted.
+_NEVER_RAN = ("missed", "skipped")
+
+
+# --- run-now ---
+
+
+def ran(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `run-now`, on one screen: the verdict, what it said or why it failed, and where the rest is."""
+    row: Report = report.get("row") or {}
+    answer, error = said(report), report.get("error")
+    status = str(row.get("status") or report["status"])
+    took = row.get("duration_ms") if row.get("duration_ms") is not None else answer.duration_ms
+    parts: list[RenderableType] = [_verdict(status, plain(report["job_id"]), took, report)]
+    if error is not None:
+        parts += error_facts(error, context)
+    elif answer.text:
+        parts += [Text(), Excerpt(answer.text, lines_left(context)), Text()]
+    else:
+        parts.append(Text("  It ended well and printed nothing.", "dim"))
+    run_id = plain(report["run_id"])
+    parts += facts([("cost", _cost(row)), ("files", plain(row.get("output_dir"), 4_096))])
+    parts += _remarks(report, context)
+    return together(*parts, step(f"{_PC} show {run_id}", label="More"))
+
+
+def _verdict(status: str, name: str, took: object, report: Report) -> Text:
+    attempts = report.get("attempts") or report.get("attempt") or 1
+    more = f" after {attempts} attempts" if attempts > 1 else ""
+    time = f" in {duration(took)}" if duration(took) else ""
+    return head(status, STYLES.get(status, ""), name).append(f"{time}{more}", "not bold")
+
+
+def _cost(row: Report) -> str:
+    numbers = [dollars(row.get("cost_usd")) if row.get("cost_usd") else ""]
+    for name, thing in (("turns", "turn"), ("iterations", "iteration")):
+        numbers.append(counted(row[name], thing) if row.get(name) else "")
+    tokens = [f"{row[f'{way}put_tokens']:,} {way}" for way in ("in", "out") if row.get(f"{way}put_tokens")]
+    numbers.append(f"tokens: {', '.join(tokens)}" if tokens else "")
+    return ", ".join(filter(None, numbers))
+
+
+def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
+    """What is unusual about a run."""
+    texts = []
+    if missed := report.get("missed_slots"):
+        texts.append(f"It stands for {counted(missed + 1, 'slot')}: the others were missed")
+    if survivors := report.get("survivors"):
+        texts.append(f"Processes of the run are still alive: {', '.join(map(plain, survivors))}")
+    if ended := report.get("processes_ended"):
+        texts.append(_processes(ended))
+    if failure := report.get("verdict_not_stored"):
+        texts.append(f"The result could not be stored: {plain(failure.get('message'), 500)}")
+    for entry in report.get("events_waiting") or ():
+        texts.append(f"{plain(entry['channel'])} was not told yet: {plain(entry['error'], 500)}")
+    if broken := report.get("sync"):
+        texts.append(f".jobs.json could not be loaded: {plain(broken['error'].get('message'), 500)}")
+    return [note(text, context) for text in texts]
+
+
+def _processes(ended: object) -> str:
+    number = len(ended) if isinstance(ended, Sequence) else ended
+    what = counted(number, "process", "processes") if isinstance(number, int) else "Processes"
+    return f"{what} that the run left behind {'was' if number == 1 else 'were'} ended"
+
+
+# --- history ---
+
+
+def history(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `history`."""
+    parts = [runs(report["runs"], context)]
+    if before := report.get("next_page"):
+        parts += [Text(), Text(f"There are more: {_PC} history --before {plain(before)}", overflow="ignore")]
+    return together(*parts)
+
+
+def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
+    """A table of runs, as `history` and `status` report them."""
+    if not rows:
+        return Text("No runs.")
+    cells: list[list[str | Text]] = []
+    for row in rows:
+        error = f"{row['error_code']}: {plain(row.get('error'), 300)}" if row.get("error_code") else ""
+        cells.append([plain(row["run_id"]), status_text(row["status"]), _when(row, context), _took(row),
+                      dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
+    columns = ["RUN", "STATUS", "WHEN", "TOOK>", "COST>", "ERROR"]
+    for index in (5, 4, 3):
+        if not any(cell[index] for cell in cells):
+            del columns[index]
+            for cell in cells:
+                del cell[index]
+    minimums = {columns.index("ERROR"): 20} if "ERROR" in columns else {}
+    return Grid(columns, cells, minimums, movable=len(columns) - 1)
+
+
+def _when(row: Report, context: ViewContext) -> str:
+    """When a run started; of slots that did not run, the last one."""
+    if row["status"] in _NEVER_RAN and row.get("scheduled_for"):
+        slots = f" ({counted(row['slots'], 'slot')})" if (row.get("slots") or 1) > 1 else ""
+        return f"slot {short(row['scheduled_for'], context.now, context.zone)}{slots}"
+    return when(row["started_at"], context.now, context.zone)
+
+
+def _took(row: Report) -> str:
+    return "" if row["status"] in _NEVER_RAN else duration(row.get("duration_ms"))
+
+
+# --- show ---
+
+
+def shown(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `show`."""
+    row = report["run"]
+    error = row.get("error")
+    status = str(row["status"])
+    parts: list[RenderableType] = [
+        head(status, STYLES.get(status, ""), plain(row["run_id"])),
+        *facts([("note", plain(report.get("note"), 500))]),
+        *_row_facts(row, context),
+    ]
+    if isinstance(error, Mapping):
+        parts += error_facts(error, context, with_stderr=not report["output"])
+    request: Report = next(
+        (call["request"] for call in report["calls"] if isinstance(call.get("request"), Mapping)), {}
+    )
+    if prompt := request.get("prompt"):
+        parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 3, 4)]
+    if answer := said(row).text:
+        parts += [Text("  it said", "dim"), Excerpt(answer, 8, 4)]
+    parts += _output(report, lines=6 if not answer else 3)
+    parts += _remarks(row, context)
+    return together(*parts, step(f"{_PC} logs --run {plain(row['run_id'])}", label="All its output"))
+
+
+def _row_facts(row: Report, context: ViewContext) -> list[Hanging]:
+    now, zone = context.now, context.zone
+    slot = f" for the slot {short(row['scheduled_for'], now, zone)}" if row.get("scheduled_for") else ""
+    code = row.get("exit_code")
+    cancelled = row.get("cancel_requested_at")
+    return facts([
+        ("job", plain(row["job_id"])),
+        ("started", f"{when(row['started_at'], now, zone)}, by {plain(row.get('trigger'))}{slot}"),
+        ("took", duration(row.get("duration_ms"))),
+        ("attempts", str(row["attempt"]) if (row.get("attempt") or 0) > 1 else ""),
+        ("target", f"{plain(row.get('target'))}{_by(row)}"),
+        ("exit code", "" if code is None else str(code)),
+        ("cost", _cost(row)),
+        ("session", plain(row.get("session_id"))),
+        ("retry of", plain(row.get("retry_of"))),
+        ("cancelled", f"{when(cancelled, now, zone)} by {plain(row.get('cancel_requested_by'))}" if cancelled else ""),
+        ("owner", plain(row.get("lease_owner"))),
+        ("files", plain(row.get("output_dir"), 4_096)),
+    ])  # fmt: skip
+
+
+def _by(row: Report) -> str:
+    return f" ({plain(row['runner'])})" if row.get("runner") else ""
+
+
+def _output(report: Report, lines: int) -> list[RenderableType]:
+    """The end of what the last attempt printed."""
+    parts: list[RenderableType] = []
+    attempt = f"attempt-{report['run'].get('attempt')}."
+    for file in report["output"]:
+        if file["file"].startswith("attempt-") and not file["file"].startswith(attempt):
+            continue
+        if problem := file.get("error"):
+            parts.append(
+                Hanging(Text("  ! ", "yellow"), Text(f"{plain(file['file'])}: {plain(_message(problem), 500)}"))
+            )
+        elif not file["file"].endswith(_NOT_SHOWN) and str(file.get("text") or "").strip():
+            parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}", "dim"))
+            parts.append(Excerpt(str(file["text"]), lines, 4, last=True))
+    return parts
+
+
+def _message(problem: object) -> object:
+    return problem.get("message") if isinstance(problem, Mapping) else problem
+
+
+# --- logs ---
+
+
+def logs(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `logs`: the events and, for a single run, what it printed."""
+    cells = [
+        (plain(event.get("run_id") or event.get("job_id")), short(event["ts"], context.now, context.zone),
+         _what(event, context))
+        for event in report["events"]
+    ]  # fmt: skip
+    grid = Grid(("RUN", "WHEN", "WHAT"), cells, {2: 30}, movable=2)
+    parts: list[RenderableType] = [grid if cells else Text("No events.")]
+    for file in report.get("output") or ():
+        name = f"{plain(file['path'], 4_096)}{', its end' if file.get('truncated') else ''}"
+        parts += [Text(), Text(name, "bold", overflow="ignore"), Excerpt(_file_text(file), 100_000, 0)]
+    return together(*parts)
+
+
+def _file_text(file: Report) -> str:
+    return str(file.get("text") or _message(file.get("error")) or "")
+
+
+def _what(event: Report, context: ViewContext) -> Text:
+    error = event.get("error")
+    if isinstance(error, Mapping):
+        text = sentence(error.get("message"), context.now, context.zone, 300)
+        return Text(f"{plain(error.get('code'))}: {text}", STYLES["error"])
+    return Text(f"ok: {text}" if (text := plain(said(event).text, 160)) else "ok")
+
+
+# --- cancel, unlock, sessions ---
+
+
+def cancelled(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `cancel`."""
+    status = str(report["run_status"])
+    first = head(status, STYLES.get(status, ""), plain(report["run_id"]))
+    error = report.get("error")
+    parts: list[RenderableType] = [first]
+    if isinstance(error, Mapping):
+        parts += facts([("why", sentence(error.get("message"), context.now, context.zone))])
+    return together(*parts, step(f"{_PC} show {plain(report['run_id'])}", label="More"))
+
+
+def unlocked(report: Report, _context: ViewContext) -> RenderableType:
+    """The view of `unlock`."""
+    name = plain(report["job_id"])
+    if not report["was_locked"]:
+        return together(Text(f"{name} was not locked: nothing to do."), step(f"{_PC} run-now {name}"))
+    parts: list[RenderableType] = [Text(f"Released {name}: it can start again.")]
+    for run in report["ended_runs"]:
+        how = (
+            "had ended by itself" if run["ended_meanwhile"] else f"was ended; its scheduler {run['owner']} {_was(run)}"
+        )
+        parts.append(Hanging(Text("  "), Text(f"{plain(run['run_id'])} {plain(how)}")))
+    return together(*parts, step(f"{_PC} run-now {name}"))
+
+
+def _was(run: Report) -> str:
+    return {"alive": "was alive and was killed", "hangs": "did not answer", "gone": "was gone"}[run["owner_was"]]
+
+
+def sessions(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `sessions`."""
+    if "was_kept" in report:
+        name = plain(report["job_id"])
+        return Text(f"{name} starts without its session." if report["was_kept"] else f"{name} had no session.")
+    rows = report["sessions"]
+    if not rows:
+        return Text("No job has left anything for its next run.")
+    parts: list[RenderableType] = []
+    for row in rows:
+        parts.append(head(plain(row["job_id"]), "bold", ""))
+        parts += facts([
+            ("mode", plain(row["session_mode"])),
+            ("session", f"{plain(row['session_id'])} ({plain(row['runner'])})" if row["session_id"] else ""),
+            ("left by", f"{plain(row['run_id'])}, {when(row['updated_at'], context.now, context.zone)}"),
+        ])  # fmt: skip
+        if row["summary"]:
+            parts += [Text("  summary", "dim"), Excerpt(str(row["summary"]), 4 if len(rows) > 1 else 40, 4)]
+    return together(*parts)

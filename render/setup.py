@@ -1,0 +1,145 @@
+"""The views of what is installed once: `init-db`, `install-*`, `import-crontab` and `prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from render.console import Report, ViewContext
+from render.grid import Grid
+from render.hanging import Hanging
+from render.parts import facts, note, step, together
+from render.words import counted, plain, size, verbatim, when
+
+_PC = "python3 main.py"
+
+
+def database(report: Report, _context: ViewContext) -> RenderableType:
+    """The view of `init-db`."""
+    path = plain(report["database"], 4_096)
+    what = "Made the database" if report["created"] else "The database is there and sound:"
+    return together(Text(f"{what} {path}", overflow="ignore"), step(f"{_PC} register-job --help"))
+
+
+def installed(report: Report, _context: ViewContext) -> RenderableType:
+    """The view of `install-crontab`."""
+    replaced = [Text(f"Removed the block of {plain(block['root'], 4_096)}.") for block in report["replaced"]]
+    if not report["changed"]:
+        return together(Text("Nothing changed: your crontab has the block."), step(f"{_PC} doctor"))
+    lines = [Text(f"  {verbatim(line)}", overflow="ignore", no_wrap=True) for line in report["lines"]]
+    return together(Text("Your crontab now has this block:"), lines, replaced, step(f"{_PC} doctor"))
+
+
+def uninstalled(report: Report, _context: ViewContext) -> RenderableType:
+    """The view of `uninstall-crontab`."""
+    if not report["changed"]:
+        return Text("Nothing changed: your crontab has no block of this copy.")
+    return together(Text("Removed the block from your crontab. No tick starts by itself now."), step(f"{_PC} status"))
+
+
+def crontab(report: Report, _context: ViewContext) -> str:
+    """A crontab as it can be given to `crontab -`: warnings are comments."""
+    warnings = [f"# warning: {plain(entry['message'], 1_000)}" for entry in report.get("warnings") or ()]
+    return "\n".join([verbatim(report["crontab"]), *warnings])
+
+
+def units(report: Report, _context: ViewContext) -> str:
+    """The texts of systemd units, each under the path of its file."""
+    return "\n\n".join(f"# {plain(path, 4_096)}\n{verbatim(text)}" for path, text in report["units"].items())
+
+
+def units_written(report: Report, _context: ViewContext) -> RenderableType:
+    """The view of `install-systemd`."""
+    paths = [Text(f"  {plain(path, 4_096)}", overflow="ignore") for path in report["units"]]
+    undo = step(*map(_command, report["undo"]), label="To undo")
+    return together(Text(f"Wrote {counted(len(paths), 'unit')}:"), paths, step(*map(_command, report["then"])), undo)
+
+
+def _command(text: str) -> str:
+    return plain(text, 8_192)
+
+
+# --- import-crontab ---
+
+
+def imported(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `import-crontab`: which lines became jobs, with notes, and which did not, with the reason."""
+    made, there, refused = (report[name] for name in ("imported", "already_there", "not_imported"))
+    verb = "would become" if report["dry_run"] else "became"
+    parts: list[RenderableType] = [
+        Text(f"{counted(len(made), 'line')} of {plain(report['source'], 500)} {verb} {counted(len(made), 'job')}.")
+    ]
+    if made:
+        cells = [
+            (str(line["line"]), plain(line["job_id"]), _schedule(line, context), _first(line, context)) for line in made
+        ]
+        parts += [Text(), Grid(("LINE>", "JOB", "SCHEDULE", "NEXT"), cells, {2: 12, 1: 12}, movable=2)]
+    remarks = [(line["line"], text) for line in made for text in line["notes"]]
+    remarks += [(line["line"], f"is already the job {line['job_id']}") for line in there]
+    if remarks:
+        parts.append(Text())
+        parts += [Hanging(Text(f"  line {number}: ", "dim"), Text(plain(text, 500))) for number, text in remarks]
+    if refused:
+        parts += [Text(), Text(f"{counted(len(refused), 'line')} can't be a job:", "bold"), *refusals(refused)]
+    left = [entry for entry in report["variables"] if entry["use"] == "not_taken_over"]
+    if left:
+        parts += [Text(), Text("Variables without effect on the jobs:", "bold")]
+        parts += [
+            Hanging(Text(f"  {plain(entry['name'])}: ", "dim"), Text(plain(entry["note"], 500))) for entry in left
+        ]
+    return together(*parts, step(*_after(report)))
+
+
+def refusals(lines: Sequence[Report]) -> list[RenderableType]:
+    """Each line that can't be a job, why, and what to do."""
+    parts: list[RenderableType] = []
+    for line in lines:
+        parts.append(Text(f"  {line['line']}: {plain(line['text'])}", no_wrap=True, overflow="ellipsis"))
+        parts.append(Hanging(Text("     "), Text(f"{plain(line['reason'], 500)} [{plain(line['code'])}]")))
+        if line.get("hint"):
+            parts.append(Hanging(Text("     fix: ", "bold"), Text(plain(line["hint"], 500))))
+    return parts
+
+
+def _after(report: Report) -> list[str]:
+    if report["dry_run"] and report["imported"]:
+        return ["the same command without --dry-run"]
+    return [f"{_PC} list"]
+
+
+def _schedule(line: Report, context: ViewContext) -> str:
+    zone = (line["next"] or {}).get("timezone")
+    return f"{plain(line['entry']['schedule'])}{f' ({plain(zone)})' if zone and zone != context.zone else ''}"
+
+
+def _first(line: Report, context: ViewContext) -> str:
+    instants = (line["next"] or {}).get("instants") or ()
+    return when(instants[0]["utc"], context.now, context.zone) if instants else "never"
+
+
+# --- prune ---
+
+
+def pruned(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `prune`."""
+    outputs = counted(report["outputs"], "run")
+    counts = [
+        counted(report["runs"], "run") if report["runs"] else "",
+        counted(report["events"], "event") if report["events"] else "",
+        f"the output of {outputs} ({size(report['output_bytes'])})" if report["outputs"] else "",
+        counted(len(report["event_files"]), "event file") if report["event_files"] else "",
+        counted(len(report["unknown_folders"]), "unknown folder") if report["unknown_folders"] else "",
+    ]  # fmt: skip
+    what = ", ".join(filter(None, counts)) or "nothing"
+    verb = "Would delete" if report["dry_run"] else "Deleted"
+    limits = report["limits"]
+    kept = (
+        f"the last {limits['keep_runs']:,} runs of a job, {limits['keep_days']} days, {limits['keep_output_mb']:,} MB"
+    )
+    parts: list[RenderableType] = [Text(f"{verb} {what}."), *facts([("kept", kept)])]
+    parts += [note(text, context) for text in report["failures"]]
+    return together(
+        *parts, step("the same command without --dry-run") if report["dry_run"] and what != "nothing" else []
+    )
