@@ -232,9 +232,6 @@ class Database:
         """The first row of a query, or None."""
         try:
             found: Row | None = self.connection.execute(sql, values).fetchone()
-        except UnicodeEncodeError:
-            # Text from a command line that is not UTF-8: no row contains it.
-            return None
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         return found

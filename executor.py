@@ -357,6 +357,10 @@ class Executor:
             return self._remembered(run)
         if run.job.session_mode == "fully_ephemeral":
             return None
+        earlier = self._remembered(run) if outcome.quiet else None
+        if earlier is not None and run.job.session_mode == "ephemeral_with_summary":
+            # A run that had nothing to report does not replace what the one before it reported.
+            return earlier
         return AgentSession(
             job_id=run.job.job_id,
             runner=outcome.runner,

@@ -263,6 +263,9 @@ def _timeout(request: InvocationRequest, ended: processes.EndedTree, files: Call
 
 
 if __name__ == "__main__":
+    from core import streams
+
+    streams.open_missing()
     from app.invoke_program import main
 
     sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 
+from core import streams
 from core.system_clock import SystemClock
 
 # The folder of this file, links resolved. All relative paths start here, never at the current directory.
@@ -47,8 +48,8 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        sys.stderr.write(
-            f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}\n"
+        streams.say(
+            f"OUTPUT_UNWRITABLE: The tick had nothing to do, but its report could not be written: {error.strerror}"
         )
         return 1
     return 0
@@ -61,12 +62,18 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     from core.errors import missing_library
 
     missing = missing_library(error)
-    sys.stdout.write(json.dumps({"status": "error", "error": missing.as_dict()}) + "\n")
+    try:
+        sys.stdout.write(json.dumps({"status": "error", "error": missing.as_dict()}) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        streams.drop(1)
+        streams.say(f"{missing.code}: {missing.message}")
     return missing.exit_code
 
 
 def entry() -> None:
     """The console command `puruto-cron`."""
+    streams.open_missing()
     argv, clock = sys.argv[1:], SystemClock()
     # An idle tick takes a few milliseconds and makes little garbage.
     gc.disable()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from config import settings
-from core import strict_json
+from core import streams, strict_json
 from core.clock import utc_text
-from core.errors import CronError, UsageError
+from core.errors import CronError, OutputUnwritable, UsageError
 from core.invocation import MOST_HOPS, Invocation, InvocationRequest
 from core.json_objects import RequestObject, ResultObject
 from core.system_clock import SystemClock
@@ -66,25 +66,28 @@ options:
 def main(argv: list[str]) -> int:
     """Makes one invocation and prints it. Returns the exit code, also for a failed invocation and for bad usage."""
     if "--help" in argv[:1] or "-h" in argv[:1]:
-        sys.stdout.write(_HELP + "".join(f"  {name:10} {meaning}\n" for name, meaning in _OPTIONS.items()))
-        return 0
+        options = "".join(f"  {name:10} {meaning}\n" for name, meaning in _OPTIONS.items())
+        return 0 if _print(f"{_HELP}{options}".encode()) else 1
     with stop_on_signals() as stop:
         try:
             answer, code = _answer(argv, stop)
             printed = strict_json.dump(answer)
         except CronError as error:
             printed, code = strict_json.dump({"status": "error", "error": error.as_dict()}), error.exit_code
-        _print(printed + b"\n")
-    return code
+        return code if _print(printed + b"\n") else code or 1
 
 
-def _print(data: bytes) -> None:
+def _print(data: bytes) -> bool:
+    """Prints on stdout. Returns whether that was possible; a reader that has gone is no fault."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # The reader has gone. The rest of the buffer is flushed at exit, which must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        streams.drop(sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            streams.say(f"{OutputUnwritable.code}: The answer can't be written to stdout: {error.strerror}")
+            return False
+    return True
 
 
 def _answer(argv: list[str], stop: Stop) -> tuple[InvocationAnswer, int]:

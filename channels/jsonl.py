@@ -16,7 +16,7 @@ from channels.base import Channel, Event, Send
 from core import crash_points, log
 from core.durable import put_in_place, sync_folder
 from core.private_files import make_private_folder
-from core.strict_json import encode, escape_line_ends
+from core.strict_json import encode, escape_hidden
 
 #: How long the lock of a file is waited for: some 4 s in all, more often at first.
 LOCK_PAUSES_SEC = (0.002, 0.005, 0.01, 0.02, *([0.05] * 80))
@@ -55,7 +55,7 @@ class FileChannel(Channel):
 
 def line(event: Event) -> str:
     """The event's one line: `ts` first, then what the scheduler said. The same bytes at every attempt."""
-    return escape_line_ends(encode({"ts": event.ts, **event.payload})) + "\n"
+    return escape_hidden(encode({"ts": event.ts, **event.payload})) + "\n"
 
 
 class AppendOnly:

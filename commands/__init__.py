@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from app.own_log import own_log
-from commands import listing
+from commands import listing, words
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
-from commands.output import print_error, print_json
-from core import log
+from commands.output import lost, print_error, print_json
+from core import log, streams
 from core.boundary import Failure, failure_of, guarded
 from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.strict_json import excerpt, visible
 from core.version import VERSION
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises `UsageError` for words that no command takes. The shell's completion can't show an error."""
+        if not ctx.resilient_parsing:
+            words.check(args)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -71,7 +77,7 @@ class Commands(click.Group):
             names = listing.names()
             near = difflib.get_close_matches(args[0], names, n=1, cutoff=0.7)
             hint = f"Did you mean {near[0]}?" if near else "See: python3 main.py --help"
-            raise UsageError(f"There is no command {args[0]!r}", hint=hint, details={"commands": names})
+            raise UsageError(f"There is no command {excerpt(args[0])}", hint=hint, details={"commands": names})
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -115,16 +121,34 @@ def _run(argv: list[str], app: App) -> int:
             cli.main(prog_name=PROGRAM, complete_var=COMPLETING, obj=app)
         code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
-        sys.stderr.write(f"{error.code}: {error.message}\n")
-        return error.exit_code
+        return _unwritable(error)
     except click.ClickException as error:
         hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         return _fail(UsageError(error.format_message(), hint=hint), app)
     except (click.Abort, KeyboardInterrupt):
         return _fail(Interrupted("Interrupted"), app)
     except Exception as error:  # noqa: BLE001 - the command line's boundary
+        if isinstance(error, OSError) and _is_from_printing(error):
+            return _unwritable(lost(error))
         return _fail(_traced(error), app)
     return code if isinstance(code, int) else 0
+
+
+def _unwritable(error: OutputUnwritable | None) -> int:
+    """Says on stderr that the output was lost. None: its reader has gone, which is no fault."""
+    if error is None:
+        return 0
+    streams.say(f"{error.code}: {error.message}")
+    return error.exit_code
+
+
+def _is_from_printing(error: OSError) -> bool:
+    """Whether it was raised where click or rich writes to stdout, as for --help or a table."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else ""
+    return module.partition(".")[0] in ("click", "rich")
 
 
 def _fail(error: CronError, app: App | None) -> int:
@@ -135,7 +159,7 @@ def _fail(error: CronError, app: App | None) -> int:
         print_error(error, mask)
     except OutputUnwritable:
         # stdout can't be written, so only stderr is left.
-        sys.stderr.write(f"{error.code}: {mask.text(error.message) if mask else error.message}\n")
+        streams.say(visible(f"{error.code}: {mask.text(error.message) if mask else error.message}"))
     return error.exit_code
 
 

@@ -53,7 +53,7 @@ def command(app: App) -> int:
     log.reopen(lambda: own_log(app, level="info"))
     db_path, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
-    say = Lines(sys.stdout.fileno() if sys.stdout is not None else None).say
+    say = Lines(sys.stdout.fileno()).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
     with DaemonLock(db_path, since), signals_as_bytes() as signals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
@@ -17,6 +18,7 @@ from commands.view import show
 from commands.when import given_instant
 from core.errors import UsageError
 from core.run import RunStatus
+from core.strict_json import visible
 from store.history import FIELDS, History, RunFilter
 
 #: Its group in `--help`, and its position in that group.
@@ -82,7 +84,8 @@ def command(
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in page[:limit]]
     form = "table" if table else form or app.settings.format
     if form == "csv":
-        print_text(_csv(runs))
+        lines = _csv(runs)
+        print_text([visible(line) for line in lines] if sys.stdout.isatty() else lines)
         return
     next_page = str(runs[-1]["run_id"]) if len(page) > limit else None
     report: HistoryReport = {"status": "ok", "runs": runs, "next_page": next_page}
@@ -97,7 +100,7 @@ def _csv(runs: Sequence[Mapping[str, object]]) -> list[str]:
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _cell(value) for key, value in run.items()} for run in runs)
-    return text.getvalue().splitlines()
+    return text.getvalue().removesuffix("\n").split("\n")
 
 
 def _cell(value: object) -> object:

@@ -104,7 +104,7 @@ def _text(app: App, source: str | None) -> str:
     """The crontab; bytes that are not UTF-8 become surrogates. Raises `CrontabUnreadable`, `CrontabUnusable`."""
     if source is None:
         return read_crontab(app.environ)
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else _bytes(source)
+    data = _bytes(source)
     if len(data) > MAX_BYTES:
         raise _unreadable(source, f"is larger than {MAX_BYTES // 1024**2} MiB")
     return data.decode("utf-8", "surrogateescape")
@@ -112,9 +112,11 @@ def _text(app: App, source: str | None) -> str:
 
 def _bytes(source: str) -> bytes:
     try:
+        if source == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
         return read_bounded(source, MAX_BYTES)[0]
     except UnfitFile as error:
-        raise _unreadable(source, error.reason) from None
+        raise _unreadable(source, "is a directory" if os.path.isdir(source) else error.reason) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(source, f"can't be read: {reason}") from None

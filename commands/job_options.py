@@ -11,7 +11,7 @@ import click
 
 from app.app import App
 from core.boundary import Failure, guarded
-from core.bounded_file import read_bounded
+from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: An entry is never longer; the whole file may have 256 MiB.
+#: An entry is never longer: the whole file may have 256 MiB.
 _MOST_BYTES = 16 << 20
 _NOT_AN_OPTION = ("job_id", "enabled")
 #: Fields whose value is a JSON object, each with an example.
@@ -94,8 +94,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or value == ():
             continue
         option = f"--{name.replace('_', '-')}"
-        for text in value if isinstance(value, tuple) else (value,):
-            must_be_utf8(option, text)
         if name == "env":
             fields[name] = dict(_pair(text) for text in value)
         elif isinstance(value, tuple):
@@ -105,15 +103,6 @@ def given_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         else:
             fields[name] = value
     return fields
-
-
-def must_be_utf8(name: str, value: object) -> None:
-    """Raises `UsageError` if a word of the command line was not UTF-8."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UsageError(f"{name} is not UTF-8", hint="Write it in UTF-8, as .jobs.json is.") from None
 
 
 def _list(option: str, values: tuple[str, ...]) -> list[str]:
@@ -158,10 +147,14 @@ def from_json(source: str) -> dict[str, Any]:
     """One entry of .jobs.json: from a file, from standard input (`-`), or given as JSON. Raises `UsageError`."""
     if source.lstrip()[:1] in ("{", "["):
         return parsed(source, "--from-json", _ENTRY)
+    hint = "Name a file with one JSON object, or - for standard input."
     try:
-        text = sys.stdin.read(_MOST_BYTES) if source == "-" else read_bounded(source, _MOST_BYTES)[0].decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--from-json {source}: {error}", hint="Name a file with one JSON object, or -.") from None
+        text = (sys.stdin.buffer.read(_MOST_BYTES) if source == "-" else read_bounded(source, _MOST_BYTES)[0]).decode()
+    except UnfitFile as error:
+        raise UsageError(f"--from-json {source} {error.reason}", hint=hint) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"--from-json {source} can't be read: {reason}", hint=hint) from None
     return parsed(text, f"--from-json {source}", _ENTRY)
 
 

@@ -18,15 +18,12 @@ _TIMEOUT_MS = 200
 class Lines:
     """Writes lines to a descriptor. A line that can't be written is dropped; the next one is tried again."""
 
-    def __init__(self, descriptor: int | None) -> None:
-        """`descriptor` is None if there is no output."""
+    def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._is_cut = False
 
     def say(self, report: Mapping[str, object]) -> None:
         """Writes one line. It never raises because of the descriptor, and never blocks for long."""
-        if self._descriptor is None:
-            return
         data = f"{json_text(report)}\n".encode("utf-8", "backslashreplace")
         if self._is_cut:
             # A new line, so that this one is not appended to the beginning of the line that was cut.
@@ -39,5 +36,5 @@ class Lines:
 
     def _is_ready(self) -> bool:
         poll = select.poll()
-        poll.register(self._descriptor or 1, select.POLLOUT)
+        poll.register(self._descriptor, select.POLLOUT)
         return any(event & select.POLLOUT for _, event in poll.poll(_TIMEOUT_MS))

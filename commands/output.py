@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from core import streams
 from core.errors import CronError, OutputUnwritable
-from core.strict_json import escape_line_ends
+from core.strict_json import escape_hidden
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -27,7 +27,7 @@ def json_text(value: Mapping[str, object], indent: int | None = None) -> str:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
-    return escape_line_ends(text)
+    return escape_hidden(text)
 
 
 def _finite(value: object) -> object:
@@ -47,10 +47,17 @@ def print_text(lines: Sequence[str]) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python flushes stdout at exit and would report the same error again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OutputUnwritable(f"The output can't be written to stdout: {error.strerror}") from error
+        refused = lost(error)
+        if refused is not None:
+            raise refused from error
+
+
+def lost(error: OSError) -> OutputUnwritable | None:
+    """The error to raise after stdout could not be written; None if only its reader has gone (head, less)."""
+    streams.drop(sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return None
+    return OutputUnwritable(f"The output can't be written to stdout: {error.strerror}")
 
 
 def print_error(error: CronError, mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None) -> None:

@@ -13,7 +13,6 @@ from commands.job_options import (
     from_json,
     given_fields,
     masked,
-    must_be_utf8,
     preview,
     synced,
     target_warnings,
@@ -47,7 +46,6 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     entry = from_json(source) if source else {}
     entry = {**({"job_id": job_id} if job_id else {}), **entry, **given_fields(options)}
     if job_id:
-        must_be_utf8("JOB_ID", job_id)
         entry["job_id"] = job_id
     if "job_id" not in entry:
         hint = "Write: register-job JOB_ID …, or put job_id into the JSON object of --from-json."

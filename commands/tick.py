@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 import click
 
 from app.app import App
 from commands.output import print_json
 from system.stop_signals import stop_on_signals
-
-if TYPE_CHECKING:
-    pass
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 30)
@@ -40,9 +36,11 @@ def command(app: App, quiet: bool) -> int:
     with app.session() as session, stop_on_signals() as stop:
         report = session.scheduler(stop).tick()
         reason = stop.reason
-        if not quiet or report.is_worth_a_line:
-            print_json(report.as_dict())
-        if app.settings.ping_url:
+        try:
+            if not quiet or report.is_worth_a_line:
+                print_json(report.as_dict())
+        finally:
             # At the very end: a server that does not answer must delay no run and no output.
-            session.ping(failed=report.has_failed)
+            if app.settings.ping_url:
+                session.ping(failed=report.has_failed)
     return 128 + signal.Signals[reason] if reason else 0

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from typing import TypedDict
-
 import click
 
 from app.app import App
 from commands.names import job_names
 from commands.output import print_json, print_text
+from commands.picture_file import write
 from commands.view import show, table_option, wants_table
-from core.durable import put_in_place
-from core.errors import PictureUnwritable, UsageError
+from core.errors import UsageError
 from reports.overview import Window, timeline
 
 #: Its group in `--help`, and its position in that group.
@@ -25,16 +21,20 @@ PLACE = ("Looking", 80)
 @click.option("--job", "job_id", shell_complete=job_names, help="Only this job.")
 @click.option("--limit", type=click.IntRange(1, 500), default=40, show_default=True, help="The most jobs to show.")
 @click.option("--svg", "svg_file", metavar="FILE", help="Write the picture as SVG to a file; - for stdout.")
+@click.option("--force", is_flag=True, help="With --svg: replace a file even if it is not SVG.")
 @table_option
 @click.pass_obj
-def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str | None, table: bool | None) -> None:
+def command(
+    app: App, hours: int, job_id: str | None, limit: int, svg_file: str | None, force: bool, table: bool | None
+) -> None:
     """Show the runs of the last hours and the slots of the next ones; with --table as a picture.
 
     Prints {"status": "ok", "from", "to", "now", "jobs": [{"job_id", "runs", "missed", "upcoming", …}], …}. "missed"
     are slots that were missed or skipped. What a limit leaves out is counted: "jobs_left_out", and per job
     "runs_left_out" and "upcoming_left_out". Labels are local time of the default zone.
 
-    With --svg the output has "svg": {"path", "bytes"} instead of "jobs". With --svg and --table the picture is also
+    With --svg the output has "svg": {"path", "bytes"} instead of "jobs". A file that exists and is not SVG is only
+    replaced with --force, a file of this program never. With --svg and --table the picture is also
     shown on the terminal, and the file is named below it.
 
     \b
@@ -57,49 +57,8 @@ def command(app: App, hours: int, job_id: str | None, limit: int, svg_file: str 
     if svg_file == "-":
         print_text([text])
         return
-    written = {**report, "svg": _write(svg_file, text)}
+    written = {**report, "svg": write(app.settings, svg_file, text, force=force)}
     if wants_table(app, table):
         show(app, "timeline", written, table=True)
     else:
         print_json({key: value for key, value in written.items() if key != "jobs"})
-
-
-class WrittenFile(TypedDict):
-    """The path of the written picture, and its size in bytes."""
-
-    path: str
-    bytes: int
-
-
-def _write(file: str, text: str) -> WrittenFile:
-    """Writes the picture completely or not at all. Raises `PictureUnwritable`."""
-    # A symbolic link is kept, and its target is replaced.
-    path = os.path.realpath(file)
-    if os.path.lexists(path) and not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "not a regular file"
-        raise PictureUnwritable(f"{file} is {kind}", hint="Name a file, or - for stdout.", details={"path": path})
-    data = f"{text}\n".encode()
-    try:
-        _replace(path, data)
-    except OSError as error:
-        hint = f"Let this user write to {os.path.dirname(path)}, or print it: --svg - > FILE"
-        message = f"The picture {file} can't be written: {error.strerror}"
-        raise PictureUnwritable(message, hint=hint, details={"path": path}) from error
-    return {"path": path, "bytes": len(data)}
-
-
-def _replace(path: str, data: bytes) -> None:
-    handle, new = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)[:100]}.")
-    try:
-        with open(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            # With the mode that the shell's `>` would give it: the user's umask decides who may read it.
-            mask = os.umask(0o077)
-            os.umask(mask)
-            os.fchmod(out.fileno(), 0o666 & ~mask)
-            os.fsync(out.fileno())
-        put_in_place(new, path)
-    except BaseException:
-        os.unlink(new)
-        raise

@@ -25,9 +25,9 @@ def table_option(command: F) -> F:
     return decorated
 
 
-def is_screen(stream: TextIO | None) -> bool:
-    """Whether it is a terminal on which text can be overwritten; False for None, a closed descriptor."""
-    return stream is not None and stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
+def is_screen(stream: TextIO) -> bool:
+    """Whether it is a terminal on which text can be overwritten."""
+    return stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
 
 
 def wants_table(app: App, table: bool | None) -> bool:

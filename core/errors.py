@@ -112,10 +112,12 @@ class CrontabUnusable(CronError):
 
 
 class PictureUnwritable(CronError):
-    """`timeline --svg`: the file is a folder, a device or a pipe, or can't be written."""
+    """`timeline --svg`: the file is a folder, a device or a pipe, belongs to this program, exists and is no SVG file,
+    or can't be written.
+    """
 
     code = "PICTURE_UNWRITABLE"
-    fix = "name another one"
+    fix = "name another one; `--force` replaces a file that is no SVG"
 
 
 class CrontabUnreadable(ConfigurationError):

@@ -29,6 +29,7 @@ class RunnerNotFound(InvocationError):
     """Nothing says how the target is run."""
 
     code = "RUNNER_NOT_FOUND"
+    retried = False
     fix = "give the job a `command`, or the target an `invoke`"
 
 

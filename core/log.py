@@ -7,11 +7,12 @@ are imported with the first line, so a command that logs nothing does not pay fo
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from core import streams
 
 if TYPE_CHECKING:
     import logging
@@ -162,13 +163,13 @@ def write(
 
 def _report_refusal(problem: Exception, level: int) -> None:
     """Reports once, on stderr, that a warning or error can't be written; the journal or the crontab's log keeps it."""
-    if level < WARNING or _State.is_refused or sys.stderr is None:
+    if level < WARNING or _State.is_refused:
         return
     _State.is_refused = True
     where = _State.log.path if _State.log is not None else FILE
     # For other exceptions only the type: the text may contain a secret.
     reason = (isinstance(problem, OSError) and problem.strerror) or type(problem).__name__
-    sys.stderr.write(f"The log {where} can't be written: {reason}\n")
+    streams.say(f"The log {where} can't be written: {reason}")
 
 
 def _reference_of(error: BaseException) -> str:

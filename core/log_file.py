@@ -10,12 +10,12 @@ import fcntl
 import logging
 import os
 import stat
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from core import streams
 from core.durable import put_in_place
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ def _escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class EchoHandler(logging.Handler):
+    """Prints each record on stderr; drops it if that can't be written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a record."""
+        streams.say(self.format(record).rstrip("\n"))
 
 
 class AppendingHandler(logging.Handler):
@@ -126,9 +134,7 @@ def logger(log: Log, *, with_stderr: bool) -> logging.Logger:
     program_logger.setLevel(log.level)
     handlers: list[logging.Handler] = []
     if with_stderr:
-        echo = logging.StreamHandler(sys.stderr)
-        # The formatter adds the newlines.
-        echo.terminator = ""
+        echo = EchoHandler()
         echo.addFilter(lambda record: record.exc_info is not None)
         handlers.append(echo)
     if log.path is not None:

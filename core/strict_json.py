@@ -23,7 +23,15 @@ encode = json.JSONEncoder(ensure_ascii=False).encode
 _ENCODE_STRICTLY = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?Infinity|NaN|-?[0-9][0-9.eE+-]*|[\[\]{}]', re.DOTALL)
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+#: Characters that a terminal obeys or that hide what a text says: DEL and the C1 controls, line and paragraph ends, the
+#: controls of direction, and the format characters (Unicode's Cf) that have no form of their own.
+_HIDING = (
+    "\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+#: The two joiners are needed to write some languages and emoji, so people see them; in JSON they may be escaped too.
+_ESCAPED = re.compile(f"[{_HIDING}\u200c\u200d]")
+_INVISIBLE = re.compile(f"[\0-\x08\x0b-\x1f{_HIDING}]")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -100,16 +108,25 @@ def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[st
 
 def dump(value: object) -> bytes:
     """One line of JSON in UTF-8, with non-ASCII characters unescaped where possible. Raises ValueError for NaN."""
-    text = escape_line_ends(_ENCODE_STRICTLY(value))
+    text = escape_hidden(_ENCODE_STRICTLY(value))
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, allow_nan=False).encode("ascii")
 
 
-def escape_line_ends(text: str) -> str:
-    """Escapes U+0085, U+2028 and U+2029, which JSON allows in strings, but many readers take for line ends."""
-    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+def escape_hidden(text: str) -> str:
+    """JSON with the characters escaped that JSON allows in strings, but that a terminal obeys, that hide a part of the
+    text, or that many readers take for line ends (U+0085, U+2028, U+2029). Its values are the same.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _ESCAPED.sub(lambda match: json.dumps(match[0]).strip('"') if match[0] != "\x7f" else "\\u007f", text)
+
+
+def visible(text: str) -> str:
+    """Text for people, with U+FFFD for what a terminal would obey or not show. Tabs and line ends stay."""
+    return text if text.isprintable() else _INVISIBLE.sub("\ufffd", text)
 
 
 def kind(value: object) -> str:

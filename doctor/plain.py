@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.strict_json import visible
 from doctor.findings import Finding, Severity
 
 _COLOURS: Mapping[Severity, str] = {"error": "31;1", "warning": "33", "ok": "32"}
@@ -30,4 +31,4 @@ def _painted(severity: Severity, colour: bool) -> str:
 
 def _plain(text: str) -> str:
     """The text without control characters: names of files and output of targets must not move the cursor."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(visible(text).split())

@@ -23,13 +23,18 @@ _MOST_BYTES = 1 << 20
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Whether events wait in its inbox, and whether it has set any aside."""
+    """Whether events wait in its inbox, whether it can send them, and whether it has set any aside."""
     settings = scene.need_settings
     sibling, inbox = settings.telegram_path, settings.telegram_outbox
     if not (sibling / "inbox.py").is_file():
         return
     oldest, waiting = _oldest_waiting(sibling / "db" / "inbox_offsets.json", inbox, settings.telegram_outbox_file)
-    if oldest is not None and scene.now - oldest > LATE:
+    why = _why_skipped(sibling / "db" / "inbox_state.json") if waiting else ""
+    if why:
+        text = f"{waiting} bytes of events wait in {inbox}, because inbox.py can't send them: {why}"
+        fix = f"Set it in {sibling / '.env'} (docs/guides/telegram.md); the next inbox.py --deliver sends all of them."
+        yield warning("TELEGRAM_NOT_SET_UP", SUBJECT, text, fix)
+    elif oldest is not None and scene.now - oldest > LATE:
         text = f"{waiting} bytes of events wait in {inbox}, since {oldest.isoformat(timespec='seconds')}"
         log = settings.db_path.parent / "telegram.log"
         fix = f"Have it drained: python3 main.py install-crontab --telegram. Its log: {log}"
@@ -59,6 +64,16 @@ def _oldest_waiting(offsets: Path, inbox: Path, key: str) -> tuple[datetime | No
         return (from_text(str(event["ts"])), waiting) if isinstance(event, dict) and "ts" in event else (None, waiting)
     except (OSError, ValueError, strict_json.BadJson):
         return None, 0
+
+
+def _why_skipped(state: Path) -> str:
+    """What the last `inbox.py --deliver` lacked to send what waits; "" if nothing, or if that is not known."""
+    try:
+        stored = strict_json.parse(state.read_bytes())
+    except (OSError, strict_json.BadJson):
+        return ""
+    why = stored.get("skipped_why") if isinstance(stored, dict) else ""
+    return strict_json.plain_text(why)[:200] if isinstance(why, str) else ""
 
 
 def _changed_since(path: Path, instant: datetime) -> bool:

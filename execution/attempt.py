@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, TypeGuard
 
 from core import strict_json
 from core.boundary import Failure
@@ -18,7 +18,7 @@ from core.job import Heartbeat, Job
 SLEEP = "sleep"
 _TIMEOUT = InvocationTimeout.code
 #: Characters that a model may put around the marker.
-_DECORATION = "*_`\"'.! "
+_DECORATION = "*_`\"'.! \t"
 #: Most characters of a summary, and of the text that is kept of each call of a heartbeat.
 SUMMARY_LIMIT = 4_000
 EXCERPT_LIMIT = 500
@@ -95,13 +95,15 @@ class Attempt:
 
     async def _repeat(self, beat: Heartbeat) -> AttemptOutcome:
         progress, until = _Progress(), self._clock.monotonic() + self._job.timeout_sec
-        context = first_context(self._job, self._remembered)
+        context, reported = first_context(self._job, self._remembered), None
         for iteration in range(1, beat.max_iterations + 1):
             started_at = self._clock.monotonic()
             outcome = await self._make(context, max(1, math.ceil(until - started_at)), progress)
             outcome = self._of_slot(outcome, iteration)
             reply = reply_of(outcome)
             progress.quiet = progress.quiet and reply.quiet
+            outcome = _without_marker(outcome)
+            reported = reported if reply.is_silent else outcome
             progress.calls.append(_iteration_report(iteration, outcome, reply, self._clock.monotonic() - started_at))
             progress.ended_by = self._why_end(outcome, reply, iteration == beat.max_iterations, until)
             if progress.ended_by:
@@ -113,6 +115,10 @@ class Attempt:
             "heartbeat": {"iterations": progress.calls, "ended_by": progress.ended_by, "quiet": progress.quiet},
         }
         quiet = progress.quiet and outcome.response.error is None
+        if reported is not None and outcome.response.error is None:
+            # The last call only said that nothing is left to do. What people get is the last report before it.
+            response = replace(outcome.response, result=reported.response.result)
+            outcome = replace(outcome, response=response, text=reported.text)
         return replace(outcome, facts=facts, quiet=quiet, usage=progress.usage)
 
     def _of_slot(self, outcome: AttemptOutcome, iteration: int) -> AttemptOutcome:
@@ -214,7 +220,7 @@ def summary_of(outcome: AttemptOutcome) -> str:
     result = outcome.response.result or {}
     summary = result.get("summary")
     text = summary if isinstance(summary, str) else _text_of(outcome)
-    text = "\n".join(line for line in text.strip().splitlines() if not _is_marker(line)).strip()
+    text = without_marker(text)
     return text if len(text) <= SUMMARY_LIMIT else "…" + text[-SUMMARY_LIMIT:]
 
 
@@ -230,26 +236,92 @@ def _text_of(outcome: AttemptOutcome) -> str:
 
 @dataclass(frozen=True)
 class HeartbeatReply:
-    """What a call of a heartbeat said. `sleeps`: no further call is wanted. `quiet`: it had nothing to report."""
+    """What a call of a heartbeat said. `sleeps`: no further call is wanted. `quiet`: it had nothing to report.
+
+    `text` is its report without the end marker.
+    """
 
     sleeps: bool
     quiet: bool
     text: str
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether people would read nothing in it."""
+        return self.quiet or not self.text
+
 
 def reply_of(outcome: AttemptOutcome) -> HeartbeatReply:
     """Reads the marker; or `{"heartbeat": "sleep"}` as the result, as its structured output, or as its whole text."""
     result = outcome.response.result or {}
-    text = _text_of(outcome) if isinstance(result.get("text"), str) or isinstance(result.get("stdout"), str) else ""
+    has_text = any(isinstance(result.get(key), str) for key in ("text", "stdout"))
+    text = _text_of(outcome) if has_text else ""
     for answer in (result, result.get("structured_output"), _object(text)):
         if isinstance(answer, Mapping) and "heartbeat" in answer:
             rest = {key: value for key, value in answer.items() if key not in ("heartbeat", "session_id")}
             sleeps = answer["heartbeat"] == SLEEP
-            text = text or json.dumps(dict(answer), ensure_ascii=False)
-            return HeartbeatReply(sleeps, sleeps and not any(rest.values()), text)
+            return HeartbeatReply(sleeps, sleeps and not any(rest.values()), without_marker(text) or _words(rest))
+    if not has_text and isinstance(result.get("summary"), str):
+        text = str(result["summary"])
+    sleeps, report = _ends_with_marker(text), without_marker(text)
+    return HeartbeatReply(sleeps, sleeps and not report, report or ("" if sleeps else summary_of(outcome)))
+
+
+def without_marker(text: str) -> str:
+    """A text as people read it: without the marker, and without the object that says the same."""
+    answer = _object(text)
+    if isinstance(answer, Mapping) and answer.get("heartbeat") == SLEEP:
+        return _words({key: value for key, value in answer.items() if key != "heartbeat"})
+    if SLEEP_MARKER not in text:
+        return text.strip()
     lines = text.strip().splitlines()
-    sleeps = bool(lines) and _is_marker(lines[-1])
-    return HeartbeatReply(sleeps, sleeps and len(lines) == 1, text or summary_of(outcome))
+    if _ends_with_marker(text):
+        # Some models put the marker into a block of code, whose marks are empty lines without it.
+        while lines and not lines[-1].strip(_DECORATION):
+            lines.pop()
+        lines[-1] = lines[-1].rstrip(_DECORATION).removesuffix(SLEEP_MARKER).rstrip("*_` ")
+        while lines and not lines[-1].strip(_DECORATION):
+            lines.pop()
+    return "\n".join(line for line in lines if not _is_marker(line)).strip()
+
+
+def _ends_with_marker(text: str) -> bool:
+    """Whether the last line with words is the marker, or ends with it after other words."""
+    last = next((line for line in reversed(text.splitlines()) if line.strip(_DECORATION)), "")
+    words = last.rstrip(_DECORATION)
+    # A longer word that ends with it is no marker.
+    return words.endswith(SLEEP_MARKER) and not words.removesuffix(SLEEP_MARKER).rstrip("*_`")[-1:].isalnum()
+
+
+def _without_marker(outcome: AttemptOutcome) -> AttemptOutcome:
+    """The outcome of a call without the end marker in what people get of it."""
+    result = outcome.response.result
+    if result is None:
+        return replace(outcome, text=without_marker(outcome.text))
+    cleaned = {
+        key: without_marker(value) if _says_sleep(value) else value for key, value in _without_key(result).items()
+    }
+    if isinstance(structured := cleaned.get("structured_output"), Mapping):
+        cleaned["structured_output"] = _without_key(structured)
+    text = without_marker(outcome.text) if _says_sleep(outcome.text) else outcome.text
+    return replace(outcome, response=replace(outcome.response, result=cleaned), text=text)
+
+
+def _says_sleep(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and (SLEEP_MARKER in value or '"heartbeat"' in value)
+
+
+def _without_key(answer: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in answer.items() if key != "heartbeat" or value != SLEEP}
+
+
+def _words(rest: Mapping[str, object]) -> str:
+    """What an answer says besides `heartbeat`: its only text, or all of it as JSON."""
+    said = {key: value for key, value in rest.items() if value not in (None, "", [], {}) and key != "session_id"}
+    texts = [value for value in said.values() if isinstance(value, str)]
+    if len(said) == len(texts) <= 1:
+        return "".join(texts).strip()
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _is_marker(line: str) -> bool:

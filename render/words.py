@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from core.clock import from_text
+from core.strict_json import visible
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -68,6 +67,6 @@ def dollars(amount: object) -> str:
 
 
 def plain(text: object, most: int = 200) -> str:
-    """One line of at most `most` characters, without control characters that could move a cursor or colour text."""
-    flat = " ".join(_CONTROL.sub("\ufffd", str(text or "")).split())
+    """One line of at most `most` characters, without characters that move a cursor, colour text or hide it."""
+    flat = " ".join(visible(str(text or "")).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -39,7 +39,12 @@ class Events:
         self._db = db
 
     def add(self, run_id: str, job_id: str, ts: str, payload: Mapping[str, object], channels: Sequence[str]) -> None:
-        """Stores an event for `channels`, in the transaction that stores what it reports."""
+        """Stores an event for `channels`, in the transaction that stores what it reports.
+
+        It gets the zone of its job, so that whoever tells it to people can give the time as they know it.
+        """
+        zone = self._db.row("SELECT timezone FROM jobs WHERE job_id = ?", (job_id,))
+        payload = payload if zone is None else {**payload, "timezone": zone["timezone"]}
         event_id = self._db.insert(
             "INSERT INTO events (run_id, job_id, ts, payload_json) VALUES (?, ?, ?, ?)",
             (run_id, job_id, ts, encode(payload)),

@@ -13,11 +13,12 @@ for version in 3.11 3.12 3.13 3.14; do
         continue
     fi
     folder=.venv/python$version
-    if [ ! -e "$folder/.installed" ] || [ requirements.lock -nt "$folder/.installed" ]; then
+    if [ ! -e "$folder/.installed" ] || [ requirements-dev.lock -nt "$folder/.installed" ]; then
         "python$version" -m venv --clear "$folder"
         pip="$folder/bin/python -m pip install --quiet --disable-pip-version-check"
-        $pip --require-hashes --requirement requirements.lock
-        $pip --no-deps --no-build-isolation --editable .
+        $pip --require-hashes --requirement requirements-dev.lock
+        # As `make dev` does it: tools and benchmarks import the program.
+        printf '../../../../..' >"$folder/lib/python$version/site-packages/puruto-cron.pth"
         touch "$folder/.installed"
     fi
     echo "versions: $version" >&2

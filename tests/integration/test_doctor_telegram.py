@@ -62,6 +62,14 @@ def test_an_event_that_waits_for_long_is_a_warning_until_it_is_drained(machine: 
     assert set(findings(machine)) == {"FINE"}
 
 
+@pytest.mark.process
+def test_events_that_can_not_be_sent_are_a_warning_that_names_what_is_missing(machine: Machine) -> None:
+    drain(machine, "--deliver")
+    assert "PURUTO_TELEGRAM_BOT_TOKEN" in findings(machine)["TELEGRAM_NOT_SET_UP"]
+    drain(machine)
+    assert set(findings(machine)) == {"FINE"}, "a drain without --deliver has taken them"
+
+
 def test_events_that_were_set_aside_recently_are_a_warning(machine: Machine, clock: FakeClock) -> None:
     aside = machine.workspace.home / "puruto-telegram" / "db" / "cron-set-aside.jsonl"
     aside.parent.mkdir()

@@ -52,6 +52,18 @@ def test_a_folder_that_cannot_be_written_keeps_the_verdict_and_the_event(workspa
     assert workspace.json("status")["events"]["waiting"] == []
 
 
+def test_each_event_names_the_zone_of_its_job(machine: Machine, workspace: Workspace) -> None:
+    (workspace.home / "puruto-telegram").mkdir()
+    machine.ready(shell(COUNT, timezone="Asia/Tokyo"), shell("exit 1", job_id="bad", timezone="Europe/Madrid"))
+    machine.run("run-now", "job-0")
+    machine.run("run-now", "bad")
+    assert [event["timezone"] for event in workspace.events()] == ["Asia/Tokyo", "Europe/Madrid"]
+    assert [json.loads(line)["timezone"] for line in mirror_of(workspace).read_text().splitlines()] == [
+        "Asia/Tokyo",
+        "Europe/Madrid",
+    ]
+
+
 def test_a_channel_that_fails_hurts_no_other(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(COUNT))
     mirror = mirror_of(workspace)

@@ -91,6 +91,49 @@ def test_without_a_token_or_a_chat_delivery_is_skipped(sibling: Sibling, api: Bo
     assert api.got == []
 
 
+def test_what_can_not_be_sent_yet_waits_in_the_inbox_and_is_sent_once_it_can(sibling: Sibling, api: BotApi) -> None:
+    token = sibling.env.pop("PURUTO_TELEGRAM_BOT_TOKEN")
+    sibling.put(event(1), b"no json\n", event(2))
+    for _ in range(3):
+        answer = sibling.drain("--deliver")
+        assert (answer["offset"], answer["pending"], answer["processed"], answer["skipped_delivery"]) == (0, 3, 3, 2)
+        sibling.put(b"")
+    assert answer["set_aside"] == 0, "it was set aside by the first drain"
+    assert len(sibling.lines("cron-set-aside.jsonl")) == 1
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2)]
+    sibling.env["PURUTO_TELEGRAM_BOT_TOKEN"] = token
+    answer = sibling.drain("--deliver")
+    assert (answer["delivered"], answer["pending"]) == (2, 0)
+    assert len(api.texts) == 2
+    assert sibling.lines("cron-forwarded.jsonl") == [event(1), event(2)]
+    assert "skipped_why" not in json.loads((sibling.root / "db" / "inbox_state.json").read_text())
+
+
+def test_what_was_sent_already_is_passed_also_when_nothing_can_be_sent(sibling: Sibling) -> None:
+    sibling.put(event(1))
+    sibling.drain("--deliver")
+    (sibling.root / "db" / "inbox_offsets.json").unlink()
+    del sibling.env["PURUTO_TELEGRAM_BOT_TOKEN"]
+    sibling.put(event(2))
+    answer = sibling.drain("--deliver")
+    assert [shown["_delivery"]["status"] for shown in answer["preview"]] == ["already_done", "skipped"]
+    assert answer["offset"] == len(json.dumps(event(1))) + 1
+
+
+def test_a_quiet_drain_that_can_not_send_says_each_event_once(sibling: Sibling) -> None:
+    del sibling.env["PURUTO_TELEGRAM_BOT_TOKEN"]
+
+    def said() -> bytes:
+        with ended(sibling.start("--deliver", "--quiet")) as process:
+            return process.communicate(timeout=PATIENCE)[0]
+
+    sibling.put(event(1))
+    assert json.loads(said())["skipped_delivery"] == 1
+    assert said() == b""
+    sibling.put(event(2))
+    assert json.loads(said())["skipped_delivery"] == 2
+
+
 def test_settings_may_stand_in_an_env_file(sibling: Sibling, api: BotApi) -> None:
     names = [name for name in sibling.env if name.startswith("PURUTO_TELEGRAM")]
     (sibling.root / ".env").write_text("".join(f"{name}='{sibling.env.pop(name)}'\n" for name in names))
@@ -299,9 +342,11 @@ def test_what_was_not_delivered_is_not_called_so_later(sibling: Sibling, api: Bo
     (sibling.root / "db" / "inbox_offsets.json").unlink()
     answer = sibling.drain("--deliver")
     assert [shown["_delivery"] for shown in answer["preview"]] == [
-        {"status": "already_done", "was": was} for was in ("refused", "unknown", "skipped")
+        {"status": "already_done", "was": "refused"},
+        {"status": "already_done", "was": "unknown"},
+        {"status": "delivered", "message_id": 3, "parts": 1},
     ]
-    assert (len(api.got), answer["set_aside"]) == (2, 0)
+    assert (len(api.got), answer["set_aside"]) == (3, 0)
 
 
 def test_a_crash_between_send_and_offset_sends_nothing_twice(sibling: Sibling, api: BotApi) -> None:

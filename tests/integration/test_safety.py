@@ -109,7 +109,7 @@ print(json.dumps({{"request_id": request["request_id"], "correlation_id": reques
     (event,) = workspace.events()
     assert (event["job_id"], event["run_id"]) == ("job-0", row["run_id"]) == (told["job_id"], told["run_id"])
     assert event["ts"] == row["finished_at"]
-    assert set(event) <= {"ts", "job_id", "run_id", "attempt", "attempts", "result", "error"}
+    assert set(event) <= {"ts", "job_id", "run_id", "attempt", "attempts", "result", "error", "timezone"}
     assert row["status"] == status
     for path in (workspace.events_file, workspace.home / "puruto-telegram" / "inbox" / "cron-events.jsonl"):
         text = path.read_bytes().decode("utf-8")

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from core.clock import utc_text
+from core.errors import PictureUnwritable
 from reports import overview
 from reports.overview import Window, timeline
 from schedules.calendar import Schedules
@@ -215,6 +216,66 @@ def test_a_path_that_can_not_be_written_is_an_error_and_stays_unchanged(workspac
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "purutos"]
+
+
+_OURS = (
+    "db/cron.db", "db/cron.db-wal", "db/cron.db-shm", "db/cron.db.daemon.lock", "db/new.svg", "db/puruto-cron.log",
+    ".jobs.json", ".jobs.json.lock", ".env", ".puruto-ipc.json", "notifications/events.jsonl", "notifications/x.svg",
+    "runs/job-0/x.svg", "main.py", "commands/list.py", "README.md", ".venv/bin/x", ".git/config",
+)  # fmt: skip
+
+
+def test_no_picture_takes_the_place_of_a_file_of_the_program(machine: Machine, tmp_path: Path) -> None:
+    root, link, hard = machine.workspace.root, tmp_path / "link.svg", tmp_path / "hard.svg"
+    (tmp_path / "root").symlink_to(root)
+    for name in _OURS:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        was_there = (root / name).exists()
+        link.symlink_to(root / name)
+        spellings = [root / name, f"{root}/db/../{name}", f"{root}//./{name}", tmp_path / "root" / name, link]
+        if name in ("db/cron.db", ".jobs.json"):
+            # Another name of the same file.
+            os.link(root / name, hard)
+            spellings.append(hard)
+        for spelling in spellings:
+            with pytest.raises(PictureUnwritable, match="no picture is written there") as caught:
+                machine.run("timeline", "--svg", str(spelling), "--force")
+            assert str(spelling) in caught.value.message
+        assert not was_there or b"<svg" not in (root / name).read_bytes()[:200], name
+        # SQLite makes these two by itself when it reads.
+        assert (root / name).exists() == was_there or name.startswith("db/cron.db-"), name
+        link.unlink()
+        hard.unlink(missing_ok=True)
+
+
+def test_a_database_elsewhere_is_protected_with_its_files(
+    workspace: Workspace, clock: FakeClock, tmp_path: Path
+) -> None:
+    machine = Machine(workspace, clock, DB_PATH=str(tmp_path / "own.db"), PURUTO_TELEGRAM_OUTBOX_FILE="out.svg")
+    machine.ready(shell(COUNT))
+    mirror = workspace.home / "puruto-telegram" / "out.svg"
+    mirror.parent.mkdir()
+    for path in (*(tmp_path / f"own.db{end}" for end in ("", "-wal", "-shm", ".last_tick", ".v5.bak")), mirror):
+        with pytest.raises(PictureUnwritable, match="no picture is written there"):
+            machine.run("timeline", "--force", "--svg", str(path))
+    assert machine.run("timeline", "--svg", str(tmp_path / "owndb.svg"))[0] == 0
+
+
+def test_a_file_that_is_no_svg_is_replaced_by_force_alone(machine: Machine, tmp_path: Path) -> None:
+    for number, text in enumerate(("Letter to my aunt", "<html><svg></svg></html>", "\0\1", "<svgx/>")):
+        file = tmp_path / f"{number}.svg"
+        file.write_text(text)
+        with pytest.raises(PictureUnwritable, match="exists and is no SVG file") as caught:
+            machine.run("timeline", "--svg", str(file))
+        assert "--force" in caught.value.hint
+        assert file.read_text() == text
+        machine.run("timeline", "--svg", str(file), "--force")
+        machine.run("timeline", "--svg", str(file))
+        ET.fromstring(file.read_bytes())
+    for text in ("", '<?xml version="1.0"?>\n<!-- by hand -->\n<svg/>', " <svg>"):
+        file.write_text(text)
+        assert machine.run("timeline", "--svg", str(file))[0] == 0
+    assert machine.run("timeline", "--svg", str(machine.workspace.root / "timeline.svg"))[0] == 0
 
 
 # --- how SQLite finds it ---

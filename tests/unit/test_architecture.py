@@ -161,7 +161,7 @@ def test_sqlite3_is_imported_by_db_alone() -> None:
 @pytest.mark.parametrize(
     "name",
     ["main.py", "app/__init__.py", "app/fast_tick.py", "core/__init__.py", "core/crash_points.py", "core/errors.py",
-     "core/system_clock.py",
+     "core/streams.py", "core/system_clock.py",
      "db.py", "store/__init__.py", "store/last_tick.py", "store/idle_check.py"],
 )  # fmt: skip
 def test_what_a_fast_tick_loads_imports_next_to_nothing_at_the_top(name: str) -> None:

@@ -122,7 +122,7 @@ def not_codes() -> set[str]:
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
-    """What has words in capitals that are said to nobody as a code: `__all__`, an option's metavar, forms of Unicode."""
+    """What has words in capitals that are said to nobody as a code: `__all__`, a metavar, forms of Unicode."""
     for node in ast.walk(tree):
         named = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "arg", "")
         if named in ("__all__", "metavar") and isinstance(node, ast.Assign | ast.keyword):

@@ -36,7 +36,7 @@ def test_a_success_is_not_retried() -> None:
     assert bench.stop.waits == []
 
 
-@pytest.mark.parametrize("code", ["TARGET_NOT_FOUND", "DENIED"])
+@pytest.mark.parametrize("code", ["TARGET_NOT_FOUND", "RUNNER_NOT_FOUND", "DENIED"])
 def test_an_error_that_another_attempt_can_not_fix_is_not_retried(code: str) -> None:
     bench = make_bench(failed(code))
     bench.run(make_run(max_retries=5))
@@ -45,7 +45,7 @@ def test_an_error_that_another_attempt_can_not_fix_is_not_retried(code: str) -> 
     assert bench.verdict.status is RunStatus.ERROR
 
 
-@pytest.mark.parametrize("code", ["TIMEOUT", "INVALID_RESPONSE", "IPC_ERROR", "NONZERO_EXIT", "RUNNER_NOT_FOUND"])
+@pytest.mark.parametrize("code", ["TIMEOUT", "INVALID_RESPONSE", "IPC_ERROR", "NONZERO_EXIT"])
 def test_every_other_error_is_retried(code: str) -> None:
     bench = make_bench(failed(code), answered())
     assert bench.run(make_run(max_retries=1))["attempt"] == 2

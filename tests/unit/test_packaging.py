@@ -1,4 +1,4 @@
-"""The version, the lock file, and the citations: each stands in one place, or leads to one."""
+"""The version, the lock files, and the citations: each stands in one place, or leads to one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from core.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_OURS = {".venv", "mutants", ".demo", ".git", ".peers", ".pytest_cache", "runs"}
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -43,34 +42,74 @@ def test_no_other_file_of_the_program_says_the_version() -> None:
     ] == ["core/version.py"]
 
 
-# --- the lock file ---
+# --- the lock files ---
 
 
-def pins() -> dict[str, Requirement]:
-    found = [Requirement(line.removesuffix("\\")) for line in LOCK.splitlines() if re.match(r"[a-z0-9]", line)]
+SIBLING = ROOT / "examples" / "purutos" / "puruto-telegram"
+USERS, SENDER, DEVELOPERS = (
+    "requirements.lock",
+    "examples/purutos/puruto-telegram/requirements.lock",
+    "requirements-dev.lock",
+)
+LOCKS = (USERS, SENDER, DEVELOPERS)
+
+
+def pins(lock: str) -> dict[str, Requirement]:
+    lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
+    found = [Requirement(line.removesuffix("\\")) for line in lines if re.match(r"[a-z0-9]", line)]
     return {canonicalize_name(pin.name): pin for pin in found}
 
 
-def declared() -> list[Requirement]:
+def sender_needs() -> list[str]:
+    lines = (SIBLING / "requirements.in").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def declared() -> list[tuple[str, Requirement]]:
     extras = PROJECT["optional-dependencies"]
-    found = [Requirement(text) for text in (*PROJECT["dependencies"], *extras["telegram"], *extras["dev"])]
-    return [wanted for wanted in found if wanted.name != PROJECT["name"]]
+    asked = {
+        USERS: PROJECT["dependencies"],
+        SENDER: sender_needs(),
+        DEVELOPERS: (*PROJECT["dependencies"], *extras["telegram"], *extras["dev"]),
+    }
+    found = [(lock, Requirement(text)) for lock, texts in asked.items() for text in texts]
+    return [(lock, wanted) for lock, wanted in found if wanted.name != PROJECT["name"]]
 
 
-@pytest.mark.parametrize("wanted", declared(), ids=lambda wanted: wanted.name)
-def test_what_the_project_asks_for_is_pinned_within_its_range(wanted: Requirement) -> None:
-    pin = pins()[canonicalize_name(wanted.name)]
+@pytest.mark.parametrize(("lock", "wanted"), declared(), ids=lambda part: getattr(part, "name", part))
+def test_what_the_project_asks_for_is_pinned_within_its_range(lock: str, wanted: Requirement) -> None:
+    pin = pins(lock)[canonicalize_name(wanted.name)]
     (exact,) = pin.specifier
     assert exact.operator == "=="
     assert wanted.specifier.contains(exact.version), f"{pin} is not {wanted}: make lock"
     assert pin.marker is None, "it is asked for everywhere"
 
 
-def test_every_pin_has_hashes_and_none_names_a_place_to_load_from() -> None:
-    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", LOCK, flags=re.MULTILINE).strip())
-    assert len(entries) == len(pins()) > 40
+@pytest.mark.parametrize(("lock", "least"), [(USERS, 15), (SENDER, 5), (DEVELOPERS, 40)])
+def test_every_pin_has_hashes_and_none_names_a_place_to_load_from(lock: str, least: int) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE).strip())
+    assert len(entries) == len(pins(lock)) > least
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
-    assert re.findall(r"://|--(?:extra-)?index|--find-links| @ ", LOCK) == []
+    assert re.findall(r"://|--(?:extra-)?index|--find-links| @ ", text) == []
+
+
+@pytest.mark.parametrize("lock", [USERS, SENDER])
+def test_developers_have_the_same_releases_as_everybody(lock: str) -> None:
+    everything = {name: pin.specifier for name, pin in pins(DEVELOPERS).items()}
+    assert {name: pin.specifier for name, pin in pins(lock).items()}.items() <= everything.items()
+
+
+def test_users_get_no_tool_and_no_sender() -> None:
+    extras = PROJECT["optional-dependencies"]
+    others = {canonicalize_name(Requirement(text).name) for text in (*extras["telegram"], *extras["dev"])}
+    assert others & pins(USERS).keys() == set()
+    assert {"hatchling", "pytest", "python-telegram-bot"} <= others
+
+
+def test_the_sender_asks_for_what_the_project_asks_for() -> None:
+    asked = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["telegram"]}
+    assert set(sender_needs()) <= asked
 
 
 # --- citations ---

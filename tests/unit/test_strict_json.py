@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -81,11 +83,31 @@ def test_a_fault_has_a_kind_and_a_position(data: bytes, kind: str, place: int) -
     assert (caught.value.kind, abs(caught.value.position - place) <= (kind == "syntax")) == (kind, True)
 
 
-@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029"])
-def test_what_readers_take_for_the_end_of_a_line_is_escaped(char: str) -> None:
-    text = strict_json.escape_line_ends(strict_json.encode({"a": f"x{char}y"}))
-    assert len(text.splitlines()) == 1
-    assert json.loads(text) == {"a": f"x{char}y"}
+#: The format characters that are seen: the marks of Arabic, Syriac and Kaithi, and hieroglyphs.
+_SEEN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13456)}
+_HIDDEN = [
+    chr(code)
+    for code in range(sys.maxunicode + 1)
+    if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") and code not in _SEEN
+]
+
+
+def test_what_a_terminal_obeys_or_does_not_show_is_escaped_and_keeps_its_value() -> None:
+    value = {char: f"x{char}y" for char in _HIDDEN}
+    text = strict_json.escape_hidden(strict_json.encode(value))
+    assert [char for char in _HIDDEN if char in text] == []
+    assert json.loads(text) == value
+    assert "\\u009b" in text
+    plain = {"a": "Resumen ñ — 要約 🎉 \u0600"}
+    assert strict_json.escape_hidden(strict_json.encode(plain)) == strict_json.encode(plain)
+
+
+def test_text_for_people_shows_that_something_was_hidden() -> None:
+    joiners = "\u200c\u200d"
+    hidden = [char for char in _HIDDEN if char not in f"\t\n{joiners}"]
+    assert all(strict_json.visible(f"x{char}y") == "x\ufffdy" for char in hidden)
+    text = f"a\tb\n👩{joiners}💻 ñ"
+    assert strict_json.visible(text) == text
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))

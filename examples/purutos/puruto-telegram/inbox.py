@@ -4,8 +4,8 @@
     python3 inbox.py --limit 50 --deliver
     python3 inbox.py --deliver --quiet        for a crontab: prints only when there was something to do, or is wrong
 
-Run it with an interpreter that has `filelock`, and for --deliver `python-telegram-bot`: puruto-cron's own, made by
-`make install`, has the first, and the second after `pip install -e '.[telegram]'` there. Prints one JSON object; exit
+Run it with an interpreter that has `filelock`, and for --deliver `python-telegram-bot`: puruto-cron's own has
+both after `make telegram` there. Prints one JSON object; exit
 code 1 when the inbox can't be drained, or a delivery had to stop; 2 for wrong arguments.
 """
 
@@ -51,32 +51,35 @@ def main(argv: list[str]) -> NoReturn:
     try:
         os.makedirs(ROOT / "db", mode=0o700, exist_ok=True)
         with FileLock(ROOT / "db" / "inbox.lock", timeout=LOCK_WAIT_SEC):
-            report = drain(options.limit, deliver=options.deliver)
+            report, is_news = drain(options.limit, deliver=options.deliver)
     except Timeout:
         hint = "Wait for it; db/inbox.lock is freed when its process ends."
         failed("DRAIN_RUNNING", f"another drain holds the inbox since {LOCK_WAIT_SEC} s", hint)
     except OSError as error:
         failed("INBOX_UNUSABLE", f"{error.filename or ROOT}: {error.strerror}", "See to its owner, mode and disk.")
-    if options.quiet and report["status"] == "ok" and not report["processed"] and "restarted" not in report:
+    if options.quiet and not is_news and "restarted" not in report:
         raise SystemExit(0)
     finish(report, 0 if report["status"] == "ok" else 1)
 
 
-def drain(limit: int, *, deliver: bool) -> dict[str, Any]:
-    """Processes at most `limit` new lines, and returns the report to print."""
+def drain(limit: int, *, deliver: bool) -> tuple[dict[str, Any], bool]:
+    """Processes at most `limit` new lines. Returns the report to print, and whether it says anything new."""
     with Journal(ROOT / "db") as journal:
         work = Drain(ROOT, journal, limit)
         if not deliver:
             work.forward_all()
-            return report_of(work, deliver=False)
-        from telegram_sender import Skipping, sender_of
+            return report_of(work, deliver=False), bool(work.processed)
+        from telegram_sender import sender_of, what_is_missing
 
         try:
-            sender = sender_of(variables(), ROOT / "db")
-            work.deliver_all(sender)
+            settings = variables()
+            if missing := what_is_missing(settings):
+                work.skip_all(missing)
+                return report_of(work, deliver=True, skipped_why=missing), bool(work.new)
+            work.deliver_all(sender_of(settings, ROOT / "db"))
         except Stopped as stopped:
-            return report_of(work, deliver=True, stopped=stopped)
-        return report_of(work, deliver=True, skipped_why=sender.why if isinstance(sender, Skipping) else "")
+            return report_of(work, deliver=True, stopped=stopped), True
+        return report_of(work, deliver=True), bool(work.processed)
 
 
 def report_of(work: Drain, *, deliver: bool, stopped: Stopped | None = None, skipped_why: str = "") -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Sender(Protocol):
         """The event as messages."""
 
     def send(self, part: str, event: str) -> dict[str, Any]:
-        """Sends a part of the event with this digest: {"status": "delivered" | "skipped" | "refused" | "unknown", …}.
+        """Sends a part of the event with this digest: {"status": "delivered" | "refused" | "unknown", …}.
 
         The result has a `reason` unless it was delivered. Raises `Stopped` if it is certain that nothing arrived.
         """
@@ -57,9 +57,6 @@ class Delivery:
         for number in range(journal.finished(name) + 1, len(parts) + 1):
             outcome = self._send(parts[number - 1], name, number)
             last = {**last, **outcome} if outcome["status"] == "delivered" else last
-            if outcome["status"] == "skipped":
-                last = outcome
-                break
             if outcome["status"] == "unknown":
                 self.stopped = _no_answer(str(outcome["reason"]))
                 if number < len(parts):
@@ -74,7 +71,7 @@ class Delivery:
             self._journal.note(name, "unsent", number)
             raise
         status = str(outcome["status"])
-        state = {"delivered": "sent", "skipped": "unsent"}.get(status, status)
+        state = "sent" if status == "delivered" else status
         self._journal.note(name, state, number, str(outcome.get("reason", "")))
         return outcome
 

@@ -37,6 +37,8 @@ class Drain:
         self.counted: Counter[str] = Counter()
         self.preview: list[dict[str, Any]] = []
         self.set_aside = 0
+        #: The events that no earlier drain has seen.
+        self.new = 0
         self.restarted = ""
         self.offset = self._start()
 
@@ -66,6 +68,27 @@ class Drain:
             self._advance(line)
             if delivery.stopped is not None:
                 raise delivery.stopped
+
+    def skip_all(self, why: str) -> None:
+        """Appends each new event to the log, and leaves it in the inbox: it can't be sent before that is set up."""
+        waits = False
+        for line in self._lines():
+            event = self._take(line)
+            if event is not None:
+                name = digest(line)
+                done = self._journal.is_done(name)
+                outcome: dict[str, Any] = {"status": "skipped", "reason": why}
+                if done:
+                    outcome = {"status": "already_done", "was": self._journal.outcome(name)}
+                waits = waits or not done
+                self.counted[str(outcome["status"])] += 1
+                self._show(event, outcome)
+            if waits:
+                self.processed += 1
+            else:
+                self._advance(line)
+        if waits:
+            self._remember_why(why)
 
     def pending(self) -> int:
         """The number of complete lines that are not processed yet."""
@@ -146,6 +169,7 @@ class Drain:
             if not self._is_last_in_log(line):
                 append(self._root / FORWARDED, line.strip() + b"\n")
             self._journal.note(name, "forwarded")
+            self.new += 1
         return event
 
     def _is_last_in_log(self, line: bytes) -> bool:
@@ -169,6 +193,12 @@ class Drain:
     def _remember(self, offset: int) -> None:
         replace(self._root / STATE, {"offset": offset, "before": self._before(offset)})
         replace(self._root / OFFSETS, {**read_object(self._root / OFFSETS), INBOX: offset})
+
+    def _remember_why(self, why: str) -> None:
+        """Stores why the events wait, for puruto-cron's `doctor`. The next drain that reads on removes it."""
+        state = {"offset": self.offset, "before": self._before(self.offset), "skipped_why": why}
+        if read_object(self._root / STATE) != state:
+            replace(self._root / STATE, state)
 
     # --- reporting ---
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import telegram_text
-from inbox_delivery import Sender, Stopped
+from inbox_delivery import Stopped
 from inbox_files import well_formed
 from telegram_memory import Memory
 
@@ -38,28 +38,16 @@ _CHATS_FAULT = (
 )  # fmt: skip
 
 
-class Skipping:
-    """Replaces the sender if no bot or chat is configured."""
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-
-    def parts(self, event: dict[str, Any]) -> list[str]:
-        """The event as messages, which are not sent."""
-        return telegram_text.messages(event)
-
-    def send(self, part: str, event: str) -> dict[str, Any]:  # noqa: ARG002 - a sender's form
-        """Says why it was not sent."""
-        return {"status": "skipped", "reason": self.why}
-
-
-def sender_of(variables: Mapping[str, str], folder: Path) -> Sender:
-    """The sender for the configuration; `folder` keeps its state. Raises `Stopped` if the configuration can't work."""
+def what_is_missing(variables: Mapping[str, str]) -> str:
+    """Why nothing can be sent: no bot or no chat is configured; "" if both are."""
     missing = [name for name in (TOKEN, CHAT) if not variables.get(name, "").strip()]
-    if missing:
-        return Skipping(f"{' and '.join(missing)} not set")
+    return f"{' and '.join(missing)} not set" if missing else ""
+
+
+def sender_of(variables: Mapping[str, str], folder: Path) -> Telegram:
+    """The sender for a bot and a chat; `folder` keeps its state. Raises `Stopped` if the configuration can't work."""
     if importlib.util.find_spec("telegram") is None:
-        hint = "In puruto-cron: .venv/bin/pip install -e '.[telegram]', and run this with .venv/bin/python."
+        hint = "Run `make telegram` in puruto-cron's folder, and start this with .venv/bin/python of that folder."
         raise Stopped("LIBRARY_MISSING", "python-telegram-bot is not installed", hint=hint)
     from telegram_client import url_fault
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from inbox_files import well_formed
 
@@ -13,6 +15,8 @@ LONGEST = 4096
 #: An event that needs more messages is cut, and the last one names `logs --run` of puruto-cron for the whole text.
 MOST_PARTS = 4
 _ROOM = LONGEST - 96
+#: The most characters of what a target said when it failed: the end of it.
+_SAID = 1500
 #: Source: core.telegram.org/bots/api#markdownv2-style.
 _MARKS = frozenset("_*[]()~`>#+-=|{}.!\\")
 #: Telegram rejects a message of only these: control, format and space characters, and three that look empty.
@@ -22,7 +26,7 @@ _UNSEEN_TOO = frozenset("\u115f\u2800\u3164")
 
 def messages(event: dict[str, Any]) -> list[str]:
     """The event as one or more messages."""
-    job, run, ts = _word(event.get("job_id"), "?"), _word(event.get("run_id"), ""), _word(event.get("ts"), "")[:64]
+    job, run, ts = _word(event.get("job_id"), "?"), _word(event.get("run_id"), ""), _when(event)
     head, body = _body(event)
     title = f"{head} *{escape(job)}*"
     foot = escape(" · ".join(part for part in (run, ts) if part))
@@ -61,24 +65,73 @@ def units(text: str) -> int:
 def _body(event: dict[str, Any]) -> tuple[str, str]:
     error = event.get("error")
     if isinstance(error, dict):
-        details = error.get("details")
-        known = details if isinstance(details, dict) else {}
-        said = next((known[key] for key in ("stderr", "said", "stdout") if known.get(key)), "")
-        lines = [f"{_word(error.get('code'), 'ERROR')}: {_word(error.get('message'), '')}"]
-        lines += [str(said)[-1500:]] if said else []
-        return "❌", "\n".join(lines)
+        return "❌", _failure(error)
     result = event.get("result")
     response = result.get("response") if isinstance(result, dict) else None
     answer = response.get("result") if isinstance(response, dict) else None
-    if not isinstance(answer, dict):
-        return "✅", ""
+    return "✅", _success(answer) if isinstance(answer, dict) else ""
+
+
+def _failure(error: dict[str, Any]) -> str:
+    """The code and the message of an error, and what the target said, once."""
+    details = error.get("details")
+    known = details if isinstance(details, dict) else {}
+    code, message = _word(error.get("code"), "ERROR"), _word(error.get("message"), "")
+    said = str(next((known[key] for key in ("stderr", "said", "stdout") if known.get(key)), "")).strip()
+    own = known.get("response_error")
+    if isinstance(own, dict) and not said:
+        said = f"{_word(own.get('code'), 'ERROR')}: {_word(own.get('message'), '')}"
+    if said and _plain(said) in _plain(message):
+        said = ""
+    elif said and len(said) <= _SAID:
+        # A message that ends with the beginning of what was said would tell it twice.
+        start, colon, rest = message.partition(": ")
+        if colon and _plain(said).startswith(_plain(rest).rstrip("…")):
+            message = start
+    if code == "NONZERO_EXIT" and not said:
+        message += ", and printed nothing"
+    return "\n".join([f"{code}: {message}", *([said[-_SAID:]] if said else [])])
+
+
+def _success(answer: dict[str, Any]) -> str:
+    """What a target answered: its text, or that there is none, or all of it as JSON."""
     for key in ("summary", "text", "stdout"):
         if isinstance(answer.get(key), str) and answer[key].strip():
-            return "✅", answer[key]
+            return str(answer[key])
+    code = answer.get("exit_code")
+    if "stdout" in answer and code is not None:
+        how = "Ended well" if code == 0 else f"Ended well, with exit code {_word(code, '?')}"
+        errors = answer.get("stderr")
+        wrote_errors = isinstance(errors, str) and errors.strip()
+        return f"{how}. On stderr:\n{str(errors)[-_SAID:]}" if wrote_errors else f"{how}, printed nothing"
+    if "agent" in answer and isinstance(answer.get("text"), str):
+        structured = answer.get("structured_output")
+        return _json(structured) if structured else "Ended well, said nothing"
+    return _json(answer) if answer else "Ended well, with an empty result"
+
+
+def _json(value: object) -> str:
     try:
-        return "✅", json.dumps(answer, ensure_ascii=False, indent=1) if answer else ""
+        return json.dumps(value, ensure_ascii=False, indent=1)
     except RecursionError:
-        return "✅", "(an answer too deep to be shown here)"
+        return "(an answer too deep to be shown here)"
+
+
+def _plain(text: str) -> str:
+    """A text for comparison: its words."""
+    return " ".join(text.split())
+
+
+def _when(event: dict[str, Any]) -> str:
+    """The time of the event in the zone of its job; as it stands if the event names none."""
+    ts, zone = _word(event.get("ts"), "")[:64], _word(event.get("timezone"), "")
+    if not ts or not zone:
+        return ts
+    try:
+        local = datetime.fromisoformat(ts).astimezone(ZoneInfo(zone))
+    except (ValueError, KeyError, OSError, OverflowError):
+        return ts
+    return f"{local:%Y-%m-%d %H:%M} {'UTC' if zone in ('UTC', 'Etc/UTC') else zone}"
 
 
 def _word(value: object, default: str) -> str:
