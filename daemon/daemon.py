@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from app.session import SETTINGS
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
@@ -139,8 +140,11 @@ class Daemon:
         self._systemd.reloading(self._clock.monotonic())
         reloaded = guarded(self._reloaded, "The old settings stay in use")
         if isinstance(reloaded, Failure):
-            self._print_line({"status": "error", "error": self._scheduler.error_of(reloaded)})
+            error = self._scheduler.error_of(reloaded)
+            self._print_line({"status": "error", "error": error})
+            self._session.report_fault(SETTINGS, error, self._clock.now())
         else:
+            self._session.report_mended(SETTINGS, self._clock.now())
             log.info("The daemon has reloaded its settings")
             self._print_line({"status": "reloaded", "now": utc_text(self._clock.now())})
         self._systemd.ready()
@@ -157,6 +161,8 @@ class Daemon:
     def begin(self) -> None:
         """Syncs .jobs.json, and polls for the first time."""
         guarded(lambda: self._program.warm_up(self._session), "Nothing was imported ahead")
+        # It could not have started with the settings of which an earlier daemon complained.
+        self._session.report_mended(SETTINGS, self._clock.now())
         begun = guarded(self._begin_sync)
         if isinstance(begun, Failure):
             self._note_failure(begun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.job import SCHEDULER_ID
 from db import Database, Row
 
 
@@ -27,6 +28,12 @@ _DELETABLE = """
                     WHERE e.run_id = r.run_id AND d.state = 'waiting')
     AND EXISTS (SELECT 1 FROM runs n WHERE n.job_id = r.job_id AND (n.started_at, n.run_id) > (r.started_at, r.run_id)
                 AND (r.status IN ('skipped', 'missed') OR n.status NOT IN ('skipped', 'missed')))
+"""
+
+#: The scheduler's own events of before an instant that have arrived.
+_OLD_NOTICES = """
+    FROM events e WHERE e.job_id = ? AND e.ts < ?
+    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.event_id AND d.state = 'waiting')
 """
 
 
@@ -134,6 +141,18 @@ class RetentionRows:
         """The number of events of these runs."""
         counts = (self._db.row("SELECT count(*) FROM events WHERE run_id = ?", (run.run_id,)) for run in runs)
         return sum(int(row[0]) for row in counts if row is not None)
+
+    def forget_notices(self, before: str) -> int:
+        """Deletes the scheduler's own events of before an instant (UTC text), unless they wait. Returns how many."""
+        with self._db.transaction("forget_notices"):
+            old = f"SELECT event_id {_OLD_NOTICES}"
+            self._db.run(f"DELETE FROM deliveries WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608 - fixed text
+            return self._db.run(f"DELETE FROM events WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608
+
+    def count_notices(self, before: str) -> int:
+        """How many `forget_notices` would delete."""
+        row = self._db.row(f"SELECT count(*) {_OLD_NOTICES}", (SCHEDULER_ID, before))
+        return int(row[0]) if row is not None else 0
 
     def run_exists(self, run_id: str) -> bool:
         """Whether the ledger has this run."""
