@@ -15,6 +15,7 @@ from core.errors import (
     DatabaseError,
     DatabaseFull,
     DatabaseLocked,
+    DatabaseLogReplaced,
     DatabaseMissing,
     DatabaseNewer,
     DatabaseNotOurs,
@@ -175,11 +176,15 @@ class Database:
     def __init__(self, path: str, *, read_only: bool = False, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
         self.path = path
         self.connection = connect(path, "ro" if read_only else "rw", busy_timeout_sec)
+        self._busy_timeout_sec = busy_timeout_sec
         self._identity = _identity(path)
+        #: Of the -wal and the -shm file; None while they are not known to be there.
+        self._logs: list[tuple[int, int] | None] = [None, None]
         #: In a group: the names of its finished transactions.
         self.grouped: list[str] | None = None
         try:
             version = self._check_version()
+            self._log_is_replaced()
             if version < SCHEMA_VERSION and read_only:
                 # Queries use columns of the current schema, and the first command after an update may be one that only
                 # reads.
@@ -192,7 +197,25 @@ class Database:
 
     def close(self) -> None:
         """Closes the connection; pending reads end."""
+        if self._log_is_replaced():
+            # SQLite would write its old log over what others have stored since, and delete their log. The end of the
+            # process closes the files without that.
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.connection))
+            return
         self.connection.close()
+
+    def reopen(self) -> None:
+        """Closes the connection, and opens the files that are at the path now. Raises what opening raises.
+
+        If the log was replaced, the caller has to hold `system.database_guard` meanwhile.
+        """
+        self.connection.close()
+        self.connection = connect(self.path, "rw", self._busy_timeout_sec)
+        self._identity, self._logs = _identity(self.path), [None, None]
+        self._check_version()
+        self._log_is_replaced()
 
     def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Executes one statement and returns the number of rows that it changed."""
@@ -275,13 +298,29 @@ class Database:
             raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=details)
 
     def require_in_place(self) -> None:
-        """Raises `DatabaseReplaced` if the file at the path is not the open one."""
+        """Raises `DatabaseReplaced` if the file at the path is not the open one; `DatabaseLogReplaced` for its log."""
         if _identity(self.path) != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was removed or replaced while it was in use",
                 hint="Restore it, or run: python3 main.py init-db. Stop ticks and the daemon before you move it.",
                 details={"path": self.path},
             )
+        if self._log_is_replaced():
+            raise DatabaseLogReplaced(
+                f"{self.path}-wal or -shm was removed or replaced while the database was in use",
+                hint="What was stored since the last checkpoint may be lost. See: python3 main.py doctor",
+                details={"path": self.path},
+            )
+
+    def _log_is_replaced(self) -> bool:
+        """Whether another -wal or -shm file is at the path than the one in use, or none."""
+        for number, suffix in enumerate(("-wal", "-shm")):
+            found = _identity(self.path + suffix)
+            if self._logs[number] is None:
+                self._logs[number] = found
+            elif found != self._logs[number]:
+                return True
+        return False
 
     def translated(self) -> Translated:
         """A context in which SQLite's errors become ours, for statements on the connection itself."""

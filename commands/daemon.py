@@ -56,7 +56,7 @@ def command(app: App) -> int:
     say = Lines(sys.stdout.fileno()).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
-    with DaemonLock(db_path, since), signals_as_bytes() as signals:
+    with DaemonLock(db_path, since) as lock, signals_as_bytes() as signals:
         stop, timer = Stop(), make_timer(app.clock)
         daemon = Daemon(
             Program(app),
@@ -66,6 +66,7 @@ def command(app: App) -> int:
             open_wakeup=lambda: Wakeup(db_path),
             systemd=systemd,
             print_line=say,
+            lock=lock,
         )
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))

@@ -273,6 +273,13 @@ class JobLocked(JobRefused):
     )
 
 
+class DaemonLockReplaced(CronError):
+    """The daemon's lock file was removed or replaced. The daemon has made it again, and runs on."""
+
+    code = "DAEMON_LOCK_REPLACED"
+    fix = "nothing; never delete that file while a daemon runs"
+
+
 class DaemonRunning(CronError):
     """A daemon already serves this database, perhaps one of another copy; `details` has its `pid`, `host`, `since` and
     the `database`.
@@ -388,6 +395,15 @@ class DatabaseReplaced(DatabaseError):
 
     code = "DATABASE_REPLACED"
     fix = "put it back, or `init-db`; take the line out of the crontab before you touch the file"
+
+
+class DatabaseLogReplaced(DatabaseReplaced):
+    """Its `-wal` or `-shm` file was removed or replaced while it was in use. What was stored since the last checkpoint
+    may be lost. A daemon opens the database again, puts back what it knows, and says so.
+    """
+
+    code = "DATABASE_LOG_REPLACED"
+    fix = "never delete these files by hand. `doctor` names runs that have no row"
 
 
 class DatabaseFull(DatabaseError):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
+from core.errors import DatabaseLogReplaced
 from core.run import ProcessId
 from scheduling import reaper
 from store.pauses import how_to_resume
@@ -26,6 +27,8 @@ PING_FACT = "ping"
 #: Key of the state row with the last clock anomaly that a tick found, and how long it is reported.
 CLOCK_FACT = "clock_anomaly"
 _CLOCK_FACT_SHOWN = timedelta(days=1)
+#: Key of the state row that says when the daemon had to open the database again, because its log was replaced.
+LOG_FACT = "log_replaced"
 
 #: A tick or the daemon may write its time while this report is being made.
 _MEANWHILE = timedelta(seconds=5)
@@ -233,7 +236,12 @@ def clock_fact(anomaly: Mapping[str, object], now: datetime) -> dict[str, object
 
 def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int) -> list[Anomaly]:
     """Everything that looks wrong: the clock, running runs, jobs."""
-    return [*_of_the_clock(store, last_tick, now.wall), *_of_runs(store, now, lease_sec), *_of_jobs(store)]
+    return [
+        *_of_the_clock(store, last_tick, now.wall),
+        *_of_the_log(store, now.wall),
+        *_of_runs(store, now, lease_sec),
+        *_of_jobs(store),
+    ]
 
 
 def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> Iterator[Anomaly]:
@@ -252,6 +260,21 @@ def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> It
             f" {fact.get('last_seen_at')}; jobs whose next run was corrected: {fact.get('corrected_jobs')}",
             "hint": "If nobody set it by hand, find out what sets this machine's clock.",
         }
+
+
+def _of_the_log(store: Store, now: datetime) -> Iterator[Anomaly]:
+    fact = store.state.get_fact(LOG_FACT) or {}
+    at = instant(str(fact.get("at") or ""))
+    if at is None or abs(now - at) > _CLOCK_FACT_SHOWN:
+        return
+    lost = fact.get("lost")
+    names = f", not put back: {', '.join(map(str, lost))}" if isinstance(lost, list) and lost else ""
+    yield {
+        "code": DatabaseLogReplaced.code,
+        "message": f"At {fact['at']} the daemon found that the -wal or -shm file of the database had been removed or"
+        f" replaced. Runs whose rows it put back: {fact.get('restored')}{names}",
+        "hint": "Never delete these files by hand. What ticks stored just before may be lost: python3 main.py doctor",
+    }
 
 
 def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:

@@ -154,6 +154,18 @@ class RetentionRows:
         row = self._db.row(f"SELECT count(*) {_OLD_NOTICES}", (SCHEDULER_ID, before))
         return int(row[0]) if row is not None else 0
 
+    def is_kept(self, job_id: str, ts: str) -> bool:
+        """Whether a run of this job that ended at an instant (UTC text) would not have been deleted yet."""
+        row = self._db.row(
+            "SELECT min(started_at), (SELECT pruned_through FROM jobs WHERE job_id = ?) FROM"
+            " (SELECT started_at FROM runs WHERE job_id = ? ORDER BY started_at LIMIT 2)",
+            (job_id, job_id),
+        )
+        oldest, pruned_through = (row[0], row[1]) if row is not None else (None, None)
+        if oldest is None:
+            return pruned_through is None
+        return ts > max(str(oldest), str(pruned_through or ""))
+
     def run_exists(self, run_id: str) -> bool:
         """Whether the ledger has this run."""
         return self._db.row("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)) is not None
