@@ -12,14 +12,14 @@ from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
 from core.errors import DatabaseError, VerdictNotStored
-from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Usage
-from core.invocation_errors import AgentOverloaded, is_retried
+from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
+from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
 from core.redact import Redactor
 from core.run import ClaimedRun, ProcessId, RunStatus, Trigger, Verdict
 from execution import requests, verdicts
 from execution.attempt import Attempt, SessionTotals, summary_of
-from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec
+from execution.retries import LONGEST_BACKOFF_SEC, OVERLOAD_RETRIES, backoff_sec, quota_blocks
 from gates.base import Facts
 from system.awaitables import run_blocking, wait, write
 
@@ -115,6 +115,7 @@ class Executor:
         self._day_of = day_of
         self._unspent = Usage()
         self._totals = SessionTotals()
+        self._prompt: Prompt | None = None
         self._ledger = ledger
         self._invoke = invoke
         self._clock = clock
@@ -183,15 +184,19 @@ class Executor:
                 # No person and no run asked for a slot, even if the tick was started in a run.
                 hop=self._limits.hop if run.trigger is Trigger.MANUAL else 0,
                 now=self._clock.now(),
+                prompt=self._prompt,
             )
             requests_made.append(invocation.request)
-            return await self._invoke(
+            outcome = await self._invoke(
                 invocation,
                 stop=self._stop,
                 on_start=lambda child: self._record_child(run, child, invocation.run_folder),
                 beat=lambda: self._beat(run),
                 beat_every=self._beat_every(),
             )
+            # All calls of a run get the same prompt, even if its file changes meanwhile.
+            self._prompt = self._prompt or outcome.prompt
+            return outcome
 
         current = Attempt(
             job=run.job,
@@ -265,14 +270,19 @@ class Executor:
 
     def _no_retry_reason(self, run: ClaimedRun, outcome: AttemptOutcome, attempt: int) -> str | None:
         error = outcome.response.error
-        if error is not None and not outcome.from_target and not is_retried(error.code):
-            return f"{error.code} is not retried"
-        overloaded = error is not None and error.code == AgentOverloaded.code and not outcome.from_target
+        own_code = "" if error is None or outcome.from_target else error.code
+        if own_code and not is_retried(own_code):
+            return f"{own_code} is not retried"
+        wait_sec = backoff_sec(run.job.retry_backoff_sec, attempt)
+        now, is_quota = self._clock.now(), own_code == AgentQuota.code
+        if error is not None and is_quota and (blocked := quota_blocks(error.details, now, wait_sec)):
+            return blocked
+        overloaded = own_code == AgentOverloaded.code
         if attempt > (max(run.job.max_retries, OVERLOAD_RETRIES) if overloaded else run.job.max_retries):
             return "no retries left" if run.job.max_retries or overloaded else "max_retries is 0"
         if limit := self._limit_reached(run):
             return f"the day's {limit} is reached"
-        return self._too_late(run, backoff_sec(run.job.retry_backoff_sec, attempt))
+        return self._too_late(run, wait_sec)
 
     def _too_late(self, run: ClaimedRun, wait_sec: float) -> str | None:
         """Why a retry may not start in `wait_sec` seconds: the job's next slot comes first."""
@@ -339,6 +349,7 @@ class Executor:
             iterations=len(heartbeat["iterations"]) if isinstance(heartbeat, dict) else None,
             spent=None if self._unspent == Usage() else (self._day(run), self._unspent),
             session=self._session_to_keep(run, outcome, redact),
+            prompt_sha256=None if self._prompt is None else self._prompt.sha256,
         )
         await self._store(run, verdict)
         log.info(

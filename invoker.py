@@ -8,13 +8,15 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
-from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult
+from core.escape_codes import plain, without_codes
+from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
 from core.invocation_errors import (
     InvocationError,
     InvocationStopped,
@@ -24,7 +26,7 @@ from core.invocation_errors import (
 )
 from core.job import Success
 from core.run import ProcessId
-from invocation import runners, success
+from invocation import prompt_file, runners, success
 from invocation.child_environment import child_environment
 from invocation.run_files import CallFiles
 from invocation.runners.base import Ending, Host, read_tail
@@ -104,12 +106,17 @@ class Invoker:
             answer = await self._attempt(invocation, task, supervision, on_start)
         except InvocationError as error:
             answer = replace(task.answer, result=None, failure=_failure(error, task), from_target=False)
+        # Files keep what was printed; what is stored, sent and shown is plain text.
+        result, failure, text = plain(answer.result), answer.failure, answer.text
+        if failure is not None:
+            details = cast("dict[str, object]", plain(failure.details))
+            failure = Failure(failure.code, without_codes(failure.message), details)
         response = InvocationResult(
             request_id=invocation.request.request_id,
             correlation_id=invocation.request.correlation_id,
             duration_ms=round((self._clock.monotonic() - began) * 1000),
-            result=answer.result if answer.failure is None else None,
-            error=answer.failure,
+            result=cast("dict[str, object] | None", result) if failure is None else None,
+            error=failure,
         )
         return AttemptOutcome(
             response,
@@ -120,8 +127,9 @@ class Invoker:
             answer.usage,
             answer.session_id,
             answer.session_usage,
-            answer.text if answer.text is not None else task.printed,
+            without_codes(text if text is not None else task.printed),
             task.runner,
+            prompt=task.prompt,
         )
 
     async def _attempt(
@@ -134,6 +142,8 @@ class Invoker:
         request, stop = invocation.request, supervision.stop
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
+        invocation, task.prompt = prompt_file.filled(invocation, folder)
+        request = invocation.request
         runner = runners.choose(invocation, folder, self._host)
         task.runner = runner.name
         launch = runner.launch(invocation, folder, self._host)
@@ -152,9 +162,12 @@ class Invoker:
             stderr_path=files.stderr,
         )
         code, ended = await self._follow(child, invocation, task, supervision, on_start)
+        ending = Ending(code or 0, files.stdout, files.stderr, self._clock.now())
         if code is None:
+            with suppress(InvocationError):
+                # What it had used until then counts.
+                task.answer = runner.read_ended(invocation, ending)
             raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
-        ending = Ending(code, files.stdout, files.stderr)
         task.answer = answer = runner.read(invocation, ending)
         task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:
@@ -217,6 +230,7 @@ class _InvocationTask:
     runner: str = ""
     answer: Answer = field(default_factory=Answer)
     printed: str = ""
+    prompt: Prompt | None = None
 
 
 async def _check_structured(

@@ -59,11 +59,16 @@ def _without_libraries(error: ModuleNotFoundError) -> int:
     """Reports a missing library: the usual cause is the system's Python instead of the virtual environment's."""
     import json
 
-    from core.errors import missing_library
+    from core.missing_library import missing_library
 
     missing = missing_library(error)
+    # What decides for all other errors needs libraries itself.
+    if os.environ.get("PURUTO_CRON_FORMAT") == "text" or (sys.stdout.isatty() and "--json" not in sys.argv):
+        text = f"error: {missing.message}\n  fix: {missing.hint}"
+    else:
+        text = json.dumps({"status": "error", "error": missing.as_dict()})
     try:
-        sys.stdout.write(json.dumps({"status": "error", "error": missing.as_dict()}) + "\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except OSError:
         streams.drop(1)

@@ -30,6 +30,10 @@ _SECRET_WORDS = ("pat", "pats")
 REDACT_VARIABLE = "PURUTO_CRON_REDACT"
 #: If it is set, each tick sends a ping, so there is no fast tick.
 PING_VARIABLE = "PURUTO_CRON_PING_URL"
+#: What is printed; the fast tick knows JSON only.
+FORMAT_VARIABLE = "PURUTO_CRON_FORMAT"
+#: Lines of .env that change nothing where stdout is no terminal.
+_JSON_LINES = (f"{FORMAT_VARIABLE}=json", f"{FORMAT_VARIABLE}=auto")
 JOBS_FILE = ".jobs.json"
 ENV_FILE = ".env"
 DEFAULT_DB = "db/cron.db"
@@ -51,7 +55,7 @@ def nothing_due(
     """
     if list(options) not in ([], ["--quiet"]):
         return None
-    if environ.get(PING_VARIABLE):
+    if environ.get(PING_VARIABLE) or not (options or _prints_json(environ)):
         return None
     db_path = _db_path(root, environ)
     text = now.replace(microsecond=0).isoformat()
@@ -72,6 +76,12 @@ _IDLE = (
     ' "settled": [], "left_due": [], "taken_elsewhere": 0, "problems": [], "pruned": null, "clock_anomaly": null,'
     ' "sync": null, "events": {"delivered": 0, "waiting": []}, "warnings": []}\n'
 )
+
+
+def _prints_json(environ: Mapping[str, str]) -> bool:
+    """Whether the report is for a program; `_plain_db_path` looks into .env."""
+    wish = environ.get(FORMAT_VARIABLE)
+    return wish == "json" or (wish in (None, "", "auto") and not os.isatty(1))
 
 
 def _is_idle(db_path: str, seen: str, text: str, now: datetime, monotonic: float) -> bool:
@@ -120,7 +130,7 @@ def identity(path: str) -> str:
 
 
 def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
-    """The database's path; None if it needs the full parser of .env, or if .env sets the ping."""
+    """The database's path; None if it needs the full parser of .env, or if .env sets the ping or the format."""
     plain = _plain_db_path(os.path.join(root, ENV_FILE))
     text = plain and (environ.get("DB_PATH") or plain)
     if text is None or text.startswith("~"):
@@ -129,7 +139,7 @@ def _db_path(root: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _plain_db_path(env_file: str) -> str | None:
-    """DB_PATH from a plain line of .env, or its default. None if the line is not plain, or if .env sets the ping."""
+    """DB_PATH from a plain line of .env, or its default. None if it needs the full parser, or a full tick."""
     try:
         # An ordinary open of a named pipe without a writer would block for ever.
         fd = os.open(env_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -145,7 +155,8 @@ def _plain_db_path(env_file: str) -> str | None:
     db_path = DEFAULT_DB
     for line in lines:
         name, _, value = line.partition("=")
-        if PING_VARIABLE in line and not line.startswith("#"):
+        is_unusual = PING_VARIABLE in line or FORMAT_VARIABLE in line
+        if is_unusual and not line.startswith("#") and line not in _JSON_LINES:
             return None
         if "DB_PATH" not in line or line.startswith("#"):
             continue

@@ -16,10 +16,12 @@ from app.own_log import own_log
 from commands import listing, words
 from commands.completion import PROGRAM
 from commands.completion import VARIABLE as COMPLETING
-from commands.output import lost, print_error, print_json
+from commands.output import lost
+from commands.view import FormatOption, print_error
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, missing_library
+from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError
+from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
 from core.version import VERSION
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 HELP = """A local scheduler for AI agents and programs that accounts for every slot.
 
 Jobs are declared in .jobs.json, in the same folder as main.py. The system crontab starts `tick` each minute, or one
-`daemon` runs all the time; both start the jobs that are due. Each command prints one JSON object on stdout, also for
-errors (doctor: with --json; daemon: one object per line).
+`daemon` runs all the time; both start the jobs that are due.
+
+Each command prints text on a terminal, and one JSON object elsewhere or with --json, also for errors (daemon: one
+object per line). PURUTO_CRON_FORMAT=json or =text chooses for all commands; doctor prints text unless JSON is chosen.
 
 \b
 Exit codes: 0 success; 1 a known error, or a run that failed; 2 wrong usage or configuration; 129, 130 and 143 after a
@@ -58,7 +62,10 @@ class Commands(click.Group):
         """The command of that name, or None."""
         if not listing.is_command(cmd_name):
             return None
-        command: click.Command = importlib.import_module(listing.module_of(cmd_name)).command
+        module = importlib.import_module(listing.module_of(cmd_name))
+        command: click.Command = module.command
+        if getattr(module, "HAS_FORMATS", True) and not any(isinstance(p, FormatOption) for p in command.params):
+            command.params.append(FormatOption())
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -89,7 +96,9 @@ class Commands(click.Group):
                 formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in commands if command])
 
 
-@click.command(cls=Commands, help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120})
+@click.command(
+    cls=Commands, params=[FormatOption()], help=HELP, no_args_is_help=False, context_settings={"max_content_width": 120}
+)
 @click.option("--debug", is_flag=True, help="Print the traceback of a fault of puruto-cron on stderr.")
 @click.version_option(VERSION, prog_name=PROGRAM)
 def cli(debug: bool) -> None:
@@ -99,7 +108,7 @@ def cli(debug: bool) -> None:
 
 
 def run(argv: list[str], clock: Clock, root: str) -> int:
-    """Runs a command line and returns its exit code. Every error is printed as one JSON object.
+    """Runs a command line and returns its exit code. Every error is printed, as JSON or as text.
 
     `root` is the folder of main.py, with links resolved.
     """
@@ -109,7 +118,7 @@ def run(argv: list[str], clock: Clock, root: str) -> int:
     try:
         app = App(clock, os.environ, str(main_folder(os.path.join(root, "main.py"))))
     except CronError as error:
-        return _fail(error, None)
+        return _fail(error, None, argv)
     with log.opened(lambda: own_log(app)):
         return _run(argv, app)
 
@@ -124,13 +133,13 @@ def _run(argv: list[str], app: App) -> int:
         return _unwritable(error)
     except click.ClickException as error:
         hint = f"See: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        return _fail(UsageError(error.format_message(), hint=hint), app)
+        return _fail(UsageError(error.format_message(), hint=hint), app, argv)
     except (click.Abort, KeyboardInterrupt):
-        return _fail(Interrupted("Interrupted"), app)
+        return _fail(Interrupted("Interrupted"), app, argv)
     except Exception as error:  # noqa: BLE001 - the command line's boundary
         if isinstance(error, OSError) and _is_from_printing(error):
             return _unwritable(lost(error))
-        return _fail(_traced(error), app)
+        return _fail(_traced(error), app, argv)
     return code if isinstance(code, int) else 0
 
 
@@ -151,12 +160,12 @@ def _is_from_printing(error: OSError) -> bool:
     return module.partition(".")[0] in ("click", "rich")
 
 
-def _fail(error: CronError, app: App | None) -> int:
+def _fail(error: CronError, app: App | None, argv: list[str]) -> int:
     # If the settings can't be read, no secrets are known; errors in settings are reported without their values.
     redact = guarded(lambda: app.redactor(None)) if app is not None else None
     mask = None if isinstance(redact, Failure) else redact
     try:
-        print_error(error, mask)
+        print_error(error, app, argv, mask)
     except OutputUnwritable:
         # stdout can't be written, so only stderr is left.
         streams.say(visible(f"{error.code}: {mask.text(error.message) if mask else error.message}"))
@@ -175,4 +184,4 @@ def _traced(error: Exception) -> CronError:
     return InternalError(failure.message, hint=hint, details=details)
 
 
-__all__ = ["cli", "print_json", "run"]
+__all__ = ["cli", "run"]

@@ -6,7 +6,7 @@ import click
 
 from app.app import App
 from commands.names import running_names
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 60)
@@ -30,4 +30,4 @@ def command(app: App, run_id: str) -> None:
     with app.session() as session:
         report = session.control().cancel(run_id)
         app.notifier.deliver(session.store.events)
-    print_json(report)
+    show(app, report)

@@ -9,6 +9,9 @@ from commands.output import print_text
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 40)
 
+#: It prints a script for a shell, wherever stdout goes.
+HAS_FORMATS = False
+
 PROGRAM = "puruto-cron"
 #: Click's variable for this program: its scripts set it when the user presses the completion key.
 VARIABLE = "_PURUTO_CRON_COMPLETE"

@@ -12,6 +12,7 @@ import click
 from app.app import App
 from app.own_log import own_log
 from commands.lines import Lines
+from commands.view import line_maker
 from core import log
 from core.clock import utc_text
 from daemon.daemon import Daemon
@@ -53,7 +54,7 @@ def command(app: App) -> int:
     log.reopen(lambda: own_log(app, level="info"))
     db_path, since = str(settings.db_path), app.clock.now()
     systemd = Systemd(app.environ, os.getpid())
-    say = Lines(sys.stdout.fileno()).say
+    say = Lines(sys.stdout.fileno(), line_maker(app)).say
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
     with DaemonLock(db_path, since) as lock, signals_as_bytes() as signals:

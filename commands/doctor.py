@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from app.app import App
-from commands.output import print_json, print_text
+from commands.view import show
 from core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,12 +21,11 @@ PLACE = ("Installing and checking", 50)
 
 @click.command("doctor")
 @click.option("--as-cron", is_flag=True, help="Repeat the checks in cron's environment, and mark what differs.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines for people.")
 @click.option(
     "--repair", is_flag=True, help="Replace a damaged database; a copy is kept, and the jobs come from .jobs.json."
 )
 @click.pass_obj
-def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
+def command(app: App, as_cron: bool, repair: bool) -> int:
     """Check everything that jobs need to start, and say what is wrong and how to fix it.
 
     It checks the interpreter and its libraries, settings, clock, crontab, database, folders and permissions,
@@ -45,19 +43,13 @@ def command(app: App, as_cron: bool, as_json: bool, repair: bool) -> int:
 
     findings = worst_first(_examined(app, as_cron=as_cron, repair=repair))
     number = counts(findings)
-    if as_json:
-        print_json(
-            {
-                "status": "error" if number["error"] else "ok",
-                "findings": [finding.as_dict() for finding in findings],
-                "counts": number,
-                "paths": _paths(app),
-            }
-        )
-    else:
-        from doctor.plain import lines
-
-        print_text(lines(findings, number, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    report = {
+        "status": "error" if number["error"] else "ok",
+        "findings": [finding.as_dict() for finding in findings],
+        "counts": number,
+        "paths": _paths(app),
+    }
+    show(app, report, "doctor", elsewhere="text")
     return 1 if number["error"] else 0
 
 

@@ -6,7 +6,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound
 
@@ -20,6 +20,7 @@ PLACE = ("Looking", 100)
 def command(app: App, job_id: str) -> None:
     """Show how a job would run, without starting it: arguments, environment, target, gates and next instants.
 
+    "prompt" is the text that would be sent now, also of a prompt_file, whose digest is "prompt_sha256".
     Values that look like secrets are masked. "problem" says why it could not start, and "gate" why a gate would refuse
     it now. For a disabled or paused job the instants are those that it would have. RUN_ID stands for the ID of the run.
 
@@ -40,15 +41,18 @@ def command(app: App, job_id: str) -> None:
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
     # With `problem` null the report also has the fields of `PlannedStart`.
-    print_json(
+    show(
+        app,
         {
             "status": "ok",
             "job_id": job_id,
+            "note": mask.text(state.job.note) if state.job.note else None,
             "enabled": state.enabled,
             "running": running,
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
+            "prompt_file": state.job.prompt_file,
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),
-        }
+        },
     )

@@ -12,12 +12,15 @@ import click
 from app.app import App
 from commands.job_options import field_options, from_json, given_fields, masked, preview, synced, target_warnings
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.errors import UsageError
 from core.job import Job
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 20)
+
+#: A job has one of the two: the one that is given takes the place of the other.
+_INSTEAD = {"prompt": "prompt_file", "prompt_file": "prompt"}
 
 
 @click.command("edit-job")
@@ -35,7 +38,7 @@ def command(
     """Change fields of a job in .jobs.json, and sync the file. The rest of it keeps its content and layout.
 
     Prints the whole entry, its next three instants, and warnings. If a sync would refuse the job, nothing is changed.
-    `pause-job` and `resume-job` disable and enable a job.
+    `pause-job` and `resume-job` disable and enable a job. --prompt removes prompt_file, and the other way round.
 
     \b
     Example:
@@ -45,7 +48,9 @@ def command(
     if changes.pop("job_id", job_id) != job_id:
         message = "A job can't be renamed, because its history is stored under its name"
         raise UsageError(message, hint="Register a new job, and remove this one.")
-    removed = frozenset(map(_field, unset))
+    removed = frozenset(map(_field, unset)).union(
+        other for field, other in _INSTEAD.items() if field in changes and other not in changes
+    )
     if not changes and not removed:
         raise UsageError("No change was given", hint="See: python3 main.py edit-job --help")
     edit = app.editor().update(job_id, changes, removed, dry_run=dry_run)
@@ -55,7 +60,7 @@ def command(
     }
     if not dry_run:
         report = synced(app, job_id, edit.entry)
-    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
+    show(app, {"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report})
 
 
 def _field(name: str) -> str:

@@ -13,8 +13,8 @@ import click
 
 from app.app import App
 from commands.names import job_names, run_names
-from commands.output import print_json, print_text
-from commands.view import show
+from commands.output import print_text
+from commands.view import choose, show
 from commands.when import given_instant
 from core.errors import UsageError
 from core.run import RunStatus
@@ -47,14 +47,11 @@ class HistoryReport(TypedDict):
 @click.option(
     "--before", metavar="RUN_ID", shell_complete=run_names, help="Only runs older than this one, to get the next page."
 )
-@click.option(
-    "--format", "form", type=click.Choice(["json", "csv", "table"]), help="Default: PURUTO_CRON_FORMAT, json."
-)
-@click.option("--table", is_flag=True, help="The same as --format table.")
+@click.option("--format", "form", type=click.Choice(["json", "csv", "text"]), help="csv is for spreadsheets.")
 @click.pass_obj
 def command(
     app: App, job_id: str | None, status: str | None, since: str | None, limit: int, before: str | None,
-    form: str | None, table: bool,
+    form: str | None,
 ) -> None:  # fmt: skip
     """Show past runs, the newest first: times, status, duration, cost and error.
 
@@ -63,12 +60,11 @@ def command(
 
     \b
     Examples:
-      python3 main.py history daily-data-backup --since 7d --table
+      python3 main.py history daily-data-backup --since 7d
       python3 main.py history --status error --format csv > errors.csv
     """
-    if table and form not in (None, "table"):
-        message = f"--table contradicts --format {form}"
-        raise UsageError(message, hint="Give one of them. See: python3 main.py history --help")
+    if form is not None:
+        choose(form)
     with app.session(read_only=True) as session:
         session.store.definitions.require_known(job_id)
         older_than = None
@@ -82,17 +78,13 @@ def command(
         page = History(session.store.db).page(query)
         masks = {name: app.redactor(session.job(name)) for name in {str(row["job_id"]) for row in page}}
     runs = [{**row, "error": masks[str(row["job_id"])].any(row["error"])} for row in page[:limit]]
-    form = "table" if table else form or app.settings.format
     if form == "csv":
         lines = _csv(runs)
         print_text([visible(line) for line in lines] if sys.stdout.isatty() else lines)
         return
     next_page = str(runs[-1]["run_id"]) if len(page) > limit else None
     report: HistoryReport = {"status": "ok", "runs": runs, "next_page": next_page}
-    if form == "json":
-        print_json(report)
-    else:
-        show(app, "history", report, table=True)
+    show(app, report, "history")
 
 
 def _csv(runs: Sequence[Mapping[str, object]]) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from app.app import App
 from commands.job_options import preview, synced_all
-from commands.output import print_json
+from commands.view import show
 from core.boundary import Failure, guarded
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
@@ -94,7 +94,7 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
     if made.refused and not made.new and not made.existing and reasons != {"OWN_TICK"}:
         hint = "details.not_imported says why, line by line. Nothing was changed."
         raise NothingImported("No line of the crontab could be imported", hint=hint, details=mask(report))
-    print_json({"status": "ok", **mask(report)})
+    show(app, {"status": "ok", **mask(report)})
 
 
 # --- reading ---
@@ -112,11 +112,9 @@ def _text(app: App, source: str | None) -> str:
 
 def _bytes(source: str) -> bytes:
     try:
-        if source == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        return read_bounded(source, MAX_BYTES)[0]
+        return sys.stdin.buffer.read(MAX_BYTES + 1) if source == "-" else read_bounded(source, MAX_BYTES)[0]
     except UnfitFile as error:
-        raise _unreadable(source, "is a directory" if os.path.isdir(source) else error.reason) from None
+        raise _unreadable(source, error.reason) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise _unreadable(source, f"can't be read: {reason}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 10)
@@ -50,12 +50,13 @@ def command(app: App) -> None:
             db.require_sound()
     finally:
         db.close()
-    print_json(
+    show(
+        app,
         {
             "status": "ok",
             "database": str(settings.db_path),
             "schema_version": SCHEMA_VERSION,
             "created": created,
             "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
-        }
+        },
     )

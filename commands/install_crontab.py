@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 from core.errors import UsageError
 from install import units
 from install.crontab_program import read_crontab, write_crontab
@@ -45,7 +45,7 @@ def command(app: App, only_print: bool, telegram: bool | None) -> None:
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "installed": not only_print, "changed": after != before and not only_print}
-    print_json({**report, "lines": units.lines_of(copy), "crontab": after, "warnings": stray_marks(after, copy.root)})
+    show(app, {**report, "lines": units.lines_of(copy), "crontab": after, "warnings": stray_marks(after, copy.root)})
 
 
 def stray_marks(text: str, root: str) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ import click
 
 from app.app import App
 from commands.install_crontab import sibling, this_copy
-from commands.output import print_json
+from commands.view import show
 from core.bounded_file import read_bounded
 from core.errors import UnitsUnwritable
 from install import units
@@ -57,7 +57,8 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
         except OSError as error:
             hint = "Name another folder with --folder."
             raise UnitsUnwritable(f"{error.filename}: {error.strerror}", hint=hint) from error
-    print_json(
+    show(
+        app,
         {
             "status": "ok",
             "written": not only_print,
@@ -73,7 +74,7 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
                 f"rm {' '.join(shlex.quote(str(target / name)) for name in texts)}",
                 "systemctl --user daemon-reload",
             ],
-        }
+        },
     )
 
 

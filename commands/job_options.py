@@ -193,9 +193,18 @@ def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
-    """A warning if the target of an entry does not exist: the job would fail."""
-    folder = guarded(lambda: app.targets().resolve(_job(entry).puruto_target))
-    return [{"code": folder.code, "message": folder.message}] if isinstance(folder, Failure) else []
+    """A warning if the target of an entry or its prompt file is missing: the job would fail."""
+    from invocation.prompt_file import read
+
+    job = _job(entry)
+
+    def look() -> None:
+        folder = app.targets().resolve(job.puruto_target)
+        if job.prompt_file:
+            read(folder, job.prompt_file)
+
+    fault = guarded(look)
+    return [{"code": fault.code, "message": fault.message}] if isinstance(fault, Failure) else []
 
 
 def _job(entry: Mapping[str, Any]) -> Job:

@@ -1,10 +1,10 @@
-"""The output of a command that runs for long: one JSON object per line, without blocking on a slow reader."""
+"""The output of a command that runs for long: a line for each report, without blocking on a slow reader."""
 
 from __future__ import annotations
 
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from commands.output import json_text
@@ -18,13 +18,15 @@ _TIMEOUT_MS = 200
 class Lines:
     """Writes lines to a descriptor. A line that can't be written is dropped; the next one is tried again."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, text_of: Callable[[Mapping[str, object]], str] = json_text) -> None:
+        """`text_of` makes the lines of a report."""
         self._descriptor = descriptor
+        self._text_of = text_of
         self._is_cut = False
 
     def say(self, report: Mapping[str, object]) -> None:
         """Writes one line. It never raises because of the descriptor, and never blocks for long."""
-        data = f"{json_text(report)}\n".encode("utf-8", "backslashreplace")
+        data = f"{self._text_of(report)}\n".encode("utf-8", "backslashreplace")
         if self._is_cut:
             # A new line, so that this one is not appended to the beginning of the line that was cut.
             data = b"\n" + data

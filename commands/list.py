@@ -8,7 +8,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import show, table_option
+from commands.view import show
 from core.clock import from_text
 from reports.health import WarningEntry
 from schedules.calendar import LocalInstant, show_instant
@@ -33,9 +33,8 @@ class JobsReport(TypedDict):
 @click.option(
     "--after", metavar="JOB_ID", shell_complete=job_names, help="Only jobs after this one, to get the next page."
 )
-@table_option
 @click.pass_obj
-def command(app: App, limit: int | None, after: str | None, table: bool | None) -> None:
+def command(app: App, limit: int | None, after: str | None) -> None:
     """List the jobs by name: their fields, their next run in their own zone, and how their last run ended.
 
     With --limit or --after the output also has "next_page": pass it to --after. It is null on the last page.
@@ -58,7 +57,7 @@ def command(app: App, limit: int | None, after: str | None, table: bool | None) 
     report: JobsReport = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
     if limit is not None or after is not None:
         report["next_page"] = str(page[-1]["job_id"]) if len(rows) > len(page) else None
-    show(app, "list", report, table=table)
+    show(app, report, "list")
 
 
 def without_secrets(app: App, rows: list[JobRow]) -> list[JobRow]:

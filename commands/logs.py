@@ -11,7 +11,7 @@ import click
 
 from app.app import App
 from commands.names import job_names, run_names
-from commands.view import show, table_option
+from commands.view import show
 from core.errors import RunNotFound
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ class LogsReport(TypedDict):
 )
 @click.option("--job", "job_id", shell_complete=job_names, help="Only events of this job.")
 @click.option("--run", "run_id", shell_complete=run_names, help="Show one run: its row, its events and its output.")
-@table_option
 @click.pass_obj
-def command(app: App, limit: int, job_id: str | None, run_id: str | None, table: bool | None) -> None:
+def command(app: App, limit: int, job_id: str | None, run_id: str | None) -> None:
     """Show the newest events in the order of time; with --run also the output of that run.
 
     The last 64 KiB of each output file are shown; "path" names the whole file.
@@ -78,7 +77,7 @@ def command(app: App, limit: int, job_id: str | None, run_id: str | None, table:
         report["run"] = masked(run, mask)
         output = captured(app.settings.runs_folder / str(run["job_id"]) / str(run["run_id"]))
         report["output"] = [{**file, "text": mask.text(file["text"])} for file in output]
-    show(app, "logs", report, table=table)
+    show(app, report, "logs")
 
 
 def masked(record: Mapping[str, object], mask: Redactor) -> dict[str, object]:

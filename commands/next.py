@@ -10,7 +10,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import show, table_option
+from commands.view import show
 from commands.when import given_instant
 from core.errors import DefinitionUnreadable, JobNotFound, ScheduleError, UsageError
 from core.job import JobState
@@ -33,11 +33,9 @@ _NAMED = 10
     "--after", help="Only instants after this one: ISO 8601, without an offset local time of the zone. Default: now."
 )
 @click.option("--count", type=click.IntRange(1, 1000), default=5, show_default=True, help="The number of instants.")
-@table_option
 @click.pass_obj
 def command(
     app: App, job_id: str | None, schedule: str | None, timezone: str | None, after: str | None, count: int,
-    table: bool | None,
 ) -> None:  # fmt: skip
     """Show the next instants of a job or a schedule, in UTC and in its zone, and the schedule in words.
 
@@ -62,7 +60,7 @@ def command(
         report = _of_job(app, job_id, after, count)
     else:
         report = _of_all(app, after, count)
-    show(app, "next", {"status": "ok", **report}, table=table)
+    show(app, {"status": "ok", **report}, "next")
 
 
 class ScheduleInstants(TypedDict):

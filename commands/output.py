@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from core import streams
-from core.errors import CronError, OutputUnwritable
+from core.errors import OutputUnwritable
 from core.strict_json import escape_hidden
 
 
@@ -38,10 +38,10 @@ def _finite(value: object) -> object:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def print_text(lines: Sequence[str]) -> None:
-    """Prints lines on stdout, always in UTF-8. Raises `OutputUnwritable`."""
+def print_text(lines: Sequence[str], encoding: str = "utf-8") -> None:
+    """Prints lines on stdout. Raises `OutputUnwritable`."""
     # Under cron the locale is C: the text layer of stdout could not encode all characters.
-    data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    data = "".join(f"{line}\n" for line in lines).encode(encoding, "backslashreplace")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -58,9 +58,3 @@ def lost(error: OSError) -> OutputUnwritable | None:
     if isinstance(error, BrokenPipeError):
         return None
     return OutputUnwritable(f"The output can't be written to stdout: {error.strerror}")
-
-
-def print_error(error: CronError, mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None) -> None:
-    """Prints the error as `{"status": "error", "error": {"code", "message", "details"}}`; `mask` masks secrets."""
-    report = error.as_dict()
-    print_json({"status": "error", "error": mask(report) if mask else report})

@@ -7,7 +7,7 @@ import click
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from commands.when import given_instant
 from core.boundary import guarded
 from core.clock import utc_text
@@ -41,7 +41,7 @@ def command(app: App, job_id: str, until: str | None) -> None:
     else:
         edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
     report = synced(app, job_id, edit.entry)
-    print_json({"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report})
+    show(app, {"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report})
 
 
 def _instant(app: App, job_id: str, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Installing and checking", 60)
@@ -31,4 +31,4 @@ def command(app: App, dry_run: bool) -> None:
     with app.session(read_only=dry_run) as session:
         pruned = session.retention(dry_run=dry_run).everything()
     limits = {name: getattr(app.settings, name) for name in ("keep_runs", "keep_days", "keep_output_mb")}
-    print_json({"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits})
+    show(app, {"status": "ok", "dry_run": dry_run, **pruned.as_dict(), "limits": limits})

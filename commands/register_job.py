@@ -17,7 +17,7 @@ from commands.job_options import (
     synced,
     target_warnings,
 )
-from commands.output import print_json
+from commands.view import show
 from core.errors import UsageError
 
 #: Its group in `--help`, and its position in that group.
@@ -60,4 +60,4 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     }
     if not dry_run:
         report = synced(app, name, edit.entry)
-    print_json({"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})
+    show(app, {"status": "ok", "job_id": name, "dry_run": dry_run, "entry": masked(app, entry), **report})

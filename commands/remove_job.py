@@ -9,7 +9,7 @@ import click
 from app.app import App
 from commands.job_options import synced
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 50)
@@ -31,4 +31,4 @@ def command(app: App, job_id: str, dry_run: bool) -> None:
     app.editor().remove(job_id, dry_run=dry_run)
     # The user asked to remove this job, so the sync may, even if it is the only one.
     report: Mapping[str, object] = {} if dry_run else synced(app, job_id, None, allow_removals=True)
-    print_json({"status": "ok", "job_id": job_id, "dry_run": dry_run, **report})
+    show(app, {"status": "ok", "job_id": job_id, "dry_run": dry_run, **report})

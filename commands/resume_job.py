@@ -7,7 +7,7 @@ import click
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from core.boundary import guarded
 
 #: Its group in `--help`, and its position in that group.
@@ -36,4 +36,4 @@ def command(app: App, job_id: str) -> None:
     was_paused = guarded(end_pause, "The pause was not ended", job=job_id) is True
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})
-    print_json({"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report})
+    show(app, {"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report})

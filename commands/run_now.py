@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
-from commands.view import is_screen
+from commands.view import is_screen, is_terminal, show
 from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
@@ -22,7 +21,8 @@ from store.history import History
 from system.stop_signals import stop_on_signals
 
 if TYPE_CHECKING:
-    from app.session import Session
+    from app.session import Session, SyncFailure
+    from core.json_objects import ReportedRun
     from render.progress import ProgressLine
     from system.processes import Stop
 
@@ -55,29 +55,45 @@ def command(app: App, job_id: str, force: bool) -> int:
       python3 main.py run-now daily-data-backup
       {"status": "ok", "job_id": "daily-data-backup", "run_id": "daily-data-backup-20260225T200000", "attempt": 1, …}
     """
-    on_terminal = sys.stdout.isatty()
+    on_terminal = is_terminal(sys.stdout)
     # Refused before anything is done, if it can't be understood.
     hop = next_hop(app.environ)
     with app.session() as session, stop_on_signals() as stop:
         sync = session.sync_if_changed(app.clock.now())
-        broken = sync if sync is not None and sync["status"] == "error" else None
+        broken = cast("SyncFailure", sync) if sync is not None and sync["status"] == "error" else None
         try:
             with _progress(app, session, job_id, stop) as line:
                 scheduler = session.scheduler(stop, line.around if line is not None else None, hop)
                 result = scheduler.run_now(job_id, force=force)
         except JobNotFound as error:
-            # The job may be new in a file that can't be synced: then the error in the file is the reason.
-            error.details |= {"sync": broken} if broken else {}
-            raise
+            raise error if broken is None else _not_loaded(job_id, broken) from None
         reason = stop.reason
     try:
-        print_json({**result, "sync": broken} if broken else result)
+        show(app, {**result, "sync": broken} if broken else result)
     except OutputUnwritable as error:
         if not reason and not (on_terminal and _is_hung_up(error)):
             raise
         # The terminal is gone, so nobody can read the result; the database has it.
-        reason = reason or signal.SIGHUP.name
-    if reason:
+        return 128 + signal.Signals[reason or signal.SIGHUP.name]
+    return _exit_code(result, reason)
+
+
+def _not_loaded(job_id: str, broken: SyncFailure) -> JobNotFound:
+    """The error for a job that may be new in a file that can't be synced: the fault in the file is the reason."""
+    fault = broken["error"]
+    message = (
+        f"There is no job {job_id} in the database. If it is new in .jobs.json: that file is broken, so it was not"
+        f" loaded. {fault['message']}"
+    )
+    hint = str(fault["details"].get("hint") or "Correct the file")
+    hint = f"{hint[:1].upper()}{hint[1:].rstrip('.')}. Then run: python3 main.py sync-jobs"
+    return JobNotFound(message, hint=hint, details={"job_id": job_id, "sync": broken})
+
+
+def _exit_code(result: ReportedRun, reason: str) -> int:
+    """That of the signal that ended the run, which the result names. A signal that came too late changes nothing."""
+    details = result["error"]["details"] if "error" in result else {}
+    if reason and details.get("stopped_by") == reason:
         return 128 + signal.Signals[reason]
     return 0 if result["status"] == "ok" else 1
 

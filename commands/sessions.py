@@ -8,7 +8,7 @@ import click
 
 from app.app import App
 from commands.names import session_words
-from commands.output import print_json
+from commands.view import show
 from core.errors import JobNotFound, UsageError
 from core.invocation import AgentSession
 
@@ -43,7 +43,7 @@ def command(app: App, words: tuple[str, ...]) -> None:
         with app.session() as session:
             if not session.store.definitions.ever_existed(words[1]):
                 raise _unknown(words[1])
-            print_json({"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])})
+            show(app, {"status": "ok", "job_id": words[1], "was_kept": session.store.sessions.reset(words[1])})
         return
     if len(words) > 1:
         raise UsageError("sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: main.py sessions --help")
@@ -56,7 +56,7 @@ def command(app: App, words: tuple[str, ...]) -> None:
         stored = [kept for kept in session.store.sessions.all() if not words or kept.job_id == words[0]]
         masks = {kept.job_id: app.redactor(session.job(kept.job_id)) for kept in stored}
     reports = [_report(kept, jobs.get(kept.job_id), masks[kept.job_id], whole=bool(words)) for kept in stored]
-    print_json({"status": "ok", "sessions": reports})
+    show(app, {"status": "ok", "sessions": reports})
 
 
 class SessionReport(TypedDict):

@@ -11,7 +11,7 @@ import click
 from app.app import App
 from commands.logs import OutputFile, captured, masked
 from commands.names import run_names
-from commands.output import print_json
+from commands.view import show
 from core.bounded_file import read_bounded
 from core.errors import RunNotFound
 
@@ -29,9 +29,10 @@ class Call(TypedDict):
 
 
 class RunReport(TypedDict):
-    """Everything about a run: its row, its calls in the order of time, its events and output."""
+    """Everything about a run: its row, its job's note, its calls in the order of time, its events and output."""
 
     status: str
+    note: str | None
     run: dict[str, object]
     calls: list[Call]
     events: list[dict[str, object]]
@@ -42,7 +43,7 @@ class RunReport(TypedDict):
 @click.argument("run_id", shell_complete=run_names)
 @click.pass_obj
 def command(app: App, run_id: str) -> None:
-    """Show everything about a run: its row, the request of each call, its events, output, error and cost.
+    """Show everything about a run: its row, the note of its job, the request of each call, events, output and cost.
 
     Secrets are masked. "calls" are in the order of time; for a running run, what there is so far is shown.
 
@@ -55,17 +56,19 @@ def command(app: App, run_id: str) -> None:
         if run is None:
             hint = "See: python3 main.py history"
             raise RunNotFound(f"There is no run {run_id}", hint=hint, details={"run_id": run_id})
-        mask = app.redactor(session.job(str(run["job_id"])))
+        job = session.job(str(run["job_id"]))
+        mask = app.redactor(job)
         events = [{"ts": event.ts, **event.payload} for event in session.store.events.recent(100, run_id=run_id)]
     folder = app.settings.runs_folder / str(run["job_id"]) / run_id
     report: RunReport = {
         "status": "ok",
+        "note": mask.text(job.note) if job is not None and job.note else None,
         "run": masked(run, mask),
         "calls": [{"request": mask.any(_request(path)), "file": str(path)} for path in _requests(folder)],
         "events": [masked(event, mask) for event in events],
         "output": [{**file, "text": mask.text(file["text"])} for file in captured(folder)],
     }
-    print_json(report)
+    show(app, report)
 
 
 def _requests(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 from commands.when import given_instant
 from core.boundary import Failure, guarded
 from core.clock import utc_text
@@ -83,7 +83,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
         "truncated": len(slots) >= MOST_SLOTS,
         "problems": problems,
     }
-    print_json(report)
+    show(app, report)
 
 
 class SimulatedSlot(TypedDict):

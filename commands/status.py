@@ -10,7 +10,7 @@ import click
 
 from app.app import App
 from commands.list import without_secrets
-from commands.view import show, table_option
+from commands.view import show
 from core.clock import utc_text
 from reports.health import PING_FACT, SchedulerHealth
 from reports.overview import UndeliveredEvents
@@ -49,9 +49,8 @@ class StatusReport(TypedDict):
 @click.option(
     "--limit", type=click.IntRange(0, 1000), default=RECENT_RUNS, show_default=True, help="The number of recent runs."
 )
-@table_option
 @click.pass_obj
-def command(app: App, limit: int, table: bool | None) -> None:
+def command(app: App, limit: int) -> None:
     """Show the jobs, the recent runs, and the health of the scheduler. It never waits for running jobs.
 
     "scheduler" has the time of the last tick, whether that is too long ago, overdue jobs, undelivered events and
@@ -80,4 +79,4 @@ def command(app: App, limit: int, table: bool | None) -> None:
             "paths": app.paths(),
             "warnings": [*settings.warnings, *app.no_tick_warning(now)],
         }
-    show(app, "status", report, table=table)
+    show(app, report, "status")

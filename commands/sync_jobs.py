@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 20)
@@ -38,9 +38,9 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
     with app.session() as session:
         if if_changed:
             sync = session.sync_if_changed(now)
-            print_json({"status": sync["status"] if sync else "ok", "sync": sync})
+            show(app, {"status": sync["status"] if sync else "ok", "sync": sync})
             return 1 if sync is not None and sync["status"] == "error" else 0
         report = session.sync_jobs(now, allow_removals=allow_removals)
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
-    print_json({**report.as_dict(), "scheduler": app.tick_state(now)})
+    show(app, {**report.as_dict(), "scheduler": app.tick_state(now)})
     return 0

@@ -7,7 +7,7 @@ import signal
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.view import show
 from system.stop_signals import stop_on_signals
 
 #: Its group in `--help`, and its position in that group.
@@ -38,7 +38,7 @@ def command(app: App, quiet: bool) -> int:
         reason = stop.reason
         try:
             if not quiet or report.is_worth_a_line:
-                print_json(report.as_dict())
+                show(app, report.as_dict(), "tick")
         finally:
             # At the very end: a server that does not answer must delay no run and no output.
             if app.settings.ping_url:

@@ -6,7 +6,7 @@ import click
 
 from app.app import App
 from commands.install_crontab import stray_marks
-from commands.output import print_json
+from commands.view import show
 from install import units
 from install.crontab_program import read_crontab, write_crontab
 
@@ -31,4 +31,4 @@ def command(app: App, only_print: bool) -> None:
     if not only_print and after != before:
         write_crontab(app.environ, after)
     report = {"status": "ok", "changed": after != before and not only_print, "crontab": after}
-    print_json({**report, "warnings": stray_marks(after, app.root)})
+    show(app, {**report, "warnings": stray_marks(after, app.root)})

@@ -6,7 +6,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.output import print_json
+from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 70)
@@ -33,4 +33,4 @@ def command(app: App, job_id: str, yes: bool) -> None:
     with app.session() as session:
         report = session.control().unlock(job_id, yes=yes)
         app.notifier.deliver(session.store.events)
-    print_json(report)
+    show(app, report)

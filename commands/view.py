@@ -1,46 +1,168 @@
-"""Prints a report as JSON, or as a table if `--table` or PURUTO_CRON_FORMAT asks for it."""
+"""Prints what a command has to say: text for people on a terminal, JSON for programs. One place decides which."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO, TypeVar
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from app.app import App
-from commands.output import print_json
+from commands.output import json_text, print_json, print_text
+from config.settings import format_of
+from core.boundary import Failure, guarded
+from core.errors import UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from core.errors import CronError
+    from render.console import View, ViewContext
 
-
-def table_option(command: F) -> F:
-    """Adds the options `--table` and `--no-table`."""
-    option = click.option(
-        "--table/--no-table",
-        default=None,
-        help="Print a table in local time; PURUTO_CRON_FORMAT=table makes it the default.",
-    )
-    decorated: F = option(command)
-    return decorated
+#: Where click keeps what `--json` or `--text` has chosen, for the command and what it calls.
+_CHOICE = "commands.view.as_json"
 
 
-def is_screen(stream: TextIO) -> bool:
+def _remember(ctx: click.Context, _param: click.Parameter, value: bool | None) -> None:
+    if value is not None:
+        ctx.meta[_CHOICE] = value
+
+
+class FormatOption(click.Option):
+    """The options `--json` and `--text`. Each command has them, unless its module says `HAS_FORMATS = False`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["--json/--text"],
+            default=None,
+            expose_value=False,
+            callback=_remember,
+            help="What to print. Default: PURUTO_CRON_FORMAT, else text on a terminal and JSON elsewhere.",
+        )
+
+
+def choose(form: str) -> None:
+    """Chooses what is printed as `--json` and `--text` do, for an option that knows more forms than these two.
+
+    Raises `UsageError` if one of the two was given and says something else.
+    """
+    context = click.get_current_context()
+    given = context.meta.get(_CHOICE)
+    if given is not None and form != ("json" if given else "text"):
+        flag = "--json" if given else "--text"
+        raise UsageError(f"{flag} contradicts --format {form}", hint="Give one of them.")
+    context.meta[_CHOICE] = form == "json"
+
+
+def is_chosen() -> bool:
+    """Whether `--json` or `--text` was given."""
+    return _CHOICE in click.get_current_context().meta
+
+
+def wants_text(app: App, *, elsewhere: str = "json") -> bool:
+    """Whether to print text: the option says so, else PURUTO_CRON_FORMAT, else whether stdout is a terminal.
+
+    `elsewhere` is what is printed without any wish where stdout is no terminal.
+    """
+    context = click.get_current_context(silent=True)
+    as_json = None if context is None else context.meta.get(_CHOICE)
+    return _is_text(as_json, lambda: _setting(app), elsewhere)
+
+
+def _is_text(as_json: bool | None, setting: Callable[[], str], elsewhere: str = "json") -> bool:
+    if as_json is not None:
+        return not as_json
+    wish = setting()
+    if wish == "auto":
+        return is_terminal(sys.stdout) or elsewhere == "text"
+    return wish == "text"
+
+
+def _setting(app: App) -> str:
+    settings = guarded(lambda: app.settings)
+    return settings.format if not isinstance(settings, Failure) else format_of(app.environ, Path(app.root))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is a terminal; False for None, a closed descriptor."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def is_screen(stream: TextIO | None) -> bool:
     """Whether it is a terminal on which text can be overwritten."""
-    return stream.isatty() and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
+    return is_terminal(stream) and (os.environ.get("TERM") or "dumb") not in ("dumb", "unknown")
 
 
-def wants_table(app: App, table: bool | None) -> bool:
-    """Whether to print a table: the option decides, or without it the setting."""
-    return table if table is not None else app.settings.format == "table"
+def show(app: App, report: Mapping[str, object], view: str | View = "", *, elsewhere: str = "json") -> None:
+    """Prints a report: as JSON, or as text in the view of that name.
 
-
-def show(app: App, view: str, report: Mapping[str, object], *, table: bool | None) -> None:
-    """Prints a report as JSON or as the table of that view."""
-    if wants_table(app, table):
-        from render.console import ViewContext
-        from render.tables import show as show_table
-
-        show_table(view, report, ViewContext(app.clock.now(), app.default_zone))
-    else:
+    `view` is a key of `render.views.VIEWS`, or a function of the report and a `ViewContext`. Without a view, each field
+    of the report is a line. Raises `OutputUnwritable`.
+    """
+    if not wants_text(app, elsewhere=elsewhere):
         print_json(report)
+        return
+    from render.views import text_of
+
+    context = view_context(app)
+    text = guarded(lambda: text_of(view, report, context), "The report was printed without its view")
+    if isinstance(text, Failure):
+        text = text_of("", report, context)
+    print_text(text.split("\n"), context.screen.encoding)
+
+
+def line_maker(app: App) -> Callable[[Mapping[str, object]], str]:
+    """Makes the lines in which a command that runs for long tells what happens: JSON, or text for people."""
+    if not wants_text(app):
+        return json_text
+    from render.happenings import lines_of
+
+    def text(report: Mapping[str, object]) -> str:
+        context = view_context(app)
+        lines = guarded(lambda: lines_of(report, context), "The report was printed as JSON")
+        return json_text(report) if isinstance(lines, Failure) else context.screen.shown("\n".join(lines))
+
+    return text
+
+
+def view_context(app: App) -> ViewContext:
+    """Who looks, when and on what screen."""
+    from render.console import ViewContext
+    from render.screen import screen_of
+
+    zone = guarded(lambda: app.default_zone)
+    screen = screen_of(sys.stdout, app.environ)
+    return ViewContext(app.clock.now(), "UTC" if isinstance(zone, Failure) else zone, screen)
+
+
+def print_error(
+    error: CronError,
+    app: App | None,
+    argv: Sequence[str] = (),
+    mask: Callable[[Mapping[str, object]], dict[str, object]] | None = None,
+) -> None:
+    """Prints the error as `{"status": "error", "error": {"code", "message", "details"}}`, or as text for people.
+
+    `argv` is the command line, because one that is wrong was not parsed. `app` is None if it could not be made; `mask`
+    masks secrets. Raises `OutputUnwritable`.
+    """
+    report: Mapping[str, Any] = error.as_dict()
+    report = mask(report) if mask else report
+    environ: Mapping[str, str] = os.environ if app is None else app.environ
+    wish = environ.get("PURUTO_CRON_FORMAT", "auto")
+    if not _is_text(_chosen(argv), (lambda: wish) if app is None else (lambda: _setting(app))):
+        print_json({"status": "error", "error": report})
+        return
+    from render.errors import error_text
+    from render.screen import screen_of
+
+    screen = screen_of(sys.stdout, environ)
+    print_text(screen.shown(error_text(report, screen)).split("\n"), screen.encoding)
+
+
+def _chosen(argv: Sequence[str]) -> bool | None:
+    """Whether the last of `--json` and `--text` is `--json`; None if neither is there."""
+    words = argv[: argv.index("--")] if "--" in argv else argv
+    given = [word == "--json" for word in words if word in ("--json", "--text")]
+    return given[-1] if given else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.app import App
-from commands.view import is_screen, show, table_option
+from commands.view import is_screen, show, wants_text
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.errors import UsageError
@@ -33,26 +33,25 @@ _NOTHING: dict[str, object] = {"running": [], "next": [], "recent_runs": [], "ov
     "--interval", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, help="Seconds between two reads."
 )
 @click.option("--once", is_flag=True, help="Print one frame and end. This is the default if stdout is not a terminal.")
-@table_option
 @click.pass_obj
-def command(app: App, interval: float, once: bool, table: bool | None) -> int:
+def command(app: App, interval: float, once: bool) -> int:
     """Watch running jobs, the next runs and the last results on a terminal, until Ctrl-C.
 
     The progress of a run is its time compared with the median of its job's last successes. The command only reads, and
     continues while the database is busy, missing or replaced.
 
-    Prints one frame with --once or --no-table, or if stdout is not a terminal: {"status": "ok", "now", "scheduler",
-    "running", "next", "recent_runs", "overdue_count", "events"}, or text with --table.
+    Prints one frame with --once or --json, or if stdout is not a terminal: as text, or as {"status": "ok", "now",
+    "scheduler", "running", "next", "recent_runs", "overdue_count", "events"}.
 
     \b
     Examples:
       python3 main.py watch
-      python3 main.py watch --once --table
+      python3 main.py watch --once
     """
     if not interval >= 0:
         raise UsageError("--interval must be a number of seconds", hint="See: python3 main.py watch --help")
-    if once or table is False or not is_screen(sys.stdout):
-        show(app, "watch", _look(app, TIMEOUT_SEC * 5), table=table)
+    if once or not is_screen(sys.stdout) or not wants_text(app):
+        show(app, _look(app, TIMEOUT_SEC * 5), "watch")
         return 0
     watcher = _Watcher(app)
     with stop_on_signals() as stop:

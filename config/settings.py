@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from config.envfile import Dotenv, read, with_environment
 from config.problems import InvalidValue, Problem, printable, problem_of
-from config.values import PARSERS, integer
+from config.values import FORMATS, PARSERS, integer
 from config.variables import VARIABLES as VARIABLES
 from config.variables import Values
 from config.variables import Variable as Variable
@@ -115,6 +115,13 @@ def load(environ: Mapping[str, str], root: Path) -> Settings:
         texts=MappingProxyType(texts),
         **values,  # type: ignore[arg-type]
     )
+
+
+def format_of(environ: Mapping[str, str], root: Path) -> str:
+    """PURUTO_CRON_FORMAT, also when other settings are wrong: an error must be printed too. A wrong value is `auto`."""
+    (variable,) = (variable for variable in VARIABLES if variable.field == "format")
+    text = _raw_value(variable, environ, read(root / ".env", environ, [])).text
+    return text if text in FORMATS else variable.default
 
 
 #: What a run finds in its environment: how many invocations led to it. It is not a setting, and `.env` can't give it.

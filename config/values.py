@@ -12,6 +12,8 @@ from config.variables import Kind, Variable
 from core.kinds import AGENTS
 from core.log import LEVELS
 
+#: What commands may print; `auto` is text on a terminal and JSON elsewhere.
+FORMATS = ("auto", "json", "text")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -94,7 +96,7 @@ def _agents(variable: Variable, text: str, _root: Path, _environ: Mapping[str, s
 
 
 def _format(variable: Variable, text: str, _root: Path, _environ: Mapping[str, str]) -> str:
-    if text not in ("json", "table"):
+    if text not in FORMATS:
         raise InvalidValue("UNKNOWN_FORMAT", f"must be {variable.allowed}", f"the default is {variable.default}")
     return text
 

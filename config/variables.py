@@ -46,7 +46,7 @@ class Variable(NamedTuple):
             "url": "an http:// or https:// address",
             "names": "names of variables, separated by commas",
             "agents": f"some of {in_words(AGENTS)}, separated by commas",
-            "format": "json or table",
+            "format": "auto, json or text",
             "level": "error, warning, info or debug",
             "folders": "absolute folders, separated by colons",
         }[self.kind]
@@ -144,8 +144,8 @@ class Values:
         "Folders that are searched for the agents' programs before PATH.",
     )
     format: str = setting(
-        "PURUTO_CRON_FORMAT", "format", "json",
-        "What commands that have `--table` print by default.",
+        "PURUTO_CRON_FORMAT", "format", "auto",
+        "What commands print without `--json` or `--text`. `auto`: text on a terminal, JSON elsewhere.",
     )
     log_level: str = setting(
         "PURUTO_CRON_LOG", "level", "",

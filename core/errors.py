@@ -6,8 +6,6 @@ Imports almost nothing, because the idle tick imports this module.
 
 from __future__ import annotations
 
-import sys
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from core.json_objects import ErrorObject
@@ -447,15 +445,3 @@ class LeaseLost(CronError):
     code = "LEASE_LOST"
     table = "results"
     fix = "its row says how it ended"
-
-
-# --- invocation: why an attempt has no good answer ------------------------------------------------------------------
-
-
-def missing_library(error: ModuleNotFoundError) -> DependencyMissing:
-    """The error for a failed import: it names the interpreter, the library and the fix."""
-    return DependencyMissing(
-        f"{sys.executable} has no library {error.name!r}, which puruto-cron needs",
-        hint="Run `make install` once, then use .venv/bin/python (or `. .venv/bin/activate` in this shell).",
-        details={"library": error.name, "interpreter": sys.executable},
-    )

@@ -110,20 +110,26 @@ SLEEP_MARKER = "HEARTBEAT_SLEEP"
 
 @dataclass(frozen=True)
 class Usage:
-    """What agents have used: US dollars, turns and tokens. A number that was not reported is 0."""
+    """What agents have used: US dollars, turns and tokens. What was not reported is 0, but None for tokens."""
 
     cost_usd: float = 0.0
     turns: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.cost_usd + other.cost_usd,
             self.turns + other.turns,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
+            total(self.input_tokens, other.input_tokens),
+            total(self.output_tokens, other.output_tokens),
         )
+
+
+def total(*counts: int | None) -> int | None:
+    """The sum of the counts that are known; None if none is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,8 @@ class Invocation:
     job_id: str = ""
     call: int = 1
     runner: str | None = None
+    prompt_file: str = ""
+    """The file in the target's folder that holds the prompt; "" if the request has it already."""
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     allow_env: tuple[str, ...] = ()
@@ -187,6 +195,14 @@ class Invocation:
     def stem(self) -> str:
         """The beginning of its files' names: `attempt-1`, then `attempt-1.call-2`, …."""
         return f"attempt-{self.attempt}" if self.call == 1 else f"attempt-{self.attempt}.call-{self.call}"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What was read from a prompt file, and the SHA-256 of the file's bytes in hexadecimal digits."""
+
+    text: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +228,8 @@ class AttemptOutcome:
     """Further keys of the attempt's event: `session`, `heartbeat`."""
     quiet: bool = False
     """Whether the heartbeat had nothing to report."""
+    prompt: Prompt | None = None
+    """What was read from the job's prompt file, also if the attempt failed later."""
 
 
 @dataclass(frozen=True)

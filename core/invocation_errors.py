@@ -41,6 +41,21 @@ class Denied(InvocationError):
     fix = "change that file"
 
 
+class PromptFileMissing(InvocationError):
+    """The job's `prompt_file` is not there, or can't be read."""
+
+    code = "PROMPT_FILE_MISSING"
+    fix = "`details.file` is the file: put it there, and let this user read it"
+
+
+class PromptFileInvalid(InvocationError):
+    """The job's `prompt_file` can't be a prompt: blank, too large, not UTF-8, no file, outside the target's folder."""
+
+    code = "PROMPT_FILE_INVALID"
+    retried = False
+    fix = "`details.wrong` says what is wrong with it"
+
+
 class InvocationTimeout(InvocationError):
     """The attempt was not done after `timeout_sec`; its processes were ended."""
 
@@ -55,7 +70,9 @@ class InvocationStopped(InvocationError):
 
 
 class InvalidResponse(InvocationError):
-    """`invoke` ended with exit code 0, but gave no valid answer."""
+    """`invoke` ended with exit code 0, but gave no valid answer; or what an agent printed holds no answer, or a
+    malformed one.
+    """
 
     code = "INVALID_RESPONSE"
     fix = "`details.wrong` says what is wrong with it"
@@ -100,11 +117,20 @@ class AgentOverloaded(AgentFailed):
 
 
 class AgentRefused(AgentFailed):
-    """The provider does not accept the key or login: 401, 403."""
+    """The provider does not accept the key or login: 401, 403, not logged in, or an expired login."""
 
     code = "AGENT_REFUSED"
     retried = False
     fix = "put the key into `.env`, or log in: [agents.md](agents.md#who-asks)"
+
+
+class AgentQuota(AgentFailed):
+    """The quota of the account is used up, or its credit; `details.resets_at` says when there is more, if the agent
+    said so. Retried only if that is no later than the retry would start.
+    """
+
+    code = "AGENT_QUOTA"
+    fix = "wait until then, run less often, or raise the plan"
 
 
 class AgentLimitReached(AgentFailed):

@@ -44,6 +44,9 @@ class OneOf:
         return {"type": "literal", "expected": list(self.names())}
 
 
+#: Most characters of a prompt, in the job or in its `prompt_file`.
+PROMPT_LIMIT = 100_000
+
 Name = Annotated[
     str,
     MinLen(1),
@@ -115,8 +118,14 @@ class Job:
     schedule: Annotated[str, MinLen(1), MaxLen(256)]
     """When: five cron fields, `@daily` and the like, `@every 15m`, or `@at 2026-02-15T14:30:00+01:00`."""
 
-    prompt: Annotated[str, MinLen(1), MaxLen(100_000), Matches(r"\S", "text that is not blank")]
-    """What the target is asked to do."""
+    prompt: Annotated[str, MinLen(1), MaxLen(PROMPT_LIMIT), Matches(r"\S", "text that is not blank")] = ""
+    """What the target is asked to do. A job has this or `prompt_file`; one with a `command` needs neither."""
+
+    prompt_file: Annotated[str, MinLen(1), MaxLen(4_096)] | None = None
+    """File with the prompt, relative to the target's folder and inside it. It is read at each run."""
+
+    note: Annotated[str, MinLen(1), MaxLen(2_000), Matches(r"\S", "text that is not blank")] | None = None
+    """Text for people, who see it in `list` and `show`. The target never gets it."""
 
     enabled: bool = True
     """A disabled job is kept, but never becomes due."""

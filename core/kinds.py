@@ -58,9 +58,9 @@ def _modules_in(folder: str) -> Iterator[str]:
 
 
 #: Agents: programs that get a prompt and answer it.
-AGENTS = Kinds("invocation.runners.agents")
+AGENTS = Kinds("invocation.runners.agents", besides=("outcomes",))
 #: All ways to run a target. The agents come last.
-RUNNERS = Kinds("invocation.runners", "invocation.runners.agents")
+RUNNERS = Kinds("invocation.runners", "invocation.runners.agents", besides=("outcomes",))
 #: Where events are sent.
 CHANNELS = Kinds("channels", besides=("jsonl", "ping"))
 #: Checks that may keep a run from starting.

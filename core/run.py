@@ -117,3 +117,5 @@ class Verdict:
     """Usage that could not be stored during the run, and the job's local day."""
     session: AgentSession | None = None
     """What the run keeps for the job's next run; None keeps what is stored."""
+    prompt_sha256: str | None = None
+    """SHA-256 of the job's prompt file as it was read, in hexadecimal digits; None without one."""

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.bounded_file import UnfitFile, read_bounded
 
@@ -18,6 +18,9 @@ MAX_DEPTH = 64
 #: Longer numbers are refused: other readers of the same JSON fail on numbers beyond the range of a double.
 MAX_DIGITS = 309
 _EXCERPT = 40
+_FIRST_SLICE = 512
+#: `-Infinity`, with room to spare; the position of an error is the beginning of the word that it is in.
+_LONGEST_WORD = 12
 #: JSON as it is stored, in readable UTF-8. Made once, because `json.dumps` makes an encoder at each call.
 encode = json.JSONEncoder(ensure_ascii=False).encode
 _ENCODE_STRICTLY = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -38,8 +41,9 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 class BadJson(ValueError):
     """Text that is not acceptable JSON. `str()` says what is wrong and where, with a short excerpt.
 
-    `reason` says only what is wrong. `kind` is "encoding", "syntax", "number", "depth" or "key". `position` is the
-    index of the wrong character, or of the wrong byte if `kind` is "encoding".
+    `reason` says only what is wrong. `kind` is "encoding", "syntax", "number", "depth", "key", or "cut" if a `Finder`
+    came to the end of the text. `position` is the index of the wrong character, or of the wrong byte if `kind` is
+    "encoding".
     """
 
     def __init__(self, message: str, *, kind: str = "syntax", reason: str = "", position: int = 0) -> None:
@@ -60,7 +64,7 @@ def parse(data: bytes, *, unique_keys: bool = False) -> object:
     `unique_keys`, an object that has a key twice. Lone surrogates and NULs in strings become U+FFFD, because they
     can't be stored as text. Raises BadJson.
     """
-    return _plain(parse_text(decode(data), _unique if unique_keys else None))
+    return storable(parse_text(decode(data), _unique if unique_keys else None))
 
 
 def decode(data: bytes) -> str:
@@ -92,6 +96,73 @@ def parse_text(text: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
     if _is_deeper(value, MAX_DEPTH):
         raise _too_deep(text)
     return value
+
+
+class Found(NamedTuple):
+    """A value that stands in a text, the index after it, and why `parse` would refuse it; "" if it would not."""
+
+    value: object
+    end: int
+    fault: str
+
+
+class Finder:
+    """Reads single values out of a text that also holds other things.
+
+    What `parse` refuses for its content is still read, because the rest of such a value may be wanted; then `fault`
+    says what is wrong. A number out of bounds is None. Of a key that occurs twice, the last value counts.
+    """
+
+    def __init__(self) -> None:
+        self._fault = ""
+        self._decoder = json.JSONDecoder(
+            parse_constant=lambda name: self._tolerate(_refuse_constant, name),
+            parse_int=lambda text: self._tolerate(_integer, text),
+            parse_float=lambda text: self._tolerate(_number, text),
+            object_pairs_hook=self._members,
+        )
+
+    def find(self, text: str, start: int) -> Found:
+        """The value that begins at `start`. Raises BadJson with the position at which it can't be read further.
+
+        Its cost is in proportion to the length that it reads, wherever in the text that is.
+        """
+        size = _FIRST_SLICE
+        while True:
+            # Python's errors count all lines before them, so the parser gets only a slice, and a longer one if needed.
+            part = text[start : start + size]
+            is_all = start + size >= len(text)
+            self._fault = ""
+            try:
+                value, end = self._decoder.raw_decode(part)
+            except json.JSONDecodeError as error:
+                if not is_all and _may_go_on(error, len(part)):
+                    size *= 8
+                    continue
+                near = excerpt(part[max(0, error.pos - 10) :])
+                message = f"{error.msg} at character {start + error.pos + 1}, near {near}"
+                if is_all and _is_cut(error, part.rstrip()):
+                    raise BadJson(message, kind="cut", position=len(text)) from None
+                raise BadJson(message, reason=error.msg, position=start + error.pos) from None
+            except RecursionError:
+                raise BadJson("nested too deep", kind="depth", position=start + len(part)) from None
+            if _is_deeper(value, MAX_DEPTH):
+                self._fault = self._fault or f"nested deeper than {MAX_DEPTH} levels"
+            return Found(value, start + end, self._fault)
+
+    def _tolerate(self, convert: Callable[[str], object], text: str) -> object:
+        try:
+            return convert(text)
+        except _BadToken as error:
+            self._fault = self._fault or error.args[1]
+            return None
+
+    def _members(self, pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+        try:
+            return _unique(pairs)
+        except BadJson as twice:
+            self._fault = self._fault or str(twice)
+            return dict(pairs)
 
 
 def read_object(path: Path, limit: int, *, unique_keys: bool = False) -> dict[str, object]:
@@ -152,6 +223,16 @@ def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
     return f"{error.msg} at line {error.lineno}, column {error.colno}, near {excerpt(text[start:])}"
 
 
+def _may_go_on(error: json.JSONDecodeError, size: int) -> bool:
+    """Whether more text could mend the error: the parser came to the end, or into a word or an escape just before."""
+    return error.msg.startswith("Unterminated string") or error.pos >= size - _LONGEST_WORD
+
+
+def _is_cut(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether the text, of which nothing follows, breaks off."""
+    return _may_go_on(error, len(text)) and (error.pos >= len(text) or not text.endswith(("}", "]")))
+
+
 def _refuse_constant(name: str) -> float:
     raise _BadToken(name, f"{name} is not a JSON number")
 
@@ -192,6 +273,8 @@ def _is_deeper(value: object, levels: int) -> bool:
     """Whether lists and objects are nested more than `levels` deep. Without recursion: level by level."""
     level = [value] if isinstance(value, list | dict) else []
     for _ in range(levels):
+        if not level:
+            return False
         parts = [part.values() if isinstance(part, dict) else part for part in level]
         level = [item for part in parts for item in part if isinstance(item, list | dict)]
     return bool(level)
@@ -206,12 +289,12 @@ def _unique(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _plain(value: object) -> object:
-    """The value with `plain_text` applied to its strings."""
+def storable(value: object) -> object:
+    """A JSON value with `plain_text` applied to its strings."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [storable(item) for item in value]
     if isinstance(value, dict):
-        return {plain_text(key): _plain(item) for key, item in value.items()}
+        return {plain_text(key): storable(item) for key, item in value.items()}
     return value

@@ -102,7 +102,7 @@ class Program:
         # .env may name another DB_PATH by now, but the sync must use the daemon's database.
         environ = {**self._app.environ, "DB_PATH": str(self._app.settings.db_path)}
         try:
-            return BackgroundProcess([sys.executable, main, "sync-jobs", "--if-changed"], environ)
+            return BackgroundProcess([sys.executable, main, "sync-jobs", "--if-changed", "--json"], environ)
         except OSError as error:
             raise CronError(
                 f"sync-jobs can't be started: {error.strerror}",

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import re
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ _MOST_BYTES = 1 << 20
 _MODULES = {"python-dotenv": "dotenv"}
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*([^;\[]*)")
 _BOUND = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9][0-9.]*)")
+#: A line such as VIRTUAL_ENV="/home/me/x/.venv". A command in its place asks the shell.
+_ACTIVATES = re.compile(r"^\s*(?:export )?VIRTUAL_ENV=([^$\n]+)$", re.MULTILINE)
 _INSTALL = "Run `make install` in this folder, and start the program with .venv/bin/python."
 
 
@@ -83,7 +86,12 @@ def environment(prefix: str, base: str, executable: str) -> Iterator[Finding]:
         return
     if missing:
         text = f"The virtual environment {prefix} is broken: {missing[0]} is missing"
-        yield error("VENV_BROKEN", SUBJECT, text, f"Remove {prefix} and run `make install`.")
+        yield error("VENV_BROKEN", SUBJECT, text, "Run `make install` in this folder: it builds .venv anew.")
+        return
+    made_for = _place_of(Path(prefix) / "bin" / "activate")
+    if made_for and os.path.realpath(made_for) != os.path.realpath(prefix):
+        text = f"{prefix} was moved: its `activate` scripts still name {made_for}"
+        yield warning("VENV_MOVED", SUBJECT, text, "Run `make install` in this folder.")
 
 
 def libraries(
@@ -136,6 +144,15 @@ def _home_of(config: Path) -> str | None:
         return None
     pairs = (line.partition("=") for line in lines)
     return next((value.strip() for name, _, value in pairs if name.strip() == "home"), None)
+
+
+def _place_of(activate: Path) -> str:
+    """The folder for which the script `activate` was written; "" if it does not say that."""
+    try:
+        found = _ACTIVATES.findall(activate.read_text(encoding="utf-8"))
+        return shlex.split(found[-1])[0] if found else ""
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from core.job import Job
 from db import Row
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
-from invocation import runners
+from invocation import prompt_file, runners
 from invocation.child_environment import child_environment
 from invocation.policy import POLICY_FILE, Policy, PolicyFile
 from invocation.runners.base import Host
@@ -75,6 +75,7 @@ class Starts:
         folder = self._folder(job.puruto_target)
         if isinstance(folder, Failure):
             return folder
+        invocation, _ = prompt_file.filled(invocation, folder)
         launch = runners.choose(invocation, folder, self._host).launch(invocation, folder, self._host)
         environment = child_environment(self._host.variables, invocation, Path("/"), launch.env)
         return find_obstacle(list(launch.argv), folder, environment)
@@ -95,6 +96,7 @@ def _invocation(job: Job) -> Invocation:
         job_id=job.job_id,
         runner=job.runner,
         command=tuple(job.command or ()),
+        prompt_file=job.prompt_file or "",
         env=job.env,
         allow_env=tuple(job.allow_env),
         agent=AgentOptions.of(job),

@@ -149,14 +149,18 @@ class Attempt:
             outcome = replace(outcome, session_id=context.session_id)
         if context.session_id and error is not None and error.code == SessionLost.code:
             # The agent does not have the session any more: the call is made again in a new one, and the result says so.
+            self._spent(outcome, progress)
             progress.lost_session = context.session_id
             left = timeout_sec - (self._clock.monotonic() - started_at)
             outcome = await self._numbered_call(
                 replace(context, session_id="", session_usage=Usage()), max(1, math.ceil(left))
             )
+        self._spent(outcome, progress)
+        return outcome
+
+    def _spent(self, outcome: AttemptOutcome, progress: _Progress) -> None:
         progress.usage += outcome.usage
         self._spend(outcome)
-        return outcome
 
     async def _numbered_call(self, context: Context, timeout_sec: int) -> AttemptOutcome:
         self._calls += 1

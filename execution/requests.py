@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from core.clock import utc_text
-from core.invocation import AgentOptions, AgentSession, Context, Invocation, InvocationRequest
+from core.invocation import AgentOptions, AgentSession, Context, Invocation, InvocationRequest, Prompt
 from core.job import JobState
 from core.run import ClaimedRun, Trigger
 from execution.attempt import first_context
@@ -43,9 +43,20 @@ class Ids:
 
 
 def invocation(
-    run: ClaimedRun, ids: Ids, context: Context, *, timeout_sec: int, runs_folder: str, hop: int, now: datetime
+    run: ClaimedRun,
+    ids: Ids,
+    context: Context,
+    *,
+    timeout_sec: int,
+    runs_folder: str,
+    hop: int,
+    now: datetime,
+    prompt: Prompt | None = None,
 ) -> Invocation:
-    """The call. `hop` counts the runs that led to it; `timeout_sec` is what is left of the attempt's time."""
+    """The call. `hop` counts the runs that led to it; `timeout_sec` is what is left of the attempt's time.
+
+    `prompt` is what an earlier call of the run has read from the prompt file.
+    """
     job = run.job
     scheduled_for = None if run.scheduled_for is None else utc_text(run.scheduled_for)
     request = InvocationRequest(
@@ -54,7 +65,7 @@ def invocation(
         caller=CALLER,
         target=job.puruto_target,
         action="run",
-        prompt=job.prompt,
+        prompt=job.prompt if prompt is None else prompt.text,
         timeout_sec=timeout_sec,
         hop=hop,
         requested_at=utc_text(now),
@@ -76,6 +87,7 @@ def invocation(
         job_id=job.job_id,
         scheduled_for=scheduled_for or "",
         runner=job.runner,
+        prompt_file=(job.prompt_file or "") if prompt is None else "",
         command=tuple(job.command or ()),
         env=job.env,
         allow_env=tuple(job.allow_env),

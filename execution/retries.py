@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from core.clock import from_text, utc_text
 from core.job import Job
 from core.kinds import AGENTS
 
@@ -9,12 +13,27 @@ from core.kinds import AGENTS
 LONGEST_BACKOFF_SEC = 3_600
 #: Retries after an overloaded provider, even if the job has none.
 OVERLOAD_RETRIES = 2
+#: A quota that was renewed this many seconds ago, at most, is taken for renewed.
+RENEWED_SEC = 60
 
 
 def backoff_sec(first: int, failed_attempts: int) -> int:
     """Seconds to wait after the n-th failed attempt: `first × 2^(n-1)`, an hour at most."""
     doublings = min(failed_attempts - 1, 12)
     return min(first << doublings, LONGEST_BACKOFF_SEC)
+
+
+def quota_blocks(details: Mapping[str, object], now: datetime, wait_sec: float) -> str | None:
+    """Why a retry in `wait_sec` seconds would meet the same used-up quota; None if the quota is renewed by then.
+
+    `details` are those of AGENT_QUOTA. A renewal that should have been long ago is none that the provider knows of.
+    """
+    told = details.get("resets_at")
+    if not isinstance(told, str):
+        return "nobody said when the quota is renewed"
+    if -RENEWED_SEC <= (from_text(told) - now).total_seconds() <= wait_sec:
+        return None
+    return f"the quota is renewed at {told}, and the retry would start at {utc_text(now + timedelta(seconds=wait_sec))}"
 
 
 def ceiling_sec(job: Job, grace: int) -> int:

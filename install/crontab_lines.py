@@ -1,11 +1,17 @@
-"""The text of a crontab → its lines. Source: crontab(5) of Debian's cron and of cronie, and what Debian's cron does."""
+"""The text of a crontab → its lines.
+
+Source: crontab(5) of Debian's cron, cronie, OpenBSD and FreeBSD, and what Debian's cron does.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from install.crontab_fields import leading_fields, likely_meaning
+from install.crontab_tables import ANACRON, Foreign, foreign, is_anacrons
 
 #: cron separates fields by spaces and tabs; any other white space is part of a field.
 _BLANKS = " \t"
@@ -15,8 +21,13 @@ _ASSIGNMENT = re.compile(rf"{_NAME}\s*=\s*{_VALUE}\s*", re.DOTALL)
 _QUOTED_BADLY = re.compile(r"""[A-Za-z_][A-Za-z0-9_]*\s*=\s*["']""")
 _WHEN = re.compile(r"(@[^ \t]+|(?:[^ \t]+[ \t]+){4}[^ \t]+)(?:[ \t]+|$)(.*)", re.DOTALL)
 _USER = re.compile(r"([^ \t]+)(?:[ \t]+|$)(.*)", re.DOTALL)
-#: FreeBSD's cron accepts these flags before a command: -n (mail only after a failure) and -q (no log).
-_FLAGS = re.compile(r"(?:-[nq]+[ \t]+)+")
+#: Flags that OpenBSD, FreeBSD and cronie accept before a command: -n (mail only after a failure), -q (no log),
+#: -s (one instance at a time). Here nothing is mailed, and a job never runs twice at a time.
+_FLAGS = re.compile(r"(?:-[nqs]+[ \t]+)+")
+_AWS = re.compile(r"(?:cron|rate|at)\(")
+#: Backslashes at the end of a line: an odd number continues it in the shell and in fcron.
+_BACKSLASHES = re.compile(r"\\+$")
+_ANY_NAME = re.compile(r"""["']?([^\s="']+)["']?\s*=""")
 _NOT_UTF8 = re.compile("[\ud800-\udfff]")
 _FIELDS = "five fields or a word like @daily"
 
@@ -45,6 +56,8 @@ class Entry:
     stdin: str | None = None
     user: str = ""
     environ: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    """Variables above it whose lines could not be read."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ class Unreadable:
     text: str
     reason: str
     hint: str
+    code: str = "UNREADABLE"
 
 
 Line = Variable | Entry | Unreadable
@@ -66,13 +80,40 @@ def parse(text: str, *, system: bool) -> list[Line]:
     Bytes that are not UTF-8 are lone surrogates in `text`. A `system` crontab names a user before the command.
     """
     lines: list[Line] = []
+    numbered = _lines(text)
+    ends = {number for number, raw in numbered if _ends_in_backslash(raw)}
+    table = foreign(raw for number, raw in numbered if number - 1 not in ends)
     environ: Mapping[str, str] = MappingProxyType({})
-    for number, raw in _lines(text):
-        line = _read(number, raw, environ, system=system)
+    missing: tuple[str, ...] = ()
+    for number, raw in numbered:
+        follows = number - 1 in ends
+        line = _continued(number, raw, ends) or _read(number, raw, environ, table, system=system)
         if isinstance(line, Variable):
             environ = MappingProxyType({**environ, line.name: line.value})
+            missing = tuple(name for name in missing if name != line.name)
+        elif isinstance(line, Unreadable) and not follows and (name := _ANY_NAME.match(raw)):
+            missing = (*missing, name[1])
+        elif isinstance(line, Entry) and missing:
+            line = replace(line, missing=missing)
         lines.append(line)
     return lines
+
+
+def _continued(number: int, raw: str, ends: set[int]) -> Unreadable | None:
+    """A line that ends with a backslash, or follows one: cron does not join them, but fcron and people do."""
+    if number - 1 in ends:
+        reason = f"Line {number - 1} ends with a backslash, so this line may be its continuation"
+    elif number in ends:
+        reason = "It ends with a backslash: cron does not continue a line, so it would run this part alone"
+    else:
+        return None
+    hint = "Write the whole command on one line, or put it into a script, then import it again."
+    return Unreadable(number, raw, reason, hint, "CONTINUED")
+
+
+def _ends_in_backslash(raw: str) -> bool:
+    match = _BACKSLASHES.search(raw)
+    return match is not None and len(match[0]) % 2 == 1
 
 
 def is_system(text: str, is_account: Callable[[str], bool]) -> bool:
@@ -95,7 +136,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line.strip() and not line.startswith("#")]
 
 
-def _read(number: int, raw: str, environ: Mapping[str, str], *, system: bool) -> Line:
+def _read(number: int, raw: str, environ: Mapping[str, str], table: Foreign | None, *, system: bool) -> Line:
     if "\0" in raw:
         hint = "A crontab is plain text: is this the right file?"
         return Unreadable(number, raw, "It contains a NUL character", hint)
@@ -106,6 +147,10 @@ def _read(number: int, raw: str, environ: Mapping[str, str], *, system: bool) ->
         return Variable(number, raw, _first(match, "double", "single", "plain"), _value(match))
     if _QUOTED_BADLY.match(raw):
         return Unreadable(number, raw, "The quotes around its value are not closed at its end", "Write NAME='text'.")
+    if table is None and is_anacrons(raw):
+        table = ANACRON
+    if table is not None:
+        return Unreadable(number, raw, table.reason, table.hint, table.code)
     return _entry(number, raw, environ, system=system)
 
 
@@ -119,20 +164,44 @@ def _value(match: re.Match[str]) -> str:
 
 
 def _entry(number: int, raw: str, environ: Mapping[str, str], *, system: bool) -> Line:
+    if _AWS.match(raw):
+        hint = "Write five fields; days are 0 to 7 or names, and * stands for ?."
+        return Unreadable(number, raw, "It is an expression of AWS and not a line of a crontab", hint)
     # In SUSE's cron and cronie a dash before the minute keeps the line out of the system's log.
     match = _WHEN.fullmatch(raw.removeprefix("-").lstrip(_BLANKS))
     if match is None:
         reason = f"It is not NAME=value, and does not have {_FIELDS} before a command"
         return Unreadable(number, raw, reason, "See crontab(5).")
     when, text, user = " ".join(match[1].split()), match[2], ""
+    if fields := leading_fields(text):
+        return _too_many(number, raw, when, fields)
     if system:
         # No match if nothing follows: then the command is missing too.
         user, text = user_and_command.groups() if (user_and_command := _USER.fullmatch(text)) else ("", "")
+        if user.startswith(("/", ".", "~", "-")):
+            hint = "Write the user before the command, or import it with --user-form if lines name no user."
+            return Unreadable(number, raw, f"It names no user: `{user}` is part of the command", hint, "NO_USER")
     command, stdin = _split_stdin(_FLAGS.sub("", text, count=1) if _FLAGS.match(text) else text)
+    if fields := leading_fields(command):
+        return _too_many(number, raw, when, fields)
     if not command.strip():
         missing = "user and command" if system and not user else "command"
         return Unreadable(number, raw, f"There is no {missing} after `{when}`", "Write one, or remove the line.")
     return Entry(number, raw, when, command, stdin, user, environ)
+
+
+def _too_many(number: int, raw: str, when: str, fields: list[str]) -> Unreadable:
+    """A line whose command would begin with a field: other schedulers have seconds or years, cron has neither."""
+    program = f"If `{fields[0]}` is a program, write its whole path." if fields[0].isalpha() else ""
+    if when.startswith("@"):
+        reason = f"After {when} its command would begin with `{fields[0]}`, which reads like a field of a schedule"
+        return Unreadable(
+            number, raw, reason, f"Remove what stands before the command. {program}".strip(), "TOO_MANY_FIELDS"
+        )
+    all_fields = [*when.split(), *fields]
+    reason = f"It has {len(all_fields)} fields: after the five of cron its command would begin with `{fields[0]}`"
+    hint = f"{likely_meaning(all_fields)} {program}".strip()
+    return Unreadable(number, raw, reason, hint, "TOO_MANY_FIELDS")
 
 
 def _split_stdin(text: str) -> tuple[str, str | None]:

@@ -77,7 +77,7 @@ def plan(
 
 def _translated(line: Entry | Unreadable, terms: Terms, own_tick: Callable[[Entry], bool]) -> Translated | Refused:
     if isinstance(line, Unreadable):
-        return Refused("UNREADABLE", line.reason, line.hint)
+        return Refused(line.code, line.reason, line.hint)
     if own_tick(line):
         return Refused("OWN_TICK", "It starts this scheduler itself", "Leave it in the crontab: it makes jobs run.")
     return translated(line, terms)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from core.redact import secrets_of
+from install.crontab_fields import bare_step
 from install.crontab_lines import Entry, Variable
 
 #: cron's defaults for variables that the crontab does not set. Source: crontab(5).
@@ -22,7 +23,22 @@ _HERE = 'exec "$0" -c "$1"'
 _INPUT = f"{_HERE} <<END\n$2\nEND"
 _SCRIPTS = {(False, True): _INPUT, (True, False): f"cd && {_HERE}", (True, True): f"cd && {_INPUT}"}
 
-_WORDS = {"@every_minute": "* * * * *"}
+#: Words of FreeBSD's cron and of systemd-cron.
+_WORDS = {
+    "@every_minute": "* * * * *",
+    "@minutely": "* * * * *",
+    "@quarterly": "0 0 1 1,4,7,10 *",
+    **dict.fromkeys(("@semi-annually", "@semiannually", "@bi-annually", "@biannually"), "0 0 1 1,7 *"),
+}
+#: Variables that change when a line runs. Source: cronie, anacrontab(5), crontab(5) of systemd-cron.
+_TIMING = frozenset({"RANDOM_DELAY", "START_HOURS_RANGE"})
+#: Other variables that only cron itself reads.
+_CRONS_OWN = frozenset({"MLS_LEVEL", "CRON_MAIL_SUCCESS", "CRON_MAIL_FORMAT"})
+#: Variables of systemd-cron whose names other crontabs use for the command.
+_SYSTEMD_CRONS = frozenset({"DELAY", "PERSISTENT", "BATCH"})
+#: Options of dcron before a command; ID alone changes nothing.
+_DCRONS = re.compile(r"ID=\S+[ \t]+(?:FREQ|AFTER|WAIT|ABORT)=")
+_ON_BATTERY = "@AppleNotOnBattery"
 _CRON_WORDS = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually"
 _MAIL = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"})
 _SAME = re.compile(r"(?<![^,])([0-9]{1,4}|[A-Za-z]{3})-(\1)(?:/[0-9]+)?(?![^,])", re.IGNORECASE)
@@ -82,9 +98,8 @@ class Translated:
 
 def translated(entry: Entry, terms: Terms) -> Translated | Refused:
     """The job that does the same as a line, or why there is none. The fields are not checked yet."""
-    if entry.user and entry.user != terms.account:
-        hint = f"Import it with the puruto-cron of {entry.user}, or leave it to cron."
-        return Refused("OTHER_USER", f"It runs as {entry.user}; jobs here run as {terms.account}", hint)
+    if refusal := _of_user(entry.user, terms.account) or _of_command(entry.command):
+        return refusal
     schedule = _schedule(entry.when)
     if isinstance(schedule, Refused):
         return schedule
@@ -103,6 +118,27 @@ def translated(entry: Entry, terms: Terms) -> Translated | Refused:
         "notify_channel": "none",
     }
     return Translated(fields, tuple(_notes(entry, schedule, environ)))
+
+
+def _of_user(user: str, account: str) -> Refused | None:
+    # FreeBSD: user:group/login-class.
+    name, *more = re.split("[:/]", user)
+    if user and name != account:
+        hint = f"Import it with the puruto-cron of {user}, or leave it to cron."
+        return Refused("OTHER_USER", f"It runs as {user}; jobs here run as {account}", hint)
+    if more:
+        return Refused("OTHER_USER", f"It runs as {user}, with another group or login class", "Leave it to cron.")
+    return None
+
+
+def _of_command(command: str) -> Refused | None:
+    if command.split(maxsplit=1)[0] == _ON_BATTERY:
+        hint = f"Leave it to macOS, or remove {_ON_BATTERY} to run it on battery too."
+        return Refused("NOT_ON_BATTERY", f"With {_ON_BATTERY} macOS runs it only on mains power", hint)
+    if _DCRONS.match(command):
+        hint = "Leave it to dcron, or write a schedule without them."
+        return Refused("DCRON_OPTIONS", "FREQ, AFTER, WAIT and ABORT are options of dcron, not supported here", hint)
+    return None
 
 
 def arguments(entry: Entry, shell: str, *, in_home: bool) -> list[str]:
@@ -137,8 +173,10 @@ def use_of(variable: Variable) -> tuple[str, str]:
             "Nothing is mailed. Each run is reported in notifications/events.jsonl; with `edit-job JOB_ID "
             "--notify-channel telegram` also by Telegram. A command that uses the variable gets it"
         )
-    if name == "RANDOM_DELAY":
-        return "not_taken_over", "Random delays are not supported"
+    if name in _TIMING:
+        return "not_taken_over", "It changes when cronie, anacron or systemd-cron run a line; here it does nothing"
+    if name in _CRONS_OWN:
+        return "not_taken_over", "Only cron itself reads it"
     if name == "LOGNAME":
         return "not_taken_over", "The scheduler sets it, as cron does"
     if name.startswith(_OURS):
@@ -146,7 +184,14 @@ def use_of(variable: Variable) -> tuple[str, str]:
     if not _ENV_NAME.fullmatch(name):
         return "not_taken_over", "A shell can't read a variable of this name"
     if name == "TZ":
-        return "env", "The time zone of the commands; schedules stay in the machine's zone, as under cron"
+        return "env", (
+            "The time zone of the commands; schedules stay in the machine's zone, as under cron. In systemd-cron and "
+            "supercronic it is the zone of the schedules too: there write CRON_TZ"
+        )
+    if name in _SYSTEMD_CRONS:
+        return "env", "systemd-cron also changes with it when or how a line runs; here only the command gets it"
+    if "$" in variable.value or variable.value.startswith("~"):
+        return "env", "cron takes its value as it is: nothing in it is expanded"
     return "env", ""
 
 
@@ -160,12 +205,17 @@ def _schedule(when: str) -> str | Refused:
     if not when.startswith("@"):
         if "~" in when:
             hint = "Write a fixed number, such as 17."
-            return Refused("RANDOM_TIME", f"`{when}`: with ~ cron picks a random time, which is not supported", hint)
+            reason = f"`{when}`: with ~ cronie and OpenBSD pick a random time, which is not supported"
+            return Refused("RANDOM_TIME", reason, hint)
+        if step := next(filter(None, map(bare_step, when.split(" "))), ""):
+            first = step.partition("/")[0]
+            reason = f"`{step}` steps from a single value, which some crons refuse and others read in two ways"
+            return Refused("AMBIGUOUS_STEP", reason, f"Write the range with its end, or {first} alone.")
         # `5-5` means 5 for cron; other programs take it for the whole field.
         return " ".join(_SAME.sub(r"\1", field) for field in when.split(" "))
-    if when == "@reboot":
+    if when in ("@reboot", "@boot"):
         hint = "Leave the line to cron. To record its runs here, let it start: main.py run-now JOB_ID."
-        return Refused("REBOOT", "@reboot has no time, so it can't be a schedule here", hint)
+        return Refused("REBOOT", f"{when} has no time, so it can't be a schedule here", hint)
     if when.removeprefix("@").isdecimal() or when.lower() in ("@every_second", "@every", "@at"):
         hint = f"Use register-job with a schedule such as `@every 15m`. cron's words are {_CRON_WORDS}."
         return Refused("UNKNOWN_WORD", f"{when} does not mean the same here as under cron", hint)
@@ -173,15 +223,17 @@ def _schedule(when: str) -> str | Refused:
 
 
 def _notes(entry: Entry, schedule: str, environ: Mapping[str, str]) -> list[str]:
-    notes = []
-    if schedule != entry.when:
-        notes.append(f"`{entry.when}` is written as `{schedule}`, which means the same")
+    notes = list(_notes_of_time(entry, schedule))
     if entry.stdin is not None:
-        notes.append("The text after % goes to its stdin, as under cron")
+        notes.append("The text after % goes to its stdin, as under cron. BusyBox, supercronic and systemd-cron leave % "
+                     "as it is: if the line is theirs, write \\%")  # fmt: skip
+    if entry.command.startswith("-"):
+        word = entry.command.split(maxsplit=1)[0]
+        notes.append(f"Its command begins with {word}, which is no flag of a known cron: the shell gets it as it is")
     if _BACKGROUND.search(_QUOTED.sub("", entry.command)):
         notes.append("Processes that it leaves in the background are ended with the run; under cron they keep running")
-    if "CRON_TZ" in entry.environ:
-        notes.append("Its schedule is in the time zone of CRON_TZ, which Debian's cron ignores")
+    if entry.missing:
+        notes.append(f"It does not get {', '.join(entry.missing)}: the line that sets it could not be read")
     if lost := [name for name in entry.environ if _lost(name)]:
         notes.append(f"It does not get {', '.join(sorted(lost))} from the crontab")
     if secrets := [name for name, value in environ.items() if any(secrets_of({name: value}, ()))]:
@@ -191,8 +243,30 @@ def _notes(entry: Entry, schedule: str, environ: Mapping[str, str]) -> list[str]
     return notes
 
 
+def _notes_of_time(entry: Entry, schedule: str) -> Iterator[str]:
+    if schedule != entry.when:
+        yield f"`{entry.when}` is written as `{schedule}`, which means the same"
+    if entry.when == "@weekly":
+        yield "It runs on Sunday, as under cron; systemd-cron runs @weekly on Monday"
+    fields = entry.when.split(" ")
+    if len(fields) == 5 and "*" not in (fields[2], fields[4]):
+        if "*" in (fields[2][0], fields[4][0]):
+            yield ("Day of month and day of week must both match, because one of them begins with *, as in Debian's "
+                   "cron and cronie; in BusyBox and supercronic one is enough")  # fmt: skip
+        else:
+            yield "One of its two days is enough, as under cron; in systemd-cron both must match"
+    if "CRON_TZ" in entry.environ:
+        yield "Its schedule is in the time zone of CRON_TZ, which Debian's cron ignores"
+    if "TZ" in entry.environ and "CRON_TZ" not in entry.environ:
+        yield "Its schedule is not in the time zone of TZ, as under cron; in systemd-cron and supercronic it is"
+    if ignored := sorted(name for name in _TIMING & entry.environ.keys() if entry.environ[name] not in ("", "0")):
+        yield f"It runs at its exact times: {', '.join(ignored)} has no effect here"
+
+
 def _lost(name: str) -> bool:
-    return use_of(Variable(0, "", name, ""))[0] == "not_taken_over" and name not in (*_MAIL, "LOGNAME", "RANDOM_DELAY")
+    return use_of(Variable(0, "", name, ""))[0] == "not_taken_over" and name not in (
+        *_MAIL, *_TIMING, *_CRONS_OWN, "LOGNAME",
+    )  # fmt: skip
 
 
 # --- secrets ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -16,6 +17,8 @@ END = "# <<< puruto-cron {root}"
 #: The first line of each unit begins with this; the copy's folder follows.
 UNIT_MARK = "# puruto-cron: "
 _DRAIN = "--deliver --quiet"
+#: In bytes. Source: MAX_COMMAND in Debian's cron, less its last byte.
+_LONGEST_COMMAND = 998
 TIMER = "puruto-cron.timer"
 DAEMON_SERVICE = "puruto-cron-daemon.service"
 #: systemd restarts the daemon if it sends no sign of life for so many seconds; the sync of a huge file takes minutes.
@@ -56,8 +59,15 @@ def drain_line(copy: Copy) -> str:
 
 def _each_minute(copy: Copy, program: str, words: str, log: str) -> str:
     python, program, log = (shlex.quote(path) for path in (copy.python, program, f"{copy.logs}/{log}"))
+    line = f"{python} {program} {words} >> {log} 2>&1"
+    # The shell's own "not found" does not say what to do. The exit code stays that of the program.
+    gone = shlex.quote(
+        f"{copy.python} is gone, as after an upgrade of the system: run make install in {copy.root} again"
+    )
+    explained = f"test -x {python} || echo {gone} >> {log}; {line}"
     # For cron an unescaped percent sign ends the command.
-    return "* * * * * " + f"{python} {program} {words} >> {log} 2>&1".replace("%", "\\%")
+    line, explained = (text.replace("%", "\\%") for text in (line, explained))
+    return "* * * * * " + (explained if len(os.fsencode(explained)) <= _LONGEST_COMMAND else line)
 
 
 def lines_of(copy: Copy) -> list[str]:

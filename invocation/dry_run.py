@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from core.invocation import Invocation
-from invocation import runners
+from invocation import prompt_file, runners
 from invocation.child_environment import child_environment
 from invocation.policy import PolicyFile
 from invocation.runners.base import Host
@@ -18,6 +18,7 @@ from invocation.targets import Targets
 class PlannedStart(TypedDict):
     """What would be started. Secrets are not masked.
 
+    `prompt_sha256` is the digest of the prompt file, null without one.
     `stdin` is the request as an object, the text on standard input, or null for none.
     """
 
@@ -26,6 +27,7 @@ class PlannedStart(TypedDict):
     argv: list[str]
     stdin: Mapping[str, object] | str | None
     prompt: str
+    prompt_sha256: str | None
     environment: dict[str, str]
     timeout_sec: int
 
@@ -43,6 +45,8 @@ class DryRun:
         request = invocation.request
         self.policy.check(request)
         folder = self.targets.resolve(request.target)
+        invocation, prompt = prompt_file.filled(invocation, folder)
+        request = invocation.request
         runner = runners.choose(invocation, folder, self.host)
         launch = runner.launch(invocation, folder, self.host)
         request_file = Path(invocation.run_folder) / f"{invocation.stem}.request.json"
@@ -52,6 +56,7 @@ class DryRun:
             "argv": list(launch.argv),
             "stdin": request.as_dict() if launch.request_on_stdin else launch.stdin,
             "prompt": launch.stdin or request.prompt,
+            "prompt_sha256": None if prompt is None else prompt.sha256,
             "environment": child_environment(self.host.variables, invocation, request_file, launch.env),
             "timeout_sec": request.timeout_sec,
         }

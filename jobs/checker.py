@@ -10,7 +10,7 @@ from typing import Any
 from core.clock import from_text
 from core.errors import ScheduleError, TimezoneError
 from core.job import AGENT_FIELDS, SCHEDULER_ID, Job
-from jobs import agent_fields, success_fields
+from jobs import agent_fields, prompt_fields, success_fields
 from jobs.messages import Faults, JobProblem, child, describe, escaped, explain, quoted, suggestion
 from jobs.reading import DuplicateKeys
 from jobs.sync_cache import CachedJob, SyncCache
@@ -28,6 +28,8 @@ RESERVED_PREFIX = "PURUTO_CRON_"
 _RUNTIME_KEYS = frozenset(RUNTIME_KEYS)
 _AGENT_FIELDS = frozenset(AGENT_FIELDS)
 _LISTED_TEXTS = ("command", "env", "allow_env")
+#: Fields whose texts may have no control characters.
+_PLAIN_TEXTS = ("prompt", "prompt_file", "note", "schedule", "timezone")
 #: Fields with further checks; few jobs have any.
 _FURTHER_CHECKED = _AGENT_FIELDS.union(_LISTED_TEXTS, ("runner", "success", "paused_until"))
 _ROOT_KEYS = ("jobs", "$schema")
@@ -127,6 +129,11 @@ class _Checker:
             message = f"is {SCHEDULER_ID}, which names the events of the scheduler itself"
             self.faults.add("RESERVED_NAME", f"{path}.job_id", message, "use another name", shown_id)
         self._check_texts(path, shown_id, entry, reported)
+        if entry.get("prompt_file") is not None or "prompt" not in entry:
+            for code, subpath, message, hint in prompt_fields.faults(
+                entry, lambda field: f"{path}.{field}" in reported
+            ):
+                self.faults.add(code, path + subpath, message, hint, shown_id)
         if not _FURTHER_CHECKED.isdisjoint(entry):
             self._check_further(path, shown_id, entry, reported)
         if f"{path}.schedule" not in reported:
@@ -179,7 +186,7 @@ class _Checker:
 
     def _check_texts(self, path: str, job_id: str, entry: Mapping[str, Any], reported: set[str]) -> None:
         """Finds control characters. Adds to `reported`."""
-        for field in ("prompt", "schedule", "timezone"):
+        for field in _PLAIN_TEXTS:
             text = entry.get(field)
             # `isprintable` is much faster than the search, and nearly all texts are printable.
             match = _CONTROL.search(text) if isinstance(text, str) and not text.isprintable() else None

@@ -37,7 +37,7 @@ _FIELD_NAMES = {
 }
 
 #: Fields whose values may be secret, so that no message repeats them.
-_PRIVATE = frozenset({"prompt", "command", "env", "allow_env"})
+_PRIVATE = frozenset({"prompt", "note", "command", "env", "allow_env"})
 _TYPE_NAMES = {
     "string_type": "text",
     "int_type": "a whole number",

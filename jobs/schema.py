@@ -64,12 +64,18 @@ def _schemas() -> dict[str, Any]:
     job["allOf"] = [
         _if_runner("command", {"required": ["command"], "properties": {"command": {"type": "array"}}}),
         *(_if_runner(name, {"properties": {"command": {"type": "null"}}}) for name in RUNNERS if name != "command"),
+        {"anyOf": [{"required": ["prompt"]}, _given("prompt_file"), _given("command")]},
+        {"not": {"allOf": [{"required": ["prompt"]}, _given("prompt_file")]}},
     ]
     return {"Job": job, **{part["title"]: part for part in nested.values()}}
 
 
 def _if_runner(runner: str, then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": {"runner": {"const": runner}}, "required": ["runner"]}, "then": then}
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"properties": {name: {"not": {"type": "null"}}}, "required": [name]}
 
 
 def _plain_schemas() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -1,23 +1,21 @@
-"""The console on which views are drawn, and what views share: colours of statuses, the width, who looks."""
+"""The console on which views are drawn, and what views share: colours of statuses, who looks, when and on what."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from io import TextIOWrapper
-from typing import Any
+from typing import Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from render.screen import Screen, screen_of
 from render.words import plain
 
-#: The width in cells where stdout is not a terminal: wide, so that no line is cut.
-_WIDTH_ELSEWHERE = 200
-_NARROWEST, _WIDEST = 20, 2_000
 STYLES = {
     "ok": "green",
     "error": "bold red",
@@ -32,29 +30,65 @@ Report = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ViewContext:
-    """What a view needs besides its report: the current instant (UTC) and the IANA zone in which times are shown."""
+    """What a view needs besides its report: the current instant (UTC), the IANA zone of its times, and the screen."""
 
     now: datetime
     zone: str
+    screen: Screen = field(default_factory=lambda: Screen(100))
 
 
-def console() -> Console:
-    """A console on stdout: colours only on a terminal; as wide as COLUMNS says, else as the terminal."""
-    width = columns_setting(os.environ) or (None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
-    # A locale may have no characters for bars. Question marks are better than an error.
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    # rich would accept any value of COLUMNS.
-    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    return Console(file=sys.stdout, highlight=False, width=width, soft_wrap=False, _environ=environ)
+View = Callable[[Report, ViewContext], RenderableType]
 
 
-def columns_setting(environ: Mapping[str, str]) -> int | None:
-    """The width that COLUMNS asks for, in cells; None if it is unset or not a usable width."""
-    text = environ.get("COLUMNS", "")
-    # The check of the length comes first: Python parses very long numbers slowly.
-    width = int(text) if text.isdecimal() and len(text) <= 5 else 0
-    return width if _NARROWEST <= width <= _WIDEST else None
+def drawn(view: RenderableType, screen: Screen, *, crop: bool = False) -> str:
+    """What rich draws, as text for that screen, without spaces at the ends of lines.
+
+    A line with a run's ID or a path may be wider than the screen and is not cut: the terminal wraps it, and it can
+    still be copied whole. With `crop` every line is cut.
+    """
+    out = _console(io.StringIO(), screen, os.environ)
+    with out.capture() as captured:
+        out.print(view, crop=crop, overflow="ignore")
+    text = screen.shown(captured.get())
+    return "\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n")
+
+
+def live_console() -> Console:
+    """A console that writes to stdout at once, for a view that is redrawn."""
+    screen = screen_of(sys.stdout, os.environ)
+    return _console(cast(TextIO, _Shown(sys.stdout, screen)), screen, os.environ, sized=False)
+
+
+def _console(file: TextIO, screen: Screen, environ: Mapping[str, str], *, sized: bool = True) -> Console:
+    # rich would accept any value of COLUMNS, and would see a terminal in FORCE_COLOR.
+    ours = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+    return Console(
+        file=file,
+        highlight=False,
+        width=screen.width if sized or environ.get("COLUMNS") else None,
+        height=screen.height if sized else None,
+        force_terminal=screen.colour if sized else None,
+        no_color=not screen.colour,
+        soft_wrap=False,
+        legacy_windows=False,
+        _environ={name: value for name, value in environ.items() if name not in ours},
+    )
+
+
+class _Shown:
+    """A stream that is written with the signs of its screen."""
+
+    def __init__(self, stream: TextIO, screen: Screen) -> None:
+        self._stream = stream
+        self._screen = screen
+
+    def write(self, text: str) -> int:
+        """Writes the text as the screen shows it."""
+        self._stream.write(self._screen.shown(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def status_text(status: object) -> Text:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.live import Live
 
 from core.errors import OutputUnwritable
-from render.console import ViewContext, console
+from render.console import ViewContext, live_console
 from render.watching import frame
 
 Report = Mapping[str, Any]
@@ -28,7 +28,7 @@ def live(
     `read` gives a new report, `context` the current instant and zone; `interval` is in seconds between two reads.
     Raises `OutputUnwritable` if the terminal is there but can't be written to.
     """
-    out = console()
+    out = live_console()
     try:
         with Live(console=out, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as view:
             report, due = read(), monotonic() + interval

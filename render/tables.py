@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from render.console import STYLES, Report, ViewContext, console, status_text
+from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.words import dollars, duration, local, plain, relative
 
@@ -17,16 +17,6 @@ from render.words import dollars, duration, local, plain, relative
 _MINIMUMS = {"ERROR": 20, "WHAT": 20, "OWNER": 12, "JOB": 12, "STARTED": 14, "TIME": 14, "SINCE": 14, "ENDED": 9}
 #: Last columns of a table, which may be printed below their row.
 _BELOW = ("RUN", "ERROR", "WHAT", "OWNER")
-
-
-def show(view: str, report: Report, context: ViewContext) -> None:
-    """Prints a report, and its warnings, in the view of that name (a key of `VIEWS`)."""
-    out = console()
-    # A line with a run's ID may be wider than the screen and is not cut: the terminal wraps it, and the ID can still be
-    # copied whole.
-    out.print(VIEWS[view](report, context), crop=view in ("watch", "timeline"))
-    for warning in report.get("warnings") or ():
-        out.print(Text(f"! {plain(warning.get('message'), 400)}", "yellow"))
 
 
 def _table(*columns: str) -> Table:
@@ -180,27 +170,3 @@ def upcoming(report: Report, context: ViewContext) -> RenderableType:
         table.add_row(text, instant["utc"], relative(instant["utc"], context.now), plain(instant.get("job_id")))
     parts.append(table if report["instants"] else Text("It will not run."))
     return Group(*parts)
-
-
-def _watch(report: Report, context: ViewContext) -> RenderableType:
-    from render.watching import frame
-
-    return frame(report, context)
-
-
-def _timeline(report: Report, _context: ViewContext) -> RenderableType:
-    from render.timeline import Picture
-
-    return Picture(report)
-
-
-#: The views by the name of their command.
-VIEWS: dict[str, Callable[[Report, ViewContext], RenderableType]] = {
-    "list": jobs,
-    "history": history,
-    "status": status,
-    "logs": logs,
-    "next": upcoming,
-    "watch": _watch,
-    "timeline": _timeline,
-}

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from core.clock import from_text
 from render.axis import Axis, Tick
-from render.console import columns_setting
+from render.console import ViewContext
 from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
+from render.screen import WIDTH_ELSEWHERE
 from render.words import local, plain
 
 Report = Mapping[str, Any]
 #: The width in cells where stdout is not a terminal.
-WIDTH_ELSEWHERE = 100
+_WIDTH_ELSEWHERE = 100
 _LONGEST_NAME, _NARROWEST_CHART = 28, 20
 _NOW = "│"
 _SEVERAL = ":"
 
 
-class Picture:
-    """The report as a picture that is as wide as the screen."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields lines that are at most as wide as the screen."""
-        width_is_known = console.is_terminal or columns_setting(os.environ)
-        width = options.max_width if width_is_known else min(options.max_width, WIDTH_ELSEWHERE)
-        yield from lines(self._report, width)
+def whole(report: Report, context: ViewContext) -> RenderableType:
+    """The view of `timeline`: a picture that is as wide as the screen."""
+    width = context.screen.width
+    if context.screen.height is None and width == WIDTH_ELSEWHERE:
+        width = _WIDTH_ELSEWHERE
+    return Group(*lines(report, width))
 
 
 def lines(report: Report, width: int) -> list[Text]:

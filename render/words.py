@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -70,3 +71,54 @@ def plain(text: object, most: int = 200) -> str:
     """One line of at most `most` characters, without characters that move a cursor, colour text or hide it."""
     flat = " ".join(visible(str(text or "")).split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
+_SOON_SEC = 6 * 86_400
+
+
+def short(text: object, now: datetime, zone: str) -> str:
+    """A stored instant in few words: `21:04` today, `Fri 09:00` within six days, else `27 Feb 09:00`; "" for none."""
+    instant = _instant_of(text)
+    if instant is None:
+        return ""
+    at, today = instant.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
+    if at.date() == today.date():
+        return f"{at:%H:%M}"
+    if abs((instant - now).total_seconds()) < _SOON_SEC:
+        return f"{at:%a %H:%M}"
+    year = "" if at.year == today.year else f" {at.year}"
+    return f"{at.day} {at:%b}{year} {at:%H:%M}"
+
+
+def distance(text: object, now: datetime) -> str:
+    """A stored instant as seen from `now`, in its largest unit: `in 3 h`, `5 min ago`, `now`; "" for none."""
+    instant = _instant_of(text)
+    if instant is None:
+        return ""
+    seconds = (instant - now).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    size, unit = next((entry for entry in _UNITS if abs(seconds) >= entry[0]), _UNITS[-1])
+    count = f"{int(abs(seconds) // size)} {unit}"
+    return f"in {count}" if seconds > 0 else f"{count} ago"
+
+
+def when(text: object, now: datetime, zone: str) -> str:
+    """A stored instant in few words and as seen from `now`: `Fri 09:00 (in 3 h)`; "" for what is none."""
+    at = short(text, now, zone)
+    return f"{at} ({distance(text, now)})" if at else ""
+
+
+def _instant_of(text: object) -> datetime | None:
+    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
+        return None
+    try:
+        return from_text(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def counted(number: int, thing: str, things: str = "") -> str:
+    """`1 run`, `2 runs`, `1,200 runs`; `things` is a plural that does not end in s."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -16,7 +16,7 @@ from db import Database, Row, Value
 _SEARCHED = 500
 _STORED = (
     *("run_id", "job_id", "status", "trigger", "scheduled_for", "started_at", "finished_at", "duration_ms"),
-    *("attempt", "slots", "runner", "exit_code", "cost_usd", "retry_of"),
+    *("attempt", "slots", "runner", "exit_code", "cost_usd", "retry_of", "prompt_sha256"),
 )
 #: The keys of a `RunSummary`, in the order in which they are printed.
 FIELDS = (*_STORED, "error_code", "error")
@@ -42,6 +42,7 @@ class RunSummary(TypedDict):
     exit_code: int | None
     cost_usd: float | None
     retry_of: str | None
+    prompt_sha256: str | None
     error_code: str | None
     error: str | None
 

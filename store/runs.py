@@ -212,6 +212,7 @@ class Runs:
             ended = self._db.row(
                 "UPDATE runs SET status = ?, finished_at = ?, duration_ms = ?, result_json = ?, error_json = ?,"
                 " exit_code = ?, retry_due = ?, output_bytes = ?, runner = ?, session_id = ?, iterations = ?,"
+                " prompt_sha256 = ?,"
                 " lease_owner = NULL, lease_expires_at = NULL, lease_token = NULL, waiting = 0"
                 " WHERE run_id = ? AND lease_token = ? AND status = 'running' RETURNING job_id",
                 (
@@ -226,6 +227,7 @@ class Runs:
                     verdict.runner or None,
                     verdict.session_id or None,
                     verdict.iterations,
+                    verdict.prompt_sha256,
                     run_id,
                     token,
                 ),

@@ -39,8 +39,8 @@ def remember(db: Database, session: AgentSession) -> None:
             session.summary,
             session.run_id,
             session.updated_at,
-            session.usage.input_tokens,
-            session.usage.output_tokens,
+            session.usage.input_tokens or 0,
+            session.usage.output_tokens or 0,
         ),
     )
 

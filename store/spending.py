@@ -46,16 +46,17 @@ def add(db: Database, run_id: str, job_id: str, day: str, usage: Usage) -> None:
     used = (usage.cost_usd, usage.turns, usage.input_tokens, usage.output_tokens)
     row = db.row("SELECT cost_usd FROM runs WHERE run_id = ?", (run_id,))
     is_first_call = row is not None and row[0] is None
+    # A count that is not known changes nothing, and is not stored as 0.
     db.run(
         "UPDATE runs SET cost_usd = coalesce(cost_usd, 0) + ?, turns = coalesce(turns, 0) + ?,"
-        " input_tokens = coalesce(input_tokens, 0) + ?, output_tokens = coalesce(output_tokens, 0) + ?"
-        " WHERE run_id = ?",
-        (*used, run_id),
+        " input_tokens = coalesce(input_tokens + ?, input_tokens, ?),"
+        " output_tokens = coalesce(output_tokens + ?, output_tokens, ?) WHERE run_id = ?",
+        (*used[:2], *used[2:3] * 2, *used[3:] * 2, run_id),
     )
     db.run(
         "INSERT INTO spending (job_id, day, runs, cost_usd, turns, input_tokens, output_tokens)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, day) DO UPDATE SET runs = runs + excluded.runs,"
         " cost_usd = cost_usd + excluded.cost_usd, turns = turns + excluded.turns,"
         " input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens",
-        (job_id, day, int(is_first_call), *used),
+        (job_id, day, int(is_first_call), *(number or 0 for number in used)),
     )

@@ -16,7 +16,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """A `Stop` that is set by SIGINT, SIGTERM and SIGHUP while the context is open."""
+    """A `Stop` that is set by SIGINT, SIGTERM and SIGHUP while the context is open.
+
+    If it was set, these signals are ignored from then on: the process is about to end with the exit code of the first
+    one, and a second one must not change that.
+    """
     from system.processes import Stop
 
     stop = Stop()
@@ -25,7 +29,7 @@ def stop_on_signals() -> Iterator[Stop]:
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     numbers = [number for number in STOP_SIGNALS if not (nohup and number is signal.SIGHUP)]
     try:
-        with _handled(numbers, lambda number: stop.set(signal.Signals(number).name)):
+        with _handled(numbers, lambda number: stop.set(signal.Signals(number).name), ignore_after=stop.is_set):
             yield stop
     finally:
         stop.close()
@@ -50,13 +54,19 @@ def signals_as_bytes() -> Iterator[SelfPipe]:
 
 
 @contextmanager
-def _handled(numbers: Iterable[int], on_signal: Callable[[int], None]) -> Iterator[None]:
-    """Calls `on_signal` with the number of each of these signals while the context is open."""
+def _handled(
+    numbers: Iterable[int], on_signal: Callable[[int], None], ignore_after: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Calls `on_signal` with the number of each of these signals while the context is open.
+
+    After it they do what they did before; if `ignore_after()` is true then, they are ignored.
+    """
     # If SIGCHLD is inherited as ignored, the exit codes of our children are lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     old = {number: signal.signal(number, lambda received, _frame: on_signal(received)) for number in numbers}
     try:
         yield
     finally:
+        is_ignored = ignore_after()
         for number, handler in old.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_ignored else handler)

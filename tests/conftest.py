@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import support_faults
+from tests.support_path import hide_agents
 from tests.workspace import FakeClock, Workspace
 
 
@@ -32,6 +33,7 @@ def pytest_configure() -> None:
             signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    hide_agents()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -272,11 +272,18 @@ def program_modules() -> list[str]:
     return sorted(name for name in names if name.split(".")[0] not in ("main", "tests", "bench", "tools", "examples"))
 
 
+def _hide_agents() -> None:
+    from tests.support_path import hide_agents
+
+    hide_agents()
+
+
 def _main() -> NoReturn:
     listener, tests, *modules = sys.argv[1:]
     sys.path[0] = str(PROJECT)
     for name in modules:
         importlib.import_module(name)
+    _hide_agents()
     request = serve(socket.socket(fileno=int(listener)), int(tests))
 
     def run() -> None:

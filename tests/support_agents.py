@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.workspace import Workspace
+from tests.workspace import PYTHON, Workspace
 
 AGENT = "puruto-agent"
 
@@ -81,7 +80,7 @@ def install(workspace: Workspace, *names: str, markers: tuple[str, ...] = ("CLAU
     folder = workspace.home.parent / "agents"
     folder.mkdir(exist_ok=True)
     for name in names:
-        (folder / name).write_text(f"#!{sys.executable} -IS\n{_PROGRAM}", encoding="utf-8")
+        (folder / name).write_text(f"{PYTHON}{_PROGRAM}", encoding="utf-8")
         (folder / name).chmod(0o755)
     workspace.environ["PURUTO_CRON_AGENT_PATH"] = str(folder)
     target = workspace.add_target(AGENT, invoke=None)

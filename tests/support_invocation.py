@@ -20,7 +20,7 @@ from invocation.targets import Targets
 from invoker import Invoker
 from system import processes
 from system.processes import Stop
-from tests.workspace import PATIENCE
+from tests.workspace import PATIENCE, PYTHON
 
 #: For a child's script: `tell("name")` leaves its pid and start time in a file, written whole or not at all.
 TELL = """
@@ -96,7 +96,7 @@ def python(text: str) -> tuple[str, ...]:
 
 def invoke_file(target: Path, text: str) -> Path:
     """The target's executable `invoke`, in Python."""
-    return script(target / "invoke", f"#!{sys.executable} -IS\n{TELL}{text}")
+    return script(target / "invoke", f"{PYTHON}{TELL}{text}")
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import atexit
 import functools
 import json
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -31,8 +33,26 @@ ALWAYS_FRESH = os.environ.get("PURUTO_TEST_FRESH", "0") != "0"
 #: The longest that a test waits for anything. It ends what hangs; no test is slow enough to come near it.
 PATIENCE = 120.0
 
+
+def first_line(interpreter: str, *options: str) -> str:
+    """What makes a text a program of this interpreter, in whatever folder that lies.
+
+    The kernel ends the path of an interpreter at a blank, and some kernels cut the line at 127 bytes. Then the first
+    lines are a shell's, and a text for Python.
+    """
+    line = " ".join([f"#!{interpreter}", *options])
+    if " " not in interpreter and len(os.fsencode(line)) < 127:
+        return f"{line}\n"
+    words = shlex.join(options)
+    # Within the quotes that begin with the third one, those of shlex would end the text.
+    quoted = re.sub(r'([\\$`"])', r"\\\1", interpreter)
+    return f"#!/bin/sh\n'''exec' \"{quoted}\" {words} \"$0\" \"$@\"\n' '''\n"
+
+
 #: The first line of a program for the interpreter of these tests, which starts fastest so.
-PYTHON = f"#!{sys.executable} -IS\n"
+PYTHON = first_line(sys.executable, "-IS")
+#: The same interpreter as a word of a shell or a crontab.
+PYTHON_WORD = shlex.quote(sys.executable)
 #: A target that writes one line for each start, so that starts are counted by what the target itself did.
 COUNTING_INVOKE = (
     PYTHON

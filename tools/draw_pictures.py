@@ -185,7 +185,7 @@ def timeline_picture(scene: Scene) -> str:
     """What `timeline --svg` writes."""
     from render.svg import picture
 
-    return picture(scene.report("timeline", "--no-table")) + "\n"
+    return picture(scene.report("timeline", "--json")) + "\n"
 
 
 def watch_picture(scene: Scene) -> str:
@@ -196,7 +196,7 @@ def watch_picture(scene: Scene) -> str:
     from render.console import ViewContext
     from render.watching import frame
 
-    report = scene.report("watch", "--once", "--no-table")
+    report = scene.report("watch", "--once", "--json")
     console = Console(
         record=True, file=io.StringIO(), width=_COLUMNS, force_terminal=True, color_system="truecolor", highlight=False,
         legacy_windows=False, _environ={},

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from core import strict_json
@@ -55,11 +56,12 @@ class Launch:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: its exit code (negative: the number of the signal), and the files with its output."""
+    """How a process ended: its exit code (negative: the number of the signal), the files with its output, and when."""
 
     exit_code: int
     stdout: str
     stderr: str
+    at: datetime
 
 
 class Runner(ABC):
@@ -98,11 +100,21 @@ class Runner(ABC):
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         """The result, or the failure that the target reported. Raises InvocationError for anything else."""
 
+    def read_ended(self, invocation: Invocation, ending: Ending) -> Answer:  # noqa: ARG002 - a runner's form
+        """Usage and session of a process that was ended before it was done; nothing else of the answer is used."""
+        return Answer()
+
 
 def read_head(path: str | Path, limit: int) -> tuple[bytes, int]:
     """The first `limit` bytes of an output file, and its size in bytes. Raises IpcError if the file is gone."""
     with _output(path) as (descriptor, size):
         return _read(descriptor, 0, limit), size
+
+
+def read_end(path: str | Path, start: int, limit: int) -> bytes:
+    """The last `limit` bytes of an output file, but none before `start`. Raises IpcError if the file is gone."""
+    with _output(path) as (descriptor, size):
+        return _read(descriptor, max(start, size - limit), limit)
 
 
 def read_tail(path: str | Path, limit: int = TAIL_LIMIT) -> str:
@@ -136,11 +148,8 @@ def to_text(data: bytes, limit: int, *, whole: bool) -> tuple[str, bool]:
 def nonzero_exit(program: str, ending: Ending, **extra: object) -> NonzeroExit:
     """The error for a process with an exit code other than 0, with the end of its output."""
     details: dict[str, object] = {"exit_code": ending.exit_code, **extra}
-    how = f"ended with exit code {ending.exit_code}"
     if ending.exit_code < 0:
-        name = signal_name(-ending.exit_code)
-        details["signal"] = name
-        how = f"was killed by {name}"
+        details["signal"] = signal_name(-ending.exit_code)
     for stream, path in (("stderr", ending.stderr), ("stdout", ending.stdout)):
         if tail := read_tail(path):
             details[stream] = tail
@@ -148,7 +157,14 @@ def nonzero_exit(program: str, ending: Ending, **extra: object) -> NonzeroExit:
     stream = next((name for name in ("stderr", "stdout") if name in details), "")
     shown = {"stderr": f"See {ending.stderr}", "stdout": f"See {ending.stdout}"}
     hint = shown.get(stream, "It printed nothing on stdout and stderr.")
-    return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how}", hint=hint, details=details)
+    return NonzeroExit(f"{strict_json.plain_text(program)[:256]} {how_it_ended(ending)}", hint=hint, details=details)
+
+
+def how_it_ended(ending: Ending) -> str:
+    """The end of a process as part of a sentence: `ended with exit code 1`, `was killed by SIGKILL (9)`."""
+    if ending.exit_code < 0:
+        return f"was killed by {signal_name(-ending.exit_code)}"
+    return f"ended with exit code {ending.exit_code}"
 
 
 def signal_name(number: int) -> str:

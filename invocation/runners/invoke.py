@@ -121,9 +121,10 @@ def _object(path: str) -> dict[str, object]:
     if size > ANSWER_LIMIT:
         raise _Wrong(f"{size} bytes; at most {ANSWER_LIMIT} are allowed")
     try:
-        answer = strict_json.parse(data)
+        answer = strict_json.parse(data, unique_keys=True)
     except strict_json.BadJson as bad:
-        raise _Wrong("empty" if not data.strip() else f"not JSON: {bad}") from None
+        fault = str(bad) if bad.kind == "key" else f"not JSON: {bad}"
+        raise _Wrong(fault if data.strip() else "empty") from None
     if not isinstance(answer, dict):
         raise _Wrong(f"must be an object, is {strict_json.kind(answer)}")
     return answer

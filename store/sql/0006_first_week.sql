@@ -3,7 +3,7 @@
 -- Processes of the run that were still alive after its child had ended, and were ended then. Null where nothing was
 -- started, and for runs of before schema 6.
 ALTER TABLE runs ADD COLUMN processes_ended INTEGER;
--- SHA-256 of the prompt in UTF-8, in hexadecimal digits, where it was read from the job's prompt_file.
+-- SHA-256 of the job's prompt_file as it was read, in hexadecimal digits. Null for a job without one.
 ALTER TABLE runs ADD COLUMN prompt_sha256 TEXT;
 
 -- By job: the one whose output holds most of the disk gives first.

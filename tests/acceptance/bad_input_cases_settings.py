@@ -44,7 +44,7 @@ _VALUES: tuple[tuple[str, Word, str, str], ...] = (
     ("PURUTO_CRON_AGENTS", "Claude", "UNKNOWN_AGENT", '"Claude"'),
     ("PURUTO_CRON_AGENT_PATH", "bin", "BAD_PATH", "absolute"),
     ("PURUTO_CRON_AGENT_PATH", "/usr/bin:node_modules/.bin", "BAD_PATH", "absolute"),
-    ("PURUTO_CRON_FORMAT", "xml", "UNKNOWN_FORMAT", "json or table"),
+    ("PURUTO_CRON_FORMAT", "xml", "UNKNOWN_FORMAT", "auto, json or text"),
     ("DB_PATH", "~nobody-of-this-name/cron.db", "BAD_PATH", "unknown user"),
     ("DB_PATH", "db/\x07cron.db", "BAD_TEXT", "control character"),
     ("DB_PATH", "db/cron.db\nother", "BAD_TEXT", "control character"),

@@ -55,6 +55,29 @@ def test_a_signal_ends_the_run_in_order(
     assert len(workspace.starts()) == 1, "a cancelled run is not tried again"
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGHUP, signal.SIGTERM), (signal.SIGTERM, signal.SIGHUP), (signal.SIGINT, signal.SIGTERM)],
+    ids=str,
+)
+def test_a_second_signal_changes_neither_the_words_nor_the_exit_code(
+    workspace: Workspace, words: tuple[str, ...], first: signal.Signals, second: signal.Signals
+) -> None:
+    prepare(workspace, shell(GATED))
+    workspace.make_due()
+    with gated_tick(workspace, *words) as (process, _):
+        process.send_signal(first)
+        wait_for(lambda: [row["status"] for row in workspace.runs()] == ["cancelled"], what="the end of the run")
+        # It may come at any moment until the process has gone.
+        while process.poll() is None:
+            process.send_signal(second)
+        answer = answer_of(process)
+    result = answer["results"][0] if words == ("tick",) else answer
+    assert result["error"]["details"]["stopped_by"] == first.name
+    assert process.returncode == 128 + first
+
+
 def test_what_had_not_started_stays_due(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED), shell(COUNT), shell(COUNT))
     workspace.make_due("job-0", minutes_ago=1)

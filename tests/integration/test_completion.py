@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from store.names import MOST, Names
-from tests.workspace import PATIENCE, Workspace, needs
+from tests.workspace import PATIENCE, PYTHON_WORD, Workspace, needs
 
 pytestmark = [pytest.mark.process, needs("bash")]
 
@@ -25,7 +24,7 @@ def installed(workspace: Workspace) -> Workspace:
     workspace.json("run-now", "backup")
     folder = workspace.home / "bin"
     folder.mkdir()
-    (folder / "puruto-cron").write_text(f'#!/bin/sh\nexec {sys.executable} {workspace.root}/main.py "$@"\n')
+    (folder / "puruto-cron").write_text(f'#!/bin/sh\nexec {PYTHON_WORD} {workspace.root}/main.py "$@"\n')
     (folder / "puruto-cron").chmod(0o755)
     workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
     return workspace

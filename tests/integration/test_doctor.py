@@ -27,7 +27,7 @@ from system.daemon_lock import DaemonLock
 from system.start_errors import find_obstacle
 from tests.support_app import as_nobody, public_folder
 from tests.support_machine import COUNT, GATED, Machine, prepare, release, shell, wait_for_run
-from tests.workspace import PATIENCE, PROJECT, FakeClock, Workspace, ended
+from tests.workspace import PATIENCE, PROJECT, PYTHON_WORD, FakeClock, Workspace, ended
 
 Found = dict[str, list[dict[str, Any]]]
 
@@ -37,7 +37,7 @@ def machine(workspace: Workspace, clock: FakeClock) -> Machine:
     """A sound installation but for its crontab, on a clock of the test's own."""
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
     machine = Machine(workspace, clock, PATH=f"{workspace.home}/bin:/usr/bin:/bin")
-    write_crontab(workspace, f"* * * * * {sys.executable} {workspace.root}/main.py tick --quiet")
+    write_crontab(workspace, f"* * * * * {PYTHON_WORD} {workspace.root}/main.py tick --quiet")
     machine.ready(shell(COUNT))
     machine.tick()
     return machine
@@ -483,7 +483,7 @@ def test_the_line_is_found_in_a_crontab_of_the_system_too(machine: Machine, tmp_
     one(examine(machine, code=0), "NO_CRON_LINE", "warning")
     etc = tmp_path / "etc"
     (etc / "cron.d").mkdir(parents=True)
-    line = f"* * * * * root {sys.executable} {machine.workspace.root}/main.py tick\n"
+    line = f"* * * * * root {PYTHON_WORD} {machine.workspace.root}/main.py tick\n"
     for name, counts in (("crontab", True), ("cron.d/puruto", True), ("cron.d/puruto.bak", False)):
         (etc / name).write_text(line, encoding="utf-8")
         app = machine.app()
@@ -516,7 +516,7 @@ def test_a_program_that_hangs_or_is_missing_gives_no_answer(tmp_path: Path) -> N
 def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> None:
     """A program that only this shell's PATH has, and a database that only a variable of this shell names."""
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
-    write_crontab(workspace, f"* * * * * {sys.executable} {workspace.root}/main.py tick --quiet")
+    write_crontab(workspace, f"* * * * * {PYTHON_WORD} {workspace.root}/main.py tick --quiet")
     tool = workspace.home / "bin" / "only-here"
     tool.write_text("#!/bin/sh\n", encoding="utf-8")
     tool.chmod(0o755)
@@ -543,7 +543,7 @@ def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
     shutil.copy2(PROJECT / "pyproject.toml", workspace.root)
     folder = workspace.home / "bin"
     write_crontab(
-        workspace, f"PATH={folder}:/usr/bin:/bin\n* * * * * {sys.executable} {workspace.root}/main.py tick --quiet"
+        workspace, f"PATH={folder}:/usr/bin:/bin\n* * * * * {PYTHON_WORD} {workspace.root}/main.py tick --quiet"
     )
     workspace.environ["PATH"] = f"{folder}:{workspace.environ['PATH']}"
     prepare(workspace, {**shell(COUNT), "timezone": "UTC"})
@@ -556,7 +556,7 @@ def test_what_the_crontab_sets_holds_under_cron(workspace: Workspace) -> None:
 @pytest.mark.process
 def test_an_interpreter_without_the_libraries_is_found_under_cron(workspace: Workspace, tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+    bare.write_text(f'#!/bin/sh\nexec {PYTHON_WORD} -S "$@"\n', encoding="utf-8")
     bare.chmod(0o755)
     write_crontab(workspace, f"* * * * * {bare} {workspace.root}/main.py tick")
     workspace.environ["PATH"] = f"{workspace.home}/bin:{workspace.environ['PATH']}"
@@ -690,14 +690,14 @@ def test_a_ping_that_did_not_arrive_is_a_warning(machine: Machine) -> None:
 
 
 def test_a_line_that_writes_to_a_missing_folder_starts_nothing(machine: Machine) -> None:
-    line = f"* * * * * {sys.executable} {machine.workspace.root}/main.py tick --quiet >> /nowhere/tick.log 2>&1"
+    line = f"* * * * * {PYTHON_WORD} {machine.workspace.root}/main.py tick --quiet >> /nowhere/tick.log 2>&1"
     write_crontab(machine.workspace, line)
     assert "/nowhere" in one(examine(machine), "CRON_LOG_FOLDER_MISSING", "error")["message"]
 
 
 def test_an_interpreter_without_the_libraries_is_found_without_as_cron(machine: Machine, tmp_path: Path) -> None:
     poor = tmp_path / "python"
-    poor.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    poor.write_text(f'#!/bin/sh\nexec {PYTHON_WORD} -S "$@"\n')
     poor.chmod(0o755)
     write_crontab(machine.workspace, f"* * * * * {poor} {machine.workspace.root}/main.py tick --quiet")
     found = one(examine(machine), "CRON_INTERPRETER_POOR", "error")

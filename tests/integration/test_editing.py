@@ -84,9 +84,9 @@ def test_every_field_can_be_given_as_an_option_or_as_json(ready: Workspace) -> N
         "timezone": "UTC",
         "retry_backoff_sec": 0, "catch_up": "all", "catch_up_limit": 2, "retry_interrupted": True, "env": {"A": "b=c"},
         "max_lateness_sec": 9, "allow_env": ["X"], "allow_empty_result": True, "success": {"stdout_matches": "x"},
-        "pause_after_failures": 3, "paused_until": "2030-01-01T00:00+01:00",
+        "note": "Ask Ana", "pause_after_failures": 3, "paused_until": "2030-01-01T00:00+01:00",
     }  # fmt: skip
-    assert set(entry) == {field.name for field in fields(Job)} - {"enabled", "command"}
+    assert set(entry) == {field.name for field in fields(Job)} - {"enabled", "command", "prompt_file"}
     words = []
     for name, value in entry.items():
         flag = f"--{name.replace('_', '-')}"

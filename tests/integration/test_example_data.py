@@ -679,6 +679,25 @@ def test_a_backup_that_is_told_to_end_leaves_nothing_behind(home: Path) -> None:
     assert len(names(home)) == 1
 
 
+def test_a_signal_that_comes_when_the_file_has_just_been_made_leaves_nothing_behind(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def mkstemp(**where: Any) -> None:
+        made.append(mkstemp_itself(**where))
+        raise SystemExit(128 + signal.SIGTERM)
+
+    mkstemp_itself = tempfile.mkstemp
+    monkeypatch.setattr(backup.tempfile, "mkstemp", mkstemp)
+    with pytest.raises(SystemExit):
+        backup.back_up(home, 7, lambda: NOON)
+    ((descriptor, path),) = made
+    os.close(descriptor)
+    assert not os.path.exists(path)
+    assert names(home) == []
+
+
 def test_the_next_backup_removes_what_a_killed_one_left(home: Path) -> None:
     (home / "backups").mkdir()
     (home / "backups" / ".partial-abc123").write_bytes(b"half an archive")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from install import units
+from install import crontab_starts, units
 from install.units import Copy, DaemonTerms
 from tests.support_machine import put_crontab_program
-from tests.workspace import Workspace
+from tests.workspace import PYTHON_WORD, Workspace
 
 COPY = Copy("/home/me/puruto-cron", "/home/me/puruto-cron/.venv/bin/python", "/home/me/puruto-cron/db")
 OTHERS = "# mine\nMAILTO=me\nCRON_TZ=Europe/Madrid\n\n0 5 * * * tar cf /x%%y\n@daily true\n"
@@ -36,10 +38,9 @@ def test_the_block_is_put_in_once_and_other_lines_stay(workspace: Workspace, cro
     assert (first["installed"], first["changed"]) == (True, True)
     text = crontab.read_text()
     assert text.startswith(OTHERS)
-    assert (
-        f"* * * * * {sys.executable} {workspace.root}/main.py tick --quiet >> {workspace.root}/db/tick.log 2>&1\n"
-        in text
-    )
+    line = f"{PYTHON_WORD} {workspace.root}/main.py tick --quiet >> {workspace.root}/db/tick.log 2>&1"
+    assert f"\n* * * * * test -x {PYTHON_WORD} || echo " in text
+    assert f"; {line}\n" in text
     assert workspace.json("install-crontab")["changed"] is False
     assert crontab.read_text() == text
     assert workspace.json("uninstall-crontab")["changed"] is True
@@ -54,6 +55,51 @@ def test_the_line_of_the_block_starts_a_tick(workspace: Workspace, crontab: Path
     subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/", check=True)
     assert '"status": "ok"' in (workspace.root / "db" / "tick.log").read_text()
     assert crontab.exists()
+
+
+@pytest.mark.process
+def test_a_line_whose_python_is_gone_says_what_to_do(workspace: Workspace, crontab: Path, sibling: Path) -> None:
+    """As after an upgrade of the system: the environment's Python is a link to a file that is no longer there."""
+    environment = workspace.root / ".venv" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "python").symlink_to(sys.executable)
+    lines = workspace.json("install-crontab", "--telegram")["lines"]
+    (environment / "python").unlink()
+    (environment / "python").symlink_to("/nowhere/python3.11")
+    for line, log in zip(lines, ("tick.log", "telegram.log"), strict=True):
+        command = line.removeprefix("* * * * * ")
+        assert subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/").returncode == 127
+        ours, shells = (workspace.root / "db" / log).read_text(encoding="utf-8").splitlines()
+        assert "not found" in shells or "No such file" in shells
+        gone = f"{environment}/python is gone, as after an upgrade of the system"
+        assert ours == f"{gone}: run make install in {workspace.root} again"
+    assert crontab.exists()
+
+
+@pytest.mark.process
+def test_a_tick_that_fails_by_itself_adds_nothing_to_its_log(workspace: Workspace, crontab: Path) -> None:
+    workspace.environ["DB_PATH"] = f"{workspace.root}/db/cron.db"
+    line = workspace.json("install-crontab")["lines"][0]
+    (workspace.root / ".env").write_text("PURUTO_CRON_LEASE_SECONDS=soon\n")
+    command = line.removeprefix("* * * * * ")
+    done = subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/", check=False)
+    (only,) = (workspace.root / "db" / "tick.log").read_text(encoding="utf-8").splitlines()
+    assert (done.returncode, json.loads(only)["error"]["code"]) == (2, "SETTINGS_INVALID")
+    assert crontab.exists()
+
+
+@pytest.mark.parametrize("root", ["/home/me/puruto-cron", "/home/me/mis púrutos/puruto-cron", "/a 'b'/100%/main.py"])
+def test_the_line_starts_one_tick_and_nothing_else_that_is_ours(root: str) -> None:
+    line = units.crontab_line(Copy(root, f"{root}/.venv/bin/python", f"{root}/db"))
+    (start,) = crontab_starts.read(line, "here", {"HOME": "/home/me"}, system=False)
+    assert (start.ticks, start.program, start.log) == (True, f"{root}/main.py", f"{root}/db/tick.log")
+
+
+def test_a_line_that_would_be_too_long_for_cron_leaves_the_explanation_out() -> None:
+    root = f"/home/{'%é' * 60}"
+    line = units.crontab_line(Copy(root, f"{root}/.venv/bin/python", f"{root}/db"))
+    assert "echo" not in line
+    assert len(line.encode()) < 1000
 
 
 @pytest.mark.process
@@ -160,13 +206,13 @@ def test_systemd_accepts_the_units(tmp_path: Path, root: str, daemon: DaemonTerm
     made = units.units(copy, daemon)
     for name, text in made.items():
         (tmp_path / name).write_text(text)
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
     files = [str(tmp_path / name) for name in made]
-    environ = {**os.environ, "XDG_RUNTIME_DIR": str(runtime), "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [program, "verify", "--user", *files], env=environ, capture_output=True, text=True, check=False
-    )
+    # Units of the system have sockets in it, whose paths must be short.
+    with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
+        environ = {**os.environ, "XDG_RUNTIME_DIR": runtime, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [program, "verify", "--user", *files], env=environ, capture_output=True, text=True, check=False
+        )
     if not os.path.exists("/usr/bin/systemd-run"):
         pytest.skip("systemd-run is not installed")
     assert (done.returncode, done.stderr) == (0, "")

@@ -132,10 +132,10 @@ def test_csv_of_nothing_has_its_head(workspace: Workspace) -> None:
     assert empty.decode().startswith("run_id,job_id,status,")
 
 
-@pytest.mark.parametrize("form", ["csv", "json"])
-def test_a_table_in_another_form_is_refused(machine: Machine, form: str) -> None:
-    with pytest.raises(UsageError, match="--table"):
-        machine.run("history", "--table", "--format", form)
+@pytest.mark.parametrize("words", [("--json", "--format", "csv"), ("--text", "--format", "json")])
+def test_two_forms_at_once_are_refused(machine: Machine, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=f"{words[0]} contradicts --format {words[2]}"):
+        machine.run("history", *words)
 
 
 def test_history_and_show_read_through_indexes(machine: Machine, workspace: Workspace) -> None:
@@ -362,31 +362,30 @@ def odd(workspace: Workspace) -> Workspace:
 @pytest.mark.process
 @pytest.mark.parametrize("words", VIEWS)
 def test_a_table_has_no_control_characters_where_there_is_no_terminal(odd: Workspace, words: tuple[str, ...]) -> None:
-    done = odd.run(*words, "--table")
+    done = odd.run(*words, "--text")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
     assert "odd" in text
     assert not any(char < " " and char != "\n" for char in text)
-    wanted = {"PURUTO_CRON_FORMAT": "table"}
+    wanted = {"PURUTO_CRON_FORMAT": "text"}
     assert odd.run(*words, env=wanted).stdout.decode().split()[:2] == text.split()[:2]
-    plain = ("--format", "json") if words == ("history",) else ("--no-table",)
-    assert odd.json(*words, *plain, env=wanted)["status"] == "ok"
+    assert odd.json(*words, "--json", env=wanted)["status"] == "ok"
 
 
 @pytest.mark.process
 def test_tables_tell_local_time_with_its_offset_and_relative_time(odd: Workspace) -> None:
     odd.sql("UPDATE jobs SET next_run_at = '2026-07-01T07:00:00+00:00' WHERE job_id = 'odd'")
-    text = odd.run("list", "--table").stdout.decode()
+    text = odd.run("list", "--text").stdout.decode()
     assert "Wed 2026-07-01 09:00 +02:00" in text
     assert " ago" in text
     assert "Europe/Madrid" in text
-    assert "[bold]red" in odd.run("logs", "--table").stdout.decode(), "no markup of ours"
+    assert "[bold]red" in odd.run("logs", "--text").stdout.decode(), "no markup of ours"
 
 
 @pytest.mark.process
 def test_a_table_has_colours_only_on_a_terminal_that_wants_them(odd: Workspace) -> None:
     for environ, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
-        with on_terminal(odd, "history", "--table", env=environ) as (terminal, process):
+        with on_terminal(odd, "history", "--text", env=environ) as (terminal, process):
             assert process.wait(timeout=PATIENCE) == 0
             text = terminal.wait_for("NONZERO_EXIT")
         assert ("\x1b[32m" in text) is coloured

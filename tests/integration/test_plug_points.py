@@ -43,10 +43,9 @@ RUNNER = '''
 AGENT = '''
     """`mime`: an agent that answers with the prompt that it was given."""
 
-    from invocation.runners.agents import base as agent
-    from invocation.runners.agents.base import AgentRunner
     from core.invocation import Usage
-    from invocation.runners.base import read_head
+    from invocation.runners.agents.base import AgentRunner
+    from invocation.runners.agents.outcomes import conclude
 
 
     class MimeRunner(AgentRunner):
@@ -59,9 +58,17 @@ AGENT = '''
         def arguments(self, invocation):
             yield "--quietly"
 
-        def read(self, invocation, ending):
-            text = read_head(ending.stdout, agent.OUTPUT_LIMIT)[0].decode()
-            return agent.conclude(self.name, invocation, ending, text, usage=Usage(), session_id="")
+        def take(self, event, report):
+            if "said" not in event:
+                return False
+            report.last, report.text = event, event["said"]
+            return True
+
+        def usage(self, report):
+            return Usage()
+
+        def judge(self, invocation, ending, report):
+            return conclude(self.name, invocation, ending, report)
 
 
     KIND = MimeRunner()
@@ -123,7 +130,7 @@ COMMAND = '''
 
     import click
 
-    from commands.output import print_json
+    from commands.view import show
 
     PLACE = ("Looking", 35)
 
@@ -132,7 +139,7 @@ COMMAND = '''
     @click.pass_obj
     def command(app):
         """Show a greeting."""
-        print_json({"status": "ok", "greeting": f"Hello from {app.settings.root.name}"})
+        show(app, {"status": "ok", "greeting": f"Hello from {app.settings.root.name}"})
 '''
 
 
@@ -206,7 +213,7 @@ def test_an_agent_is_one_file(copy: Workspace) -> None:
     target = copy.add_target("puruto-quiet", invoke=None)
     (target / "MIME.md").touch()
     program = copy.home / "mime"
-    program.write_text("#!/bin/sh\ncat\n")
+    program.write_text("""#!/bin/sh\nprintf '{"said": "%s"}' "$(cat)"\n""")
     program.chmod(0o755)
     copy.environ["PURUTO_CRON_AGENT_PATH"] = str(copy.home)
     _start(copy, {"puruto_target": "puruto-quiet", "prompt": "say nothing"})

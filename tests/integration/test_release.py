@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from core.version import VERSION
-from tests.workspace import PATIENCE, needs
+from tests.workspace import PATIENCE, PYTHON_WORD, needs
 from tools import release
 
 pytestmark = needs("git")
@@ -63,7 +62,7 @@ def commit(root: Path, name: str, text: str) -> None:
 
 def check(code: str) -> str:
     """A check that runs some Python."""
-    return f"{sys.executable} -c '{code}'"
+    return f"{PYTHON_WORD} -c '{code}'"
 
 
 def test_a_release_is_an_annotated_tag_with_what_the_changelog_says(

@@ -88,6 +88,24 @@ def test_a_disabled_job_is_refused_unless_forced(machine: Machine, workspace: Wo
     assert machine.run("status")[1]["jobs"][0]["next_run_at"] is None
 
 
+def test_a_job_that_is_new_in_a_broken_file_is_refused_with_the_place_of_the_fault(
+    machine: Machine, workspace: Workspace
+) -> None:
+    machine.ready(shell(COUNT))
+    workspace.write_jobs(shell(COUNT), {"job_id": "fresh", "schedule": "5 * * *"})
+    for _ in range(2):
+        with pytest.raises(JobNotFound) as caught:
+            machine.run("run-now", "fresh")
+        said = caught.value.message
+        assert "There is no job fresh" in said
+        assert "that file is broken, so it was not loaded" in said
+        assert f"{workspace.root}/.jobs.json: jobs[1].schedule (job fresh)" in said
+        assert caught.value.hint.endswith("Then run: python3 main.py sync-jobs")
+    (workspace.root / ".jobs.json").write_text("{")
+    with pytest.raises(JobNotFound, match="line 1, column 2"):
+        machine.run("run-now", "fresh")
+
+
 def test_a_removed_job_is_unknown(machine: Machine, workspace: Workspace) -> None:
     machine.ready(shell(COUNT), shell(COUNT))
     workspace.write_jobs(shell(COUNT))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support_machine import prepare, shell, target_folder
-from tests.workspace import Workspace
+from tests.workspace import Workspace, first_line
 
 pytestmark = pytest.mark.process
 
@@ -26,8 +26,7 @@ ODD = [
     "x" * 100_000,
 ]
 DUMP = "import json, os, sys; json.dump({'argv': sys.argv[1:], 'env': dict(os.environ)}, open('seen', 'w'))"
-ECHO_INVOKE = f"""#!{sys.executable}
-import json, sys
+ECHO_INVOKE = f"""{first_line(sys.executable)}import json, sys
 request = json.load(sys.stdin)
 open("seen", "w", encoding="utf-8").write(request["prompt"])
 print(json.dumps({{"request_id": request["request_id"], "correlation_id": request["correlation_id"],
@@ -93,8 +92,7 @@ FORGED: list[dict[str, Any]] = [
 def test_an_answer_forges_no_key_of_ours_and_breaks_no_line(
     workspace: Workspace, result: dict[str, Any], status: str
 ) -> None:
-    answer = f"""#!{sys.executable}
-import json, sys
+    answer = f"""{first_line(sys.executable)}import json, sys
 request = json.load(sys.stdin)
 body = {result!r}
 more = {{"result": body}} if {status!r} == "ok" else {{"error": {{"code": "A", "message": "b", "details": body}}}}

@@ -160,7 +160,7 @@ def test_the_longest_span_of_a_job_each_minute_is_complete(workspace: Workspace,
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("words", "env"), [(("--table",), {}), ((), {"PURUTO_CRON_FORMAT": "table"})])
+@pytest.mark.parametrize(("words", "env"), [(("--text",), {}), ((), {"PURUTO_CRON_FORMAT": "text"})])
 def test_the_picture_as_text(workspace: Workspace, words: tuple[str, ...], env: dict[str, str]) -> None:
     workspace.ready(shell(COUNT, schedule="* * * * *"))
     text = workspace.run("timeline", *words, env=env).stdout.decode()
@@ -172,7 +172,7 @@ def test_the_picture_as_text(workspace: Workspace, words: tuple[str, ...], env: 
 @pytest.mark.process
 def test_a_locale_without_characters_for_bars_is_no_error(workspace: Workspace) -> None:
     workspace.ready(shell(COUNT, schedule="* * * * *"))
-    done = workspace.run("timeline", "--table", env={"PYTHONIOENCODING": "ascii"})
+    done = workspace.run("timeline", "--text", env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -377,7 +377,7 @@ def test_prepared_jobs_are_those_of_simulate_too(workspace: Workspace) -> None:
 def test_a_file_and_a_table_can_be_made_together(workspace: Workspace, tmp_path: Path) -> None:
     prepare(workspace, shell(COUNT))
     file = tmp_path / "out.svg"
-    for words, env in ((("--table",), {}), ((), {"PURUTO_CRON_FORMAT": "table"})):
+    for words, env in ((("--text",), {}), ((), {"PURUTO_CRON_FORMAT": "text"})):
         done = workspace.run("timeline", "--svg", str(file), *words, env=env)
         text = done.stdout.decode()
         assert (done.returncode, done.stderr) == (0, b"")
@@ -385,5 +385,7 @@ def test_a_file_and_a_table_can_be_made_together(workspace: Workspace, tmp_path:
         assert f"Written as SVG: {file}" in text
         assert file.read_bytes().startswith(b"<")
         file.unlink()
-    assert "jobs" not in workspace.json("timeline", "--svg", str(file), "--no-table")
-    assert workspace.json("timeline", "--svg", "-", "--table", code=2)["error"]["code"] == "USAGE"
+    assert "jobs" not in workspace.json("timeline", "--svg", str(file), "--json")
+    assert workspace.json("timeline", "--svg", "-", "--json", code=2)["error"]["code"] == "USAGE"
+    refused = workspace.run("timeline", "--svg", "-", "--text")
+    assert (refused.returncode, refused.stdout[:12]) == (2, b"error: --svg")

@@ -194,7 +194,7 @@ def test_without_a_terminal_it_prints_one_frame(ready: Workspace) -> None:
     assert [row["job_id"] for row in told["next"]] == ["gated", "job-0"]
     assert told["recent_runs"][0]["status"] == "ok"
     assert set(ready.json("watch", "--once")) == set(told)
-    for words, env in ((("watch", "--table"), {}), (("watch",), {"PURUTO_CRON_FORMAT": "table"})):
+    for words, env in ((("watch", "--text"), {}), (("watch",), {"PURUTO_CRON_FORMAT": "text"})):
         text = ready.run(*words, env=env).stdout.decode()
         assert "LAST RESULTS" in text
         assert "\x1b" not in text
@@ -202,16 +202,17 @@ def test_without_a_terminal_it_prints_one_frame(ready: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("words", "env"),
-    [(("--once",), {}), (("--no-table",), {}), ((), {"TERM": "dumb"})],
-    ids=["once", "no table", "dumb terminal"],
+    [(("--once",), {}), (("--json",), {}), ((), {"TERM": "dumb"})],
+    ids=["once", "json", "dumb terminal"],
 )
 def test_on_a_terminal_one_frame_can_be_printed_too(
     ready: Workspace, words: tuple[str, ...], env: dict[str, str]
 ) -> None:
     with on_terminal(ready, "watch", *words, env=env) as (terminal, process):
         assert process.wait(PATIENCE) == 0
-        told = terminal.wait_for("}\r\n}")
-    assert json.loads(told)["status"] == "ok"
+        told = terminal.wait_for("}\r\n}" if "--json" in words else "No runs.")
+    assert "--json" not in words or json.loads(told)["status"] == "ok"
+    assert "\x1b[2J" not in told
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "inf", "soon", "4000"])
@@ -244,7 +245,7 @@ def test_secrets_in_errors_are_masked(ready: Workspace) -> None:
     ready.sql("UPDATE runs SET status = 'error', error_json = ?", (json.dumps(error),))
     env = {"API_TOKEN": "hunter2hunter2"}
     assert "hunter2" not in json.dumps(ready.json("watch", env=env))
-    assert "hunter2" not in ready.run("watch", "--table", env=env).stdout.decode()
+    assert "hunter2" not in ready.run("watch", "--text", env=env).stdout.decode()
 
 
 # --- the progress line of run-now ---
@@ -256,7 +257,7 @@ def _json_of(text: str) -> dict[str, Any]:
 
 
 def test_a_run_by_hand_shows_its_progress_and_does_not_change_the_json(ready: Workspace) -> None:
-    with on_terminal(ready, "run-now", "gated") as (terminal, process):
+    with on_terminal(ready, "run-now", "gated", "--json") as (terminal, process):
         text = terminal.wait_for("attempt 1 of 1")
         assert "gated" in text
         release(ready)
@@ -282,7 +283,7 @@ def test_stdout_is_json_also_where_only_stderr_is_a_terminal(ready: Workspace) -
 
 def test_the_wait_for_a_retry_is_counted_down(workspace: Workspace) -> None:
     prepare(workspace, shell(FAIL, max_retries=1, retry_backoff_sec=60))
-    with on_terminal(workspace, "run-now", "job-0") as (terminal, process):
+    with on_terminal(workspace, "run-now", "job-0", "--json") as (terminal, process):
         terminal.wait_for("retry in 58 s")
         terminal.type("\x03")
         assert process.wait(PATIENCE) == 130
@@ -293,7 +294,7 @@ def test_the_wait_for_a_retry_is_counted_down(workspace: Workspace) -> None:
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": ""}])
 def test_a_terminal_that_can_not_overwrite_a_line_shows_no_progress(workspace: Workspace, env: dict[str, str]) -> None:
     prepare(workspace, shell("sleep 1.2; echo done"))
-    with on_terminal(workspace, "run-now", "job-0", env=env) as (terminal, process):
+    with on_terminal(workspace, "run-now", "job-0", "--json", env=env) as (terminal, process):
         assert process.wait(PATIENCE) == 0
         text = terminal.wait_for("\r\n}\r\n")
     assert text.startswith("{")
@@ -331,7 +332,7 @@ def test_without_a_terminal_stderr_stays_empty(ready: Workspace, tmp_path: Path,
 
 
 def test_a_missing_job_is_an_error_without_a_progress_line(ready: Workspace) -> None:
-    with on_terminal(ready, "run-now", "nobody") as (terminal, process):
+    with on_terminal(ready, "run-now", "nobody", "--json") as (terminal, process):
         assert process.wait(PATIENCE) == 1
         text = terminal.wait_for("\r\n}\r\n")
     assert text.startswith("{")

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import click
 import pytest
 
 from app import invoke_program
-from commands import listing
+from commands import cli, listing
 from config import settings
 from core import errors, invocation_errors
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
@@ -113,7 +114,8 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
-    of_cron = {*crontab_translation._MAIL, "CRON_TZ", "RANDOM_DELAY"}
+    of_cron = {*crontab_translation._MAIL, *crontab_translation._TIMING, *crontab_translation._CRONS_OWN, "CRON_TZ"}
+    of_cron |= {*crontab_translation._SYSTEMD_CRONS}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     others |= of_cron | of_systemd
     found = {variable.name for variable in settings.VARIABLES} | set(child_environment._INHERITED) | others | of_agents
@@ -122,12 +124,12 @@ def not_codes() -> set[str]:
 
 
 def beside_the_point(tree: ast.AST) -> Iterator[ast.AST]:
-    """What has words in capitals that are said to nobody as a code: `__all__`, a metavar, forms of Unicode."""
+    """What has words in capitals that are said to nobody as a code: `__all__`, a metavar, Unicode forms, attributes."""
     for node in ast.walk(tree):
         named = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "arg", "")
         if named in ("__all__", "metavar") and isinstance(node, ast.Assign | ast.keyword):
             yield node.value
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "normalize":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("normalize", "getattr"):
             yield node
 
 
@@ -228,9 +230,8 @@ def called(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def options_of(name: str) -> set[str]:
-    import importlib
-
-    command = importlib.import_module(listing.module_of(name)).command
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,13 +15,17 @@ import pytest
 
 from config.settings import VARIABLES
 from core.errors import DatabaseCorrupt, SettingsError
-from doctor import condition, interpreter, jobs, places, plain, setting_faults, timing
+from core.missing_library import missing_library
+from doctor import condition, interpreter, jobs, places, setting_faults, timing
 from doctor.checks import CHECKS, Check, examine
 from doctor.findings import Few, Finding, counts, error, fine, of_error, warning, worst_first
 from doctor.interpreter import Requirement
 from doctor.mounts import NETWORK, is_network, mount_of, mounts
 from doctor.scene import Scene
 from invocation.policy import Policy
+from render.console import ViewContext
+from render.screen import Screen
+from render.views import text_of
 from reports.health import Anomaly, OverdueJob, WaitingEvents
 from schedules.calendar import Schedules
 from tests.fakes import NOON, make_state
@@ -99,19 +104,19 @@ def test_the_database_is_checked_before_the_checks_that_need_it() -> None:
 
 def test_people_read_lines_with_the_fix_below_and_colour_only_on_request() -> None:
     found = [
-        Finding("E", "error", "job x", "it is\x1b[31m bad\nreally", "cure it", only_under_cron=True),
+        Finding("E", "error", "job x", "it is\x1b[31m bad\nreally", "do this", only_under_cron=True),
         fine("clock", "it is noon"),
     ]
-    text = plain.lines(found, counts(found), colour=False)
-    assert text == [
-        "error   job x: it is [31m bad really [E] (only under cron)",
-        "        → cure it",
+    report = {"findings": [finding.as_dict() for finding in found], "counts": counts(found)}
+    assert text_of("doctor", report, ViewContext(NOON, "UTC", Screen(52, 24))).split("\n") == [
+        "error   job x: it is\ufffd[31m bad really [E] (only under cron)",
+        "        fix: do this",
         "ok      clock: it is noon [FINE]",
         "",
         "errors: 1, warnings: 0, fine: 1",
     ]
-    coloured = plain.lines(found, counts(found), colour=True)
-    assert coloured[0].startswith("\033[31;1merror  \033[0m job x")
+    coloured = text_of("doctor", report, ViewContext(NOON, "UTC", Screen(60, colour=True)))
+    assert coloured.startswith("\x1b[1;31merror")
 
 
 # --- interpreter ---
@@ -159,6 +164,41 @@ def test_a_library_that_is_missing_broken_or_of_another_version_is_an_error() ->
     assert library_problems("2.0") == ["LIBRARY_VERSION"]
     assert library_problems(importlib.metadata.PackageNotFoundError("python-dotenv")) == ["DEPENDENCY_MISSING"]
     assert library_problems("1.5", broken) == ["DEPENDENCY_MISSING"]
+
+
+@pytest.mark.parametrize(
+    ("line", "codes_found"),
+    [
+        ('VIRTUAL_ENV="{there}"', ["VENV_MOVED"]),
+        ("    export VIRTUAL_ENV='{there}'", ["VENV_MOVED"]),
+        ("VIRTUAL_ENV=$(cygpath {there})\n  export VIRTUAL_ENV={here}", []),
+        ('VIRTUAL_ENV="{here}"', []),
+        ("VIRTUAL_ENV='{link}'", []),
+        ("VIRTUAL_ENV=$(cd ..; pwd)", []),
+        ("VIRTUAL_ENV='", []),
+        ("", []),
+    ],
+)
+def test_an_environment_that_was_moved_is_found(tmp_path: Path, line: str, codes_found: list[str]) -> None:
+    here, link = tmp_path / "here" / ".venv", tmp_path / "link"
+    (here / "bin").mkdir(parents=True)
+    link.symlink_to(here)
+    (here / "pyvenv.cfg").write_text(f"home = {tmp_path}\n")
+    (here / "bin" / "activate").write_text(line.format(here=here, link=link, there="/old/.venv") + "\n")
+    found = list(interpreter.environment(str(here), "/usr", sys.executable))
+    assert [finding.code for finding in found] == codes_found
+    assert all("/old/.venv" in finding.message and "make install" in finding.fix for finding in found)
+
+
+def test_a_library_that_is_there_for_another_python_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    error = ModuleNotFoundError("No module named 'click'", name="click")
+    assert "has no library 'click'" in missing_library(error).message
+    (tmp_path / "lib" / "python3.9" / "site-packages" / "click").mkdir(parents=True)
+    found = missing_library(error)
+    assert "its libraries are for Python 3.9, as after an upgrade of the system" in found.message
+    assert "make install" in found.hint
+    assert found.details["library"] == "click"
 
 
 def test_distributions_are_imported_by_the_names_of_their_modules() -> None:

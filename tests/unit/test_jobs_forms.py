@@ -139,13 +139,13 @@ def test_the_schema_is_a_valid_one() -> None:
 def test_every_field_is_documented_in_the_schema_with_its_default() -> None:
     described = SCHEMA["$defs"]["Job"]["properties"]
     required = SCHEMA["$defs"]["Job"]["required"]
-    assert required == list(GOOD)
+    assert required == ["job_id", "puruto_target", "schedule"]
     for field in fields(Job):
         assert described[field.name]["description"]
         assert described[field.name]["title"]
         assert ("default" in described[field.name]) == (field.name not in required)
     defaults = {name: described[name]["default"] for name in described if "default" in described[name]}
-    assert Job(**GOOD, **defaults) == Job(**GOOD)
+    assert Job(**{**defaults, **GOOD}) == Job(**GOOD)
 
 
 def test_runtime_keys_are_allowed_by_the_schema_and_marked_as_deprecated() -> None:
@@ -281,7 +281,7 @@ def test_the_table_gives_type_default_and_meaning() -> None:
     assert "| whole number, 1 to 604,800 | `120` | Seconds that one attempt may take; then" in row("timeout_sec")
     assert '| `telegram` or `none` | `"telegram"` |' in row("notify_channel")
     assert "| text, at most 128 characters: letters, digits, dots" in row("job_id")
-    assert "| required |" in row("prompt")
+    assert "| required |" in row("schedule")
     assert "| list of at most 256 whole numbers, 0 to 255 | `[0]` | The exit codes of a success." in row(
         "success.exit_codes"
     )

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from commands.output import print_error, print_json
+from commands.output import print_json
+from commands.view import print_error
 from core.errors import CronError, JobNotFound
 
 
@@ -71,7 +72,7 @@ def test_what_was_printed_before_comes_first(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_error_is_printed_as_the_contract_says(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen("utf-8")
     monkeypatch.setattr(sys, "stdout", screen)
-    print_error(JobNotFound("There is no job x", hint="See list", details={"job_id": "x"}))
+    print_error(JobNotFound("There is no job x", hint="See list", details={"job_id": "x"}), None)
     assert json.loads(screen.bytes.getvalue()) == {
         "status": "error",
         "error": {

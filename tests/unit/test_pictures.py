@@ -10,14 +10,18 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from render.axis import Axis
+from render.console import ViewContext
 from render.marks import KINDS, Mark, marks_of, merged
+from render.screen import Screen
 from render.svg import picture
-from render.timeline import Picture, lines
+from render.timeline import lines, whole
 from tests.fakes import at
 from tests.support_pictures import NOW, gap, job, printed, report, run, text
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOUR = timedelta(hours=1)
+CONTEXT = ViewContext(NOW, "UTC", Screen(100))
+NARROW = ViewContext(NOW, "UTC", Screen(80))
 
 
 def _axis(start: str, end: str, zone: str = "UTC") -> Axis:
@@ -128,14 +132,14 @@ def test_every_kind_has_its_own_letter_and_is_in_the_legend() -> None:
         overdue=text(-1),
         runs_left_out=5,
     )
-    legend = printed(Picture(report(row)), 100)
+    legend = printed(whole(report(row), CONTEXT), 100)
     for kind in KINDS.values():
         assert f"{kind.letter} {kind.label}" in legend
 
 
 def test_wide_characters_keep_the_rows_in_line_and_no_name_moves_the_cursor() -> None:
     shown = printed(
-        Picture(report(job("日次バックアップ"), job("a\x1b[2J\x1b]0;x\x07\nb"), job("n" * 60), job("plain"))),
+        whole(report(job("日次バックアップ"), job("a\x1b[2J\x1b]0;x\x07\nb"), job("n" * 60), job("plain")), NARROW),
         80,
         colours=True,
     )
@@ -152,7 +156,7 @@ def test_wide_characters_keep_the_rows_in_line_and_no_name_moves_the_cursor() ->
 
 def test_the_picture_says_what_is_left_out() -> None:
     row = job(runs=[run("ok", -1, 0)], runs_left_out=12_345, upcoming_left_out=6, upcoming=[text(1)])
-    shown = printed(Picture(report(row, jobs_left_out=3)), 100)
+    shown = printed(whole(report(row, jobs_left_out=3), CONTEXT), 100)
     assert "backup: 12,345 older runs are not drawn" in shown
     assert "backup: 6 later slots are not drawn" in shown
     assert "3 more jobs are not shown" in shown
@@ -170,7 +174,7 @@ def test_every_span_fits_into_every_width(hours: float, width: int) -> None:
 
 
 def test_no_jobs_is_a_picture_too() -> None:
-    assert "No jobs." in printed(Picture(report()), 100)
+    assert "No jobs." in printed(whole(report(), CONTEXT), 100)
     ET.fromstring(picture(report()))
 
 

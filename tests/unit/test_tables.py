@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from render.console import ViewContext, columns_setting, console
+from render.console import ViewContext
 from render.grid import fit_widths
-from render.tables import VIEWS
+from render.screen import Screen, columns_setting, screen_of
+from render.views import text_of, view_of
 from tests.support_pictures import NOW, printed, text
 
 CONTEXT = ViewContext(NOW, "Europe/Madrid")
@@ -41,7 +42,7 @@ REPORTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("width", [200, 120, 80, 60, 40])
 @pytest.mark.parametrize("view", REPORTS)
 def test_the_name_of_a_run_is_never_broken(view: str, width: int) -> None:
-    shown = printed(VIEWS[view](REPORTS[view], CONTEXT), width)
+    shown = printed(view_of(view)(REPORTS[view], CONTEXT), width)
     assert shown.count(RUN) == {"history": 2, "status": 2, "logs": 1}[view]
     # A status is not broken either.
     assert "interrupted" in shown or view == "logs" or width < 60
@@ -49,20 +50,15 @@ def test_the_name_of_a_run_is_never_broken(view: str, width: int) -> None:
 
 
 def test_an_error_is_printed_whole_below_its_row_and_not_parsed_as_markup() -> None:
-    shown = printed(VIEWS["history"](REPORTS["history"], CONTEXT), 80)
+    shown = printed(view_of("history")(REPORTS["history"], CONTEXT), 80)
     assert " ".join(shown.split()).count("[/x] it failed at length") >= 4
     assert f"    {RUN}\n    NONZERO_EXIT: [/x] it failed" in shown
 
 
-def test_a_name_that_is_wider_than_the_screen_is_not_cut(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from render.tables import show
-
-    monkeypatch.setenv("COLUMNS", "80")
+def test_a_name_that_is_wider_than_the_screen_is_not_cut() -> None:
     long = f"{'x' * 128}-20261121T100841"
-    show("history", {"runs": [_run(job_id="x" * 128, run_id=long)]}, CONTEXT)
-    assert long in capsys.readouterr().out
+    report = {"runs": [_run(job_id="x" * 128, run_id=long)]}
+    assert long in text_of("history", report, ViewContext(NOW, "Europe/Madrid", Screen(80)))
 
 
 def test_columns_shrink_in_their_order_down_to_their_minimum() -> None:
@@ -86,7 +82,6 @@ def test_columns_shrink_in_their_order_down_to_their_minimum() -> None:
         ("", None),
     ],
 )
-def test_columns_is_obeyed_if_it_is_a_width(setting: str, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_is_obeyed_if_it_is_a_width(setting: str, width: int | None) -> None:
     assert columns_setting({"COLUMNS": setting}) == width
-    monkeypatch.setenv("COLUMNS", setting)
-    assert console().width == (width or 200)
+    assert screen_of(None, {"COLUMNS": setting}).width == (width or 200)

@@ -83,7 +83,11 @@ def back_up(
         backups.mkdir(exist_ok=True)
         with _locked(backups):
             _remove_partials(backups)
-            return _back_up(folder, backups, keep, clock(), verify)
+            try:
+                return _back_up(folder, backups, keep, clock(), verify)
+            finally:
+                # By name: a signal may come when the file is there and nobody has been told its name yet.
+                _remove_partials(backups)
     except Damaged as damage:
         message = "the archive does not hold what was written; it was thrown away and no older one was deleted"
         raise Refused("ARCHIVE_DAMAGED", message, {"problems": damage.problems[:20]}) from None
@@ -109,16 +113,12 @@ def _back_up(
 ) -> Backup:
     older = archives(backups)
     descriptor, partial = tempfile.mkstemp(prefix=PARTIAL, dir=backups)
-    try:
-        with open(descriptor, "w+b") as raw:
-            written = write_archive(folder, cast(BinaryIO, raw), int(moment.timestamp()))
-            _settle(raw.fileno(), raw.flush)
-        verify(Path(partial), written)
-        before, damaged = _compare_with(backups, older, written)
-        path = _publish(Path(partial), backups, moment, complete=not written.notes.unreadable)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
+    with open(descriptor, "w+b") as raw:
+        written = write_archive(folder, cast(BinaryIO, raw), int(moment.timestamp()))
+        _settle(raw.fileno(), raw.flush)
+    verify(Path(partial), written)
+    before, damaged = _compare_with(backups, older, written)
+    path = _publish(Path(partial), backups, moment, complete=not written.notes.unreadable)
     kept, removed, not_removed = _retain(backups, keep, path.name, complete=not written.notes.unreadable)
     return Backup(path, written, before, damaged, kept, removed, not_removed)
 

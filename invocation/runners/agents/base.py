@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from core import strict_json
-from core.boundary import Failure
 from core.invocation import SLEEP_MARKER, Answer, Invocation, Usage
-from core.invocation_errors import (
-    AgentFailed,
-    AgentOptionUnsupported,
-    AgentOutputTruncated,
-    AgentOverloaded,
-    AgentRefused,
-    InvalidResponse,
-    RunnerNotFound,
-    SessionLost,
+from core.invocation_errors import AgentFailed, AgentOptionUnsupported, InvocationError, RunnerNotFound
+from invocation import answers
+from invocation.refusals import kind_of
+from invocation.runners.agents.outcomes import (
+    Report,
+    answered_but_failed,
+    failed,
+    failure_of,
+    invalid,
+    lost,
+    since,
+    truncated,
 )
-from invocation.runners.base import INSTALL_HINT, RESULT_LIMIT, Ending, Host, Launch, Runner, read_tail, to_text
+from invocation.runners.base import (
+    INSTALL_HINT,
+    Ending,
+    Host,
+    Launch,
+    Runner,
+    nonzero_exit,
+    read_end,
+    read_head,
+    read_tail,
+)
 
-#: The most bytes of an agent's output that are read; its answer is a part of that.
+#: The most bytes of an agent's output that are read; its answer is a part of that. Of a longer one, so many bytes of
+#: its end are read too, for what it has cost.
 OUTPUT_LIMIT = 16 * 1024 * 1024
-#: A number of turns or tokens that no run reaches.
-_ABSURD = 10**12
-#: The kind of a failure is decided by so many characters of its message.
-_JUDGED = 2_000
+_END_LIMIT = 4 * 1024 * 1024
+#: The most bytes of stderr in which a failure is looked for.
+_STDERR_LIMIT = 64 * 1024
 #: Where installers put agents. They are searched after PATH, which is short under cron.
 _USUAL_FOLDERS = (
     "~/.local/bin",
@@ -41,16 +53,6 @@ _USUAL_FOLDERS = (
     "/opt/homebrew/bin",
 )
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-#: What providers say if they are overloaded, or get too many requests.
-_OVERLOADED = re.compile(
-    r"overloaded|high demand|rate[ _]limit|too many requests|resource_exhausted|service unavailable"
-)
-_REFUSED = re.compile(
-    r"(?:invalid api key|api key not valid|authentication|unauthorized|not logged in|please run /login)"
-)
-#: A number alone is not enough: addresses, times and IDs contain such numbers too.
-_STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 
 
 class AgentRunner(Runner):
@@ -66,6 +68,16 @@ class AgentRunner(Runner):
     markers: tuple[str, ...] = ()
     #: Prefixes of the variables in our environment that the agent gets.
     prefixes: tuple[str, ...] = ()
+    #: What it says if it does not know the session that it is to continue.
+    lost_words: tuple[str, ...] = ()
+    #: The keys of its events that are read even of a broken one: those that tell its type, its session and its cost.
+    wanted: tuple[str, ...] = ("type",)
+    #: Whether its answer is all of its events, and not the last one alone.
+    is_stream = False
+    #: Whether it reports the usage of the whole session, and not that of a call.
+    counts_session = False
+    #: Whether it prints the object of a failure on stderr.
+    fails_on_stderr = False
 
     @property
     def fits_when(self) -> str:  # type: ignore[override]
@@ -137,6 +149,108 @@ class AgentRunner(Runner):
         # The job's own `env` overrides ours.
         return {name: value for name, value in selected.items() if name == "PATH" or name not in invocation.env}
 
+    # --- its answer ---
+
+    @abstractmethod
+    def take(self, event: Mapping[str, object], report: Report) -> bool:
+        """Adds one object of the output to the report. False if it is none of this agent's events."""
+
+    @abstractmethod
+    def usage(self, report: Report) -> Usage:
+        """What was used by this call; or by its whole session, with `counts_session`."""
+
+    @abstractmethod
+    def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
+        """The answer, given that its last event is sound. The base adds usage, session, exit code and noise.
+
+        Raises InvocationError. If the exit code is not 0, the base calls an ok a failure.
+        """
+
+    def read(self, invocation: Invocation, ending: Ending) -> Answer:
+        report, reading, size = self._report(ending)
+        try:
+            answer = self._answer(invocation, ending, report, reading, size)
+        except InvocationError as error:
+            answer = Answer(failure=failure_of(error), text=report.text or None)
+        failure = answer.failure
+        if failure is not None and invocation.context.session_id:
+            said = f"{report.error}\n{read_tail(ending.stderr)}".strip()
+            if any(words in said for words in self.lost_words):
+                failure = failure_of(lost(self.name, invocation, said))
+        spent, result = self._spent(invocation, report), answer.result
+        if failure is not None and reading.noise:
+            failure = replace(failure, details={**failure.details, "output_noise": reading.noise})
+        elif failure is None and result is not None:
+            tokens = {"input_tokens": spent.usage.input_tokens, "output_tokens": spent.usage.output_tokens}
+            result = {**result, "usage": tokens, **({"output_noise": reading.noise} if reading.noise else {})}
+        return replace(spent, result=result, failure=failure, text=answer.text)
+
+    def read_ended(self, invocation: Invocation, ending: Ending) -> Answer:
+        return self._spent(invocation, self._report(ending)[0])
+
+    def _spent(self, invocation: Invocation, report: Report) -> Answer:
+        """An answer that tells only what was used, and in which session. That counts, however the call ended."""
+        usage, session = self.usage(report), report.session_id
+        if not self.counts_session or usage == Usage():
+            return Answer(usage=usage, session_id=session)
+        used = since(invocation.context.session_usage, usage)
+        return Answer(usage=used, session_id=session, session_usage=usage)
+
+    def _report(self, ending: Ending) -> tuple[Report, answers.Reading, int]:
+        """What the output says, how stdout was read, and its size. Of a long one, a part in the middle is not read."""
+        report = Report()
+
+        def take(event: answers.Event) -> bool:
+            before = report.last
+            if not self.take(event.value, report):
+                return False
+            if report.last is not before:
+                report.fault = event.fault or (report.fault if self.is_stream else "")
+                report.is_cut = event.is_cut
+            return True
+
+        data, size = read_head(ending.stdout, OUTPUT_LIMIT)
+        reading = answers.read(data, take, self.wanted)
+        if size > len(data):
+            answers.read(read_end(ending.stdout, len(data), _END_LIMIT), take, self.wanted)
+        elif report.last is None and self.fails_on_stderr:
+            answers.read(read_end(ending.stderr, 0, _STDERR_LIMIT), take, self.wanted)
+        return report, reading, size
+
+    def _answer(
+        self, invocation: Invocation, ending: Ending, report: Report, reading: answers.Reading, size: int
+    ) -> Answer:
+        if size > OUTPUT_LIMIT:
+            raise truncated(self.name, f"of {size} bytes at most {OUTPUT_LIMIT} are read", ending)
+        if report.last is None:
+            return self._without_answer(invocation, ending, reading)
+        if report.is_cut or reading.is_open:
+            raise truncated(self.name, report.fault or "its list is not closed", ending)
+        if report.fault:
+            raise invalid(self.name, f"not JSON: {report.fault}", ending)
+        answer = self.judge(invocation, ending, report)
+        allowed = [0] if invocation.success is None else invocation.success.exit_codes
+        if answer.failure is not None or ending.exit_code in allowed:
+            return answer
+        return answered_but_failed(self.name, ending, report)
+
+    def _without_answer(self, invocation: Invocation, ending: Ending, reading: answers.Reading) -> Answer:
+        """What to make of an output without any event that decides."""
+        printed, is_own = read_tail(ending.stdout), ending.exit_code != 0
+        for said in () if reading.found or reading.fault else (printed, read_tail(ending.stderr)):
+            # It may refuse in plain text.
+            if kind_of(said, None, is_own=is_own) is not AgentFailed:
+                return failed(self.name, invocation, ending, said, is_own=is_own)
+        if reading.is_cut:
+            raise truncated(self.name, reading.fault, ending)
+        if reading.found:
+            raise invalid(self.name, "it has no result", ending)
+        if printed.strip():
+            raise invalid(self.name, f"not JSON: {reading.fault or strict_json.excerpt(printed)}", ending)
+        if ending.exit_code != 0:
+            raise nonzero_exit(self.name, ending)
+        raise invalid(self.name, "it printed nothing", ending)
+
 
 def find_program(name: str, host: Host) -> str | None:
     """The path of an agent's program: searched in PURUTO_CRON_AGENT_PATH, PATH, and the usual folders; else None."""
@@ -174,117 +288,6 @@ def prompt_of(invocation: Invocation) -> str:
             f" that is only {SLEEP_MARKER}; if there is nothing to report either, answer only that line."
         )
     return "\n".join(parts) if context.previous_summary else "".join(parts)
-
-
-# --- the answer ---
-
-
-def conclude(
-    name: str,
-    invocation: Invocation,
-    ending: Ending,
-    text: str,
-    *,
-    usage: Usage,
-    session_id: str,
-    session_usage: Usage | None = None,
-    structured: object = None,
-    extra: Mapping[str, object] | None = None,
-) -> Answer:
-    """The answer of an agent that ended normally: its text, cut at RESULT_LIMIT, or a failure if it is empty."""
-    total = session_usage or Usage()
-    shown, whole = to_text(text.encode("utf-8", "replace"), RESULT_LIMIT, whole=True)
-    result: dict[str, object] = {"agent": name, "text": shown, "session_id": session_id, **(extra or {})}
-    if not whole:
-        result["text_truncated"] = True
-        result["file"] = str(ending.stdout)
-    if invocation.agent.json_schema is not None:
-        result["structured_output"] = structured
-    if not text.strip() and structured is None and not invocation.allow_empty_result:
-        empty = Failure("INVALID_RESPONSE", f"{name} succeeded, but its answer is empty", {"file": str(ending.stdout)})
-        return Answer(failure=empty, usage=usage, session_id=session_id, text=text, session_usage=total)
-    return Answer(result, usage=usage, session_id=session_id, text=text, session_usage=total)
-
-
-def failed(
-    name: str,
-    ending: Ending,
-    said: str,
-    *,
-    usage: Usage,
-    session_id: str = "",
-    status: int | None = None,
-    tells_why: bool = True,
-) -> Answer:
-    """The failure of an agent that reported one: overloaded, refused, or another.
-
-    `said` is its message. `status` is the HTTP status of its provider. `tells_why` says whether the message is the
-    agent's own and not the answer of a model.
-    """
-    kind = _kind(said if tells_why else "", status)
-    details: dict[str, object] = {"agent": name, "said": said[:4096], "exit_code": ending.exit_code}
-    if status is not None:
-        details["api_error_status"] = status
-    error = kind(f"{name} failed: {said[:400] or 'it gives no reason'}", details=details)
-    return Answer(failure=failure_of(error), usage=usage, session_id=session_id, text=said)
-
-
-def _kind(said: str, status: int | None) -> type[AgentFailed]:
-    words = said[:_JUDGED].lower()
-    if status is None and (match := _STATUS.search(words)):
-        status = int(match[1])
-    if status in (429, 503, 529) or (status is None and _OVERLOADED.search(words)):
-        return AgentOverloaded
-    # Google answers a wrong key with 400.
-    if status in (401, 403) or (status in (None, 400) and _REFUSED.search(words)):
-        return AgentRefused
-    return AgentFailed
-
-
-def failure_of(error: AgentFailed | InvalidResponse) -> Failure:
-    """One of our errors as the failure of an answer, so that the usage can be reported with it."""
-    details = error.as_dict()["details"]
-    return Failure(error.code, error.message, dict(details) if isinstance(details, Mapping) else {})
-
-
-def lost(name: str, invocation: Invocation, said: str) -> SessionLost:
-    """The error for a session that the agent no longer knows."""
-    session = invocation.context.session_id
-    return SessionLost(f"{name} does not know the session {session}", details={"session_id": session, "said": said})
-
-
-def parse_object(name: str, data: bytes, size: int, ending: Ending) -> dict[str, object] | None:
-    """The JSON object that was printed; None if nothing was. Raises AgentOutputTruncated or InvalidResponse."""
-    if not data.strip():
-        return None
-    if size > len(data):
-        raise AgentOutputTruncated(
-            f"{name} printed {size} bytes; at most {len(data)} are read", details={"file": str(ending.stdout)}
-        )
-    try:
-        answer = strict_json.parse(data)
-    except strict_json.BadJson as bad:
-        if data.lstrip().startswith(b"{") and not data.rstrip().endswith(b"}"):
-            raise AgentOutputTruncated(
-                f"the answer of {name} is incomplete: {bad}", details={"file": str(ending.stdout)}
-            ) from None
-        raise invalid(name, f"not JSON: {bad}", ending) from None
-    if not isinstance(answer, dict):
-        raise invalid(name, f"must be an object, is {strict_json.kind(answer)}", ending)
-    return answer
-
-
-def invalid(name: str, fault: str, ending: Ending) -> InvalidResponse:
-    """The error for output in a form that this agent does not print."""
-    details: dict[str, object] = {"wrong": fault, "file": str(ending.stdout), "exit_code": ending.exit_code}
-    if errors := read_tail(ending.stderr):
-        details["stderr"] = errors
-    return InvalidResponse(f"the answer of {name} is not valid: {fault}", details=details)
-
-
-def whole_number(value: object) -> int:
-    """A reported count; 0 for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ABSURD else 0
 
 
 def schema_text(invocation: Invocation) -> str:

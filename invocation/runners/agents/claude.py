@@ -5,28 +5,33 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from core import strict_json
-from core.invocation import Answer, Invocation, Usage
-from core.invocation_errors import (
-    AgentFailed,
-    AgentLimitReached,
-    AgentOutputTruncated,
-    PermissionDenied,
-    StructuredOutputMissing,
+from core.invocation import Answer, Invocation, Usage, total
+from core.invocation_errors import AgentLimitReached, PermissionDenied, StructuredOutputMissing
+from invocation.runners.agents.base import AgentRunner, schema_text
+from invocation.runners.agents.outcomes import (
+    Report,
+    conclude,
+    count_of,
+    failed,
+    members_of,
+    text_of,
+    truncated,
 )
-from invocation.runners.agents import base as agent
-from invocation.runners.agents.base import AgentRunner
-from invocation.runners.base import Ending, Host, nonzero_exit, read_head, read_tail
+from invocation.runners.base import Ending, Host
 
-_LOST_SESSION = "No conversation found with session ID"
 #: Variables of the Claude Code session in which we may have been started.
 _OF_THE_CALLER = frozenset(
     {"CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_EXECPATH"}
 )
 _RETRIES = "CLAUDE_CODE_MAX_RETRIES"
 #: Its own messages about its provider or its login. Any other text is an answer of the model.
-_ITS_OWN_WORDS = re.compile(r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Credit balance")
+_ITS_OWN_WORDS = re.compile(
+    r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Failed to authenticate"
+)
+#: The key of what a result says was used. The other keys are ids of messages.
+_RESULT = "(result)"
 _LIMITS = {"error_max_budget_usd": "max_budget_usd", "error_max_turns": "max_turns"}
 
 
@@ -37,6 +42,8 @@ class ClaudeRunner(AgentRunner):
     title = "Claude Code"
     markers = ("CLAUDE.md",)
     install = "npm install -g @anthropic-ai/claude-code."
+    lost_words = ("No conversation found with session ID",)
+    wanted = ("type", "subtype", "session_id", "total_cost_usd", "num_turns", "usage", "modelUsage")
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
         options = invocation.agent
@@ -52,7 +59,7 @@ class ClaudeRunner(AgentRunner):
         if options.append_system_prompt:
             yield f"--append-system-prompt={options.append_system_prompt}"
         if options.json_schema is not None:
-            yield f"--json-schema={agent.schema_text(invocation)}"
+            yield f"--json-schema={schema_text(invocation)}"
         # One by one and with =, so that no tool is read as an option, and no later argument as a tool.
         yield from (f"--allowed-tools={tool}" for tool in options.allowed_tools)
 
@@ -71,71 +78,71 @@ class ClaudeRunner(AgentRunner):
         # CLOUD_ML_REGION sets the region of Vertex.
         return name.startswith(("GOOGLE_", "CLOUD_ML_REGION")) and _is_on(variables.get("CLAUDE_CODE_USE_VERTEX"))
 
-    def read(self, invocation: Invocation, ending: Ending) -> Answer:
-        data, size = read_head(ending.stdout, agent.OUTPUT_LIMIT)
-        report = agent.parse_object(self.name, data, size, ending)
-        if report is None:
-            errors = read_tail(ending.stderr)
-            if invocation.context.session_id and _LOST_SESSION in errors:
-                raise agent.lost(self.name, invocation, errors)
-            if ending.exit_code == 0:
-                raise agent.invalid(self.name, "it printed nothing", ending)
-            raise nonzero_exit(self.name, ending)
-        if report.get("type") != "result":
-            raise agent.invalid(self.name, f"type is {_shown(report.get('type'))}, not result", ending)
-        return self._judge(invocation, ending, report)
+    def take(self, event: Mapping[str, object], report: Report) -> bool:
+        kind, session = event.get("type"), text_of(event.get("session_id"))
+        if kind == "result" and ("subtype" in event or "is_error" in event):
+            report.last = event
+            # Of two results, the later one counts what the earlier one did.
+            results = (_usage(event), report.used.get(_RESULT, Usage()))
+            report.used[_RESULT] = max(results, key=lambda used: used.cost_usd)
+        elif kind == "assistant":
+            message = members_of(event.get("message"))
+            # A message of several parts is one event for each, all with the same usage.
+            report.used[text_of(message.get("id"))] = _tokens(members_of(message.get("usage")))
+        elif kind == "rate_limit_event":
+            report.reset = f"resets_at: {members_of(event.get('rate_limit_info')).get('resetsAt')}"
+        elif kind == "result" or not (
+            isinstance(kind, str) and (session or kind in ("system", "user", "stream_event"))
+        ):
+            return False
+        report.session_id = session or report.session_id
+        return True
 
-    def _judge(self, invocation: Invocation, ending: Ending, report: dict[str, object]) -> Answer:
-        text, session = _text(report.get("result")), _text(report.get("session_id"))
-        usage, subtype = _usage(report), _text(report.get("subtype"))
+    def usage(self, report: Report) -> Usage:
+        result = report.used.get(_RESULT, Usage())
+        if result.input_tokens is None and result.output_tokens is None:
+            # Killed, or cut off: then its messages say so much.
+            messages = sum((used for name, used in report.used.items() if name != _RESULT), Usage())
+            result = replace(messages, cost_usd=result.cost_usd, turns=result.turns)
+        return result
 
-        def failure(error: AgentFailed) -> Answer:
-            return Answer(failure=agent.failure_of(error), usage=usage, session_id=session, text=text)
-
+    def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
+        result = report.last or {}
+        subtype, usage = text_of(result.get("subtype")), self.usage(report)
+        report.text = text = text_of(result.get("result"))
+        errors = result.get("errors")
         if subtype in _LIMITS:
-            reached = AgentLimitReached(
+            raise AgentLimitReached(
                 f"claude reached {_LIMITS[subtype]} and stopped",
                 hint=f"Raise {_LIMITS[subtype]} if the work needs more.",
-                details={"subtype": subtype, "errors": report.get("errors"), "turns": usage.turns},
+                details={"subtype": subtype, "errors": errors, "turns": usage.turns},
             )
-            return failure(reached)
-        if report.get("is_error") is not False or subtype != "success" or ending.exit_code != 0:
-            errors = report.get("errors")
-            said = text or ("; ".join(map(str, errors)) if isinstance(errors, list) else "") or subtype
-            status = report.get("api_error_status")
+        if result.get("is_error") is not False or subtype != "success":
+            listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
+            report.error = said = text or listed or subtype
+            status = result.get("api_error_status")
             number = status if isinstance(status, int) else None
-            tells = bool(_ITS_OWN_WORDS.match(said.strip()))
-            return agent.failed(
-                self.name, ending, said, usage=usage, session_id=session, status=number, tells_why=tells
-            )
-        if report.get("stop_reason") == "max_tokens":
-            error = AgentOutputTruncated("the answer of claude is incomplete: it reached the model's limit of tokens")
-            return failure(error)
-        denials = report.get("permission_denials")
+            is_own = not text or _ITS_OWN_WORDS.match(said.strip()) is not None
+            return failed(self.name, invocation, ending, said, status=number, is_own=is_own, reset=report.reset)
+        if result.get("stop_reason") == "max_tokens":
+            raise truncated(self.name, "it reached the model's limit of tokens", ending)
+        denials = result.get("permission_denials")
         denied = [_denied(entry) for entry in denials] if isinstance(denials, list) else []
         if denied and invocation.agent.fail_on_permission_denial:
-            refused = PermissionDenied(
+            raise PermissionDenied(
                 f"claude had no permission for {', '.join(sorted(set(denied)))[:300]}",
                 hint="Allow it with allowed_tools or permission_mode.",
                 details={"tools": denied[:50]},
             )
-            return failure(refused)
-        structured = report.get("structured_output")
+        structured = result.get("structured_output")
         if invocation.agent.json_schema is not None and structured is None:
-            missing = StructuredOutputMissing(
+            raise StructuredOutputMissing(
                 "claude gave no structured answer, though the job has json_schema", details={"said": text[:2000]}
             )
-            return failure(missing)
-        extra: dict[str, object] = {
-            "num_turns": usage.turns,
-            "total_cost_usd": usage.cost_usd,
-            "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
-        }
+        extra: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
         if denied:
             extra["permission_denials"] = denied[:50]
-        return agent.conclude(
-            self.name, invocation, ending, text, usage=usage, session_id=session, structured=structured, extra=extra
-        )
+        return conclude(self.name, invocation, ending, report, structured=structured, extra=extra)
 
 
 def _retries_within(seconds: float) -> int:
@@ -153,16 +160,8 @@ def _is_on(text: str | None) -> bool:
     return (text or "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _shown(value: object) -> str:
-    return strict_json.excerpt(value) if isinstance(value, str) else strict_json.kind(value)
-
-
 def _denied(entry: object) -> str:
-    return _text(entry.get("tool_name"))[:200] if isinstance(entry, dict) else "?"
+    return text_of(entry.get("tool_name"))[:200] if isinstance(entry, dict) else "?"
 
 
 def _dollars(cost: object) -> float:
@@ -172,17 +171,24 @@ def _dollars(cost: object) -> float:
     return float(cost) if math.isfinite(cost) and 0 < cost < 1_000_000 else 0.0
 
 
-def _usage(report: dict[str, object]) -> Usage:
+def _usage(result: Mapping[str, object]) -> Usage:
     """Cost, turns and tokens. If the model changed, `usage` has only the last turn's input; `modelUsage` has all."""
-    cost, models = report.get("total_cost_usd"), report.get("modelUsage")
-    tokens = [entry for entry in models.values() if isinstance(entry, dict)] if isinstance(models, dict) else []
+    models = [members_of(entry) for entry in members_of(result.get("modelUsage")).values()]
     input_names = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+    tokens = _tokens(members_of(result.get("usage")))
+    input_tokens = total(*(count_of(entry, *input_names) for entry in models))
+    output_tokens = total(*(count_of(entry, "outputTokens") for entry in models))
     return Usage(
-        cost_usd=_dollars(cost),
-        turns=agent.whole_number(report.get("num_turns")),
-        input_tokens=sum(agent.whole_number(entry.get(name)) for entry in tokens for name in input_names),
-        output_tokens=sum(agent.whole_number(entry.get("outputTokens")) for entry in tokens),
+        cost_usd=_dollars(result.get("total_cost_usd")) or sum(_dollars(entry.get("costUSD")) for entry in models),
+        turns=count_of(result, "num_turns") or 0,
+        input_tokens=tokens.input_tokens if input_tokens is None else input_tokens,
+        output_tokens=tokens.output_tokens if output_tokens is None else output_tokens,
     )
+
+
+def _tokens(usage: Mapping[str, object]) -> Usage:
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return Usage(input_tokens=count_of(usage, *names), output_tokens=count_of(usage, "output_tokens"))
 
 
 KIND = ClaudeRunner()

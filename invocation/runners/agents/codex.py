@@ -6,12 +6,22 @@ from collections.abc import Iterator, Mapping
 
 from core import strict_json
 from core.invocation import Answer, Invocation, Usage
-from core.invocation_errors import AgentOutputTruncated, StructuredOutputMissing
-from invocation.runners.agents import base as agent
-from invocation.runners.agents.base import AgentRunner
-from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
+from core.invocation_errors import StructuredOutputMissing
+from invocation.runners.agents.base import AgentRunner, schema_text
+from invocation.runners.agents.outcomes import (
+    Report,
+    conclude,
+    count_of,
+    failed,
+    members_of,
+    text_of,
+    truncated,
+)
+from invocation.runners.base import Ending, read_tail
 
-_LOST_SESSION = "no rollout found for thread id"
+#: The beginnings of the types of its events, and the events that end a turn.
+_EVENTS = ("thread.", "turn.", "item.", "error")
+_ENDS = ("turn.completed", "turn.failed")
 #: Permission modes of Claude Code, and codex's sandbox options for them. `exec` asks nobody for permission.
 _SANDBOX = {
     "plan": ("--sandbox", "read-only"),
@@ -40,6 +50,10 @@ class CodexRunner(AgentRunner):
     )
     prefixes = ("OPENAI_", "CODEX_")
     install = "npm install -g @openai/codex."
+    lost_words = ("no rollout found for thread id",)
+    wanted = ("type", "thread_id", "usage")
+    is_stream = True
+    counts_session = True
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
         options = invocation.agent
@@ -60,106 +74,52 @@ class CodexRunner(AgentRunner):
     def files(self, invocation: Invocation) -> Mapping[str, str]:
         if invocation.agent.json_schema is None:
             return {}
-        return {_schema_file(invocation): agent.schema_text(invocation)}
+        return {_schema_file(invocation): schema_text(invocation)}
 
-    def read(self, invocation: Invocation, ending: Ending) -> Answer:
-        events = list(self._events(ending))
-        session = next((_text(event.get("thread_id")) for event in events if event.get("type") == "thread.started"), "")
-        total, completed, message, error = Usage(), False, "", ""
-        for event in events:
-            kind, item = event.get("type"), event.get("item")
-            if kind == "item.completed" and isinstance(item, dict) and item.get("type") == "agent_message":
-                message = _text(item.get("text"))
-            elif kind == "turn.completed":
-                completed, total = True, _usage(event.get("usage"))
-            elif kind in ("turn.failed", "error"):
-                error = _error(event) or error
-        usage = _since(invocation.context.session_usage, total) if completed else Usage()
-        stderr = read_tail(ending.stderr)
-        if invocation.context.session_id and not completed and _LOST_SESSION in stderr:
-            raise agent.lost(self.name, invocation, stderr)
-        if error or ending.exit_code != 0:
-            if not events:
-                raise nonzero_exit(self.name, ending)
-            return agent.failed(self.name, ending, error or stderr, usage=usage, session_id=session)
-        if not completed:
-            raise AgentOutputTruncated(
-                "the answer of codex is incomplete: its turn was not completed", details={"file": str(ending.stdout)}
-            )
+    def take(self, event: Mapping[str, object], report: Report) -> bool:
+        kind, item = text_of(event.get("type")), members_of(event.get("item"))
+        if not kind.startswith(_EVENTS):
+            return False
+        if kind == "item.completed" and item.get("type") == "agent_message":
+            report.text = text_of(item.get("text"))
+        elif kind == "thread.started":
+            report.session_id = text_of(event.get("thread_id"))
+        elif kind in ("turn.failed", "error"):
+            message = text_of(members_of(event.get("error")).get("message")) or text_of(event.get("message"))
+            report.error = message or report.error
+        # An error after which the turn goes on is not its end.
+        if kind in _ENDS or report.last is None or report.last.get("type") not in _ENDS:
+            report.last = event
+        if "usage" in event:
+            # Of the whole session, which is all that codex reports. `input_tokens` includes cached ones.
+            usage = members_of(event["usage"])
+            tokens = (count_of(usage, name) for name in ("input_tokens", "output_tokens"))
+            report.used["session"] = Usage(0.0, 0, *tokens)
+        return True
+
+    def usage(self, report: Report) -> Usage:
+        return report.used.get("session", Usage())
+
+    def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
+        end = text_of((report.last or {}).get("type"))
+        if end != "turn.completed":
+            if end == "turn.failed" or report.error or ending.exit_code != 0:
+                return failed(self.name, invocation, ending, report.error or read_tail(ending.stderr))
+            raise truncated(self.name, "its turn was not completed", ending)
         structured: object = None
         if invocation.agent.json_schema is not None:
             try:
-                structured = strict_json.parse(message.encode("utf-8", "replace"))
+                structured = strict_json.parse(report.text.encode("utf-8", "replace"))
             except strict_json.BadJson as bad:
-                missing = StructuredOutputMissing(
+                raise StructuredOutputMissing(
                     f"codex gave no structured answer, though the job has json_schema: {bad}",
-                    details={"said": message[:2000]},
-                )
-                failure = agent.failure_of(missing)
-                return Answer(failure=failure, usage=usage, session_id=session, text=message, session_usage=total)
-        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
-        return agent.conclude(
-            self.name,
-            invocation,
-            ending,
-            message,
-            usage=usage,
-            session_id=session,
-            session_usage=total,
-            structured=structured,
-            extra=extra,
-        )
-
-    def _events(self, ending: Ending) -> Iterator[dict[str, object]]:
-        data, size = read_head(ending.stdout, agent.OUTPUT_LIMIT)
-        if size > len(data):
-            message = f"codex printed {size} bytes; at most {len(data)} are read"
-            raise AgentOutputTruncated(message, details={"file": str(ending.stdout)})
-        for number, line in enumerate(data.splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                event = strict_json.parse(line)
-            except strict_json.BadJson as bad:
-                if data.endswith(line) and line.lstrip().startswith(b"{"):
-                    message = f"the answer of codex is incomplete: it ends in line {number}: {bad}"
-                    raise AgentOutputTruncated(message, details={"file": str(ending.stdout)}) from None
-                raise agent.invalid(self.name, f"line {number} is not JSON: {bad}", ending) from None
-            if not isinstance(event, dict):
-                raise agent.invalid(self.name, f"line {number} is {strict_json.kind(event)}, not an object", ending)
-            yield event
+                    details={"said": report.text[:2000]},
+                ) from None
+        return conclude(self.name, invocation, ending, report, structured=structured)
 
 
 def _schema_file(invocation: Invocation) -> str:
     return f"{invocation.run_folder}/{invocation.stem}.schema.json"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _error(event: Mapping[str, object]) -> str:
-    error = event.get("error")
-    return _text(error.get("message")) if isinstance(error, dict) else _text(event.get("message"))
-
-
-def _usage(reported: object) -> Usage:
-    """The usage of the whole session, which is all that codex reports. `input_tokens` includes cached ones."""
-    if not isinstance(reported, dict):
-        return Usage()
-    input_tokens, output_tokens = (agent.whole_number(reported.get(name)) for name in ("input_tokens", "output_tokens"))
-    return Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-
-
-def _since(before: Usage, total: Usage) -> Usage:
-    """The usage of one turn: the difference of two totals, or the new total if the session started to count again."""
-    input_tokens, output_tokens = (
-        total.input_tokens - before.input_tokens,
-        total.output_tokens - before.output_tokens,
-    )
-    if input_tokens < 0 or output_tokens < 0:
-        input_tokens, output_tokens = total.input_tokens, total.output_tokens
-    return Usage(turns=1, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 KIND = CodexRunner()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from core import strict_json
-from core.invocation import Answer, Invocation, Usage
-from invocation.runners.agents import base as agent
+from core.invocation import Answer, Invocation, Usage, total
 from invocation.runners.agents.base import AgentRunner
-from invocation.runners.base import Ending, nonzero_exit, read_head, read_tail
+from invocation.runners.agents.outcomes import Report, conclude, count_of, failed, invalid, members_of, text_of
+from invocation.runners.base import Ending, read_tail
 
-_LOST_SESSION = ("Invalid session identifier", "No previous sessions found")
 _APPROVAL = {
     "plan": "plan",
     "default": "default",
@@ -39,6 +37,9 @@ class GeminiRunner(AgentRunner):
     )
     prefixes = ("GEMINI_", "GOOGLE_")
     install = "npm install -g @google/gemini-cli."
+    lost_words = ("Invalid session identifier", "No previous sessions found")
+    wanted = ("session_id", "error", "stats")
+    fails_on_stderr = True
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
         options = invocation.agent
@@ -51,45 +52,29 @@ class GeminiRunner(AgentRunner):
         if invocation.context.session_id:
             yield f"--resume={invocation.context.session_id}"
 
-    def read(self, invocation: Invocation, ending: Ending) -> Answer:
-        data, size = read_head(ending.stdout, agent.OUTPUT_LIMIT)
-        report = agent.parse_object(self.name, data, size, ending)
-        stderr = read_tail(ending.stderr)
-        if report is None:
-            if invocation.context.session_id and any(words in stderr for words in _LOST_SESSION):
-                raise agent.lost(self.name, invocation, stderr)
-            if ending.exit_code == 0:
-                raise agent.invalid(self.name, "it printed nothing", ending)
-            # It reports failures on stderr, as an object after other text.
-            failure = _last_object(stderr)
-            if failure is None:
-                raise nonzero_exit(self.name, ending)
-            report = failure
-        session, usage = _text(report.get("session_id")), _usage(report.get("stats"))
-        error = report.get("error")
-        if error is not None or ending.exit_code != 0:
-            message = _text(error.get("message")) if isinstance(error, dict) else ""
-            status = _status(error.get("code")) if isinstance(error, dict) else None
-            return agent.failed(self.name, ending, message or stderr, usage=usage, session_id=session, status=status)
-        if not isinstance(report.get("response"), str):
-            raise agent.invalid(self.name, "response is missing", ending)
-        extra = {"usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}}
-        text = _text(report.get("response"))
-        return agent.conclude(self.name, invocation, ending, text, usage=usage, session_id=session, extra=extra)
+    def take(self, event: Mapping[str, object], report: Report) -> bool:
+        if not any(name in event for name in self.wanted) and "response" not in event:
+            return False
+        report.last = event
+        report.text = text_of(event.get("response"))
+        report.error = text_of(members_of(event.get("error")).get("message"))
+        report.session_id = text_of(event.get("session_id")) or report.session_id
+        if "stats" in event:
+            report.used["stats"] = _usage(members_of(event["stats"]))
+        return True
 
+    def usage(self, report: Report) -> Usage:
+        return report.used.get("stats", Usage())
 
-def _last_object(text: str) -> dict[str, object] | None:
-    """The JSON object from the start of a line to the end of the text; None if there is none."""
-    start = text.rfind("\n{\n")
-    try:
-        value = strict_json.parse(text[max(start, 0) :].encode("utf-8", "replace"))
-    except strict_json.BadJson:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
+        event = report.last or {}
+        if event.get("error") is not None:
+            status = _status(members_of(event["error"]).get("code"))
+            said = report.error or read_tail(ending.stderr)
+            return failed(self.name, invocation, ending, said, status=status)
+        if not isinstance(event.get("response"), str):
+            raise invalid(self.name, "response is missing", ending)
+        return conclude(self.name, invocation, ending, report)
 
 
 def _status(code: object) -> int | None:
@@ -97,15 +82,13 @@ def _status(code: object) -> int | None:
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
-def _usage(stats: object) -> Usage:
-    models = stats.get("models") if isinstance(stats, dict) else None
-    entries = [entry for entry in models.values() if isinstance(entry, dict)] if isinstance(models, dict) else []
-    tokens = [entry["tokens"] for entry in entries if isinstance(entry.get("tokens"), dict)]
-    requests = [entry["api"] for entry in entries if isinstance(entry.get("api"), dict)]
+def _usage(stats: Mapping[str, object]) -> Usage:
+    models = [members_of(entry) for entry in members_of(stats.get("models")).values()]
+    tokens = [members_of(entry.get("tokens")) for entry in models]
     return Usage(
-        turns=sum(agent.whole_number(entry.get("totalRequests")) for entry in requests),
-        input_tokens=sum(agent.whole_number(entry.get("prompt")) for entry in tokens),
-        output_tokens=sum(agent.whole_number(entry.get("candidates")) for entry in tokens),
+        turns=total(*(count_of(members_of(entry.get("api")), "totalRequests") for entry in models)) or 0,
+        input_tokens=total(*(count_of(entry, "prompt") for entry in tokens)),
+        output_tokens=total(*(count_of(entry, "candidates") for entry in tokens)),
     )
 
 
