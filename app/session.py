@@ -17,9 +17,11 @@ from core.clock import utc_text
 from core.errors import DatabaseError, DefinitionUnreadable
 from core.job import Job
 from core.json_objects import ErrorObject
+from db import is_disk_full
 from reports import health
 from schedules.calendar import show_instant
 from store.idle_check import SEEN_KEY
+from store.retention import UnwrittenRows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -236,13 +238,13 @@ class Session:
 
     # --- maintenance ---
 
-    def retention(self, *, dry_run: bool = False) -> Retention:
-        """Deletes old runs, events and outputs."""
+    def retention(self, *, dry_run: bool = False, files_only: bool = False) -> Retention:
+        """Deletes old runs, events and outputs; `files_only` stores nothing, so that it needs no room."""
         from maintenance.retention import Retention
 
         settings = self.app.settings
         return Retention(
-            rows=self.store.retention,
+            rows=UnwrittenRows(self.store.db) if files_only else self.store.retention,
             runs_folder=settings.runs_folder,
             events_folder=settings.local_events.parent,
             limits=settings,
@@ -373,8 +375,11 @@ class Session:
         from system.processes import is_alive
 
         app = self.app
-        moment = health.Now(now, app.clock.monotonic(), is_alive)
+        is_full = self.store.db.is_copy or is_disk_full(self.store.db.path)
+        moment = health.Now(now, app.clock.monotonic(), is_alive, is_full)
         condition = health.condition(self.store, app.last_tick(), moment, app.settings.lease_sec)
+        if is_full:
+            condition["anomalies"].insert(0, health.full_disk(self.store.db.path))
         return {**app.tick_state(now), **condition, "daemon": app.daemon_state(), "paths": app.paths()}
 
     @property

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from core.json_objects import ErrorObject
 
 
@@ -430,11 +433,17 @@ class DefinitionUnreadable(CronError):
 class VerdictNotStored(CronError):
     """The run has ended, and its end could not be written to the database; `details` says how it ended and why that
     failed.
+
+    `store` tries again, and returns the run's result; None if that makes no sense.
     """
 
     code = "VERDICT_NOT_STORED"
     table = "results"
-    fix = "make the database writable; the next tick records the row as `interrupted`"
+    fix = (
+        "make the database writable. A daemon or tick whose disk was full then stores the end; otherwise the next tick"
+        " records the row as `interrupted`"
+    )
+    store: Callable[[], Any] | None = None
 
 
 class LeaseLost(CronError):

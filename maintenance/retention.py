@@ -183,6 +183,10 @@ class Retention:
             deleted, events = self._rows.forget(gone)
             self._pruned.runs += deleted
             self._pruned.events += events
+            if not deleted:
+                # Their output is gone, but the stored sums still count it.
+                for run in gone:
+                    self._unstored[run.job_id] -= (run.output_bytes or 0) if run.has_output else 0
 
     def _make_room(self, at_most: int | None) -> None:
         """Deletes output until all of it is within the limit: always the oldest of the job that has most.

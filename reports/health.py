@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
-from core.errors import DatabaseLogReplaced
+from core.errors import DatabaseFull, DatabaseLogReplaced, VerdictNotStored
 from core.run import ProcessId
 from scheduling import reaper
 from store.pauses import how_to_resume
@@ -117,11 +117,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Now:
-    """The moment of a report: wall time (UTC), monotonic seconds, and a check whether a process is alive."""
+    """The moment of a report: wall time (UTC), monotonic seconds, and a check whether a process is alive.
+
+    `is_disk_full`: that of the database has no room.
+    """
 
     wall: datetime
     monotonic: float
     is_alive: Callable[[ProcessId], bool]
+    is_disk_full: bool = False
 
 
 def instant(text: str) -> datetime | None:
@@ -262,6 +266,15 @@ def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> It
         }
 
 
+def full_disk(db_path: str) -> Anomaly:
+    """That the disk of the database is full."""
+    return {
+        "code": DatabaseFull.code,
+        "message": f"The disk of {db_path} is full: nothing can be stored, so no job starts. This shows what is stored",
+        "hint": "Free some space: python3 main.py prune",
+    }
+
+
 def _of_the_log(store: Store, now: datetime) -> Iterator[Anomaly]:
     fact = store.state.get_fact(LOG_FACT) or {}
     at = instant(str(fact.get("at") or ""))
@@ -293,7 +306,22 @@ def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
                 f" To end it now: python3 main.py unlock {run.job_id}"
             )
             runs.append(_anomaly("OWNER_GONE", text, hint, run.job_id, run.run_id))
+        elif _waits_for_its_verdict(run, now, lease_sec):
+            text = f"The run {run.run_id} has ended, but its verdict is not stored: {run.lease_owner} tries again"
+            hint = "Make the database writable: free some space on its disk. Until then its job does not start again."
+            runs.append(_anomaly(VerdictNotStored.code, text, hint, run.job_id, run.run_id))
     return runs[:SHOWN]
+
+
+def _waits_for_its_verdict(run: Any, now: Now, lease_sec: int) -> bool:
+    """Whether the process of an attempt is gone, and nothing about the run was stored for a while, or nothing can be.
+
+    That shows without anything being written: a run that goes on renews its lease after a third of it.
+    """
+    if run.child is None or now.is_alive(run.child):
+        return False
+    expires = instant(run.lease_expires_at)
+    return now.is_disk_full or (expires is not None and expires - now.wall < timedelta(seconds=lease_sec / 2))
 
 
 def _of_jobs(store: Store) -> Iterator[Anomaly]:

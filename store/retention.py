@@ -174,3 +174,21 @@ class RetentionRows:
 def _old(row: Row) -> OldRun:
     position = (row["finished_at"] or "", row["run_id"])
     return OldRun(row["run_id"], row["job_id"], row["output_dir"] is not None, row["output_bytes"], position)
+
+
+class UnwrittenRows(RetentionRows):
+    """The rows of a database that can't be written: what is deleted beside it is recorded by the next pruning."""
+
+    def record_output_size(self, run_id: str, size: int) -> None:
+        """Nothing."""
+
+    def forget_output(self, runs: Sequence[OldRun]) -> None:
+        """Nothing."""
+
+    def forget(self, runs: Sequence[OldRun]) -> tuple[int, int]:  # noqa: ARG002
+        """None: (0, 0)."""
+        return 0, 0
+
+    def forget_notices(self, before: str) -> int:  # noqa: ARG002
+        """None: 0."""
+        return 0
