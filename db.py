@@ -222,11 +222,11 @@ class Database:
                 connection.close()
             if not (isinstance(error, DatabaseFull) or is_disk_full(path)):
                 raise
-            from store.snapshot import read_into_memory
+            from core.database_copy import content_of
 
             try:
-                connection = read_into_memory(path)
-            except DatabaseError:
+                connection = in_memory(content_of(path))
+            except (OSError, ValueError):
                 raise error from None
             self.is_copy = True
             return connection

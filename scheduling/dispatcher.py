@@ -175,12 +175,8 @@ class Dispatcher:
     def _timeout(self, seconds: float | None) -> float | None:
         now = self._clock.monotonic()
         wants_permit = self._queue and not self._is_closed and not self._stop.is_set()
-        wanted = (
-            self._report_at,
-            self._full_until if wants_permit else None,
-            self._store_at if self._unstored else None,
-        )
-        ends = [end for end in wanted if end is not None]
+        permit_at, store_at = self._full_until if wants_permit else None, self._store_at if self._unstored else None
+        ends = [end for end in (self._report_at, permit_at, store_at) if end is not None]
         left = [max(0.0, end - now) for end in ends] + ([] if seconds is None else [seconds])
         return min(left, default=None)
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 import struct
 
-import db
-from core.errors import DatabaseError
-
 #: A larger database is not read into memory.
 MOST_BYTES = 1 << 30
 _HEADER, _FRAME = 32, 24
@@ -30,14 +27,6 @@ def content_of(path: str) -> bytes:
             data[_VERSIONS] = b"\1\1"
             return bytes(data)
     raise ValueError("it keeps changing")
-
-
-def read_into_memory(path: str) -> db.Connection:
-    """A connection to a copy in memory. Raises `DatabaseError`."""
-    try:
-        return db.in_memory(content_of(path))
-    except (OSError, ValueError, struct.error) as error:
-        raise DatabaseError(f"{path} can't be read into memory: {error}", details={"path": path}) from error
 
 
 def _state(path: str) -> list[tuple[int, int]]:
