@@ -46,7 +46,7 @@ class Notices:
         Another fault of the same subject is reported too. `error` holds no secret; `message` begins the event's.
         Returns whether it stored one. Raises `DatabaseError`.
         """
-        with self._db.transaction("notice"):
+        with self._db.transaction("sync"):
             fact = self._state.get_fact(_key(subject))
             reported, fault = _reported(fact), _fault(error)
             if fault in reported or len(reported) >= MOST:
@@ -66,7 +66,7 @@ class Notices:
         """Stores an event that the reported fault of the subject is over. False if none was reported."""
         if not self.is_open(subject):
             return False
-        with self._db.transaction("notice"):
+        with self._db.transaction("sync"):
             fact = self._state.get_fact(_key(subject))
             if fact is None:
                 return False

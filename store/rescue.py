@@ -58,7 +58,7 @@ _DELIVERIES = "SELECT channel, state, settled_at, failures, last_error FROM deli
 def put_back(db: Database, rescued: Rescued) -> PutBack:
     """Stores the rows that are missing, and the ends of runs that count as running, in one transaction."""
     restored, lost = [], []
-    with db.transaction("rescue"):
+    with db.transaction("salvage"):
         for run in reversed(rescued.runs):
             there = db.row("SELECT status, scheduled_for, owner_pid FROM runs WHERE run_id = ?", (run["run_id"],))
             if there is not None and (there[1], there[2]) != (run["scheduled_for"], run["owner_pid"]):

@@ -144,7 +144,7 @@ class RetentionRows:
 
     def forget_notices(self, before: str) -> int:
         """Deletes the scheduler's own events of before an instant (UTC text), unless they wait. Returns how many."""
-        with self._db.transaction("forget_notices"):
+        with self._db.transaction("prune"):
             old = f"SELECT event_id {_OLD_NOTICES}"
             self._db.run(f"DELETE FROM deliveries WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608 - fixed text
             return self._db.run(f"DELETE FROM events WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608
