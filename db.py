@@ -15,6 +15,7 @@ from core.errors import (
     DatabaseError,
     DatabaseFull,
     DatabaseLocked,
+    DatabaseLogReplaced,
     DatabaseMissing,
     DatabaseNewer,
     DatabaseNotOurs,
@@ -38,6 +39,7 @@ APPLICATION_ID = 0x5043524E
 _REPAIR = "Run: python3 main.py doctor --repair. It keeps a copy, and the jobs come back from .jobs.json."
 SCHEMA_VERSION = 6
 BUSY_TIMEOUT_MS = 5000
+_LEAST_ROOM = 65_536
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store", "sql")
 
@@ -227,12 +229,19 @@ class Database:
 
     def __init__(self, path: str, *, read_only: bool = False, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> None:
         self.path = path
-        self.connection = connect(path, "ro" if read_only else "rw", busy_timeout_sec)
+        #: Whether this is a copy in memory, because the disk is full.
+        self.is_copy = False
+        open_it = self._connected if read_only else connect_to_write
+        self.connection = open_it(path, busy_timeout_sec)
+        self._busy_timeout_sec = busy_timeout_sec
         self._identity = _identity(path)
+        #: Of the -wal and the -shm file; None while they are not known to be there.
+        self._logs: list[tuple[int, int] | None] = [None, None]
         #: In a group: the names of its finished transactions.
         self.grouped: list[str] | None = None
         try:
             version = self._check_version()
+            self._log_is_replaced()
             if version < SCHEMA_VERSION and read_only:
                 # Queries use columns of the current schema, and the first command after an update may be one that only
                 # reads.
@@ -245,7 +254,46 @@ class Database:
 
     def close(self) -> None:
         """Closes the connection; pending reads end."""
+        if self._log_is_replaced():
+            # SQLite would write its old log over what others have stored since, and delete their log. The end of the
+            # process closes the files without that.
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.connection))
+            return
         self.connection.close()
+
+    def _connected(self, path: str, busy_timeout_sec: float) -> Connection:
+        """A connection that reads: to the file, or to a copy of it where the disk has no room for a lock file."""
+        connection = None
+        try:
+            connection = connect(path, "ro", busy_timeout_sec)
+            schema_version(connection, path)
+            return connection
+        except DatabaseError as error:
+            if connection is not None:
+                connection.close()
+            if not (isinstance(error, DatabaseFull) or is_disk_full(path)):
+                raise
+            from core.database_copy import content_of
+
+            try:
+                connection = in_memory(content_of(path))
+            except (OSError, ValueError):
+                raise error from None
+            self.is_copy = True
+            return connection
+
+    def reopen(self) -> None:
+        """Closes the connection, and opens the files that are at the path now. Raises what opening raises.
+
+        If the log was replaced, the caller has to hold `system.database_guard` meanwhile.
+        """
+        self.connection.close()
+        self.connection = connect(self.path, "rw", self._busy_timeout_sec)
+        self._identity, self._logs = _identity(self.path), [None, None]
+        self._check_version()
+        self._log_is_replaced()
 
     def run(self, sql: str, values: Sequence[Value] = ()) -> int:
         """Executes one statement and returns the number of rows that it changed."""
@@ -328,13 +376,31 @@ class Database:
             raise DatabaseCorrupt(f"{self.path} is damaged", hint=_REPAIR, details=details)
 
     def require_in_place(self) -> None:
-        """Raises `DatabaseReplaced` if the file at the path is not the open one."""
+        """Raises `DatabaseReplaced` if the file at the path is not the open one; `DatabaseLogReplaced` for its log."""
         if _identity(self.path) != self._identity:
             raise DatabaseReplaced(
                 f"{self.path} was removed or replaced while it was in use",
                 hint="Restore it, or run: python3 main.py init-db. Stop ticks and the daemon before you move it.",
                 details={"path": self.path},
             )
+        if self._log_is_replaced():
+            raise DatabaseLogReplaced(
+                f"{self.path}-wal or -shm was removed or replaced while the database was in use",
+                hint="What was stored since the last checkpoint may be lost. See: python3 main.py doctor",
+                details={"path": self.path},
+            )
+
+    def _log_is_replaced(self) -> bool:
+        """Whether another -wal or -shm file is at the path than the one in use, or none."""
+        if self.is_copy:
+            return False
+        for number, suffix in enumerate(("-wal", "-shm")):
+            found = _identity(self.path + suffix)
+            if self._logs[number] is None:
+                self._logs[number] = found
+            elif found != self._logs[number]:
+                return True
+        return False
 
     def translated(self) -> Translated:
         """A context in which SQLite's errors become ours, for statements on the connection itself."""
@@ -375,6 +441,28 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def is_disk_full(path: str) -> bool:
+    """Whether the disk of a file has no room for another transaction."""
+    try:
+        status = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _LEAST_ROOM
+
+
+def in_memory(content: bytes) -> Connection:
+    """A connection that reads a copy of a database. Raises ValueError if it can't be made."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    try:
+        connection.deserialize(content)
+        connection.execute("PRAGMA query_only = ON")
+    except (sqlite3.Error, AttributeError, OverflowError) as error:
+        connection.close()
+        raise ValueError(str(error)) from error
+    return connection
+
+
 def damage(connection: Connection, path: str) -> list[str]:
     """SQLite's list of the damage, five entries at most; empty if the file is sound. Raises `DatabaseError`s."""
     with Translated(path):
@@ -409,6 +497,11 @@ def bare(path: str) -> Connection:
     Raises what `Database` raises. Use it inside `Translated(path)`.
     """
     return connect(path, "ro")
+
+
+def connect_to_write(path: str, busy_timeout_sec: float) -> Connection:
+    """A connection that writes. Raises what `Database` raises."""
+    return connect(path, "rw", busy_timeout_sec)
 
 
 def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ import gates
 from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
-from core.errors import DatabaseError, MachineExhausted, VerdictNotStored
+from core.errors import DatabaseError, DatabaseFull, MachineExhausted, VerdictNotStored
 from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
 from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
@@ -376,14 +376,15 @@ class Executor:
             session=self._session_to_keep(run, outcome, redact),
             prompt_sha256=None if self._prompt is None else self._prompt.sha256,
         )
-        await self._store(run, verdict)
+        result: RunResult = {"status": "ok" if end.status is RunStatus.OK else "error", **event}
+        await self._store(run, verdict, result)
         log.info(
             f"The run ended: {end.status} after {duration_ms / 1000:.1f} s, attempt {attempt}",
             job=run.job,
             run_id=run.run_id,
             code=end.error["code"] if end.error else "",
         )
-        return {"status": "ok" if end.status is RunStatus.OK else "error", **event}
+        return result
 
     def _session_to_keep(self, run: ClaimedRun, outcome: AttemptOutcome, redact: Redactor) -> AgentSession | None:
         """The session for the job's next run. A run that failed keeps the earlier one, with its usage updated."""
@@ -407,8 +408,11 @@ class Executor:
             usage=outcome.session_usage,
         )
 
-    async def _store(self, run: ClaimedRun, verdict: Verdict) -> None:
-        """Writes the verdict. If the database is busy or full, tries again for a while. Raises `VerdictNotStored`."""
+    async def _store(self, run: ClaimedRun, verdict: Verdict, result: RunResult) -> None:
+        """Writes the verdict. If the database is busy or full, tries again for a while. Raises `VerdictNotStored`.
+
+        While the disk is full, who catches that may call its `store` later, which returns `result`.
+        """
         channels = channels_of(run.job.notify_channel)
         for attempt in range(1, VERDICT_ATTEMPTS + 1):
             try:
@@ -423,11 +427,19 @@ class Executor:
                 )
             if attempt < VERDICT_ATTEMPTS:
                 await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
-        raise VerdictNotStored(
+        unstored = VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
             hint=refusal.hint,
             details={"status": str(verdict.status), "database_error": refusal.as_dict()},
-        ) from refusal
+        )
+
+        def store_now() -> RunResult:
+            self._ledger.finish(run.run_id, run.token, verdict, channels)
+            return result
+
+        if isinstance(refusal, DatabaseFull):
+            unstored.store = store_now
+        raise unstored from refusal
 
 
 def _tolerated(run: ClaimedRun, consequence: str) -> log.tolerated:

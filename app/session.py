@@ -11,22 +11,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from app import fast_tick
+from channels import channels_of
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import utc_text
-from core.errors import DefinitionUnreadable
+from core.errors import DatabaseError, DefinitionUnreadable
+from core.job import Job
 from core.json_objects import ErrorObject
 from core.run import folder_of
+from db import is_disk_full
 from reports import health
 from schedules.calendar import show_instant
 from store.idle_check import SEEN_KEY
+from store.retention import UnwrittenRows
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from app.app import App
     from config.problems import Problem
-    from core.job import Job, JobState
+    from core.job import JobState
     from core.run import Refusal
     from executor import Executor, Invoke
     from jobs.sync import Sync, SyncReport, SyncResult
@@ -46,6 +50,15 @@ if TYPE_CHECKING:
 SYNC_ERROR = "sync_error"
 SYNCED_FILE = "synced_file"
 LAST_SYNC = "last_sync_at"
+#: Subjects of the scheduler's own events: the file of jobs, and the settings of a running daemon.
+JOBS_FILE, SETTINGS = "jobs_file", "settings"
+_NOT_LOADED = {
+    JOBS_FILE: ".jobs.json can't be loaded, so the jobs stay as they were",
+    SETTINGS: "The settings can't be loaded, so the daemon keeps the old ones",
+}
+_LOADED = {JOBS_FILE: ".jobs.json can be loaded again", SETTINGS: "The settings can be loaded again"}
+#: Seconds after which a faulty file must still be the same before its fault is reported: it may just be being written.
+_SETTLED_SEC = 0.1
 CHECKED_ENTRIES = "checked_entries"
 
 
@@ -165,7 +178,6 @@ class Session:
 
     def reaper(self) -> Reaper:
         """Settles the runs that dead schedulers left."""
-        from channels import channels_of
         from scheduling.reaper import Reaper
         from system.cgroups import group_name
         from system.processes import boot_id, is_alive, marks, sweep
@@ -233,13 +245,13 @@ class Session:
 
     # --- maintenance ---
 
-    def retention(self, *, dry_run: bool = False) -> Retention:
-        """Deletes old runs, events and outputs."""
+    def retention(self, *, dry_run: bool = False, files_only: bool = False) -> Retention:
+        """Deletes old runs, events and outputs; `files_only` stores nothing, so that it needs no room."""
         from maintenance.retention import Retention
 
         settings = self.app.settings
         return Retention(
-            rows=self.store.retention,
+            rows=UnwrittenRows(self.store.db) if files_only else self.store.retention,
             runs_folder=settings.runs_folder,
             events_folder=settings.local_events.parent,
             limits=settings,
@@ -283,6 +295,7 @@ class Session:
         report.warnings += app.zone_warning()
         if report.added or report.changed or report.removed or report.renamed:
             app.wake_daemon()
+        self.report_mended(JOBS_FILE, now)
         return report
 
     def _sync(self) -> Sync:
@@ -308,7 +321,9 @@ class Session:
             if last_error is not None:
                 # A broken edit was undone: this is the version that was synced last.
                 state.set_fact(SYNC_ERROR, None)
+            self.report_mended(JOBS_FILE, now)
             return None
+        version = self.app.jobs_file_version()
         report = guarded(lambda: self.sync_jobs(now))
         if not isinstance(report, Failure):
             return report.as_dict()
@@ -316,7 +331,22 @@ class Session:
         log.warning(f".jobs.json was not synced: {report.message}", code=report.code)
         if last_error is None or last_error["error"] != error:
             state.set_fact(SYNC_ERROR, {"at": utc_text(now), "error": error})
+        if not report.code.startswith("DATABASE_") and self.store.notices.would_report(JOBS_FILE, error):
+            self.app.pause(_SETTLED_SEC)
+            if self.app.jobs_file_version() == version:
+                self.report_fault(JOBS_FILE, error, now)
         return {"status": "error", "error": error}
+
+    def report_fault(self, subject: str, error: ErrorObject, now: datetime) -> None:
+        """Stores an event of the scheduler's own about a fault, once until it is over. `error` holds no secret."""
+        # If the database refuses this, the next tick or poll tries again.
+        with log.tolerated(DatabaseError, "The fault will be reported later"):
+            self.store.notices.report(subject, _NOT_LOADED[subject], error, now, channels_of(Job.notify_channel))
+
+    def report_mended(self, subject: str, now: datetime) -> None:
+        """Stores an event that a fault which was reported is over."""
+        with log.tolerated(DatabaseError, "That the fault is over will be reported later"):
+            self.store.notices.mended(subject, _LOADED[subject], now, channels_of(Job.notify_channel))
 
     def sync_for_tick(self, now: datetime) -> SyncResult | SyncFailure | None:
         """Like `sync_if_changed`. Also stores the fingerprint with which the next idle tick compares."""
@@ -360,8 +390,11 @@ class Session:
         from system.processes import is_alive
 
         app = self.app
-        moment = health.Now(now, app.clock.monotonic(), is_alive)
+        is_full = self.store.db.is_copy or is_disk_full(self.store.db.path)
+        moment = health.Now(now, app.clock.monotonic(), is_alive, is_full)
         condition = health.condition(self.store, app.last_tick(), moment, app.settings.lease_sec)
+        if is_full:
+            condition["anomalies"].insert(0, health.full_disk(self.store.db.path))
         return {**app.tick_state(now), **condition, "daemon": app.daemon_state(), "paths": app.paths()}
 
     @property

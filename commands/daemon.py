@@ -60,7 +60,7 @@ def command(app: App) -> int:
     # Opened before other files are made in that folder: a wrong DB_PATH must leave no trace.
     app.open_session().close()
     with (
-        DaemonLock(db_path, since),
+        DaemonLock(db_path, since) as lock,
         own_group(app.owner.process) if settings.cgroups else nullcontext("") as group,
         signals_as_bytes(children=adopt_orphans(group)) as signals,
     ):
@@ -73,6 +73,7 @@ def command(app: App) -> int:
             open_wakeup=lambda: Wakeup(db_path),
             systemd=systemd,
             print_line=say,
+            lock=lock,
         )
         try:
             daemon.listen(signals.descriptor, lambda: _on_signals(signals, daemon))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schedules.calendar import LocalInstant
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: An entry is never longer; the whole file may have 256 MiB.
+#: An entry is never longer: the whole file may have 256 MiB.
 _MOST_BYTES = 16 << 20
 _NOT_AN_OPTION = ("job_id", "enabled")
 #: Fields whose value is a JSON object, each with an example.

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from core.json_objects import ErrorObject
 
 
@@ -321,6 +324,13 @@ class JobLocked(JobRefused):
     )
 
 
+class DaemonLockReplaced(CronError):
+    """The daemon's lock file was removed or replaced. The daemon has made it again, and runs on."""
+
+    code = "DAEMON_LOCK_REPLACED"
+    fix = "nothing; never delete that file while a daemon runs"
+
+
 class DaemonRunning(CronError):
     """A daemon already serves this database, perhaps one of another copy; `details` has its `pid`, `host`, `since` and
     the `database`.
@@ -442,6 +452,15 @@ class DatabaseStarved(MachineExhausted, DatabaseError):
     """SQLite got no open file or no memory."""
 
 
+class DatabaseLogReplaced(DatabaseReplaced):
+    """Its `-wal` or `-shm` file was removed or replaced while it was in use. What was stored since the last checkpoint
+    may be lost. A daemon opens the database again, puts back what it knows, and says so.
+    """
+
+    code = "DATABASE_LOG_REPLACED"
+    fix = "never delete these files by hand. `doctor` names runs that have no row"
+
+
 class DatabaseFull(DatabaseError):
     """The disk is full or failing."""
 
@@ -468,11 +487,17 @@ class DefinitionUnreadable(CronError):
 class VerdictNotStored(CronError):
     """The run has ended, and its end could not be written to the database; `details` says how it ended and why that
     failed.
+
+    `store` tries again, and returns the run's result; None if that makes no sense.
     """
 
     code = "VERDICT_NOT_STORED"
     table = "results"
-    fix = "make the database writable; the next tick records the row as `interrupted`"
+    fix = (
+        "make the database writable. A daemon or tick whose disk was full then stores the end; otherwise the next tick"
+        " records the row as `interrupted`"
+    )
+    store: Callable[[], Any] | None = None
 
 
 class LeaseLost(CronError):

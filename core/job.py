@@ -13,6 +13,8 @@ from core.kinds import RUNNERS, choices_of_notify_channel
 
 #: Names of jobs and targets: never a path, never hidden, never starting with a dash. Source: docs/design.md "A target".
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#: No job may have this name: the events of the scheduler itself have it. Source: docs/contract.md "Events".
+SCHEDULER_ID = "puruto-cron"
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 

@@ -160,13 +160,17 @@ class BackgroundPing:
         self._failed = False
         self._next_at = 0.0
 
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def note_failure(self) -> None:
         """Makes the next ping report a failure, and lets it be sent at once."""
         self._failed = True
 
     def begin(self, make: Callable[[bool], Callable[[], object] | None], monotonic: float) -> None:
         """Sends a ping if it is time. `make` gets whether something failed, and returns what sends it, or None."""
-        if (monotonic < self._next_at and not self._failed) or (self._thread is not None and self._thread.is_alive()):
+        if (monotonic < self._next_at and not self._failed) or self.is_running:
             return
         work = make(self._failed)
         if work is None:

@@ -10,10 +10,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from app.session import SETTINGS
 from core import log
 from core.boundary import Failure, guarded
 from core.clock import Clock, from_text, utc_text
-from core.errors import DatabaseReplaced
+from core.errors import DaemonRunning, DatabaseLogReplaced, DatabaseReplaced
 from core.json_objects import JobProblem, ReportedRun, SettledRun
 from daemon.background import PING_SEC, RETRY_SEC, BackgroundPing, BackgroundReaper, BackgroundSync
 from scheduling.claiming import QueuedSlot
@@ -24,6 +25,7 @@ from system.self_pipe import SelfPipe
 if TYPE_CHECKING:
     from daemon.program import Program
     from store.runs import OrphanCandidate
+    from system.daemon_lock import DaemonLock
     from system.processes import Stop
     from system.systemd import Systemd
     from system.wakeup import Wakeup
@@ -49,8 +51,12 @@ class Daemon:
         open_wakeup: Callable[[], Wakeup],
         systemd: Systemd,
         print_line: Callable[[Mapping[str, object]], None],
+        lock: DaemonLock | None = None,
     ) -> None:
-        """`open_wakeup` creates the wake-up pipe. Raises `DatabaseError` and `DaemonFileUnusable`."""
+        """`open_wakeup` creates the wake-up pipe; `lock` is checked at each poll.
+
+        Raises `DatabaseError` and `DaemonFileUnusable`.
+        """
         self._program = program
         self._clock = clock
         self._stop = stop
@@ -58,6 +64,7 @@ class Daemon:
         self._open_wakeup = open_wakeup
         self._systemd = systemd
         self._print_line = print_line
+        self._lock = lock
         self._last_poll: datetime | None = None
         self._poll_at = 0.0
         self._stop_reason = ""
@@ -139,8 +146,11 @@ class Daemon:
         self._systemd.reloading(self._clock.monotonic())
         reloaded = guarded(self._reloaded, "The old settings stay in use")
         if isinstance(reloaded, Failure):
-            self._print_line({"status": "error", "error": self._scheduler.error_of(reloaded)})
+            error = self._scheduler.error_of(reloaded)
+            self._print_line({"status": "error", "error": error})
+            self._session.report_fault(SETTINGS, error, self._clock.now())
         else:
+            self._session.report_mended(SETTINGS, self._clock.now())
             log.info("The daemon has reloaded its settings")
             self._print_line({"status": "reloaded", "now": utc_text(self._clock.now())})
         self._systemd.ready()
@@ -157,6 +167,8 @@ class Daemon:
     def begin(self) -> None:
         """Syncs .jobs.json, and polls for the first time."""
         guarded(lambda: self._program.warm_up(self._session), "Nothing was imported ahead")
+        # It could not have started with the settings of which an earlier daemon complained.
+        self._session.report_mended(SETTINGS, self._clock.now())
         begun = guarded(self._begin_sync)
         if isinstance(begun, Failure):
             self._note_failure(begun)
@@ -219,6 +231,9 @@ class Daemon:
     def _poll_once(self) -> None:
         """Enqueues what is due, then does all that can wait a little longer."""
         now = self._clock.now()
+        self._keep_lock()
+        if self._stop_reason:
+            return
         self._store.db.require_in_place()
         self._check_clock(now)
         self._take_reaped()
@@ -238,6 +253,14 @@ class Daemon:
             self._reopen_wakeup()
         self._ping.begin(lambda failed: self._program.ping(failed=failed), monotonic)
         self._program.name_other_children(self._store)
+
+    def _keep_lock(self) -> None:
+        """Without its lock file a daemon is not alone: if another one holds a new one, this one ends."""
+        kept = guarded(self._lock.keep) if self._lock is not None else None
+        if isinstance(kept, Failure):
+            self._note_failure(kept)
+            if kept.code == DaemonRunning.code:
+                self.stop_serving(kept.code)
 
     def _enqueue_due(self, now: datetime) -> None:
         rows = self._store.runs.orphan_candidates(self._scheduler.owner, self._dispatcher.running_ids)
@@ -279,6 +302,8 @@ class Daemon:
         self._poll_soon()
         if failure.code == DatabaseReplaced.code and not self._dispatcher.running:
             guarded(self._reopen, "The new database file can't be opened")
+        if failure.code == DatabaseLogReplaced.code and not (self._reaper.is_running or self._ping.is_running):
+            guarded(self._reopen_log, "The database can't be opened again")
 
     def _poll_now(self) -> None:
         self._poll_at = 0.0
@@ -298,6 +323,20 @@ class Daemon:
         self._reaper.forget()
         self._listen()
         old.close()
+
+    def _reopen_log(self) -> None:
+        """Opens the database again after its log was replaced. Runs go on."""
+        back = self._program.reopen(self._session, self._clock.now())
+        self._sync.forget()
+        self._reaper.forget()
+        self._print_line(
+            {
+                "status": "ok",
+                "now": utc_text(self._clock.now()),
+                "reopened": {"restored_runs": back.restored, "lost_runs": back.lost},
+            }
+        )
+        self._poll_now()
 
     def _reopen_wakeup(self) -> None:
         new = self._open_wakeup()

@@ -11,10 +11,12 @@ from app import fast_tick
 from app.own_log import own_log
 from core import log
 from core.boundary import guarded
+from core.clock import utc_text
 from core.errors import CronError, SettingsError
 from core.run import ProcessId
-from reports.health import OTHERS_FACT, others_fact
+from reports.health import LOG_FACT, OTHERS_FACT, others_fact
 from system.daemon_lock import record_poll
+from system.database_guard import shared_lock
 from system.processes import BackgroundProcess, is_alive, other_children
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from app.session import Session
     from scheduling.reaper import Reaped
     from store.bundle import Store
+    from store.rescue import PutBack, Rescued
 
 #: Runners that nearly every daemon needs.
 _COMMON = ("command", "invoke")
@@ -35,6 +38,8 @@ class Program:
     def __init__(self, app: App) -> None:
         """Raises `SettingsError`."""
         self._app = app
+        #: What was read before the database was opened again, until it is put back.
+        self._rescued: Rescued | None = None
         self.stop_sec = app.settings.stop_sec
         # Each poll stores the time of the last tick, which must not become stale.
         self.poll_sec = min(app.settings.poll_sec, app.settings.stale_after_sec / 2)
@@ -45,6 +50,24 @@ class Program:
     def open(self) -> Session:
         """Opens a session, which the caller closes. Raises `DatabaseError`."""
         return self._app.open_session()
+
+    def reopen(self, session: Session, now: datetime) -> PutBack:
+        """Opens the session's database again, because its log was replaced, and puts back what was lost with it.
+
+        No other session of this process may be open. Raises `CronError`; then it is to be called again.
+        """
+        from store.rescue import put_back, rescue
+
+        db = session.store.db
+        if self._rescued is None:
+            self._rescued = rescue(db, now)
+        with shared_lock(os.path.realpath(db.path)):
+            db.reopen()
+        back = put_back(db, self._rescued)
+        self._rescued = None
+        fact = {"at": utc_text(now), "restored": len(back.restored), "lost": back.lost[:20]}
+        session.store.state.set_fact(LOG_FACT, fact)
+        return back
 
     def warm_up(self, session: Session) -> None:
         """Imports what the first run would import."""

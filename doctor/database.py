@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from core import log
-from core.errors import DatabaseCorrupt, DatabaseError, DatabaseLocked
+from core.errors import DatabaseCorrupt, DatabaseError, DatabaseFull, DatabaseLocked
 from core.permissions import name_of
 from core.shell import quoted
 from db import SCHEMA_VERSION, Translated, bare, damage, schema_version
@@ -26,6 +26,9 @@ def check(scene: Scene) -> Iterator[Finding]:
         version, journal, damaged = inspect(path)
     except DatabaseError as failure:
         yield of_error(SUBJECT, failure)
+        if isinstance(failure, DatabaseFull):
+            with log.tolerated(DatabaseError, "The database can't be read from its full disk"):
+                scene.session = scene.app.open_session(read_only=True)
         return
     if damaged:
         text = f"{path} is damaged: {'; '.join(damaged)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.job import SCHEDULER_ID
 from install.crontab_lines import Entry, Line, Unreadable, Variable
 from install.crontab_names import Names, base_name
 from install.crontab_translation import Refused, Terms, Translated, essence, translated
@@ -59,7 +60,7 @@ def plan(
         elif isinstance(line, Entry):
             candidates.append((line, job))
     matches = _matches([job.fields for _, job in candidates], jobs, default_zone)
-    names = Names(str(job.get("job_id")) for job in jobs)
+    names = Names([SCHEDULER_ID, *(str(job.get("job_id")) for job in jobs)])
     for number, (line, job) in enumerate(candidates):
         if number in matches:
             result.existing.append((line, str(jobs[matches[number]].get("job_id"))))

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.clock import from_text
 from core.errors import ScheduleError, TimezoneError
-from core.job import AGENT_FIELDS, Job
+from core.job import AGENT_FIELDS, SCHEDULER_ID, Job
 from jobs import agent_fields, prompt_fields, success_fields
 from jobs.messages import Faults, JobProblem, child, describe, escaped, explain, quoted, suggestion
 from jobs.reading import DuplicateKeys
@@ -125,6 +125,9 @@ class _Checker:
                 first_path = f"jobs[{first}].job_id"
                 message = f"is {shown_id}, like {first_path}; each job needs its own"
                 self.faults.add("DUPLICATE_JOB_ID", f"{path}.job_id", message, "rename one", shown_id, first=first_path)
+        if job_id == SCHEDULER_ID:
+            message = f"is {SCHEDULER_ID}, which names the events of the scheduler itself"
+            self.faults.add("RESERVED_NAME", f"{path}.job_id", message, "use another name", shown_id)
         self._check_texts(path, shown_id, entry, reported)
         if entry.get("prompt_file") is not None or "prompt" not in entry:
             for code, subpath, message, hint in prompt_fields.faults(

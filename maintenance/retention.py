@@ -49,6 +49,8 @@ class Rows(Protocol):
     def forget_output(self, runs: Sequence[Any]) -> None: ...
     def forget(self, runs: Sequence[Any]) -> tuple[int, int]: ...
     def count_events(self, runs: Sequence[Any]) -> int: ...
+    def count_notices(self, before: str) -> int: ...
+    def forget_notices(self, before: str) -> int: ...
     def run_exists(self, run_id: str) -> bool: ...
 
 
@@ -113,7 +115,7 @@ class Retention:
         self._measured: dict[str, int] = {}
         self._unstored: Counter[str] = Counter()
         #: Applied once an hour by a tick, and by `prune` without a bound: each gets the most runs to delete, or None.
-        self._rules = (self._forget_old, self._make_room, self._drop_event_files)
+        self._rules = (self._forget_old, self._forget_notices, self._make_room, self._drop_event_files)
 
     def after_runs(self, job_ids: Sequence[str]) -> Pruned:
         """Applies the count rule to the jobs whose runs a tick ended; at most `ROUND` runs of each."""
@@ -150,6 +152,12 @@ class Retention:
         else:
             self._forget(find(at_most))
 
+    def _forget_notices(self, _at_most: int | None) -> None:
+        """The scheduler's own events are few: at most one a change of .jobs.json or .env."""
+        before = self._oldest()
+        if count := self._rows.count_notices(before):
+            self._pruned.events += count if self._dry_run else self._rows.forget_notices(before)
+
     def _repeat(self, find: Callable[[int], Sequence[Any]]) -> None:
         """Deletes batch after batch, until one brings nothing new."""
         if self._dry_run:
@@ -176,6 +184,10 @@ class Retention:
             deleted, events = self._rows.forget(gone)
             self._pruned.runs += deleted
             self._pruned.events += events
+            if not deleted:
+                # Their output is gone, but the stored sums still count it.
+                for run in gone:
+                    self._unstored[run.job_id] -= (run.output_bytes or 0) if run.has_output else 0
 
     def _make_room(self, at_most: int | None) -> None:
         """Deletes output until all of it is within the limit: always the oldest of the job that has most.

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from core.clock import from_text, utc_text
-from core.errors import MachineExhausted
+from core.errors import DatabaseFull, DatabaseLogReplaced, MachineExhausted, VerdictNotStored
 from core.run import ProcessId
 from scheduling import reaper
 from scheduling.machine_faults import MACHINE_FACT
@@ -32,6 +32,8 @@ _CLOCK_FACT_SHOWN = timedelta(days=1)
 OTHERS_FACT = "other_children"
 #: Most of them that are stored and named.
 _OTHERS_SHOWN = 20
+#: Key of the state row that says when the daemon had to open the database again, because its log was replaced.
+LOG_FACT = "log_replaced"
 
 #: cron reads a changed crontab within a minute, and then starts the line at the next full minute.
 FIRST_TICK = timedelta(minutes=2)
@@ -130,11 +132,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Now:
-    """The moment of a report: wall time (UTC), monotonic seconds, and a check whether a process is alive."""
+    """The moment of a report: wall time (UTC), monotonic seconds, and a check whether a process is alive.
+
+    `is_disk_full`: that of the database has no room.
+    """
 
     wall: datetime
     monotonic: float
     is_alive: Callable[[ProcessId], bool]
+    is_disk_full: bool = False
 
 
 def instant(text: str) -> datetime | None:
@@ -267,6 +273,7 @@ def anomalies(store: Store, last_tick: datetime | None, now: Now, lease_sec: int
     return [
         *_of_the_machine(store),
         *_of_the_clock(store, last_tick, now.wall),
+        *_of_the_log(store, now.wall),
         *_of_runs(store, now, lease_sec),
         *_of_jobs(store),
         *_of_processes(store, now),
@@ -320,6 +327,30 @@ def _of_the_clock(store: Store, last_tick: datetime | None, now: datetime) -> It
         }
 
 
+def full_disk(db_path: str) -> Anomaly:
+    """That the disk of the database is full."""
+    return {
+        "code": DatabaseFull.code,
+        "message": f"The disk of {db_path} is full: nothing can be stored, so no job starts. This shows what is stored",
+        "hint": "Free some space: python3 main.py prune",
+    }
+
+
+def _of_the_log(store: Store, now: datetime) -> Iterator[Anomaly]:
+    fact = store.state.get_fact(LOG_FACT) or {}
+    at = instant(str(fact.get("at") or ""))
+    if at is None or abs(now - at) > _CLOCK_FACT_SHOWN:
+        return
+    lost = fact.get("lost")
+    names = f", not put back: {', '.join(map(str, lost))}" if isinstance(lost, list) and lost else ""
+    yield {
+        "code": DatabaseLogReplaced.code,
+        "message": f"At {fact['at']} the daemon found that the -wal or -shm file of the database had been removed or"
+        f" replaced. Runs whose rows it put back: {fact.get('restored')}{names}",
+        "hint": "Never delete these files by hand. What ticks stored just before may be lost: python3 main.py doctor",
+    }
+
+
 def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
     runs: list[Anomaly] = []
     for run in store.runs.running():
@@ -336,7 +367,22 @@ def _of_runs(store: Store, now: Now, lease_sec: int) -> list[Anomaly]:
                 f" To end it now: python3 main.py unlock {run.job_id}"
             )
             runs.append(_anomaly("OWNER_GONE", text, hint, run.job_id, run.run_id))
+        elif _waits_for_its_verdict(run, now, lease_sec):
+            text = f"The run {run.run_id} has ended, but its verdict is not stored: {run.lease_owner} tries again"
+            hint = "Make the database writable: free some space on its disk. Until then its job does not start again."
+            runs.append(_anomaly(VerdictNotStored.code, text, hint, run.job_id, run.run_id))
     return runs[:SHOWN]
+
+
+def _waits_for_its_verdict(run: Any, now: Now, lease_sec: int) -> bool:
+    """Whether the process of an attempt is gone, and nothing about the run was stored for a while, or nothing can be.
+
+    That shows without anything being written: a run that goes on renews its lease after a third of it.
+    """
+    if run.child is None or now.is_alive(run.child):
+        return False
+    expires = instant(run.lease_expires_at)
+    return now.is_disk_full or (expires is not None and expires - now.wall < timedelta(seconds=lease_sec / 2))
 
 
 def _of_jobs(store: Store) -> Iterator[Anomaly]:

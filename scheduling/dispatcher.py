@@ -47,6 +47,9 @@ REPLANS = 3
 CLAIMS_AT_ONCE = 64
 #: Seconds that a run that ended waits for others, to be reported together with them.
 REPORT_DELAY_SEC = 0.05
+#: Seconds between two attempts to store the verdicts for which the disk had no room, and how long a tick keeps trying.
+VERDICT_RETRY_SEC = 2.0
+VERDICT_PATIENCE_SEC = 3600.0
 
 
 @dataclass
@@ -104,6 +107,9 @@ class Dispatcher:
         self._faults = MachineFaults(store.state, clock)
         self._unreported: list[tuple[ClaimedRun, RunResult]] = []
         self._report_at: float | None = None
+        #: Runs that have ended, with the error that can store their verdicts later.
+        self._unstored: dict[str, tuple[ClaimedRun, VerdictNotStored]] = {}
+        self._store_at = 0.0
 
     def enqueue(self, slots: Iterable[QueuedSlot]) -> None:
         """Adds due slots and retries. What is already queued keeps its position."""
@@ -143,9 +149,12 @@ class Dispatcher:
         If other processes hold all permits, the rest is left to the next tick. After a stop no run is started, and the
         running ones end themselves.
         """
+        patience = self._clock.monotonic() + VERDICT_PATIENCE_SEC
         while True:
             self.run_once(None)
-            if not self.running and (not self._queue or self._full_until is not None or self._stop.is_set()):
+            if self.running or (self._queue and self._full_until is None and not self._stop.is_set()):
+                continue
+            if not self._unstored or self._stop.is_set() or self._clock.monotonic() > patience:
                 break
         self.report_ended()
 
@@ -157,17 +166,20 @@ class Dispatcher:
         self._claim_next()
         if self._loop.writes:
             seconds = 0
-        elif not self._loop and seconds is None:
+        elif not self._loop and seconds is None and not self._unstored:
             # No run is running, so nothing would end the wait.
             return
         self._loop.run_once(self._timeout(seconds))
+        if self._unstored and self._clock.monotonic() >= self._store_at:
+            self._store_verdicts()
         if self._report_at is not None and (not self.running or self._clock.monotonic() >= self._report_at):
             self.report_ended()
 
     def _timeout(self, seconds: float | None) -> float | None:
         now = self._clock.monotonic()
         wants_permit = self._queue and not self._is_closed and not self._stop.is_set()
-        ends = [end for end in (self._report_at, self._full_until if wants_permit else None) if end is not None]
+        permit_at, store_at = self._full_until if wants_permit else None, self._store_at if self._unstored else None
+        ends = [end for end in (self._report_at, permit_at, store_at) if end is not None]
         left = [max(0.0, end - now) for end in ends] + ([] if seconds is None else [seconds])
         return min(left, default=None)
 
@@ -292,6 +304,8 @@ class Dispatcher:
         """An exception becomes the run's verdict, so that every run has one."""
         if outcome.error is None:
             return self._on_result(run, outcome.value)
+        if isinstance(outcome.error, VerdictNotStored) and outcome.error.store is not None and not self._stop.is_set():
+            return self._keep_verdict(run, outcome.error)
         failure = failure_of(outcome.error, "The run was given up", job=run.job, run_id=run.run_id)
         if isinstance(outcome.error, MachineExhausted):
             return self._on_not_started(run, failure)
@@ -307,6 +321,25 @@ class Dispatcher:
                 since = utc_text(run.scheduled_for or run.started_at)
                 return self._on_machine_fault(QueuedSlot(since, run.job.job_id, run.retry_of), failure)
         return self._on_result(run, self._reporter.give_up(run, failure))
+
+    def _keep_verdict(self, run: ClaimedRun, error: VerdictNotStored) -> None:
+        """Keeps the verdict until the disk has room for it. The run stays ours, so that nobody settles its row."""
+        failure = failure_of(error, "The verdict waits for room", job=run.job, run_id=run.run_id)
+        self.report.problems.append({"job_id": run.job.job_id, "error": self._reporter.error_of(failure)})
+        self._unstored[run.run_id] = (run, error)
+        self._store_at = self._clock.monotonic() + VERDICT_RETRY_SEC
+
+    def _store_verdicts(self) -> None:
+        self._store_at = self._clock.monotonic() + VERDICT_RETRY_SEC
+        for run, error in list(self._unstored.values()):
+            if error.store is None:
+                continue
+            stored = guarded(error.store, job=run.job, run_id=run.run_id)
+            if isinstance(stored, Failure) and stored.code.startswith("DATABASE_"):
+                # The others would be refused too.
+                return
+            del self._unstored[run.run_id]
+            self._on_result(run, self._reporter.give_up(run, stored) if isinstance(stored, Failure) else stored)
 
     def _on_result(self, run: ClaimedRun, result: RunResult) -> None:
         self.running_ids.discard(run.run_id)
@@ -330,10 +363,19 @@ class Dispatcher:
         if self._report_at is None:
             self._report_at = self._clock.monotonic() + REPORT_DELAY_SEC
 
+    def _give_up_verdicts(self) -> None:
+        """This process ends, and with it the verdicts that it keeps: the rows are settled as interrupted."""
+        for run, error in self._unstored.values():
+            failure = failure_of(error, "The run was given up", job=run.job, run_id=run.run_id)
+            self._on_result(run, self._reporter.give_up(run, failure))
+        self._unstored.clear()
+
     def report_ended(self) -> None:
         """Delivers the events of the runs that ended since the last call, and adds their results to the report."""
-        if self._report_at is None:
+        if self._report_at is None and not self._unstored:
             return
+        if self._unstored and not self.running and (self._is_closed or self._stop.is_set()):
+            self._give_up_verdicts()
         self._report_at = None
         unreported, self._unreported = self._unreported, []
         if unreported:

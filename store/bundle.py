@@ -12,6 +12,7 @@ from store.definitions import Definitions
 from store.events import Events
 from store.group_commit import group_commit
 from store.health import Health
+from store.notices import Notices
 from store.pauses import SlotCalendar
 from store.retention import RetentionRows
 from store.runs import Runs
@@ -34,6 +35,7 @@ class Store:
         self.retention = RetentionRows(db)
         self.events = Events(db)
         self.state = State(db)
+        self.notices = Notices(db)
         self.health = Health(db)
 
     def group_commit(self, works: Sequence[Callable[[], Any]]) -> list[Outcome]:

@@ -222,6 +222,8 @@ class Claims:
         *,
         retry_of: str = "",
     ) -> ClaimedRun | None:
+        # A row in a file that was removed would be no row.
+        self._db.require_in_place()
         job = state.job
         if slot is not None and not retry_of and is_pruned(self._db, job.job_id, slot):
             return None

@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 
 from core.clock import from_text, utc_text
 from core.errors import DefinitionUnreadable, JobNotFound
-from core.job import Job, JobState
+from core.job import SCHEDULER_ID, Job, JobState
 from core.run import Missed
 from db import Database, Row
 from store.job_codec import as_dict, job_from_json
@@ -130,8 +130,11 @@ class Definitions:
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ?", (job_id,)) is not None
 
     def require_known(self, job_id: str | None) -> None:
-        """Raises `JobNotFound` if no job of this name is or once was in the file. None stands for all jobs."""
-        if job_id is not None and not self.ever_existed(job_id):
+        """Raises `JobNotFound` if no job of this name is or once was in the file.
+
+        None stands for all jobs, and `SCHEDULER_ID` for the scheduler itself.
+        """
+        if job_id not in (None, SCHEDULER_ID) and not self.ever_existed(str(job_id)):
             raise JobNotFound(
                 f"There is no job {job_id}, and there never was",
                 hint="See the names: python3 main.py list",

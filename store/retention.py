@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.job import SCHEDULER_ID
 from db import Database, Row
 
 
@@ -27,6 +28,12 @@ _DELETABLE = """
                     WHERE e.run_id = r.run_id AND d.state = 'waiting')
     AND EXISTS (SELECT 1 FROM runs n WHERE n.job_id = r.job_id AND (n.started_at, n.run_id) > (r.started_at, r.run_id)
                 AND (r.status IN ('skipped', 'missed') OR n.status NOT IN ('skipped', 'missed')))
+"""
+
+#: The scheduler's own events of before an instant that have arrived.
+_OLD_NOTICES = """
+    FROM events e WHERE e.job_id = ? AND e.ts < ?
+    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.event_id AND d.state = 'waiting')
 """
 
 
@@ -135,6 +142,30 @@ class RetentionRows:
         counts = (self._db.row("SELECT count(*) FROM events WHERE run_id = ?", (run.run_id,)) for run in runs)
         return sum(int(row[0]) for row in counts if row is not None)
 
+    def forget_notices(self, before: str) -> int:
+        """Deletes the scheduler's own events of before an instant (UTC text), unless they wait. Returns how many."""
+        with self._db.transaction("prune"):
+            old = f"SELECT event_id {_OLD_NOTICES}"
+            self._db.run(f"DELETE FROM deliveries WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608 - fixed text
+            return self._db.run(f"DELETE FROM events WHERE event_id IN ({old})", (SCHEDULER_ID, before))  # noqa: S608
+
+    def count_notices(self, before: str) -> int:
+        """How many `forget_notices` would delete."""
+        row = self._db.row(f"SELECT count(*) {_OLD_NOTICES}", (SCHEDULER_ID, before))
+        return int(row[0]) if row is not None else 0
+
+    def is_kept(self, job_id: str, ts: str) -> bool:
+        """Whether a run of this job that ended at an instant (UTC text) would not have been deleted yet."""
+        row = self._db.row(
+            "SELECT min(started_at), (SELECT pruned_through FROM jobs WHERE job_id = ?) FROM"
+            " (SELECT started_at FROM runs WHERE job_id = ? ORDER BY started_at LIMIT 2)",
+            (job_id, job_id),
+        )
+        oldest, pruned_through = (row[0], row[1]) if row is not None else (None, None)
+        if oldest is None:
+            return pruned_through is None
+        return ts > max(str(oldest), str(pruned_through or ""))
+
     def run_exists(self, run_id: str) -> bool:
         """Whether the ledger has this run."""
         return self._db.row("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)) is not None
@@ -143,3 +174,21 @@ class RetentionRows:
 def _old(row: Row) -> OldRun:
     position = (row["finished_at"] or "", row["run_id"])
     return OldRun(row["run_id"], row["job_id"], row["output_dir"] is not None, row["output_bytes"], position)
+
+
+class UnwrittenRows(RetentionRows):
+    """The rows of a database that can't be written: what is deleted beside it is recorded by the next pruning."""
+
+    def record_output_size(self, run_id: str, size: int) -> None:
+        """Nothing."""
+
+    def forget_output(self, runs: Sequence[OldRun]) -> None:
+        """Nothing."""
+
+    def forget(self, runs: Sequence[OldRun]) -> tuple[int, int]:  # noqa: ARG002
+        """None: (0, 0)."""
+        return 0, 0
+
+    def forget_notices(self, before: str) -> int:  # noqa: ARG002
+        """None: 0."""
+        return 0

@@ -9,15 +9,18 @@ import fcntl
 import json
 import os
 import stat
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from core import log
 from core.clock import utc_text
 from core.durable import put_in_place
-from core.errors import DaemonFileUnusable, DaemonRunning
-from core.ownership import create, give
+from core.errors import DaemonFileUnusable, DaemonLockReplaced, DaemonRunning
+from core.ownership import create
+from core.run import ProcessId
+from system.process_table import identify, is_alive
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 #: Seconds to wait for the lock: `daemon_state` holds it for a moment too.
 TIMEOUT_SEC = 1.0
 _MOST_BYTES = 4096
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | _FLAGS
+_PAUSE_SEC = 0.05
 
 
 class DaemonState(TypedDict):
@@ -57,48 +62,87 @@ class DaemonLock:
     """
 
     def __init__(self, db_path: str, since: datetime) -> None:
-        from filelock import FileLock
-
         self._db_path = db_path
         self._since = since
         self._path = lock_file(db_path)
-        # The lock belongs to the process: any thread may release it.
-        self._lock = FileLock(self._path, timeout=TIMEOUT_SEC, mode=0o600, thread_local=False)
+        self._descriptor = -1
 
     def __enter__(self) -> DaemonLock:
-        from filelock import Timeout
-
-        self._refuse_other_kinds()
-        try:
-            self._lock.acquire()
-        except Timeout:
-            state = daemon_state(self._db_path)
-            if state["running"]:
-                raise _running(self._db_path, state) from None
-            # filelock waits for a file that it may not write, as it does for one that is locked.
-            raise self._unusable("can't be locked: this user may not write it, or a command is reading it") from None
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise self._unusable(f"can't be locked: {reason}") from error
-        self._give_to_owner()
+        # The lock file of a daemon that runs may have been removed.
+        state = daemon_state(self._db_path)
+        if state["running"] and not _is_held(self._path):
+            raise _running(self._db_path, state)
+        self._descriptor = self._locked()
         self._write_identity()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):
-            os.unlink(identity_file(self._db_path))
+        if self.is_in_place():
+            with suppress(OSError):
+                os.unlink(identity_file(self._db_path))
         # The file stays, as another process may be waiting for its lock.
-        self._lock.release()
+        os.close(self._descriptor)
+        self._descriptor = -1
 
-    def _give_to_owner(self) -> None:
-        with log.tolerated(OSError, "The daemon's lock file stays root's"):
-            descriptor = os.open(self._path, _READ)
+    def is_in_place(self) -> bool:
+        """Whether the locked file is the one at the path: another one would let a second daemon start."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+        except OSError:
+            return False
+
+    def keep(self) -> None:
+        """Makes sure that the locked file is the one at the path.
+
+        If it was removed or replaced, locks the file that is there now, made if missing, and raises
+        `DaemonLockReplaced`; or `DaemonRunning` if another daemon holds that one, `DaemonFileUnusable` if it can't be
+        locked.
+        """
+        if self.is_in_place():
+            return
+        fresh = self._locked()
+        os.close(self._descriptor)
+        self._descriptor = fresh
+        self._write_identity()
+        raise DaemonLockReplaced(
+            f"{self._path} was removed or replaced while this daemon held its lock. It holds the lock again",
+            hint="Never delete this file while a daemon runs: a second one could start.",
+            details={"path": self._path},
+        )
+
+    def _locked(self) -> int:
+        """The descriptor of the file at the path, locked."""
+        self._refuse_other_kinds()
+        waited = 0.0
+        while True:
             try:
-                give(descriptor, os.path.dirname(self._path))
-            finally:
+                descriptor = create(self._path, os.O_RDWR | os.O_CREAT | _FLAGS)
+            except OSError as error:
+                raise self._unusable(f"can't be locked: {error.strerror}") from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.lstat(self._path)):
+                    return descriptor
+            except FileNotFoundError:
+                # Somebody removed it meanwhile.
+                pass
+            except BlockingIOError:
+                waited += _PAUSE_SEC
+                if waited > TIMEOUT_SEC:
+                    os.close(descriptor)
+                    self._refuse_second()
+            except OSError as error:
                 os.close(descriptor)
+                raise self._unusable(f"can't be locked: {error.strerror}") from error
+            os.close(descriptor)
+            threading.Event().wait(_PAUSE_SEC)
+
+    def _refuse_second(self) -> NoReturn:
+        if _is_held(self._path):
+            raise _running(self._db_path, daemon_state(self._db_path))
+        raise self._unusable("can't be locked: a command is reading it")
 
     def _refuse_other_kinds(self) -> None:
         try:
@@ -116,6 +160,10 @@ class DaemonLock:
         path = identity_file(self._db_path)
         fresh = f"{path}.new"
         identity = {"pid": os.getpid(), "host": os.uname().nodename, "since": utc_text(self._since)}
+        me = identify(os.getpid())
+        if me is not None:
+            # Tells this process from a later one with the same pid, should the lock file be removed.
+            identity |= {"started": me.started, "boot": me.boot_id}
         # No other process writes here while we hold the lock. If the disk is full, the daemon runs without this file.
         for old in (path, fresh):
             with suppress(OSError):
@@ -142,10 +190,17 @@ def last_poll(db_path: str) -> datetime | None:
 
 
 def daemon_state(db_path: str) -> DaemonState:
-    """Whether a daemon runs, and which. Never waits and never raises."""
+    """Whether a daemon runs, and which. Never waits and never raises.
+
+    A daemon whose lock file was removed is known by its identity file, until it has made the lock file anew.
+    """
     state: DaemonState = {"running": _is_held(lock_file(db_path)), "pid": None, "host": None, "since": None}
+    identity = _identity(identity_file(db_path))
+    if not state["running"]:
+        process = ProcessId(identity.get("pid") or 0, identity.get("started") or "", identity.get("boot") or "")
+        state["running"] = bool(process.pid and process.started and process.boot_id) and is_alive(process)
     if state["running"]:
-        _add_identity(state, identity_file(db_path))
+        state["pid"], state["host"], state["since"] = (identity.get(key) for key in ("pid", "host", "since"))
     return state
 
 
@@ -166,20 +221,16 @@ def _is_held(path: str) -> bool:
     return False
 
 
-def _add_identity(state: DaemonState, path: str) -> None:
+def _identity(path: str) -> dict[str, Any]:
+    """What the identity file says, as far as it has the right types."""
     try:
         with open(os.open(path, _READ), "rb") as file:
             identity = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
-        return
-    if not isinstance(identity, dict):
-        return
-    if isinstance(identity.get("pid"), int):
-        state["pid"] = identity["pid"]
-    if isinstance(identity.get("host"), str):
-        state["host"] = identity["host"]
-    if isinstance(identity.get("since"), str):
-        state["since"] = identity["since"]
+        return {}
+    types = {"pid": int, "host": str, "since": str, "started": str, "boot": str}
+    values = identity if isinstance(identity, dict) else {}
+    return {key: values[key] for key, kind in types.items() if isinstance(values.get(key), kind)}
 
 
 def _running(db_path: str, state: DaemonState) -> DaemonRunning:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,8 @@ def test_odd_names_modes_and_kinds_are_deleted(tree: Path) -> None:
 def test_closed_folders_are_measured_left_as_they_were_and_deleted() -> None:
     with public_folder() as folder:
         folder.chmod(0o777)
-        with as_nobody():
+        # Root may enter every folder.
+        with as_nobody() if os.getuid() == 0 else nullcontext():
             closed = folder / "run"
             (closed / "a" / "b").mkdir(parents=True)
             (closed / "a" / "b" / "file").write_bytes(b"x" * FILE)
