@@ -71,7 +71,7 @@ def _stored(app: App, wanted: Installation) -> Installation:
     from uuid import uuid4
 
     def write() -> Installation:
-        with app.session() as session, session.store.db.transaction("installation"):
+        with app.session() as session, session.store.db.transaction("sync"):
             # Another process may have made an ID meanwhile.
             database = _of(session.store.state.get_fact(FACT) or {}).database or uuid4().hex[:16]
             at = utc_text(wanted.crontab_at) if wanted.crontab_at is not None else None

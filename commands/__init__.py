@@ -21,7 +21,7 @@ from commands.output import lost
 from commands.view import FormatOption, print_error
 from core import log, streams
 from core.boundary import Failure, failure_of, guarded
-from core.errors import CronError, InternalError, Interrupted, OutputUnwritable, UsageError, machine_fault
+from core.errors import CronError, DatabaseFull, InternalError, Interrupted, OutputUnwritable, UsageError, machine_fault
 from core.missing_library import missing_library
 from core.strict_json import excerpt, visible
 from core.suggest import nearest
@@ -165,7 +165,12 @@ _UNWATCHED = ("tick", "daemon")
 
 
 def _fail(error: CronError, app: App | None, argv: list[str]) -> int:
-    level = log.WARNING if any(word in _UNWATCHED for word in argv[:2]) else log.INFO
+    # A wrong set-up is not of one moment: `status` and `doctor` show it, and the log would fill with it.
+    # A full disk has no room for a line of the log either.
+    is_of_the_moment = (
+        error.exit_code == 1 and error.code != DatabaseFull.code and any(word in _UNWATCHED for word in argv[:2])
+    )
+    level = log.WARNING if is_of_the_moment else log.INFO
     log.write(level, f"The command {' '.join(argv[:1])} failed: {error.message}", code=error.code)
     if app is not None:
         error = with_suggestion(app, error)

@@ -26,7 +26,8 @@ def command(app: App, old: str, new: str, dry_run: bool) -> None:
 
     The job keeps its runs, costs, sessions, pause and next run: no slot runs twice, and none is lost. A run of it that
     is running goes on. Past runs, their folders and events keep the IDs that they have. The new name must be free
-    (DUPLICATE_JOB), and not that of a job that was removed and has a history (JOB_NAME_USED).
+    (DUPLICATE_JOB), and not that of a job that was removed and has a history (JOB_NAME_USED). Prints {"status": "ok",
+    "job_id", "renamed": [{"from", "to"}], "entry", …}.
 
     \b
     Example:

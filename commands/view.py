@@ -82,7 +82,10 @@ def _is_text(as_json: bool | None, setting: Callable[[], str], elsewhere: str = 
 
 def _setting(app: App) -> str:
     settings = guarded(lambda: app.settings)
-    return settings.format if not isinstance(settings, Failure) else format_of(app.environ, Path(app.root))
+    if not isinstance(settings, Failure):
+        return settings.format
+    found = guarded(lambda: format_of(app.environ, Path(app.root)))
+    return "auto" if isinstance(found, Failure) else found
 
 
 def is_terminal(stream: TextIO | None) -> bool:

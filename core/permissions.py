@@ -29,6 +29,8 @@ def obstacle(path: str, *, write: bool, beside: Sequence[str] = ()) -> Obstacle 
             status = os.stat(part)
         except OSError:
             continue
+        if needed == os.X_OK and not stat.S_ISDIR(status.st_mode):
+            return None
         if not os.access(part, needed):
             return _obstacle(part, status, "it" if part == path else part)
     return None

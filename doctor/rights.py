@@ -120,7 +120,7 @@ def foreign(home: Path, paths: Iterable[Path]) -> Iterator[Finding]:
     yield from few.remaining(SUBJECT)
     if pending:
         text = f"Below {home} only the owners of the first {looked_at} files and folders were looked at"
-        yield warning("FOREIGN_OWNER", SUBJECT, text, "Delete old output, see: python3 main.py prune")
+        yield warning("OWNERS_NOT_ALL_SEEN", SUBJECT, text, "Delete old output, see: python3 main.py prune")
 
 
 def _name(uid: int) -> str:

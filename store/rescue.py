@@ -1,6 +1,6 @@
 """Keeps what a connection still sees of a log that was removed, and puts it back into the database that is left.
 
-Source: docs/design.md "The files of the database".
+Source: docs/files.md "db/cron.db".
 """
 
 from __future__ import annotations

@@ -119,9 +119,12 @@ class Wakeup:
         if os.geteuid() == 0:
             from core.ownership import give
 
-            # Root may use anybody's.
+            # Root may use that of the owner of the folder.
             give(self.descriptor, os.path.dirname(self._path))
-        if not stat.S_ISFIFO(status.st_mode) or os.geteuid() not in (0, status.st_uid):
+            users = {0, os.stat(os.path.dirname(self._path) or ".").st_uid}
+        else:
+            users = {os.geteuid()}
+        if not stat.S_ISFIFO(status.st_mode) or status.st_uid not in users:
             raise self._unusable("belongs to another user")
         os.fchmod(self.descriptor, 0o600)
         # Without a writer of our own, the pipe would stay readable (end of file) after another writer has closed it.

@@ -58,7 +58,7 @@ _SCHEDULES: tuple[tuple[str, str, str], ...] = (
     ("@every 5m1h", "5m1h", "is not an interval"),
     ("@every 367d", "367d", "use 1s to 366d"),
     (f"@every {'9' * 240}d", "9999", "out of range"),
-    ("@every 2w", "2w", "is not an interval"),
+    ("@every 2y", "2y", "is not an interval"),
     ("@at", "@at", "must have one argument"),
     ("@at tomorrow", "tomorrow", "write 2026-02-15T14:30"),
     ("@at 2026-02-30T10:00", "2026-02-30T10:00", "write 2026-02-15T14:30"),

@@ -151,6 +151,9 @@ class Stage:
             if "__pycache__" in folders:
                 folders.remove("__pycache__")
             for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.name.startswith("puruto-cron.log"):
+                    # It says that a command failed, and is no state.
+                    continue
                 empty_log = path.name.endswith("-wal") and path.stat().st_size == 0
                 if not empty_log and not path.name.endswith("-shm"):
                     seen[str(path.relative_to(self.root))] = _identity(path)

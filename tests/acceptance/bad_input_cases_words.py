@@ -66,7 +66,7 @@ _OPTIONS = [
     _usage("register-job from a list", ("register-job", "x", "--from-json", "/dev/null"), "/dev/null"),
     _usage("register-job with half a variable", ("register-job", "x", "--env", "NAME"), "NAME=VALUE"),
     _usage("edit-job without a change", ("edit-job", "backup"), "No change was given"),
-    _usage("edit-job to another name", ("edit-job", "backup", "--from-json", '{"job_id": "b"}'), "can't be renamed"),
+    _usage("edit-job to another name", ("edit-job", "backup", "--from-json", '{"job_id": "b"}'), "changes no names"),
     _usage("pause-job until yesterday", ("pause-job", "backup", "--until", "2020-01-01T00:00"), "is in the past"),
     _usage("pause-job until some day", ("pause-job", "backup", "--until", "some day"), "is not a date and time"),
     _usage("sessions with three words", ("sessions", "reset", "backup", "report"), "reset and a JOB_ID"),

@@ -51,7 +51,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 def test_bash_completes_commands_options_jobs_and_runs(installed: Workspace) -> None:
     (run,) = installed.runs("backup")
-    assert completed(installed, "puruto-cron", "re") == ["register-job", "resume-job", "remove-job"]
+    assert completed(installed, "puruto-cron", "re") == ["register-job", "resume-job", "rename-job", "remove-job"]
     assert completed(installed, "puruto-cron", "run-now", "ba") == ["backup", "backup-2"]
     assert "--until" in completed(installed, "puruto-cron", "pause-job", "--")
     assert completed(installed, "puruto-cron", "show", "backup-2") == [run["run_id"]]

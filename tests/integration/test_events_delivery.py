@@ -147,7 +147,7 @@ def test_a_stored_event_that_cannot_be_read_stops_no_tick(
     assert [result["status"] for result in machine.tick()["results"]] == ["ok"]
 
 
-SAID = 'año ☃ 🦊 \x7f \\ "'
+SAID = 'año ☃ 🦊 \u200d \\ "'
 
 
 def test_text_of_any_language_arrives_as_it_was(machine: Machine, workspace: Workspace) -> None:

@@ -186,7 +186,7 @@ def test_a_lease_lost_during_the_grace_kills_what_is_left(place: Place) -> None:
     assert_nothing_lives(place, "root")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError, MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
 def test_whatever_on_start_raises_no_child_is_left(place: Place, error: type[BaseException]) -> None:
     def on_start(_child: ProcessId) -> None:
         wait_for(lambda: there(place, "root"))
@@ -194,6 +194,17 @@ def test_whatever_on_start_raises_no_child_is_left(place: Place, error: type[Bas
 
     with pytest.raises(error):
         place.invoke(place.invocation(python("tell('root')\nsleep()")), on_start=on_start)
+    assert_nothing_lives(place, "root")
+
+
+def test_without_memory_for_a_child_that_has_started_none_is_left(place: Place) -> None:
+    def on_start(_child: ProcessId) -> None:
+        wait_for(lambda: there(place, "root"))
+        raise MemoryError
+
+    outcome = place.invoke(place.invocation(python("tell('root')\nsleep()")), on_start=on_start)
+    assert outcome.response.error is not None
+    assert outcome.response.error.code == "MACHINE_EXHAUSTED"
     assert_nothing_lives(place, "root")
 
 

@@ -126,7 +126,7 @@ def test_what_has_not_changed_is_not_checked_again_and_nothing_but_the_time_is_w
         (_jobs(*"abxcde"), ["x"], {"added": ["x"]}),
         (_jobs(*"abde"), [], {"removed": ["c"]}),
         (_jobs(*"edcba"), [], {"unchanged": list("edcba")}),
-        (_jobs(*"abxde"), ["x"], {"added": ["x"], "removed": ["c"]}),
+        (_jobs(*"abxde"), ["x"], {"added": [], "removed": [], "renamed": [{"from": "c", "to": "x"}]}),
         ([dict(reversed(job.items())) for job in _jobs(*"abcde")], list("abcde"), {"unchanged": list("abcde")}),
         ([{**job, "max_retries": 0} for job in _jobs(*"abcde")], list("abcde"), {"unchanged": list("abcde")}),
         ([{**job, "next_run_at": "x"} for job in _jobs(*"abcde")], [], {"unchanged": list("abcde")}),

@@ -82,6 +82,7 @@ def test_a_due_job_runs_is_recorded_and_told(workspace: Workspace) -> None:
         "ts": row["finished_at"],
         "job_id": "job-0",
         "run_id": row["run_id"],
+        "timezone": "UTC",
         "attempt": 1,
         "result": result["result"],
     }

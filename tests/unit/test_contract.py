@@ -59,6 +59,9 @@ def test_fields_of_a_job_have_these_defaults() -> None:
     fields = {field.name: field.default for field in dataclasses.fields(Job)}
     for cell, default in rows(section(".jobs.json")):
         for name in quoted(cell):
+            if name == "prompt":
+                # Which of three fields a job must have is not said by a default.
+                continue
             wanted = dataclasses.MISSING if default == "required" else json.loads(default.strip("`"))
             assert fields[name] == wanted, name
     runtime = section(".jobs.json").split("Four keys belong to the database", 1)[1]
