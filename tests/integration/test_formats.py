@@ -133,10 +133,10 @@ def test_an_idle_tick_is_text_for_people_and_json_for_programs(ready: Workspace)
 
 
 def test_a_daemon_on_a_terminal_tells_each_run_in_a_line(ready: Workspace) -> None:
-    with on_terminal(ready, "daemon", columns=70) as (terminal, process):
+    env = {"PURUTO_CRON_POLL_SECONDS": "1"}
+    with on_terminal(ready, "daemon", columns=70, env=env) as (terminal, process):
         terminal.wait_for("ready: pid")
         ready.make_due("bad")
-        ready.run("sync-jobs")
         text = terminal.wait_for("[NONZERO_EXIT]")
         terminal.type("\x03")
         assert process.wait(PATIENCE) == 0

@@ -57,7 +57,7 @@ def limited(descriptors: int, call: str, tree: Path) -> str:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("depth", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [3_000, pytest.param(100_000, marks=pytest.mark.full)])
 def test_nested_folders_are_measured_and_deleted_with_a_handful_of_descriptors(tree: Path, depth: int) -> None:
     put_deep(tree, depth)
     assert int(limited(12, "size_of", tree)) >= FILE

@@ -199,7 +199,7 @@ def test_a_changed_byte_makes_no_other_answer_of_it(
 MANY = 10_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "piece", ["{", "[", "[{", "{}", '{"a":', '{"a":\n', '[{"a":', '{"a":1,}\n', '{"a":"\n', "\x1b]", "]}"]
 )
