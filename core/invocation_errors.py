@@ -60,7 +60,7 @@ class InvocationTimeout(InvocationError):
     """The attempt was not done after `timeout_sec`; its processes were ended."""
 
     code = "TIMEOUT"
-    fix = "raise `timeout_sec`, or see what it waits for: `details.alive` names its processes at that time, `name (pid)`"
+    fix = "raise `timeout_sec`, or see what it waits for: `details.alive` names its processes then, as `name (pid)`"
 
 
 class InvocationStopped(InvocationError):
