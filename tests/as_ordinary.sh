@@ -4,14 +4,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d "${TMPDIR:-/tmp}/puruto-ci-XXXXXX")
-trap 'rm -rf "$place"' EXIT
+made=
+trap 'rm -rf "$place"; [ -z "$made" ] || userdel "$made" >/dev/null 2>&1' EXIT
 root="$place/mis púrutos/puruto-cron"
 mkdir -p "$root" "$place/home" "$place/tmp"
 git ls-files -z | tar --null --files-from=- --create | tar --extract --directory "$root"
 become=()
 path=$PATH
 if [ "$(id -u)" = 0 ]; then
-    id puruto-ci >/dev/null 2>&1 || useradd --system --no-create-home --shell /bin/sh puruto-ci
+    # Its home must be there: cron starts nothing for an account without one, and the doctor says so.
+    if id puruto-ci >/dev/null 2>&1; then
+        usermod --home "$place/home" puruto-ci
+    else
+        useradd --system --no-create-home --home-dir "$place/home" --shell /bin/sh puruto-ci
+        made=puruto-ci
+    fi
     chown -R puruto-ci: "$place"
     become=(setpriv --reuid=puruto-ci --regid="$(id -g puruto-ci)" --clear-groups)
     # What else is on the PATH of root may lie where no other account may look.

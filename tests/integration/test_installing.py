@@ -70,10 +70,11 @@ def test_a_line_whose_python_is_gone_says_what_to_do(workspace: Workspace, cront
     for line, log in zip(lines, ("tick.log", "telegram.log"), strict=True):
         command = line.removeprefix("* * * * * ")
         assert subprocess.run(["/bin/sh", "-c", command], env=workspace.environ, cwd="/").returncode == 127
-        ours, shells = (workspace.root / "db" / log).read_text(encoding="utf-8").splitlines()
+        *ours, shells = (workspace.root / "db" / log).read_text(encoding="utf-8").splitlines()
         assert "not found" in shells or "No such file" in shells
         gone = f"{environment}/python is gone, as after an upgrade of the system"
-        assert ours == f"{gone}: run make install in {workspace.root} again"
+        # A line that would be too long for cron does without it.
+        assert ours == [f"{gone}: run make install in {workspace.root} again"] * ("make install" in line)
     assert crontab.exists()
 
 

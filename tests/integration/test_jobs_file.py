@@ -107,7 +107,7 @@ def test_a_huge_file_is_refused_unread(file: Path) -> None:
 def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
     file.write_text('{"jobs": []}', encoding="utf-8")
     file.chmod(0)
-    with pytest.raises(JobsFileUnreadable, match="Permission denied"):
+    with pytest.raises(JobsFileUnreadable, match="can't be read: it belongs to"):
         read(file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -230,8 +231,9 @@ def _folder(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as there:
-        there.bind(str(path))
+    # A relative path, because that of a socket has at most 107 bytes.
+    with socket.socket(socket.AF_UNIX) as there, contextlib.chdir(path.parent):
+        there.bind(path.name)
 
 
 def _link_to_a_pipe(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ MAIN = f"{ROOT}/main.py"
 #: An interpreter that is there on every machine that runs this.
 PYTHON = "/bin/sh"
 #: A program that is there, of another copy.
-ELSEWHERE = Path(__file__).resolve().parents[2] / "main.py"
+ELSEWHERE = shlex.quote(str(Path(__file__).resolve().parents[2] / "main.py"))
 GOOD = f"* * * * * {PYTHON} {MAIN} tick --quiet >> {ROOT}/db/tick.log 2>&1"
 
 
