@@ -32,6 +32,5 @@ for name in $(compgen -e | grep -E '^(PIP_|SSL_CERT|REQUESTS_CA|CI$|https?_proxy
 done
 ordinary() { "${become[@]}" env -i "${environ[@]}" "$@"; }
 ordinary make dev
-# What takes a file away from its reader is only tried as root: the tests compare such files afterwards.
-[ $# -gt 0 ] || set -- -m "not full and not slow" --ignore tests/acceptance/test_bad_input.py tests/unit tests/integration tests/acceptance
+[ $# -gt 0 ] || set -- -m "not full and not slow" tests/unit tests/integration tests/acceptance
 ordinary .venv/bin/python -m pytest -n 3 --dist worksteal "$@"

@@ -13,7 +13,7 @@ from unittest import mock
 
 import db
 from tests.acceptance.bad_input_cases import Case, as_process, nothing
-from tests.acceptance.bad_input_cases_stage import Stage, Word
+from tests.acceptance.bad_input_cases_stage import TAKE_BACK, Stage, Word
 
 Prepare = Callable[[Stage], object]
 
@@ -250,28 +250,28 @@ _FORBIDDEN = _forbidden(
             _ALL,
             "that may not be read",
             "DATABASE_UNREADABLE",
-            ("can't be opened: it belongs to ", "and you are ", "sudo chown"),
+            ("can't be opened: it belongs to ", "and you are ", TAKE_BACK),
             _of_another_user(0),
         ),
         *_each(
             _INIT,
             "that may not be read",
             "DATABASE_READ_ONLY",
-            ("can't be written: it belongs to ", "and you are ", "sudo chown"),
+            ("can't be written: it belongs to ", "and you are ", TAKE_BACK),
             _of_another_user(0),
         ),
         *_each(
             _WRITERS,
             "that may only be read",
             "DATABASE_READ_ONLY",
-            ("can't be written: it belongs to ", "and you are ", "sudo chown"),
+            ("can't be written: it belongs to ", "and you are ", TAKE_BACK),
             _of_another_user(4),
         ),
         *_each(
             _WRITERS,
             "in a read-only folder",
             "DATABASE_READ_ONLY",
-            ("can't be written: ", "db belongs to ", "sudo chown"),
+            ("can't be written: ", "db belongs to ", TAKE_BACK),
             _in_folder_of_another_user(5),
         ),
         *_each(
@@ -285,7 +285,7 @@ _FORBIDDEN = _forbidden(
             _ALL[:4],
             "in a folder that may not be entered",
             "DATABASE_UNREADABLE",
-            ("can't be opened: ", "db belongs to ", "sudo chown"),
+            ("can't be opened: ", "db belongs to ", TAKE_BACK),
             _in_folder_of_another_user(0),
         ),
     ]

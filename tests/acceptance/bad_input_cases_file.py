@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from tests.acceptance.bad_input_cases import Case, as_process
-from tests.acceptance.bad_input_cases_stage import GOOD_JOBS, Stage, jobs_bytes
+from tests.acceptance.bad_input_cases_stage import GOOD_JOBS, TAKE_BACK, Stage, jobs_bytes
 
 SYNC = ("sync-jobs",)
 _JOB = b'{"job_id": "a", "puruto_target": "t", "schedule": "@daily", "prompt": "p"%s}'
@@ -74,7 +74,7 @@ _PLACE = as_process(
         "jobs file of another user",
         SYNC,
         "JOBS_FILE_UNREADABLE",
-        (".jobs.json can't be read: it belongs to ", "and you are ", "sudo chown"),
+        (".jobs.json can't be read: it belongs to ", "and you are ", TAKE_BACK),
         prepare=lambda stage: stage.give_away(stage.jobs_file, 0),
         plain_user=True,
     ),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.acceptance.bad_input_cases import Case, as_process
-from tests.acceptance.bad_input_cases_stage import Stage, Word
+from tests.acceptance.bad_input_cases_stage import TAKE_BACK, Stage, Word
 
 LIST = ("list",)
 
@@ -161,7 +161,7 @@ _PLACE = as_process(
     ),
     _refused(
         ".env of another user",
-        (".env can't be read: it belongs to ", "and you are ", "sudo chown"),
+        (".env can't be read: it belongs to ", "and you are ", TAKE_BACK),
         prepare=lambda stage: (stage.write(stage.env_file, b"A=1\n"), stage.give_away(stage.env_file, 0)),
         plain_user=True,
     ),
