@@ -21,6 +21,7 @@ import pytest
 from tests.acceptance.conftest import files_of_the_project
 from tests.acceptance.test_readme import blocks_in
 from tests.support_account import Account, identity, owned
+from tests.support_machine import fill, small_disk
 from tests.workspace import PROJECT, needs
 
 # All of them need the clone with its environment, which one worker makes once.
@@ -263,6 +264,31 @@ def test_what_was_done_once_as_root_is_in_nobodys_way(me: Account) -> None:
     assert complaints(said) <= {"NO_TICK"}
     assert [str(path) for path in me.root.rglob("*") if path.lstat().st_uid == 0] == []
     assert len(runs(me)) == 3
+
+
+# --- a full disk ---
+
+
+def test_on_a_full_disk_nothing_is_lost_and_prune_makes_room(me: Account) -> None:
+    look, make_room, again = page("full-disk")
+    with small_disk(me.home / "disk", "12m") as disk:
+        owned(disk)
+        for name in ("db", "runs"):
+            me.shell(f"mv {name} ~/disk/{name} && ln -s ~/disk/{name} {name}")
+        loud = {**HELLO, "command": ["sh", "-c", "head -c 900000 /dev/zero"], "max_retries": 0}
+        (me.root / ".jobs.json").write_text(json.dumps({"jobs": [loud]}), encoding="utf-8")
+        me.main("sync-jobs")
+        for _ in range(4):
+            assert me.main("run-now hello")["status"] == "ok"
+        before = runs(me)
+        fill(disk)
+        assert "DATABASE_FULL" in me.shell(look)
+        assert runs(me) == before
+        made = json.loads(me.shell(make_room))
+        assert made["outputs"] >= 2
+        said = me.shell(again, fails=(1,))
+        assert json.loads(said.splitlines()[0])["status"] == "ok"
+        assert len(runs(me)) == len(before) + 1
 
 
 # --- another Python ---
