@@ -23,6 +23,7 @@ from core.errors import (
     DatabaseReplaced,
     DatabaseStarved,
     DatabaseUnreadable,
+    MachineExhausted,
     SqliteTooOld,
     machine_fault,
 )
@@ -71,7 +72,8 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
     if primary == sqlite3.SQLITE_READONLY:
         return read_only(path, details)
     if primary == sqlite3.SQLITE_NOMEM:
-        return _starved(MemoryError(), details) or DatabaseError(f"{path}: {error}", details=details)
+        fault = machine_fault(MemoryError())
+        return _starved(fault, details) if fault else DatabaseError(f"{path}: {error}", details=details)
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return cannot_open(path, details)
     return DatabaseError(f"{path}: {error}", details=details)
@@ -79,15 +81,17 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
 
 def cannot_open(path: str, details: dict[str, object]) -> DatabaseError:
     """The error for a file that can't be opened: the reason, and what to do."""
+    from core.descriptors import require_descriptors
     from core.shell import quoted
 
     folder = os.path.dirname(path)
     try:
         # SQLite does not say why. It opens the file, its log, the index of that, and for a moment the folder.
-        _open_files(4)
-    except OSError as error:
-        if (starved := _starved(error, details)) is not None:
-            return starved
+        require_descriptors(4)
+    except MachineExhausted as fault:
+        return _starved(fault, details)
+    except OSError:
+        pass  # /dev/null is missing or closed to us, which says nothing about the database.
     if os.path.isdir(path):
         return DatabaseUnreadable(f"{path} is a folder", hint="DB_PATH must name a file.", details=details)
     if not os.path.exists(path) and (os.access(folder, os.X_OK) or not os.path.isdir(folder)):
@@ -120,21 +124,7 @@ def _obstacle(path: str) -> Obstacle | None:
     return obstacle(path, write=True, beside=(f"{path}-wal", f"{path}-shm"))
 
 
-def _open_files(number: int) -> None:
-    """Raises OSError if this process can't open so many files. Not the database: to close it would end its locks."""
-    opened: list[int] = []
-    try:
-        while len(opened) < number:
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def _starved(error: Exception, details: dict[str, object]) -> DatabaseStarved | None:
-    fault = machine_fault(error)
-    if fault is None:
-        return None
+def _starved(fault: MachineExhausted, details: dict[str, object]) -> DatabaseStarved:
     return DatabaseStarved(fault.message, hint=fault.hint, details={**details, **fault.details})
 
 
@@ -231,8 +221,9 @@ class Database:
         self.path = path
         #: Whether this is a copy in memory, because the disk is full.
         self.is_copy = False
-        open_it = self._connected if read_only else connect_to_write
-        self.connection = open_it(path, busy_timeout_sec)
+        self.connection = (
+            self._connected(path, busy_timeout_sec) if read_only else connect(path, "rw", busy_timeout_sec)
+        )
         self._busy_timeout_sec = busy_timeout_sec
         self._identity = _identity(path)
         #: Of the -wal and the -shm file; None while they are not known to be there.
@@ -497,11 +488,6 @@ def bare(path: str) -> Connection:
     Raises what `Database` raises. Use it inside `Translated(path)`.
     """
     return connect(path, "ro")
-
-
-def connect_to_write(path: str, busy_timeout_sec: float) -> Connection:
-    """A connection that writes. Raises what `Database` raises."""
-    return connect(path, "rw", busy_timeout_sec)
 
 
 def connect(path: str, mode: str, busy_timeout_sec: float = BUSY_TIMEOUT_MS / 1000) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from core.boundary import Failure
 from core.clock import Clock, from_text
+from core.descriptors import require_descriptors
 from core.errors import CronError, MachineExhausted, machine_fault
 from core.escape_codes import plain, without_codes
 from core.invocation import Answer, AttemptOutcome, Invocation, InvocationRequest, InvocationResult, Prompt
@@ -37,6 +38,8 @@ from system.awaitables import run_blocking
 from system.processes import Child, Stop
 
 _NAMED_PROCESSES = 20
+#: Files that a call has open at the same time at most, while it is prepared and started.
+_DESCRIPTORS = 10
 #: An attempt is prepared at most this many seconds ahead; if the slot is later, the clock was set back meanwhile.
 LONGEST_HOLD_SEC = 0.1
 
@@ -148,7 +151,7 @@ class Invoker:
         on_start: Callable[[ProcessId], Awaitable[None]],
     ) -> Answer:
         request, stop = invocation.request, supervision.stop
-        processes.require_descriptors()
+        require_descriptors(_DESCRIPTORS)
         self._policy.check(request)
         folder = self._targets.resolve(request.target)
         invocation, task.prompt = prompt_file.filled(invocation, folder)

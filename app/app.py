@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 
 #: The most jobs that a warning names.
-_NAMED = 5
 
 
 class App:
@@ -309,14 +308,14 @@ class App:
 
         It is there if it runs, or if its systemd unit is installed.
         """
+        from core.listing import listed
         from schedules.calendar import is_under_a_minute
 
         names = [job_id for job_id, schedule in jobs if is_under_a_minute(schedule)]
         if not names or self.daemon_state()["running"] or self._has_daemon_unit():
             return []
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         message = (
-            f"{', '.join(names[:_NAMED])}{more}: an interval under a minute wants the daemon."
+            f"{listed(names)}: an interval under a minute wants the daemon."
             " A tick each minute runs only the newest slot of each minute, and misses the others."
         )
         hint = (
@@ -325,10 +324,9 @@ class App:
         return [{"code": "NEEDS_DAEMON", "message": message, "hint": hint}]
 
     def _has_daemon_unit(self) -> bool:
-        from install.units import DAEMON_SERVICE
+        from install.units import DAEMON_SERVICE, user_folder
 
-        config = self.environ.get("XDG_CONFIG_HOME") or os.path.join(self.environ.get("HOME") or "~", ".config")
-        unit = os.path.join(os.path.expanduser(config), "systemd", "user", DAEMON_SERVICE)
+        unit = os.path.join(user_folder(self.environ), DAEMON_SERVICE)
         try:
             with open(unit, encoding="utf-8", errors="replace") as file:
                 return self.root in file.read(1 << 16)

@@ -226,7 +226,7 @@ class Session:
         folder, call = Path(self._run_folder(run)), f"attempt-{run.attempt}"
         # With a heartbeat, or after a lost session, an attempt has several calls: the last one counts.
         number = 2
-        while (folder / f"{call.partition('.')[0]}.call-{number}.stdout").exists():
+        while os.path.exists(folder / f"{call.partition('.')[0]}.call-{number}.stdout"):
             call, number = f"{call.partition('.')[0]}.call-{number}", number + 1
         tails = {name: read_tail(folder / f"{call}.{name}") for name in ("stdout", "stderr")}
         return self.app.redactor(self.job(run.job_id))({name: tail for name, tail in tails.items() if tail})

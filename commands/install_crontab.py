@@ -161,7 +161,7 @@ def this_copy(app: App) -> units.Copy:
 def sibling(app: App) -> str:
     """The folder of puruto-telegram with its `inbox.py`. Raises `UsageError` if there is none."""
     folder = Path(os.path.normpath(app.settings.telegram_path))
-    if not (folder / "inbox.py").is_file():
+    if not os.path.isfile(folder / "inbox.py"):
         hint = "Copy the example, cp -r examples/purutos/puruto-telegram .., or set PURUTO_TELEGRAM_PATH."
         raise UsageError(f"There is no inbox.py in {folder}", hint=hint, details={"folder": str(folder)})
     return str(folder)

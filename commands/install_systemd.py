@@ -44,8 +44,7 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
       python3 main.py install-systemd && systemctl --user enable --now puruto-cron.timer
       python3 main.py install-systemd --daemon && systemctl --user enable --now puruto-cron-daemon.service
     """
-    config = app.environ.get("XDG_CONFIG_HOME") or os.path.join(app.environ.get("HOME") or "~", ".config")
-    target = Path(folder).expanduser() if folder else Path(config).expanduser() / "systemd" / "user"
+    target = Path(folder or units.user_folder(app.environ)).expanduser()
     copy = this_copy(app)
     settings = app.settings
     terms = units.DaemonTerms(settings.poll_sec, settings.stop_sec, settings.kill_grace_sec)
@@ -100,7 +99,7 @@ def _write(target: Path, texts: Mapping[str, str]) -> None:
         path = target / name
         if not os.path.lexists(path):
             continue
-        existing = _text(path) if path.exists() else ""
+        existing = _text(path) if os.path.exists(path) else ""
         if units.is_foreign(existing, text):
             owner = units.owner_of(existing)
             whose = f"belongs to the copy in {owner}" if owner else "does not belong to puruto-cron, or is an older one"

@@ -93,17 +93,23 @@ def masked(record: Mapping[str, object], mask: Redactor) -> dict[str, object]:
 
 def captured(folder: Path) -> list[OutputFile]:
     """The output files of a run, in the order of their names. What can't be read is named with the reason."""
-    if not os.path.lexists(folder) and os.access(folder.parent, os.X_OK):
-        return []
-    if folder.is_symlink() or folder.parent.is_symlink():
-        return []
     try:
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.is_symlink())
-    except FileNotFoundError:
-        return []
+        return [_tail(path) for path in run_files(folder)]
     except OSError as error:
         return [_unreadable(folder, error)]
-    return [_tail(path) for path in paths]
+
+
+def run_files(folder: Path) -> list[Path]:
+    """The regular files in the folder of a run, by name: none if there is no such folder. Links are not followed.
+
+    Raises OSError if it can't be looked into.
+    """
+    if os.path.islink(folder) or os.path.islink(folder.parent):
+        return []
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
 
 
 def _unreadable(path: Path, error: OSError) -> OutputFile:

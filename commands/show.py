@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypedDict
 
 import click
 
 from app.app import App
-from commands.logs import OutputFile, captured, masked
+from commands.logs import OutputFile, captured, masked, run_files
 from commands.names import run_names
 from commands.view import show
 from core.bounded_file import read_bounded
@@ -78,16 +79,12 @@ def command(app: App, run_id: str) -> None:
 
 
 def _requests(folder: Path) -> list[Path]:
-    if (
-        not os.path.isdir(folder)
-        or not os.access(folder, os.R_OK | os.X_OK)
-        or folder.is_symlink()
-        or folder.parent.is_symlink()
-    ):
-        return []
-    # Sorted by time: by name the tenth call would come before the second one.
-    paths = [path for path in folder.glob("attempt-*.request.json") if path.is_file() and not path.is_symlink()]
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    with suppress(OSError):
+        # Sorted by time: by name the tenth call would come before the second one.
+        paths = [path for path in run_files(folder) if fnmatch(path.name, "attempt-*.request.json")]
+        return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    # `captured` says why it can't be looked into.
+    return []
 
 
 def _request(path: Path) -> object:

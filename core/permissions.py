@@ -62,6 +62,17 @@ def _obstacle(path: str, status: os.stat_result, called: str) -> Obstacle:
     return Obstacle(path, sentence, f"Give it to this user: sudo chown {quoted(me)} {quoted(path)}")
 
 
+def is_missing(path: str) -> bool:
+    """Whether nothing is at `path`. Where this user may not look, something may be there: then False."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def name_of(uid: int) -> str:
     """The name of a user; its number for one that this machine does not know."""
     import pwd

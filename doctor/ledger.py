@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.job import SCHEDULER_ID
+from core.listing import listed
 from doctor.findings import Finding, fine, warning
 from doctor.scene import Scene
 
@@ -15,7 +16,6 @@ SUBJECT = "ledger"
 #: The most folders, and the most bytes of events, that are looked at: the newest.
 MOST_FOLDERS = 20_000
 MOST_BYTES = 4 << 20
-_SHOWN = 5
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -36,8 +36,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield fine(SUBJECT, f"Each of {len(folders)} folders and {len(events)} events has the row of its run")
         return
     names = sorted(missing)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    text = f"Runs that left a folder or an event, but have no row: {', '.join(names[:_SHOWN])}{more}"
+    text = f"Runs that left a folder or an event, but have no row: {listed(names)}"
     fix = (
         "The database was replaced, restored from an older copy, or lost its -wal file: their results are lost, and"
         " their slots may have run again. What they printed is in runs/; `prune` deletes it after a day."

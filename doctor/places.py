@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from core import log
 from core.shell import quoted
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
@@ -23,8 +24,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Whether all folders and files can be written, and whether there is space."""
     settings = scene.need_settings
     folders = [settings.db_path.parent, settings.runs_folder, settings.local_events.parent]
-    files = [settings.db_path, Path(last_tick_file(str(settings.db_path))), settings.local_events]
-    if settings.telegram_path.is_dir():
+    log_file = settings.db_path.parent / log.FILE
+    files = [settings.db_path, Path(last_tick_file(str(settings.db_path))), log_file, settings.local_events]
+    if os.path.isdir(settings.telegram_path):
         folders.append(settings.telegram_outbox.parent)
         files.append(settings.telegram_outbox)
     yield from writable(folders, files)
@@ -36,7 +38,7 @@ def writable(folders: list[Path], files: list[Path]) -> Iterator[Finding]:
     """Whether they can be written. A missing folder is made when needed, so its nearest existing parent is checked."""
     for folder in folders:
         parent = existing(folder)
-        if not parent.is_dir():
+        if not os.path.isdir(parent):
             text = f"{parent} is not a folder, but {folder} is needed"
             yield error("FOLDER_UNWRITABLE", SUBJECT, text, f"Move {parent} away.")
         elif not os.access(parent, os.W_OK | os.X_OK):
@@ -46,7 +48,7 @@ def writable(folders: list[Path], files: list[Path]) -> Iterator[Finding]:
         if os.path.islink(path):
             text = f"{path} is a symbolic link; the program does not write through links"
             yield error("FILE_UNWRITABLE", SUBJECT, text, "Replace the link by the file itself.")
-        elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        elif os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
             text = f"This user can't read and write {path}"
             yield error("FILE_UNWRITABLE", SUBJECT, text, f"Give it the permission; see: ls -l {quoted(path)}")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shlex
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from core.errors import CronError
+from core.permissions import name_of
 from core.shell import quoted
 from doctor.findings import Few, Finding, error, fine, warning
 from doctor.scene import Scene
@@ -98,7 +97,7 @@ def foreign(home: Path, paths: Iterable[Path]) -> Iterator[Finding]:
         return
     if owner == 0:
         return
-    few, name, looked_at = Few(), _name(owner), 0
+    few, name, looked_at = Few(), name_of(owner), 0
     pending = [str(path) for path in reversed(list(paths))]
     while pending and looked_at < _MOST_LOOKED_AT:
         path = pending.pop()
@@ -112,8 +111,8 @@ def foreign(home: Path, paths: Iterable[Path]) -> Iterator[Finding]:
             with suppress(OSError):
                 pending += sorted((entry.path for entry in os.scandir(path)), reverse=True)
         if status.st_uid != owner:
-            text = f"{path} belongs to {_name(status.st_uid)}, not to {name}: what {name} runs may fail there"
-            fix = f"Run: sudo chown -R {shlex.quote(name)}: {shlex.quote(path)}"
+            text = f"{path} belongs to {name_of(status.st_uid)}, not to {name}: what {name} runs may fail there"
+            fix = f"Run: sudo chown -R {quoted(name)}: {quoted(path)}"
             finding = error("FOREIGN_OWNER", SUBJECT, text, fix)
             if few.passes(finding):
                 yield finding
@@ -121,13 +120,6 @@ def foreign(home: Path, paths: Iterable[Path]) -> Iterator[Finding]:
     if pending:
         text = f"Below {home} only the owners of the first {looked_at} files and folders were looked at"
         yield warning("OWNERS_NOT_ALL_SEEN", SUBJECT, text, "Delete old output, see: python3 main.py prune")
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _mode(path: Path) -> int | None:

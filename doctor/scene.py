@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.errors import InternalError
 from doctor.programs import Answer, ask
+from install.crontab_program import NO_PROGRAM, fix_for, in_english, says_none
 
 if TYPE_CHECKING:
     from app.app import App
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 #: `(argv, environment, folder, timeout in seconds)` → exit code and output of the program.
 Ask = Callable[[Sequence[str], Mapping[str, str], str, float], Answer]
+
+
+_SECONDS = 10.0
+
+
+class UserCrontab(NamedTuple):
+    """The crontab of this user, "" if there is none; why it could not be read, or ""; and what to do about that."""
+
+    text: str
+    trouble: str = ""
+    fix: str = ""
 
 
 @dataclass
@@ -63,6 +75,17 @@ class Scene:
     def need_store(self) -> Store:
         """The store of the session."""
         return self.need_session.store
+
+    @cached_property
+    def crontab(self) -> UserCrontab:
+        """What `crontab -l` says."""
+        answer = self.ask(["crontab", "-l"], in_english(self.app.environ), "/", _SECONDS)
+        if answer.code == 0:
+            return UserCrontab(answer.out)
+        if answer.code is None:
+            return UserCrontab("", f"The program crontab can't be run: {answer.reason}", NO_PROGRAM)
+        told = answer.err.strip() or answer.out.strip()
+        return UserCrontab("") if says_none(told) else UserCrontab("", f"crontab -l says: {told[:200]}", fix_for(told))
 
     @cached_property
     def ticks_lately(self) -> bool:

@@ -8,18 +8,19 @@ import sys
 from collections.abc import Iterator
 
 from app import installation
+from core.permissions import is_missing
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
-from install import units
 from install.crontab_blocks import blocks
 from install.crontab_blocks import left_behind as gone
 from install.crontab_machine import cron_environment, cron_processes, is_here, of_system, of_user
-from install.crontab_program import NO_PROGRAM, fix_for, in_english, says_none
 from install.crontab_starts import Start
 from reports.health import TickLine
 
 SUBJECT = "crontab"
 _SECONDS = 10.0
+_SHOW = "python3 main.py install-crontab --print"
+_USE_OURS = f"A line that works is shown by: {_SHOW}"
 #: Libraries that a tick needs when a job is due.
 LIBRARIES = ("click", "croniter", "pydantic", "dotenv", "tzlocal", "jsonschema")
 
@@ -39,15 +40,15 @@ def check(scene: Scene) -> Iterator[Finding]:
     broken = [line for line in ours if not _interpreter_exists(line)]
     for line in broken:
         text = f"The line in {line.source} starts {line.interpreter}, which does not exist or can't be executed"
-        yield error("CRON_INTERPRETER_MISSING", SUBJECT, text, f"Use this one: {proposed(scene)}")
+        yield error("CRON_INTERPRETER_MISSING", SUBJECT, text, _USE_OURS)
     for line in ours:
         folder = os.path.dirname(line.log)
         if line.log and not _is_folder(folder):
             text = f"The line in {line.source} starts nothing: it writes to {line.log}, but {folder} is not a folder"
-            yield error("CRON_LOG_FOLDER_MISSING", SUBJECT, text, f"Make it, or use this line: {proposed(scene)}")
+            yield error("CRON_LOG_FOLDER_MISSING", SUBJECT, text, f"Make it. {_USE_OURS}")
     if not any(line.each_minute for line in ours):
         text = f"The line in {ours[0].source} runs only at `{ours[0].when}`: jobs that are due in between start late"
-        yield warning("CRON_NOT_EACH_MINUTE", SUBJECT, text, f"Use this one: {proposed(scene)}")
+        yield warning("CRON_NOT_EACH_MINUTE", SUBJECT, text, _USE_OURS)
     for line in ours[1:]:
         text = f"A second line starts the tick, in {line.source}. It does no harm, but starts a process each time"
         yield warning("CRON_TWICE", SUBJECT, text, "Remove one of the two.")
@@ -58,7 +59,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 def left_behind(scene: Scene) -> Iterator[Finding]:
     """Blocks whose folder is gone, and other lines that start a program that is gone: they fail each minute."""
-    text, _, _ = _user_crontab(scene)
+    text = scene.crontab.text
     gone_blocks = gone(text, str(scene.root))
     database = installation.known(scene.app).database if gone_blocks else ""
     for block in gone_blocks:
@@ -71,7 +72,7 @@ def left_behind(scene: Scene) -> Iterator[Finding]:
             yield warning("CRON_BLOCK_GONE", SUBJECT, message, "If you do not need it, remove them with crontab -e.")
     in_blocks = {block.root for block in blocks(text)}
     for line in of_user(text):
-        is_gone = line.ticks and os.path.isabs(line.program) and not os.path.exists(line.program)
+        is_gone = line.ticks and os.path.isabs(line.program) and is_missing(line.program)
         if is_gone and os.path.dirname(line.program) not in in_blocks and not is_here(line, scene.root):
             message = f"A line of the crontab starts {line.program}, which does not exist: it fails each time"
             yield warning("CRON_BLOCK_GONE", SUBJECT, message, "Remove it with crontab -e.")
@@ -88,7 +89,7 @@ def poor(scene: Scene, lines: list[Start]) -> Iterator[Finding]:
         if answer.code not in (0, None):
             last_line = answer.err.strip().rpartition("\n")[2][:200]
             text = f"The line in {line.source} starts {line.interpreter}, which lacks a library: {last_line}"
-            yield error("CRON_INTERPRETER_POOR", SUBJECT, text, f"Use this one: {proposed(scene)}")
+            yield error("CRON_INTERPRETER_POOR", SUBJECT, text, _USE_OURS)
 
 
 def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], trouble: str) -> Finding:
@@ -101,21 +102,14 @@ def nothing_starts_it(scene: Scene, lines: list[Start], here: list[Start], troub
     text += f". {trouble}" if trouble else ""
     if trouble:
         # install-crontab would fail in the same way.
-        return _nothing(scene, text, f"{_user_crontab(scene)[2]} The line is: {proposed(scene)}")
-    fix = f"python3 main.py install-crontab puts this line into your crontab: {proposed(scene)}"
-    return _nothing(scene, text, fix)
+        return _nothing(scene, text, f"{scene.crontab.fix} The line is shown by: {_SHOW}")
+    return _nothing(scene, text, f"Run: python3 main.py install-crontab. What it adds is shown by: {_SHOW}")
 
 
 def _nothing(scene: Scene, text: str, fix: str) -> Finding:
     if scene.ticks_lately:
         return warning("NO_CRON_LINE", SUBJECT, f"{text}. But something else started a tick recently", fix)
     return error("NO_CRON_LINE", SUBJECT, f"{text}. Nothing starts it", fix)
-
-
-def proposed(scene: Scene) -> str:
-    """The line that `install-crontab` writes for this copy."""
-    folder = scene.settings.db_path.parent if scene.settings else scene.root / "db"
-    return units.crontab_line(units.copy_in(scene.root, folder))
 
 
 def tick_line(scene: Scene) -> TickLine | None:
@@ -148,19 +142,7 @@ def line_here(scene: Scene) -> Start | None:
 
 def all_lines(scene: Scene) -> tuple[list[Start], str]:
     """Every line that starts a copy of this program, this user's first; and why that could not be read, or ""."""
-    text, trouble, _ = _user_crontab(scene)
-    return [*of_user(text), *of_system(scene.etc)], trouble
-
-
-def _user_crontab(scene: Scene) -> tuple[str, str, str]:
-    """The crontab of this user, "" if there is none; why it could not be read, or ""; and what to do about that."""
-    answer = scene.ask(["crontab", "-l"], in_english(scene.app.environ), "/", _SECONDS)
-    if answer.code == 0:
-        return answer.out, "", ""
-    if answer.code is None:
-        return "", f"The program crontab can't be run: {answer.reason}", NO_PROGRAM
-    told = answer.err.strip() or answer.out.strip()
-    return ("", "", "") if says_none(told) else ("", f"crontab -l says: {told[:200]}", fix_for(told))
+    return [*of_user(scene.crontab.text), *of_system(scene.etc)], scene.crontab.trouble
 
 
 def _is_folder(path: str) -> bool:

@@ -26,7 +26,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Whether events wait in its inbox, whether it can send them, and whether it has set any aside."""
     settings = scene.need_settings
     sibling, inbox = settings.telegram_path, settings.telegram_outbox
-    if not (sibling / "inbox.py").is_file():
+    if not os.path.isfile(sibling / "inbox.py"):
         return
     oldest, waiting = _oldest_waiting(sibling / "db" / "inbox_offsets.json", inbox, settings.telegram_outbox_file)
     why = _why_skipped(sibling / "db" / "inbox_state.json") if waiting else ""

@@ -6,10 +6,11 @@ database moves with the folder, so its ID says which block was ours.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
+from core.permissions import is_missing
 from install import units
 
 _PREFIX = units.BEGIN.format(root="")
@@ -31,7 +32,7 @@ class Block:
     @property
     def is_gone(self) -> bool:
         """Whether its copy does not exist any more."""
-        return not (Path(self.root) / "main.py").exists()
+        return is_missing(os.path.join(self.root, "main.py"))
 
 
 def blocks(text: str) -> list[Block]:

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,17 @@ class Copy:
     database: str = ""
 
 
+def user_folder(environ: Mapping[str, str]) -> str:
+    """The folder of this user's units. Source: systemd.unit(5), "User Unit Search Path"."""
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or "~", ".config")
+    return os.path.join(os.path.expanduser(config), "systemd", "user")
+
+
 def copy_in(root: Path, logs: Path) -> Copy:
     """The copy in the folder `root`, as a crontab must name it."""
     python = root / ".venv" / "bin" / "python"
     # Without `make install` in that folder the interpreter that is running now is used.
-    return Copy(str(root), str(python) if python.exists() else sys.executable, str(logs))
+    return Copy(str(root), str(python) if os.path.exists(python) else sys.executable, str(logs))
 
 
 def crontab_line(copy: Copy) -> str:

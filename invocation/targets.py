@@ -63,7 +63,7 @@ class Targets:
         """The names of all targets: of the siblings, and of the registry. Empty if neither can be read."""
         siblings: list[str] = []
         with suppress(OSError):
-            siblings = [entry.name for entry in os.scandir(self._home) if _is_name(entry.name) and entry.is_dir()]
+            siblings = [entry.name for entry in os.scandir(self._home) if _is_name(entry.name) and os.path.isdir(entry)]
         registered: object = None
         with suppress(OSError, ValueError):
             registered = strict_json.read_object(self._registry, _REGISTRY_LIMIT).get("purutos")

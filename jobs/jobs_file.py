@@ -70,7 +70,7 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     except UnfitFile as error:
         raise _unreadable(path, error.reason) from None
     except FileNotFoundError:
-        reason = "is a broken link" if path.is_symlink() else "does not exist"
+        reason = "is a broken link" if os.path.islink(path) else "does not exist"
         hint = 'create it; {"jobs": []} is a file without jobs'
         raise JobsFileMissing(f"{path} {reason}", hint=hint, details={"file": str(path)}) from None
     except OSError as error:

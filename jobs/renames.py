@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from core.job import Job
+from core.listing import listed
 from store.definitions import Rename
 
 if TYPE_CHECKING:
     from db import Row
 
 #: The most names that a warning lists.
-_NAMED = 5
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _add(renames: Renames, old: Job, new: str, definition_of: Callable[[Job], st
 
 def _not_told(olds: list[Job], news: list[Job]) -> Mapping[str, object]:
     """The warning about jobs that may have been renamed, and are treated as removed and new."""
-    old, new = _listed(olds), _listed(news)
+    old, new = (listed([job.job_id for job in jobs]) for jobs in (olds, news))
     if len(olds) == len(news) == 1:
         code, why = "RENAME_NAME_USED", f"a job that was removed was called {new} before, and its history is kept"
     else:
@@ -83,8 +83,3 @@ def _not_told(olds: list[Job], news: list[Job]) -> Mapping[str, object]:
     message = f"{old} became {new} in .jobs.json, which counts as removed and new: {why}"
     hint = "To keep a history under a new name, give the old name back, and run: python3 main.py rename-job OLD NEW"
     return {"code": code, "message": message, "hint": hint}
-
-
-def _listed(jobs: list[Job]) -> str:
-    names = [job.job_id for job in jobs]
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

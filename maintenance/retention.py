@@ -6,6 +6,7 @@ A run's files are deleted before its row, so that after a crash in between the n
 from __future__ import annotations
 
 import heapq
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -263,7 +264,7 @@ class Retention:
         if ".." in relative.parts or len(relative.parts) != 2:
             self._pruned.failures.append(f"{folder} is not the folder of a run")
             return False
-        if folder.parent.is_symlink():
+        if os.path.islink(folder.parent):
             self._pruned.failures.append(f"{folder.parent} is a symbolic link, and is not followed")
             return False
         return self._is_deleted(folder, lambda: delete_tree(folder))
@@ -296,7 +297,7 @@ class Retention:
     def _drop_unknown(self) -> None:
         """Deletes folders of runs that have no row, as a lost database leaves them."""
         for job in _entries(self._runs_folder):
-            if job.is_symlink() or not job.is_dir():
+            if os.path.islink(job) or not os.path.isdir(job):
                 continue
             keep_sec = self._limits.keep_days * 86_400 if job.name == _INVOKER else UNKNOWN_SEC
             for folder in _entries(job):

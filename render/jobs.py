@@ -43,13 +43,14 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
     ]
     for job in rows:
         if job.get("problem"):
-            parts.append(note(f"{plain(job['job_id'])}: {_message(job['problem'])}", context, "bold red"))
+            parts.append(note(f"{plain(job['job_id'])}: {message_of(job['problem'])}", context, "bold red"))
     if after := report.get("next_page"):
         parts.append(Text(f"There are more: {_PC} list --after {plain(after)}"))
     return together(*parts)
 
 
-def _message(problem: object) -> object:
+def message_of(problem: object) -> object:
+    """What is wrong with a job; what is stored may have been changed by hand."""
     return problem.get("message") if isinstance(problem, Mapping) else problem
 
 

@@ -12,13 +12,15 @@ from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
 from render.parts import Excerpt, error_facts, facts, head, lines_left, note, step, together
-from render.words import counted, dollars, duration, plain, sentence, short, size, when
+from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when
 
 _PC = "python3 main.py"
 #: Files of a run that people need less than what it said.
 _NOT_SHOWN = ".request.json"
 #: Slots that did not run: what `started_at` says of them is when that was noted.
 _NEVER_RAN = ("missed", "skipped")
+#: A start that is so many seconds later than its slot is late.
+_LATE_SEC = 60
 
 
 # --- run-now ---
@@ -101,10 +103,10 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     cells: list[list[str | Text]] = []
     for row in rows:
         error = f"{row['error_code']}: {plain(row.get('error'), 300)}" if row.get("error_code") else ""
-        cells.append([plain(row["run_id"]), status_text(row["status"]), _when(row, context), _took(row),
-                      dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
-    columns = ["RUN", "STATUS", "WHEN", "TOOK>", "COST>", "ERROR"]
-    for index in (5, 4, 3):
+        cells.append([plain(row["run_id"]), status_text(row["status"]), _slot(row, context), _started(row, context),
+                      _took(row), dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
+    columns = ["RUN", "STATUS", "SLOT", "STARTED", "TOOK>", "COST>", "ERROR"]
+    for index in (6, 5, 4, 3, 2):
         if not any(cell[index] for cell in cells):
             del columns[index]
             for cell in cells:
@@ -113,12 +115,22 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     return Grid(columns, cells, minimums, movable=len(columns) - 1)
 
 
-def _when(row: Report, context: ViewContext) -> str:
-    """When a run started; of slots that did not run, the last one."""
-    if row["status"] in _NEVER_RAN and row.get("scheduled_for"):
-        slots = f" ({counted(row['slots'], 'slot')})" if (row.get("slots") or 1) > 1 else ""
-        return f"slot {short(row['scheduled_for'], context.now, context.zone)}{slots}"
-    return when(row["started_at"], context.now, context.zone)
+def _slot(row: Report, context: ViewContext) -> str:
+    """The slot, the last one of several, where the start does not say it: it did not run, or not within a minute."""
+    slot = row.get("scheduled_for")
+    if not slot or (row["status"] not in _NEVER_RAN and not _is_late(slot, row["started_at"])):
+        return ""
+    slots = f" ({counted(row['slots'], 'slot')})" if (row.get("slots") or 1) > 1 else ""
+    return f"{short(slot, context.now, context.zone)}{slots}"
+
+
+def _is_late(slot: object, started_at: object) -> bool:
+    due, started = instant_of(slot), instant_of(started_at)
+    return due is not None and started is not None and (started - due).total_seconds() >= _LATE_SEC
+
+
+def _started(row: Report, context: ViewContext) -> str:
+    return "" if row["status"] in _NEVER_RAN else when(row["started_at"], context.now, context.zone)
 
 
 def _took(row: Report) -> str:
@@ -184,18 +196,12 @@ def _output(report: Report, lines: int) -> list[RenderableType]:
     for file in report["output"]:
         if file["file"].startswith("attempt-") and not file["file"].startswith(attempt):
             continue
-        if problem := file.get("error"):
-            parts.append(
-                Hanging(Text("  ! ", "yellow"), Text(f"{plain(file['file'])}: {plain(_message(problem), 500)}"))
-            )
+        if problem := file.get("problem"):
+            parts.append(Hanging(Text("  ! ", "yellow"), Text(plain(problem, 500))))
         elif not file["file"].endswith(_NOT_SHOWN) and str(file.get("text") or "").strip():
             parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}", "dim"))
             parts.append(Excerpt(str(file["text"]), lines, 4, last=True))
     return parts
-
-
-def _message(problem: object) -> object:
-    return problem.get("message") if isinstance(problem, Mapping) else problem
 
 
 # --- logs ---
@@ -212,12 +218,12 @@ def logs(report: Report, context: ViewContext) -> RenderableType:
     parts: list[RenderableType] = [grid if cells else Text("No events.")]
     for file in report.get("output") or ():
         name = f"{plain(file['path'], 4_096)}{', its end' if file.get('truncated') else ''}"
-        parts += [Text(), Text(name, "bold", overflow="ignore"), Excerpt(_file_text(file), 100_000, 0)]
+        parts += [
+            Text(),
+            Text(name, "bold", overflow="ignore"),
+            Excerpt(str(file.get("problem") or file["text"]), 100_000, 0),
+        ]
     return together(*parts)
-
-
-def _file_text(file: Report) -> str:
-    return str(file.get("text") or _message(file.get("error")) or "")
 
 
 def _what(event: Report, context: ViewContext) -> Text:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from core.listing import listed
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
-from render.jobs import is_paused
+from render.jobs import is_paused, message_of
 from render.parts import facts, note, step, together
 from render.words import counted, distance, dollars, plain, short, when
 
@@ -86,17 +87,15 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
         parts.append(note(f".jobs.json was not loaded: {failure['message']} [{failure['code']}]", context, "bold red"))
     overdue = [plain(job["job_id"]) for job in scheduler["overdue_jobs"]]
     if overdue:
-        more = f" and {len(overdue) - _NEXT} more" if len(overdue) > _NEXT else ""
-        parts.append(note(f"Overdue: {', '.join(overdue[:_NEXT])}{more}", context))
+        parts.append(note(f"Overdue: {listed(overdue)}", context))
     parts += [note(entry["message"], context) for entry in scheduler["anomalies"]]
     for entry in report["events"]["waiting"]:
         text = f"{counted(entry['count'], 'event')} for {plain(entry['channel'])} not delivered yet"
         parts.append(note(text, context))
     for job in report["jobs"]:
         if job.get("problem"):
-            problem = job["problem"]
-            message = problem.get("message") if isinstance(problem, dict) else problem
-            parts.append(note(f"{plain(job['job_id'])}: {plain(message, 500)}", context, "bold red"))
+            message = plain(message_of(job["problem"]), 500)
+            parts.append(note(f"{plain(job['job_id'])}: {message}", context, "bold red"))
     return parts
 
 

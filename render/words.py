@@ -79,7 +79,7 @@ _SOON_SEC = 6 * 86_400
 
 def short(text: object, now: datetime, zone: str) -> str:
     """A stored instant in few words: `21:04` today, `Fri 09:00` within six days, else `27 Feb 09:00`; "" for none."""
-    instant = _instant_of(text)
+    instant = instant_of(text)
     if instant is None:
         return ""
     at, today = instant.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
@@ -93,7 +93,7 @@ def short(text: object, now: datetime, zone: str) -> str:
 
 def distance(text: object, now: datetime) -> str:
     """A stored instant as seen from `now`, in its largest unit: `in 3 h`, `5 min ago`, `now`; "" for none."""
-    instant = _instant_of(text)
+    instant = instant_of(text)
     if instant is None:
         return ""
     seconds = (instant - now).total_seconds()
@@ -110,7 +110,8 @@ def when(text: object, now: datetime, zone: str) -> str:
     return f"{at} ({distance(text, now)})" if at else ""
 
 
-def _instant_of(text: object) -> datetime | None:
+def instant_of(text: object) -> datetime | None:
+    """A stored instant; None for what is none."""
     if not isinstance(text, str) or not _INSTANT.fullmatch(text):
         return None
     try:

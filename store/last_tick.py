@@ -30,11 +30,11 @@ def touch(db_path: str, text: str) -> None:
     """Writes `text` (UTC, fixed width) as the time of the last tick. Raises OSError."""
     fd = os.open(file_of(db_path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | _FLAGS, 0o600)
     try:
-        # One write of fixed width over the old text, so that no reader sees half of it.
         if os.geteuid() == 0 and os.fstat(fd).st_size == 0:
             from core.ownership import give
 
             give(fd, os.path.dirname(db_path))
+        # One write of fixed width over the old text, so that no reader sees half of it.
         width = os.pwrite(fd, f"{text}\n".encode("ascii"), 0)
         if os.fstat(fd).st_size != width:
             os.ftruncate(fd, width)

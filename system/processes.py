@@ -31,8 +31,6 @@ RUN_ID = "PURUTO_CRON_RUN_ID"
 #: For a run that was started inside another one: the folders of the runs around it, one per line.
 RUN_FOLDERS = "PURUTO_CRON_RUN_FOLDERS"
 _POLL_SEC = 0.05
-#: Files that a call has open at the same time at most, while it is prepared and started.
-_DESCRIPTORS = 10
 
 
 class Stop:
@@ -185,22 +183,6 @@ def start(
             from system import start_errors
 
             raise start_errors.explain(error, list(argv), cwd, env) from None
-
-
-def require_descriptors(number: int = _DESCRIPTORS) -> None:
-    """Raises `MachineExhausted` unless this process may open so many files more.
-
-    Asked before a call is prepared: what can't open a file later might take it for missing, or for the job's fault.
-    """
-    opened: list[int] = []
-    try:
-        while len(opened) < number:
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as error:
-        raise (machine_fault(error) or error) from None
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
 
 
 class BackgroundProcess:

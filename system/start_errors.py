@@ -31,7 +31,7 @@ def find_obstacle(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcErro
     path = _find(argv[0], cwd, env)
     if path is None:
         return explain(OSError(errno.ENOENT, ""), argv, cwd, env)
-    if path.is_dir() or not os.access(path, os.X_OK):
+    if os.path.isdir(path) or not os.access(path, os.X_OK):
         return explain(OSError(errno.EACCES, ""), argv, cwd, env)
     interpreter, *words = _shebang(path) or [""]
     if interpreter and not os.access(interpreter, os.X_OK):
@@ -67,7 +67,7 @@ def _missing(program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]
 
 
 def _unusable(error: OSError, program: str, path: Path) -> tuple[str, str]:
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder, not a program", "Correct the first element of command."
     interpreter = _interpreter(path)
     if error.errno == errno.EACCES and not os.access(path, os.X_OK):
@@ -96,9 +96,9 @@ def _find(program: str, cwd: Path, env: Mapping[str, str]) -> Path | None:
     """The program's file: the first executable one in PATH, else the first one."""
     if "/" in program:
         path = cwd / program
-        return path if path.exists() else None
+        return path if os.path.exists(path) else None
     candidates = [cwd / folder / program for folder in env.get("PATH", "").split(os.pathsep)] if program else []
-    files = [path for path in candidates if path.is_file()]
+    files = [path for path in candidates if os.path.isfile(path)]
     return next((path for path in files if os.access(path, os.X_OK)), next(iter(files), None))
 
 

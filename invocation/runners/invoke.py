@@ -43,11 +43,11 @@ class InvokeRunner(Runner):
     result_key = "result"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
-        return (folder / FILE).is_file()
+        return os.path.isfile(folder / FILE)
 
     def launch(self, invocation: Invocation, folder: Path, host: Host) -> Launch:  # noqa: ARG002 - a runner's form
         path = folder / FILE
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise RunnerNotFound(
                 f"target {invocation.request.target} has no file {FILE}",
                 hint=f"Put an executable file {FILE} into {folder}, or give the job a command.",

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+import invoker
 from core.errors import MachineExhausted, machine_fault
 from invocation import run_files
-from system import processes
 from tests.fakes import answered, failed, make_bench, make_run
 from tests.support_machine import COUNT, YEARLY, Machine, shell, utc
 from tests.workspace import FakeClock, Workspace
@@ -46,7 +46,7 @@ def refuse_pipes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         assert fault is not None
         raise fault
 
-    monkeypatch.setattr(processes, "require_descriptors", require)
+    monkeypatch.setattr(invoker, "require_descriptors", require)
 
 
 FAULTS = [

@@ -24,6 +24,7 @@ from doctor import database, interpreter, places, rights
 from doctor.findings import Finding
 from doctor.programs import ask
 from doctor.scene import Scene
+from install import units
 from system.daemon_lock import DaemonLock
 from system.start_errors import find_obstacle
 from tests.support_app import as_nobody, public_folder
@@ -728,7 +729,9 @@ def test_the_proposed_line_works_in_a_folder_of_any_name(machine: Machine, tmp_p
     shutil.copytree(machine.workspace.root, root)
     machine.workspace.root = root
     write_crontab(machine.workspace, "")
-    line = one(examine(machine), "NO_CRON_LINE", "warning")["cure"].partition(": ")[2]
+    fix = one(examine(machine), "NO_CRON_LINE", "warning")["cure"]
+    assert fix.endswith("python3 main.py install-crontab --print")
+    line = units.crontab_line(units.copy_in(root, root / "db"))
     write_crontab(machine.workspace, line)
     assert "NO_CRON_LINE" not in examine(machine)
     # What cron hands to the shell: a percent sign without its backslash.

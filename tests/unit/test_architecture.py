@@ -282,6 +282,19 @@ def test_no_path_is_renamed_past_the_helper_that_syncs_its_folder() -> None:
     assert [name for name, attr, node in named if attr == "replace" and len(node.args) == 1 and not node.keywords] == []
 
 
+def test_whether_a_file_exists_is_asked_in_a_way_that_does_not_raise() -> None:
+    """`Path.is_file()` raises PermissionError in a folder that this user may not enter; `os.path.isfile` does not."""
+    asks = {"exists", "is_file", "is_dir", "is_symlink"}
+    found = [
+        f"{source.name}:{node.lineno}"
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in asks and not node.args and not node.keywords
+    ]
+    assert not found
+
+
 def test_one_place_decides_between_json_and_text() -> None:
     printers = {source.name for source in SOURCES for _, name in _calls(source) if name == "print_json"}
     assert printers == {"commands/view.py"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from render.console import ViewContext
 from render.grid import fit_widths
 from render.screen import Screen, columns_setting, screen_of, wants_colour
 from render.views import text_of
-from render.words import counted, size, when
+from render.words import counted, short, size, when
 from tests.support_pictures import NOW, text
 
 RUN = "weekday-report-20261121T100841"
@@ -294,3 +295,30 @@ def test_columns_shrink_in_their_order_down_to_their_minimum() -> None:
 def test_columns_is_obeyed_if_it_is_a_width(setting: str, width: int | None) -> None:
     assert columns_setting({"COLUMNS": setting}) == width
     assert screen_of(None, {"COLUMNS": setting}).width == (width or 200)
+
+
+def test_the_slot_is_a_column_where_the_start_does_not_say_it() -> None:
+    on_time = _run(scheduled_for=text(-23), started_at=text(-23), error_code=None)
+    late = _run(status="ok", scheduled_for=text(-30), started_at=text(-23), error_code=None)
+    missed = _run(status="missed", scheduled_for=text(-26), slots=3, started_at=text(-2), error_code=None)
+    context = ViewContext(NOW, "UTC", Screen(160))
+
+    def cells(*rows: dict[str, Any]) -> list[list[str]]:
+        lines = text_of("history", {"runs": list(rows)}, context).splitlines()
+        return [re.split(" {2,}", line.strip()) for line in lines]
+
+    assert cells(on_time)[0] == ["RUN", "STATUS", "STARTED", "TOOK", "COST"]
+    heads, first, second, third = cells(on_time, late, missed)
+    assert heads == ["RUN", "STATUS", "SLOT", "STARTED", "TOOK", "COST"]
+    assert first[2] == when(text(-23), NOW, "UTC")
+    assert second[2:4] == [short(text(-30), NOW, "UTC"), when(text(-23), NOW, "UTC")]
+    assert third[2] == f"{short(text(-26), NOW, 'UTC')} (3 slots)"
+
+
+@pytest.mark.parametrize("view", ["show", "logs"])
+def test_a_file_that_can_not_be_read_is_shown_with_its_reason(view: str) -> None:
+    problem = "/home/me/runs/a/attempt-1.stdout can't be read: it belongs to root (mode 600), and you are me"
+    file = {"file": "attempt-1.stdout", "path": "/home/me/runs/a/attempt-1.stdout", "bytes": 0, "text": ""}
+    report = {"run": _run(), "events": [], "calls": [], "output": [{**file, "problem": problem}], "note": None}
+    told = " ".join(text_of(view, report, ViewContext(NOW, "Europe/Madrid", Screen(100))).split())
+    assert problem in told

@@ -86,7 +86,7 @@ class AgentRunner(Runner):
         return f"the target has {named}, and the program is found"
 
     def fits(self, invocation: Invocation, folder: Path) -> bool:  # noqa: ARG002 - a runner's form
-        return any((folder / marker).is_file() for marker in self.markers)
+        return any(os.path.isfile(folder / marker) for marker in self.markers)
 
     def lacks(self, host: Host) -> str:
         if find_program(self.name, host) is not None:
@@ -256,7 +256,7 @@ def find_program(name: str, host: Host) -> str | None:
     """The path of an agent's program: searched in PURUTO_CRON_AGENT_PATH, PATH, and the usual folders; else None."""
     for folder in _folders(host):
         path = folder / name
-        if path.is_file() and os.access(path, os.X_OK):
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return str(path)
     return None
 
