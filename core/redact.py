@@ -46,6 +46,14 @@ _LEAST_READABLE = 4
 #: character that was cut in two is U+FFFD.
 _CUT_AFTER = re.compile(r"\ufffd*[\"']?(?:…|\s*(?:\(\d+\))?\s*\Z)")
 _CUT_BEFORE = ("near '", 'near "')
+#: A character that is written as an escape: as in JSON and JavaScript, of which each writer escapes others, and in a
+#: shell, where a backslash may stand before anything that is not a letter.
+_ESCAPE = re.compile(
+    r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([bfnrt])|(\W))"
+)
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+#: JSON in JSON in JSON, as logs of agents have it, and one more.
+_DEEPEST_ESCAPES = 4
 #: Keys of this form are our own and never secrets.
 _PLAIN_KEY = re.compile(r"[a-z_]{1,40}")
 
@@ -91,9 +99,9 @@ _Finder = Callable[[str], Iterator[tuple[int, int]]]
 class Redactor:
     """Replaces the given values in strings, also inside nested objects and lists.
 
-    It finds them also as they are written in JSON, URLs, Python and base64, and as bytes of other encodings, like
-    Latin-1 and UTF-16, look that were read as UTF-8. It finds pieces of them where a text was cut off. It does not find
-    values that a program has split or encoded in another way.
+    It finds them also as they are written in JSON, with whichever escapes, in URLs, Python, a shell and base64, and as
+    bytes of other encodings, like Latin-1 and UTF-16, look that were read as UTF-8. It finds pieces of them where a
+    text was cut off. It does not find values that a program has split or encoded in another way.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -123,6 +131,8 @@ class Redactor:
         spans = list(self._spans(text, self._finders))
         if "\n" in text and self._wrapped_finders:
             spans += self._wrapped(text)
+        if "\\" in text and self._finders:
+            spans += self._escaped(text, _DEEPEST_ESCAPES)
         if not spans:
             return text
         parts, done = [], 0
@@ -141,6 +151,18 @@ class Redactor:
         joined_spans = list(self._spans(text.replace("\r", "").replace("\n", ""), self._wrapped_finders))
         positions = [index for index, char in enumerate(text) if char not in "\r\n"] if joined_spans else []
         return ((positions[start], positions[end - 1] + 1) for start, end in joined_spans)
+
+    def _escaped(self, text: str, depth: int) -> Iterator[tuple[int, int]]:
+        """Spans of secrets with characters that are written as escapes, also of escapes."""
+        plain = _ESCAPE.sub(_character, text)
+        if plain == text:
+            return
+        spans = list(self._spans(plain, self._finders))
+        if depth > 1 and "\\" in plain:
+            spans += self._escaped(plain, depth - 1)
+        if spans:
+            starts = _starts(text)
+            yield from ((starts[start], starts[end]) for start, end in spans)
 
     def any(self, value: object) -> object:
         """A copy of any JSON value without the secrets."""
@@ -220,6 +242,25 @@ def _base64(text: str) -> Iterator[str]:
             digits = binascii.b2a_base64(b"\0" * before + data, newline=False).decode()
             own = digits[first : (before + len(data)) * 8 // 6]
             yield from {own, own.replace("+", "-").replace("/", "_")}
+
+
+def _character(escape: re.Match[str]) -> str:
+    """The character that an escape stands for."""
+    first, second, unit, byte, control, itself = escape.groups()
+    if first:
+        return chr(0x10000 + ((int(first, 16) - 0xD800) << 10) + int(second, 16) - 0xDC00)
+    if unit or byte:
+        return chr(int(unit or byte, 16))
+    return _CONTROLS[control] if control else str(itself)
+
+
+def _starts(text: str) -> list[int]:
+    """Where each character begins in a text, of which an escape is one character; and where the last one ends."""
+    starts, done = [], 0
+    for escape in _ESCAPE.finditer(text):
+        starts += [*range(done, escape.start()), escape.start()]
+        done = escape.end()
+    return [*starts, *range(done, len(text) + 1)]
 
 
 def _bytes(text: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from typing import Any
 from unicodedata import normalize
@@ -112,6 +113,45 @@ def test_base64_that_was_broken_into_lines_is_masked(wrap: int, before: str) -> 
     assert digits[-24:-16] not in masked
     assert masked.startswith("the key:\n")
     assert masked.endswith("bye\n")
+
+
+_ODD = "Zx9-Q\u00e9&<w+p\U0001f600'\"\\K/x y$z7"
+
+
+def _escaping(form: str, chars: str) -> str:
+    """The text in which these characters are escapes of JSON, in units of UTF-16."""
+    units = (char.encode("utf-16-be").hex() if char in chars else "" for char in _ODD)
+    cased = ((unit.upper() if form == "upper" else unit) for unit in units)
+    return "".join(
+        "".join(f"\\u{unit[at : at + 4]}" for at in range(0, len(unit), 4))
+        or {"\\": "\\\\", '"': '\\"'}.get(char, char)
+        for char, unit in zip(_ODD, cased, strict=True)
+    )
+
+
+@pytest.mark.parametrize("form", ["lower", "upper"])
+@pytest.mark.parametrize("chars", ["é", "&<>", "+'&<>\"é\U0001f600", _ODD, "\\", "Z7"])
+@pytest.mark.parametrize("levels", [0, 1, 2])
+def test_a_secret_is_masked_whichever_of_its_characters_a_writer_of_json_escapes(
+    form: str, chars: str, levels: int
+) -> None:
+    text = f'<{_escaping(form, chars)}> and C:\\\\new "quoted"'
+    for _ in range(levels):
+        text = json.dumps(text)[1:-1]
+    masked = Redactor([_ODD]).text(text)
+    start = text.index("<") + 1
+    assert masked == f"{text[:start]}{MASK}{text[text.index('> and') :]}"
+
+
+def test_a_secret_that_a_shell_has_escaped_is_masked() -> None:
+    secret = "pa&ss w(or)d$9"
+    assert Redactor([secret]).text("x " + re.sub(r"(\W)", r"\\\1", secret) + " y") == "x *** y"
+    assert Redactor([secret]).text(r"x pa\x26ss w(or)d$9 y") == "x *** y"
+
+
+def test_a_text_with_backslashes_and_no_secret_stays_as_it_is() -> None:
+    text = r"C:\new\table \u00e9\ud83d\ude00 \\\\ \;" + "\n" + r"\x41"
+    assert Redactor([_ODD]).text(text) == text
 
 
 @pytest.mark.parametrize("quote", ["ab\"cd\\ef'gh", "it's a secret"])
