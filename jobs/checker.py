@@ -11,7 +11,7 @@ from core.clock import from_text
 from core.errors import ScheduleError, TimezoneError
 from core.job import AGENT_FIELDS, SCHEDULER_ID, Job
 from jobs import agent_fields, prompt_fields, success_fields
-from jobs.messages import Faults, JobProblem, child, describe, escaped, explain, quoted, suggestion
+from jobs.messages import MAX_COUNTED, Faults, JobProblem, child, describe, escaped, explain, quoted, suggestion
 from jobs.reading import DuplicateKeys
 from jobs.sync_cache import CachedJob, SyncCache
 
@@ -50,7 +50,11 @@ def check_all(
     if duplicates:
         _report_duplicates(root, duplicates, faults)
     checker = _Checker(faults, check_schedule, cache)
-    jobs = [checker.check(index, entry) for index, entry in enumerate(_entries(root, faults))]
+    jobs: list[Job | CachedJob | None] = []
+    for index, entry in enumerate(_entries(root, faults)):
+        if faults.count >= MAX_COUNTED:
+            break
+        jobs.append(checker.check(index, entry))
     return tuple(job for job in jobs if job is not None), tuple(checker.warnings)
 
 

@@ -28,6 +28,8 @@ class JobProblem(TypedDict):
 
 
 MAX_PROBLEMS = 100
+#: A file with so many faults is not checked to its end: that would take minutes, and nobody would read them.
+MAX_COUNTED = 10_000
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 #: The names of fields by the field that contains them; "" is the job itself.
@@ -52,7 +54,7 @@ _BOUNDS = {"greater_than_equal": "at least", "greater_than": "more than", "less_
 
 
 class Faults:
-    """The faults of one file. All are counted; the first hundred are listed."""
+    """The faults of one file. The first hundred are listed, and at least `MAX_COUNTED` are counted."""
 
     def __init__(self) -> None:
         self.listed: list[JobProblem] = []
@@ -76,9 +78,11 @@ class Faults:
         """The error for the file `name`, with all listed faults in its details."""
         first = self.listed[0]
         whose = f" (job {first['job_id']})" if "job_id" in first else ""
-        many = f"{self.count} faults; the first: " if self.count > 1 else ""
+        number = f"{self.count} faults" if self.count < MAX_COUNTED else f"{MAX_COUNTED} faults or more"
+        many = f"{number}; the first: " if self.count > 1 else ""
         message = f"{name}: {many}{first['path']}{whose} {first['message']}"
-        details: dict[str, object] = {"file": name, "problem_count": self.count, "problems": self.listed}
+        counted = min(self.count, MAX_COUNTED)
+        details: dict[str, object] = {"file": name, "problem_count": counted, "problems": self.listed}
         return JobsFileInvalid(message, hint=first.get("hint", ""), details=details)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import ConfigurationError, JobsFileInvalid, JobsFileNotJson
 from core.job import Job
+from jobs import checker
 from tests.support_jobs import (
     BAD_JOBS,
     BAD_ROOTS,
@@ -280,6 +281,22 @@ def test_of_very_many_faults_a_hundred_are_listed_and_all_are_counted() -> None:
     assert isinstance(problems, list)
     assert (len(problems), caught.value.details["problem_count"]) == (100, 600)
     assert "600 faults" in caught.value.message
+
+
+def test_beyond_ten_thousand_faults_the_rest_of_a_file_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    check = checker._Checker.check
+
+    def counting(self: Any, index: int, entry: object) -> Any:
+        checked.append(index)
+        return check(self, index, entry)
+
+    monkeypatch.setattr(checker._Checker, "check", counting)
+    with pytest.raises(JobsFileInvalid) as caught:
+        parse({"jobs": [{}] * 100_000})
+    assert "10000 faults or more" in caught.value.message
+    assert caught.value.details["problem_count"] == 10_000
+    assert len(checked) <= 10_000
 
 
 @pytest.mark.parametrize(
