@@ -11,7 +11,7 @@ import gates
 from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
-from core.errors import DatabaseError, DatabaseFull, MachineExhausted, VerdictNotStored
+from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, MachineExhausted, VerdictNotStored
 from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
 from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
@@ -34,6 +34,8 @@ CANCEL_POLL_SEC = 1.0
 PERMIT_POLL_SEC = 1.0
 #: How often a verdict is written if the database refuses it, and the pause in between. SQLite itself waits as well.
 VERDICT_ATTEMPTS = 6
+#: Against a database that is locked, which takes five seconds each, it is about as long as a lease.
+VERDICT_ATTEMPTS_BY_HAND = 20
 VERDICT_PAUSE_SEC = 2.0
 #: Pauses before a call that the machine did not let start is tried again. The first call of a run is not: its slot
 #: stays due.
@@ -411,10 +413,12 @@ class Executor:
     async def _store(self, run: ClaimedRun, verdict: Verdict, result: RunResult) -> None:
         """Writes the verdict. If the database is busy or full, tries again for a while. Raises `VerdictNotStored`.
 
-        While the disk is full, who catches that may call its `store` later, which returns `result`.
+        If the disk is full or the database is locked, who catches that may call its `store` later, which returns
+        `result`. For a run by hand nobody does, so it is patient itself.
         """
         channels = channels_of(run.job.notify_channel)
-        for attempt in range(1, VERDICT_ATTEMPTS + 1):
+        attempts = VERDICT_ATTEMPTS if run.trigger is not Trigger.MANUAL else VERDICT_ATTEMPTS_BY_HAND
+        for attempt in range(1, attempts + 1):
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
@@ -425,7 +429,7 @@ class Executor:
                     run_id=run.run_id,
                     code=error.code,
                 )
-            if attempt < VERDICT_ATTEMPTS:
+            if attempt < attempts:
                 await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
         unstored = VerdictNotStored(
             f"The run {run.run_id} ended as {verdict.status}, but that could not be stored: {refusal.message}",
@@ -437,7 +441,7 @@ class Executor:
             self._ledger.finish(run.run_id, run.token, verdict, channels)
             return result
 
-        if isinstance(refusal, DatabaseFull):
+        if isinstance(refusal, DatabaseFull | DatabaseLocked):
             unstored.store = store_now
         raise unstored from refusal
 

@@ -494,8 +494,8 @@ class VerdictNotStored(CronError):
     code = "VERDICT_NOT_STORED"
     table = "results"
     fix = (
-        "make the database writable. A daemon or tick whose disk was full then stores the end; otherwise the next tick"
-        " records the row as `interrupted`"
+        "make the database writable: free its disk, or end what holds it. The daemon or tick that made the run then"
+        " stores the end, if its lease has not expired; otherwise the next tick records the row as `interrupted`"
     )
     store: Callable[[], Any] | None = None
 

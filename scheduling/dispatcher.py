@@ -47,7 +47,7 @@ REPLANS = 3
 CLAIMS_AT_ONCE = 64
 #: Seconds that a run that ended waits for others, to be reported together with them.
 REPORT_DELAY_SEC = 0.05
-#: Seconds between two attempts to store the verdicts for which the disk had no room, and how long a tick keeps trying.
+#: Seconds between two attempts to store the verdicts that the database refused, and how long a tick keeps trying.
 VERDICT_RETRY_SEC = 2.0
 VERDICT_PATIENCE_SEC = 3600.0
 
@@ -323,8 +323,8 @@ class Dispatcher:
         return self._on_result(run, self._reporter.give_up(run, failure))
 
     def _keep_verdict(self, run: ClaimedRun, error: VerdictNotStored) -> None:
-        """Keeps the verdict until the disk has room for it. The run stays ours, so that nobody settles its row."""
-        failure = failure_of(error, "The verdict waits for room", job=run.job, run_id=run.run_id)
+        """Keeps the verdict until the database takes it. The run stays ours, so that nobody settles its row."""
+        failure = failure_of(error, "The verdict waits", job=run.job, run_id=run.run_id)
         self.report.problems.append({"job_id": run.job.job_id, "error": self._reporter.error_of(failure)})
         self._unstored[run.run_id] = (run, error)
         self._store_at = self._clock.monotonic() + VERDICT_RETRY_SEC

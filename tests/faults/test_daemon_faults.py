@@ -150,7 +150,7 @@ def test_a_locked_database_is_reported_once_and_due_slots_are_started_afterwards
     assert served.errors() == ["DATABASE_LOCKED"]
 
 
-def test_a_run_whose_verdict_could_not_be_stored_does_not_block_its_job(workspace: Workspace) -> None:
+def test_a_verdict_that_a_locked_database_refuses_is_stored_when_it_is_free_again(workspace: Workspace) -> None:
     prepare(workspace, shell(GATED, job_id="long"), shell(COUNT, job_id="other"))
     impatient = f"{HASTY}; import executor; executor.VERDICT_ATTEMPTS = 1; executor.VERDICT_PAUSE_SEC = 0.01"
     with daemon(workspace, NEVER, script=impatient) as served:
@@ -158,12 +158,12 @@ def test_a_run_whose_verdict_could_not_be_stored_does_not_block_its_job(workspac
         wait_for_run(workspace, "long")
         with write_lock(workspace):
             release(workspace)
-            lost = served.wait_for_line(lambda line: line.get("results"), "the end of the run")
-            assert lost["results"][0]["error"]["code"] == "VERDICT_NOT_STORED"
+            kept = served.wait_for_line(lambda line: line.get("problems"), "that its end is not stored")
+            assert [problem["error"]["code"] for problem in kept["problems"]] == ["VERDICT_NOT_STORED"]
+        wait_for_rows(workspace, "long", "ok")
         served.make_due("other")
-        wait_for_rows(workspace, "long", "interrupted")
         served.make_due("long")
-        wait_for_rows(workspace, "long", "interrupted", "ok")
+        wait_for_rows(workspace, "long", "ok", "ok")
         wait_until_told(workspace)
     the_ledger_is_whole(workspace)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from channels import channels_of
-from core.errors import DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
+from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, LeaseLost, VerdictNotStored
 from core.run import RunStatus, Trigger
 from executor import VERDICT_ATTEMPTS, VERDICT_PAUSE_SEC, RunLimits
 from tests.fakes import NOON, FakeInvoke, FakeLedger, FakeStop, answered, failed, make_bench, make_run
@@ -367,6 +367,23 @@ def test_there_is_no_wait_after_the_last_attempt_to_store_a_verdict() -> None:
     waited = (bench.clock.now() - NOON).total_seconds()
     assert len(bench.ledger.named("finish")) == VERDICT_ATTEMPTS
     assert waited == (VERDICT_ATTEMPTS - 1) * VERDICT_PAUSE_SEC
+
+
+@pytest.mark.parametrize("refusal", [DatabaseFull("full"), DatabaseLocked("busy")], ids=["full", "locked"])
+def test_whoever_made_the_run_may_store_its_verdict_later(refusal: DatabaseError) -> None:
+    ledger = FakeLedger(refuse={"finish": [refusal] * VERDICT_ATTEMPTS})
+    bench = make_bench(answered({"n": 1}), ledger=ledger)
+    with pytest.raises(VerdictNotStored) as caught:
+        bench.run(make_run())
+    assert caught.value.store is not None
+    assert caught.value.store()["status"] == "ok"
+    assert bench.verdict.status is RunStatus.OK
+
+
+def test_a_run_by_hand_has_nobody_to_store_its_verdict_later_and_is_patient_itself() -> None:
+    ledger = FakeLedger(refuse={"finish": [DatabaseLocked("busy")] * (VERDICT_ATTEMPTS + 1)})
+    bench = make_bench(answered(), ledger=ledger)
+    assert bench.run(make_run(trigger=Trigger.MANUAL))["status"] == "ok"
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["", "while somebody asks to stop"])
