@@ -50,7 +50,11 @@ def command(
     if changes.pop("job_id", job_id) != job_id:
         message = "edit-job changes no names"
         raise UsageError(message, hint=f"To rename it with its history: python3 main.py rename-job {job_id} NEW")
-    removed = frozenset(map(_field, unset)).union(
+    unset_fields = frozenset(map(_field, unset))
+    if both := sorted(unset_fields & changes.keys()):
+        message = f"{both[0]} is to be removed by --unset, and to be set"
+        raise UsageError(message, hint="Give one of the two.", details={"fields": both})
+    removed = unset_fields.union(
         other for field, other in _INSTEAD.items() if field in changes and other not in changes
     )
     if not changes and not removed:

@@ -131,7 +131,7 @@ def _shown(block: Block) -> BlockReport:
 
 
 def _of_other_folders(text: str, copy: units.Copy) -> list[WarningEntry]:
-    """A warning for each block whose folder does not exist any more: its lines fail each minute."""
+    """A warning for each block whose lines fail each minute, or start the jobs of this copy as well."""
     warnings: list[WarningEntry] = []
     for block in crontab_blocks.left_behind(text, copy.root):
         ours = bool(copy.database) and block.database == copy.database
@@ -141,6 +141,8 @@ def _of_other_folders(text: str, copy: units.Copy) -> list[WarningEntry]:
             message += ". This copy was there before it was moved"
             hint = "Remove them: python3 main.py install-crontab --replace"
         warnings.append({"code": "BLOCK_LEFT_BEHIND", "message": message, "hint": hint})
+    for block in crontab_blocks.twins(text, copy.root, copy.database):
+        warnings.append({"code": "BLOCK_OF_A_TWIN", "message": block.twin_sentence, "hint": block.twin_hint})
     return warnings
 
 

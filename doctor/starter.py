@@ -11,7 +11,7 @@ from app import installation
 from core.permissions import is_missing
 from doctor.findings import Finding, error, fine, warning
 from doctor.scene import Scene
-from install.crontab_blocks import blocks
+from install.crontab_blocks import blocks, twins
 from install.crontab_blocks import left_behind as gone
 from install.crontab_machine import cron_environment, cron_processes, is_here, of_system, of_user
 from install.crontab_starts import Start
@@ -58,10 +58,13 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def left_behind(scene: Scene) -> Iterator[Finding]:
-    """Blocks whose folder is gone, and other lines that start a program that is gone: they fail each minute."""
+    """Blocks and lines that start what is gone, and so fail each minute; and blocks of copies with the same database."""
     text = scene.crontab.text
-    gone_blocks = gone(text, str(scene.root))
-    database = installation.known(scene.app).database if gone_blocks else ""
+    root, gone_blocks = str(scene.root), gone(text, str(scene.root))
+    others = any(block.root != root for block in blocks(text))
+    database = installation.known(scene.app).database if others else ""
+    for block in twins(text, root, database):
+        yield warning("CRON_BLOCK_TWIN", SUBJECT, block.twin_sentence, block.twin_hint)
     for block in gone_blocks:
         where = f"Lines {block.first} to {block.last} of the crontab"
         message = f"{where} start the copy in {block.root}, which does not exist: they fail each minute"

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from core.permissions import is_missing
+from core.shell import quoted
 from install import units
 
 _PREFIX = units.BEGIN.format(root="")
@@ -33,6 +34,17 @@ class Block:
     def is_gone(self) -> bool:
         """Whether its copy does not exist any more."""
         return is_missing(os.path.join(self.root, "main.py"))
+
+    @property
+    def twin_sentence(self) -> str:
+        """What is wrong with a block of `twins`."""
+        where = f"Lines {self.first} to {self.last} of the crontab start the copy in {self.root}"
+        return f"{where}, whose database was copied with this one: each job starts in both"
+
+    @property
+    def twin_hint(self) -> str:
+        """What to do about a block of `twins`."""
+        return f"Where its jobs are not to start: cd {quoted(self.root)} && python3 main.py uninstall-crontab"
 
 
 def blocks(text: str) -> list[Block]:
@@ -60,6 +72,16 @@ def left_behind(text: str, root: str) -> list[Block]:
 def moved(text: str, root: str, database: str) -> list[Block]:
     """Those of `left_behind` that name this database: this copy stood there before it was moved."""
     return [block for block in left_behind(text, root) if database and block.database == database]
+
+
+def twins(text: str, root: str, database: str) -> list[Block]:
+    """Blocks of other folders that name this database and whose copy is there: each job starts in both."""
+    others = (block for block in blocks(text) if database and block.database == database and block.root != root)
+    return [block for block in others if not block.is_gone and not _is_same(block.root, root)]
+
+
+def _is_same(first: str, second: str) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def own_database(text: str, root: str) -> str:

@@ -324,6 +324,27 @@ def test_a_target_that_is_not_there_is_a_warning(ready: Workspace) -> None:
         assert codes == ["NO_TICK", "TARGET_NOT_FOUND"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--unset", "max_retries", "--max-retries", "2"),
+        ("--unset=timeout-sec", "--timeout-sec", "7"),
+        ("--unset", "note", "--note", "x"),
+        ("--unset", "env", "--env", "A=b"),
+        ("--unset", "schedule", "--from-json", '{"schedule": "@hourly"}'),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("has", [False, True])
+def test_a_field_can_not_be_set_and_removed_at_once(ready: Workspace, words: tuple[str, ...], has: bool) -> None:
+    if has:
+        ready.json("edit-job", "first", "--max-retries", "1", "--timeout-sec", "9", "--note", "n", "--env", "A=c")
+    before = (ready.root / ".jobs.json").read_bytes()
+    error = ready.json("edit-job", "first", *words, code=2)["error"]
+    assert (error["code"], len(error["details"]["fields"])) == ("USAGE", 1)
+    assert (ready.root / ".jobs.json").read_bytes() == before
+
+
 def test_unset_takes_fields_by_either_name_and_no_others(ready: Workspace) -> None:
     for name in ("timeout_sec", "timeout-sec", "--timeout-sec"):
         ready.json("edit-job", "first", "--timeout-sec", "9")

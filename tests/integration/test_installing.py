@@ -141,6 +141,29 @@ def moved(workspace: Workspace) -> Workspace:
 
 
 @pytest.mark.process
+def test_a_copy_that_was_restored_beside_the_first_one_says_that_jobs_start_in_both(
+    workspace: Workspace, crontab: Path
+) -> None:
+    workspace.json("init-db")
+    workspace.json("install-crontab")
+    first, second = workspace.root, workspace.root.with_name("restored")
+    shutil.copytree(first, second, symlinks=True)
+    workspace.root = second
+    (warning,) = workspace.json("install-crontab")["warnings"]
+    assert (warning["code"], str(first) in warning["hint"]) == ("BLOCK_OF_A_TWIN", True)
+    for root, other in ((first, second), (second, first)):
+        workspace.root = root
+        findings = json.loads(workspace.run("doctor", "--json").stdout)["findings"]
+        (found,) = [finding for finding in findings if finding["code"] == "CRON_BLOCK_TWIN"]
+        assert f"cd {other} && python3 main.py uninstall-crontab" in found["cure"]
+    first.rename(first.with_name("by-another-path"))
+    first.symlink_to(first.with_name("by-another-path"))
+    workspace.root = first.with_name("by-another-path")
+    crontab.write_text(crontab.read_text().replace(str(second), str(workspace.root)))
+    assert b"CRON_BLOCK_TWIN" not in workspace.run("doctor", "--json").stdout, "it is the same folder"
+
+
+@pytest.mark.process
 def test_the_block_of_the_folder_where_this_copy_was_is_replaced_if_that_is_wanted(
     workspace: Workspace, crontab: Path, sibling: Path
 ) -> None:
