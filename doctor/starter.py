@@ -58,7 +58,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def left_behind(scene: Scene) -> Iterator[Finding]:
-    """Blocks and lines that start what is gone, and so fail each minute; and blocks of copies with the same database."""
+    """Blocks and lines that start what is gone, and so fail each minute; blocks of copies with the same database."""
     text = scene.crontab.text
     root, gone_blocks = str(scene.root), gone(text, str(scene.root))
     others = any(block.root != root for block in blocks(text))
