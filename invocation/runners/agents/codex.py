@@ -14,6 +14,7 @@ from invocation.runners.agents.outcomes import (
     count_of,
     failed,
     members_of,
+    since,
     text_of,
     truncated,
 )
@@ -53,7 +54,9 @@ class CodexRunner(AgentRunner):
     lost_words = ("no rollout found for thread id",)
     wanted = ("type", "thread_id", "usage")
     is_stream = True
-    counts_session = True
+
+    def shares(self, before: Usage, usage: Usage, report: Report) -> tuple[Usage, Usage]:  # noqa: ARG002 - its form
+        return since(before, usage), usage
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
         options = invocation.agent
