@@ -185,7 +185,7 @@ class App:
         """Finds the folders of targets by their names."""
         from invocation.targets import Targets
 
-        return Targets(self.settings.home, self.settings.data_path)
+        return Targets(self.settings.home, self.settings.data_path, self.settings.root)
 
     def policy(self) -> PolicyFile:
         """The file that says which caller may invoke which target."""
