@@ -182,6 +182,17 @@ class AgentRunner(Runner):
             result = {**result, "usage": tokens, **({"output_noise": reading.noise} if reading.noise else {})}
         return replace(spent, result=result, failure=failure, text=answer.text)
 
+    def read_unended(self, invocation: Invocation, ending: Ending) -> Answer | None:
+        report, reading, size = self._report(ending)
+        if size > OUTPUT_LIMIT or report.is_cut or report.fault or reading.is_open or not self.has_ended(report):
+            return None
+        answer = self.read(invocation, ending)
+        return answer if answer.result is None else replace(answer, result={**answer.result, "did_not_exit": True})
+
+    def has_ended(self, report: Report) -> bool:
+        """Whether the turn has ended, whatever its process does."""
+        return report.last is not None
+
     def read_ended(self, invocation: Invocation, ending: Ending) -> Answer:
         return self._spent(invocation, self._report(ending)[0])
 

@@ -103,6 +103,9 @@ class CodexRunner(AgentRunner):
     def usage(self, report: Report) -> Usage:
         return report.used.get("session", Usage())
 
+    def has_ended(self, report: Report) -> bool:
+        return text_of((report.last or {}).get("type")) in _ENDS
+
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         end = text_of((report.last or {}).get("type"))
         if end != "turn.completed":
