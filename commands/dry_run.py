@@ -37,6 +37,7 @@ def command(app: App, job_id: str) -> None:
         remembered = session.store.sessions.find(job_id)
         gate = session.gate(state, now)
         running = session.store.runs.is_running(job_id)
+        paused = session.store.definitions.pause(job_id, now)
     start = guarded(lambda: app.dry_run(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
@@ -48,6 +49,7 @@ def command(app: App, job_id: str) -> None:
             "job_id": job_id,
             "note": mask.text(state.job.note) if state.job.note else None,
             "enabled": state.enabled,
+            "paused": paused,
             "running": running,
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,

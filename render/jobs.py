@@ -109,14 +109,18 @@ def _last(job: Report, context: ViewContext) -> Text:
 # --- answers to edits ---
 
 
-def _edited(done: str, report: Report, context: ViewContext) -> RenderableType:
+def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> RenderableType:
     name, planned = plain(report["job_id"]), report.get("next") or {}
     entry = report.get("entry") or {}
+    paused = report.get("paused")
     enabled = entry.get("enabled", True)
+    off = "" if enabled else " It is paused." if paused else " It is disabled."
     if report.get("dry_run"):
         first = Text.assemble("Checked ", (name, "bold"), ": it is valid. Nothing was written.")
+    elif not report.get("changed", True):
+        first = Text.assemble((name, "bold"), f" {as_before}. Nothing was changed.")
     else:
-        first = Text.assemble(f"{done} ", (name, "bold"), "." if enabled else ". It is disabled.")
+        first = Text.assemble(f"{done} ", (name, "bold"), ".", "" if done == "Paused" else off)
     rows = [
         ("schedule", f"{plain(entry.get('schedule'))} ({plain(planned.get('timezone'))})" if planned else ""),
         ("paused until", when(entry.get("paused_until"), context.now, context.zone)),
@@ -132,10 +136,10 @@ def _after(report: Report, name: str, *, enabled: bool) -> list[str]:
     return [f"{_PC} dry-run {name}"] if enabled else [f"{_PC} resume-job {name}"]
 
 
-registered = partial(_edited, "Registered")
-edited = partial(_edited, "Changed")
-paused = partial(_edited, "Paused")
-resumed = partial(_edited, "Resumed")
+registered = partial(_edited, "Registered", "")
+edited = partial(_edited, "Changed", "has these fields already")
+paused = partial(_edited, "Paused", "is paused already")
+resumed = partial(_edited, "Resumed", "is enabled, and not paused")
 
 
 def removed(report: Report, _context: ViewContext) -> RenderableType:
@@ -203,8 +207,12 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
         parts += error_facts(report["problem"], context)
     if report["gate"]:
         parts.append(note(f"A gate is closed now: {plain(report['gate']['reason'])}", context))
-    if not report["enabled"]:
-        parts.append(note("It is disabled or paused, so it starts only by hand: run-now --force", context))
+    paused, off = report["paused"], not report["enabled"]
+    if paused:
+        until = f" until {paused['until']}" if paused["until"] else ""
+        parts.append(note(f"It is paused{until}: {_PC} resume-job {name} ends that", context))
+    elif off:
+        parts.append(note(f"It is disabled: {_PC} resume-job {name} enables it", context))
     if report["running"]:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
@@ -226,7 +234,10 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if environment := report.get("environment"):
         parts.append(Text("  environment", "dim"))
         parts += [_variable(name, value) for name, value in environment.items()]
-    return together(*parts, step(f"{_PC} run-now {name}"))
+    # What could not start needs its fix first.
+    return together(
+        *parts, [] if report["problem"] else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}")
+    )
 
 
 def _variable(name: str, value: object) -> Text:
