@@ -185,7 +185,7 @@ def synced(report: Report, context: ViewContext) -> RenderableType:
             parts.append(Hanging(Text(f"  {name:<7}  ", style), Text(f"{plain(job_id)}{upcoming}")))
         if len(names) > _NAMED:
             parts.append(Text(f"  … {len(names) - _NAMED} more {name}", "dim"))
-    if not any(report[name] for name in ("added", "changed", "removed")):
+    if not any(report[name] for name in ("added", "changed", "removed", "renamed")):
         parts.append(Text("  Nothing changed.", "dim"))
     return together(*parts, step(f"{_PC} list"))
 
