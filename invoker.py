@@ -180,12 +180,15 @@ class Invoker:
             raise
         code, ended = await self._follow(child, invocation, task, supervision, on_start)
         ending = Ending(code or 0, files.stdout, files.stderr, self._clock.now())
+        late = None
         if code is None:
             with suppress(InvocationError):
-                # What it had used until then counts.
+                # What it had used until then counts; and all of its answer, if only its process did not end.
+                late = None if stop.is_set() else runner.read_unended(invocation, ending)
                 task.answer = runner.read_ended(invocation, ending)
-            raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
-        task.answer = answer = runner.read(invocation, ending)
+            if late is None:
+                raise _stopped(task, stop) if stop.is_set() else _timeout(request, ended, files)
+        task.answer = answer = late or runner.read(invocation, ending)
         task.printed = read_tail(files.stdout) if answer.text is None else ""
         if answer.text is not None:
             # The answer of an agent is a part of its output. It gets its own file, for people and for `success`.

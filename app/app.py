@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -185,7 +185,7 @@ class App:
         """Finds the folders of targets by their names."""
         from invocation.targets import Targets
 
-        return Targets(self.settings.home, self.settings.data_path)
+        return Targets(self.settings.home, self.settings.data_path, self.settings.root)
 
     def policy(self) -> PolicyFile:
         """The file that says which caller may invoke which target."""
@@ -302,36 +302,6 @@ class App:
         from system.daemon_lock import last_poll
 
         return last_poll(str(self.settings.db_path))
-
-    def daemon_warning(self, jobs: Iterable[tuple[str, str]]) -> list[health.WarningEntry]:
-        """A warning about those of these jobs (name and schedule) that want the daemon, which is not there; or none.
-
-        It is there if it runs, or if its systemd unit is installed.
-        """
-        from core.listing import listed
-        from schedules.calendar import is_under_a_minute
-
-        names = [job_id for job_id, schedule in jobs if is_under_a_minute(schedule)]
-        if not names or self.daemon_state()["running"] or self._has_daemon_unit():
-            return []
-        message = (
-            f"{listed(names)}: an interval under a minute wants the daemon."
-            " A tick each minute runs only the newest slot of each minute, and misses the others."
-        )
-        hint = (
-            "Run python3 main.py install-systemd --daemon, or start python3 main.py daemon; or use @every 1m or more."
-        )
-        return [{"code": "NEEDS_DAEMON", "message": message, "hint": hint}]
-
-    def _has_daemon_unit(self) -> bool:
-        from install.units import DAEMON_SERVICE, user_folder
-
-        unit = os.path.join(user_folder(self.environ), DAEMON_SERVICE)
-        try:
-            with open(unit, encoding="utf-8", errors="replace") as file:
-                return self.root in file.read(1 << 16)
-        except OSError:
-            return False
 
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """A warning if there was no tick lately, because then no job starts; else an empty list."""

@@ -96,7 +96,7 @@ def _answer(argv: list[str], stop: Stop) -> tuple[InvocationAnswer, int]:
     clock = SystemClock()
     request = _request(_options(argv), policy.read().default_timeout_sec, os.environ, utc_text(clock.now()))
     loaded = settings.load(os.environ, root)
-    targets = Targets(loaded.home, loaded.data_path)
+    targets = Targets(loaded.home, loaded.data_path, root)
     folder = loaded.runs_folder / "_invoker" / request.request_id
     host = Host(loaded.variables, loaded.agents, loaded.agent_path)
     outcome = Invoker(targets, policy, host, loaded.kill_grace_sec, clock).invoke(

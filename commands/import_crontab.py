@@ -15,6 +15,7 @@ from commands.view import show
 from core.boundary import Failure, guarded
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import CrontabUnreadable, JobsFileInvalid, NothingImported, UsageError
+from core.job import SCHEDULER_ID
 from install.crontab_program import read_crontab
 
 if TYPE_CHECKING:
@@ -151,12 +152,14 @@ def _terms(app: App, target: str | None, *, enable: bool) -> Terms:
     """Raises `UsageError` if the target does not exist, or if none is given and our own folder can't be one."""
     from install.crontab_machine import account
     from install.crontab_translation import Terms
-    from invocation.targets import Targets
 
     # Lines without CRON_TZ are in the machine's zone, even if another zone is set for our jobs.
     zone = app.machine_zone if app.machine_zone != app.default_zone else None
-    name = target or app.settings.root.name
-    folder = guarded(lambda: Targets(app.settings.home, app.settings.data_path).resolve(name))
+    targets = app.targets()
+    # Our own folder by the name that stays right if it is renamed or moved, unless another one has that name.
+    is_own = target is None and guarded(lambda: targets.resolve(SCHEDULER_ID)) == app.settings.root
+    name = target or (SCHEDULER_ID if is_own else app.settings.root.name)
+    folder = guarded(lambda: targets.resolve(name))
     if isinstance(folder, Failure):
         message = folder.message
         if target is None:
@@ -259,6 +262,7 @@ def _dry(app: App, made: Plan) -> dict[str, Any]:
 
 def _lists(made: Plan, instants: Mapping[str, object]) -> ImportLists:
     from install.crontab_translation import use_of
+    from schedules.calendar import lone_steps
 
     imported: list[ImportedLine] = []
     for new in made.new:
@@ -269,7 +273,7 @@ def _lists(made: Plan, instants: Mapping[str, object]) -> ImportLists:
                 "job_id": job_id,
                 "entry": new.entry,
                 "next": instants.get(job_id),
-                "notes": list(new.notes),
+                "notes": [*new.notes, *(f"{text}, as under cron" for text in lone_steps(new.entry["schedule"]))],
             }
         )
     variables: list[VariableLine] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
+from app.schedule_warnings import schedule_warnings
 from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
@@ -43,7 +44,7 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
             show(app, {"status": sync["status"] if sync else "ok", "sync": sync}, "sync-jobs")
             return 1 if sync is not None and sync["status"] == "error" else 0
         report = session.sync_jobs(now, allow_removals=allow_removals)
-        report.warnings += app.daemon_warning(session.store.definitions.intervals())
+        report.warnings += schedule_warnings(app, session.store.definitions.doubtful_schedules())
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
     show(app, {**report.as_dict(), "scheduler": app.tick_state(now)}, "sync-jobs")
     return 0

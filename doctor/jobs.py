@@ -31,7 +31,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from policy_faults(policy)
     jobs = [row for row in scene.need_store.definitions.active() if row["enabled"]]
     host = Host(settings.variables, settings.agents, settings.agent_path)
-    starts = Starts(Targets(settings.home, settings.data_path), policy, host)
+    starts = Starts(Targets(settings.home, settings.data_path, settings.root), policy, host)
     for row in jobs:
         job_id = str(row["job_id"])
         refusal = guarded(partial(_refusal, starts, row))

@@ -47,7 +47,7 @@ def check(scene: Scene) -> Iterator[Finding]:
 def check_targets(scene: Scene) -> Iterator[Finding]:
     """The folders of targets, and the programs that are started there."""
     settings, few = scene.need_settings, Few()
-    targets = Targets(settings.home, settings.data_path)
+    targets = Targets(settings.home, settings.data_path, settings.root)
     names = sorted(
         {str(row["puruto_target"]) for row in scene.need_store.definitions.table(scene.now) if row["enabled"]}
     )

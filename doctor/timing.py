@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from app.schedule_warnings import schedule_warnings
 from core.boundary import Failure, guarded
 from core.clock import utc_text
 from core.job import JobState
@@ -43,7 +44,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         if finding is not None and few.passes(finding):
             yield finding
     yield from few.remaining(SUBJECT)
-    for entry in scene.app.daemon_warning((state.job.job_id, state.job.schedule) for state in states):
+    for entry in schedule_warnings(scene.app, ((state.job.job_id, state.job.schedule) for state in states)):
         yield warning(entry["code"], SUBJECT, entry["message"], entry.get("hint", ""))
     for entry in scene.app.zone_warning():
         yield warning(entry["code"], SUBJECT, entry["message"], entry.get("hint", ""))

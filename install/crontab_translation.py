@@ -261,9 +261,9 @@ def _notes_of_time(entry: Entry, schedule: str) -> Iterator[str]:
             yield "One of its two days is enough, as under cron; in systemd-cron both must match"
     if len(fields) == 5 and re.search(r"\*/(?!1(?![0-9]))", fields[2]):
         yield "Its days count from the 1st, as in Debian's cron and cronie; BusyBox counts from 0: */2 is 2, 4, 6 there"
-    if "CRON_TZ" in entry.environ:
+    if entry.environ.get("CRON_TZ"):
         yield "Its schedule is in the time zone of CRON_TZ, which Debian's cron ignores"
-    if "TZ" in entry.environ and "CRON_TZ" not in entry.environ:
+    if "TZ" in entry.environ and not entry.environ.get("CRON_TZ"):
         yield "Its schedule is not in the time zone of TZ, as under cron; in systemd-cron and supercronic it is"
     if ignored := sorted(name for name in _TIMING & entry.environ.keys() if entry.environ[name] not in ("", "0")):
         yield f"It runs at its exact times: {', '.join(ignored)} has no effect here"

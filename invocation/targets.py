@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core import strict_json
 from core.invocation_errors import TargetNotFound
-from core.job import NAME_PATTERN
+from core.job import NAME_PATTERN, SCHEDULER_ID
 from core.suggest import did_you_mean
 
 REGISTRY = "registry.json"
@@ -29,9 +29,13 @@ class Targets:
     The registry is read again each time, so that a daemon sees changes.
     """
 
-    def __init__(self, home: Path, data_path: Path) -> None:
-        """`home` holds the siblings, `data_path` holds registry.json; both absolute."""
+    def __init__(self, home: Path, data_path: Path, own: Path) -> None:
+        """`home` holds the siblings, `data_path` holds registry.json, and `own` is our own folder; all absolute.
+
+        Where nothing else has the name `puruto-cron`, it is our own folder, whatever that is called.
+        """
         self._home = home
+        self._own = own
         self._registry = data_path / REGISTRY
 
     def resolve(self, name: str) -> Path:
@@ -57,6 +61,8 @@ class Targets:
             note = f"{self._registry} was ignored: {reason}"
         if os.path.isdir(folder):
             return folder
+        if name == SCHEDULER_ID and folder == self._home / name:
+            return self._own
         raise self._not_found(name, folder, note)
 
     def names(self) -> list[str]:
@@ -103,6 +109,11 @@ class Targets:
             details["registry"] = note
         return TargetNotFound(
             f"target {name}: {folder} {what}" + (f"; {note}" if note else ""),
-            hint=did_you_mean(name, self.names(), f"Create the folder, or give its path in {self._registry}."),
+            hint=did_you_mean(
+                name,
+                [other for other in self.names() if other != self._own.name],
+                f"Create the folder, or give its path in {self._registry}. Are the siblings elsewhere? Then set"
+                " PURUTO_HOME in .env.",
+            ),
             details=details,
         )

@@ -64,6 +64,8 @@ def _cost(row: Report) -> str:
 def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
     """What is unusual about a run."""
     texts = []
+    if said(report).result.get("did_not_exit"):
+        texts.append("The agent had answered, but its process did not end: it was ended when its time was over")
     if missed := report.get("missed_slots"):
         texts.append(f"It stands for {counted(missed + 1, 'slot')}: the others were missed")
     if survivors := report.get("survivors"):

@@ -91,6 +91,17 @@ class Schedules:
         return instants
 
 
+def lone_steps(schedule: str) -> list[str]:
+    """Those parts of a cron expression whose step leaves one value: "`*/90` means minute 0 alone"."""
+    from core.errors import ScheduleError
+    from schedules.fields import parse_fields
+
+    try:
+        return [text for field in parse_fields(schedule) for text in field.lone_steps()]
+    except ScheduleError:
+        return []
+
+
 def is_under_a_minute(schedule: str) -> bool:
     """Whether a schedule has several slots in a minute, of which a tick each minute runs only some."""
     word, _, interval = schedule.strip().partition(" ")

@@ -63,6 +63,15 @@ class Field:
     def full(self) -> bool:
         return len(self.values) == self.spec.high - self.spec.low + 1
 
+    def lone_steps(self) -> list[str]:
+        """Its entries whose step is too large for a second value, each in words."""
+        with_step = ((item, _item_values(self.spec, item)) for item in self.text.split(",") if "/" in item)
+        return [
+            f"`{item}` means {self.spec.name} {self.spec.word(values[0] % (self.spec.high + 1))} alone"
+            for item, values in with_step
+            if len(values) == 1
+        ]
+
     @property
     def for_croniter(self) -> str:
         # croniter treats `1,*` like a field that starts with `*`; a plain list is unambiguous

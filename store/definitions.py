@@ -185,10 +185,11 @@ class Definitions:
         by_hand = self._paused_by_hand()
         return [_for_people(row, now, by_hand) for row in rows]
 
-    def intervals(self) -> list[tuple[str, str]]:
-        """`(job_id, schedule)` of the enabled jobs that run at intervals, by name."""
+    def doubtful_schedules(self) -> list[tuple[str, str]]:
+        """`(job_id, schedule)` of the enabled jobs with an interval or a step, by name."""
         rows = self._db.rows(
-            "SELECT job_id, schedule FROM jobs WHERE enabled = 1 AND schedule LIKE '%@every%' ORDER BY job_id"
+            "SELECT job_id, schedule FROM jobs WHERE enabled = 1"
+            " AND (schedule LIKE '%@every%' OR schedule LIKE '%/%') ORDER BY job_id"
         )
         return [(str(row["job_id"]), str(row["schedule"])) for row in rows]
 

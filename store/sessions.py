@@ -30,8 +30,8 @@ def remember(db: Database, session: AgentSession) -> None:
     """Stores a session, and replaces the job's previous one. Belongs to the caller's transaction."""
     db.run(
         "INSERT OR REPLACE INTO sessions"
-        " (job_id, runner, session_id, summary, run_id, updated_at, input_tokens, output_tokens)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " (job_id, runner, session_id, summary, run_id, updated_at, input_tokens, output_tokens, cost_usd)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             session.job_id,
             session.runner,
@@ -41,6 +41,7 @@ def remember(db: Database, session: AgentSession) -> None:
             session.updated_at,
             session.usage.input_tokens or 0,
             session.usage.output_tokens or 0,
+            session.usage.cost_usd,
         ),
     )
 
@@ -53,5 +54,5 @@ def _session(row: Row) -> AgentSession:
         summary=row["summary"],
         run_id=row["run_id"],
         updated_at=row["updated_at"],
-        usage=Usage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"]),
+        usage=Usage(row["cost_usd"], 0, row["input_tokens"], row["output_tokens"]),
     )

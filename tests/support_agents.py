@@ -33,13 +33,15 @@ session = resumed or f"session-{len(sessions) + 1}"
 if not resumed:
     known.write_text("\n".join([*sessions, session]))
 time.sleep(float(ask.get("sleep", 0)))
+def end(code):
+    sys.stdout.flush()
+    time.sleep(float(ask.get("after", 0)))
+    sys.exit(code)
 if "file" in ask:
     err = pathlib.Path(ask["file"] + ".err")
     sys.stderr.write(err.read_text() if err.exists() else "")
     sys.stdout.buffer.write(pathlib.Path(ask["file"] + ".out").read_bytes())
-    sys.stdout.flush()
-    time.sleep(float(ask.get("after", 0)))
-    sys.exit(int(ask.get("exit", 0)))
+    end(int(ask.get("exit", 0)))
 if "print" in ask:
     sys.stdout.write(ask["print"])
     sys.exit(int(ask.get("exit", 0)))
@@ -79,7 +81,7 @@ else:
         sys.stderr.write("Warning: something\n" + json.dumps({**told, **error}, indent=2))
     else:
         print(json.dumps({**told, "response": said}, indent=2))
-sys.exit(int(ask.get("exit", 1 if failed else 0)))
+end(int(ask.get("exit", 1 if failed else 0)))
 """
 
 

@@ -156,7 +156,7 @@ class Place:
 
     def invoker(self) -> Invoker:
         return Invoker(
-            Targets(self.home, self.home / "puruto-data"),
+            Targets(self.home, self.home / "puruto-data", self.home / "own"),
             PolicyFile(self.home / ".puruto-ipc.json"),
             Host(self.variables),
             self.grace,

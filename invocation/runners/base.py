@@ -100,6 +100,10 @@ class Runner(ABC):
     def read(self, invocation: Invocation, ending: Ending) -> Answer:
         """The result, or the failure that the target reported. Raises InvocationError for anything else."""
 
+    def read_unended(self, invocation: Invocation, ending: Ending) -> Answer | None:  # noqa: ARG002 - a runner's form
+        """The answer of a process that had given all of it when its time was over; None if it had not."""
+        return None
+
     def read_ended(self, invocation: Invocation, ending: Ending) -> Answer:  # noqa: ARG002 - a runner's form
         """Usage and session of a process that was ended before it was done; nothing else of the answer is used."""
         return Answer()

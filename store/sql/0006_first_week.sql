@@ -5,6 +5,8 @@
 ALTER TABLE runs ADD COLUMN processes_ended INTEGER;
 -- SHA-256 of the job's prompt_file as it was read, in hexadecimal digits. Null for a job without one.
 ALTER TABLE runs ADD COLUMN prompt_sha256 TEXT;
+-- US dollars of the whole session, where the agent counts so, like its tokens.
+ALTER TABLE sessions ADD COLUMN cost_usd REAL NOT NULL DEFAULT 0;
 
 -- By job: the one whose output holds most of the disk gives first.
 DROP INDEX runs_with_output;

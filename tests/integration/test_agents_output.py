@@ -104,12 +104,34 @@ def test_what_an_answer_cost_closes_the_days_budget_whatever_the_verdict(
 
 def test_what_an_agent_had_used_at_its_timeout_counts(workspace: Workspace) -> None:
     install(workspace, "claude")
-    prompt = f"[[file {ANSWERS / 'claude/object'}]] [[after 600]]"
+    prompt = f"[[file {ANSWERS / 'claude/list-cut-in-its-result'}]] [[after 600]]"
     workspace.write_jobs(agent_job(prompt, timeout_sec=3))
     workspace.json("init-db")
     assert workspace.json("run-now", "job-0", code=1)["error"]["code"] == "TIMEOUT"
     (row,) = workspace.runs()
     assert (row["cost_usd"], row["turns"], row["input_tokens"]) == (0.042, 3, 1026)
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini"])
+def test_an_agent_that_has_answered_and_does_not_end_is_ended_and_its_answer_counts(
+    workspace: Workspace, agent: str
+) -> None:
+    install(workspace, agent)
+    terms = {"runner": agent, "timeout_sec": 3, "max_retries": 1, "session_mode": "shared_persistent"}
+    workspace.write_jobs(
+        agent_job("[[say All fine.]] [[after 600]]", **terms),
+        agent_job("[[fail Credit balance is too low]] [[after 600]]", job_id="refused", **terms),
+    )
+    workspace.json("init-db")
+    answer = workspace.json("run-now", "job-0")
+    result = answer["result"]["response"]["result"]
+    assert (answer["status"], result["text"], result["did_not_exit"]) == ("ok", "All fine.", True)
+    assert len(calls(workspace)) == 1
+    assert workspace.sql("SELECT session_id FROM sessions")[0]["session_id"] == "session-1"
+    refused = workspace.json("run-now", "refused", code=1)
+    assert refused["error"]["code"] == "AGENT_QUOTA"
+    assert len(calls(workspace)) == 2
+    assert "its process did not end" in workspace.run("run-now", "job-0", "--text").stdout.decode()
 
 
 def test_tokens_that_were_not_reported_are_null(workspace: Workspace) -> None:

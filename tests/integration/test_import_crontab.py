@@ -235,10 +235,24 @@ def test_the_zone_of_our_jobs_does_not_change_the_zone_of_imported_ones(ready: W
     assert len(ready.json("import-crontab", crontab(ready, "@daily a\n"), env=env)["already_there"]) == 1
 
 
+def test_imported_jobs_run_wherever_the_folder_is_and_whatever_it_is_called(ready: Workspace) -> None:
+    path = crontab(ready, "@daily echo mine\n*/90 * * * * echo each hour\n")
+    first, second = ready.json("import-crontab", path)["imported"]
+    assert (first["entry"]["puruto_target"], first["notes"]) == ("puruto-cron", [])
+    assert "minute 0 alone" in second["notes"][0]
+    assert ready.json("run-now", first["job_id"], "--force")["status"] == "ok"
+    ready.root = ready.root.rename(ready.home / "mi-cron")
+    assert ready.json("run-now", first["job_id"], "--force")["status"] == "ok"
+    ready.environ["PURUTO_HOME"] = str(ready.home / "elsewhere")
+    assert ready.json("run-now", first["job_id"], "--force")["status"] == "ok"
+
+
 def test_a_missing_target_is_refused_and_another_folder_needs_one(ready: Workspace) -> None:
     path = crontab(ready, "@daily a\n")
     assert ready.json("import-crontab", path, "--target", "puruto-none", code=2)["error"]["code"] == "USAGE"
-    env = {"PURUTO_HOME": str(ready.home / "bin")}
+    other = ready.home / "bin" / "puruto-cron"
+    other.mkdir(parents=True)
+    env = {"PURUTO_HOME": str(other.parent)}
     assert "--target" in ready.json("import-crontab", path, env=env, code=2)["error"]["details"]["hint"]
     entry = ready.json("import-crontab", path, "--target", "puruto-target")["imported"][0]["entry"]
     assert (entry["puruto_target"], entry["command"]) == ("puruto-target", ["/bin/sh", "-c", "a"])

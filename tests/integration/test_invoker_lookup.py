@@ -107,7 +107,7 @@ class World:
     def __init__(self, home: Path) -> None:
         self.home, self.data = home, home / "puruto-data"
         self.data.mkdir()
-        self.targets = Targets(home, self.data)
+        self.targets = Targets(home, self.data, home / "any-name")
 
     def folder(self, name: str) -> Path:
         path = self.home / name
@@ -122,6 +122,20 @@ class World:
         with pytest.raises(TargetNotFound) as caught:
             self.targets.resolve(name)
         return caught.value
+
+
+def test_our_own_name_is_our_own_folder_unless_something_else_has_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.targets.resolve("puruto-cron") == tmp_path / "any-name"
+    sibling = world.folder("puruto-cron")
+    assert world.targets.resolve("puruto-cron") == sibling
+    sibling.rmdir()
+    world.register({"name": "puruto-cron", "path": "nowhere"})
+    with pytest.raises(TargetNotFound):
+        world.targets.resolve("puruto-cron")
+    world.folder("any-name")
+    hint = world.missing("any-nam").hint
+    assert "any-name" not in hint, "our own folder is not meant"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from app.app import App
 from doctor import timing
 from doctor.scene import Scene
-from schedules.calendar import is_under_a_minute
+from schedules.calendar import is_under_a_minute, lone_steps
 from tests.support_machine import COUNT, TARGET, Machine, shell
 from tests.workspace import FakeClock, Workspace
 
@@ -50,6 +50,37 @@ def test_each_command_that_shows_the_job_says_so(machine: Machine) -> None:
     with app.session(read_only=True) as session:
         codes = [finding.code for finding in timing.check(Scene(app, app.settings, session))]
     assert "NEEDS_DAEMON" in codes
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("*/90 * * * *", ["`*/90` means minute 0 alone"]),
+        ("0 */24 * * *", ["`*/24` means hour 0 alone"]),
+        ("0 0 */31 */13 *", ["`*/31` means day of month 1 alone", "`*/13` means month January alone"]),
+        ("0 0 * * */7", ["`*/7` means day of week Sunday alone"]),
+        ("0,59/15 9-17/9 * * 6/2", ["`59/15` means minute 59 alone", "`9-17/9` means hour 9 alone",
+                                    "`6/2` means day of week Saturday alone"]),
+        ("*/30 */12 */15 */6 */6", []), ("@daily", []), ("@every 90m", []), ("5 * * * *", []), ("*/x * * * *", []),
+    ],
+)  # fmt: skip
+def test_a_step_that_leaves_one_value_is_doubtful(schedule: str, words: list[str]) -> None:
+    assert lone_steps(schedule) == words
+
+
+def test_each_command_that_shows_the_job_names_a_doubtful_step(machine: Machine) -> None:
+    def doubts(*words: str) -> list[str]:
+        report = machine.run(*words)[1]
+        return [entry["message"] for entry in report["warnings"] if entry["code"] == "STEP_DOUBTFUL"]
+
+    assert doubts("sync-jobs") == []
+    (message,) = doubts("edit-job", "job-1", "--schedule", "*/90 * * * *")
+    assert "job-1" in message
+    assert doubts("sync-jobs") == doubts("dry-run", "job-1") == [message]
+    app = machine.app()
+    with app.session(read_only=True) as session:
+        codes = [finding.code for finding in timing.check(Scene(app, app.settings, session))]
+    assert "STEP_DOUBTFUL" in codes
 
 
 def test_a_daemon_that_runs_or_is_installed_is_enough(machine: Machine, workspace: Workspace, tmp_path: Path) -> None:

@@ -86,6 +86,57 @@ def test_each_agent_has_answers_that_are_well_and_others() -> None:
         }  # fmt: skip
 
 
+# --- sessions that go on counting ---
+
+
+def claude_result(cost: float, tokens: tuple[int, int], own: tuple[int, int]) -> bytes:
+    """A result whose totals are `tokens` (in, out), and whose own usage is `own`."""
+    usage = {"input_tokens": own[0] // 2, "cache_read_input_tokens": own[0] - own[0] // 2, "output_tokens": own[1]}
+    models = {"m": {"inputTokens": tokens[0], "outputTokens": tokens[1] - 5}, "n": {"outputTokens": 5}}
+    result = {
+        "type": "result", "subtype": "success", "is_error": False, "result": "fine", "session_id": "s", "num_turns": 2,
+        "total_cost_usd": cost, "usage": usage, "modelUsage": models,
+    }  # fmt: skip
+    return json.dumps(result).encode()
+
+
+@pytest.mark.parametrize(
+    ("totals", "own", "expected"),
+    [
+        ((0.38, 1500, 150), (400, 40), (0.02, 500, 50)),
+        ((0.36, 1400, 140), (400, 40), (0.0, 400, 40)),
+        ((0.50, 1200, 120), (1100, 110), (0.50, 1200, 120)),
+        ((0.02, 500, 50), (400, 40), (0.02, 500, 50)),
+        ((0.40, 1300, 130), (400, 40), (0.40, 1300, 130)),
+    ],
+    ids=[
+        "goes on",
+        "grew by its own",
+        "a larger call that began at zero",
+        "a smaller one",
+        "grew by less than its own",
+    ],
+)
+def test_a_claude_session_is_counted_once_whether_its_totals_go_on_or_begin_again(
+    tmp_path: Path, totals: tuple[float, int, int], own: tuple[int, int], expected: tuple[float, int, int]
+) -> None:
+    context = Invocation(request(), attempt=1, run_folder="/r", run_id="r").context
+    context = replace(context, session_id="s", session_usage=Usage(0.36, 0, 1000, 100))
+    answer, told = read(tmp_path, "claude", claude_result(totals[0], totals[1:], own), context=context)
+    assert (told["cost_usd"], told["input_tokens"], told["output_tokens"], told["turns"]) == (*expected, 2)
+    assert answer.session_usage == Usage(totals[0], 2, *totals[1:])
+
+
+def test_what_a_killed_claude_said_is_added_to_what_its_session_had_counted(tmp_path: Path) -> None:
+    context = Invocation(request(), attempt=1, run_folder="/r", run_id="r").context
+    context = replace(context, session_id="s", session_usage=Usage(0.36, 0, 1000, 100))
+    usage = {"input_tokens": 30, "output_tokens": 3}
+    out = json.dumps({"type": "assistant", "session_id": "s", "message": {"id": "m", "usage": usage}}).encode()
+    answer, told = read(tmp_path, "claude", out, exit_code=143, context=context)
+    assert (told["input_tokens"], told["output_tokens"]) == (30, 3)
+    assert answer.session_usage == Usage(0.36, 0, 1030, 103)
+
+
 # --- noise ---
 
 

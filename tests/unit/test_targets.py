@@ -14,7 +14,7 @@ from invocation.targets import Targets
 )
 def test_a_name_with_path_parts_or_strange_characters_is_refused_without_looking(name: str) -> None:
     with pytest.raises(TargetNotFound) as caught:
-        Targets(Path("/"), Path("/")).resolve(name)
+        Targets(Path("/"), Path("/"), Path("/")).resolve(name)
     assert caught.value.code == "TARGET_NOT_FOUND"
     assert caught.value.details["looked_at"] == []
     assert "\0" not in str(caught.value.details["target"])

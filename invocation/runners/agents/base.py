@@ -21,7 +21,6 @@ from invocation.runners.agents.outcomes import (
     failure_of,
     invalid,
     lost,
-    since,
     truncated,
 )
 from invocation.runners.base import (
@@ -74,8 +73,6 @@ class AgentRunner(Runner):
     wanted: tuple[str, ...] = ("type",)
     #: Whether its answer is all of its events, and not the last one alone.
     is_stream = False
-    #: Whether it reports the usage of the whole session, and not that of a call.
-    counts_session = False
     #: Whether it prints the object of a failure on stderr.
     fails_on_stderr = False
 
@@ -185,16 +182,34 @@ class AgentRunner(Runner):
             result = {**result, "usage": tokens, **({"output_noise": reading.noise} if reading.noise else {})}
         return replace(spent, result=result, failure=failure, text=answer.text)
 
+    def read_unended(self, invocation: Invocation, ending: Ending) -> Answer | None:
+        report, reading, size = self._report(ending)
+        if size > OUTPUT_LIMIT or report.is_cut or report.fault or reading.is_open or not self.has_ended(report):
+            return None
+        answer = self.read(invocation, ending)
+        return answer if answer.result is None else replace(answer, result={**answer.result, "did_not_exit": True})
+
+    def has_ended(self, report: Report) -> bool:
+        """Whether the turn has ended, whatever its process does."""
+        return report.last is not None
+
     def read_ended(self, invocation: Invocation, ending: Ending) -> Answer:
         return self._spent(invocation, self._report(ending)[0])
 
     def _spent(self, invocation: Invocation, report: Report) -> Answer:
         """An answer that tells only what was used, and in which session. That counts, however the call ended."""
         usage, session = self.usage(report), report.session_id
-        if not self.counts_session or usage == Usage():
-            return Answer(usage=usage, session_id=session)
-        used = since(invocation.context.session_usage, usage)
-        return Answer(usage=used, session_id=session, session_usage=usage)
+        if usage == Usage():
+            return Answer(session_id=session)
+        used, of_session = self.shares(invocation.context.session_usage, usage, report)
+        return Answer(usage=used, session_id=session, session_usage=of_session)
+
+    def shares(self, before: Usage, usage: Usage, report: Report) -> tuple[Usage, Usage]:  # noqa: ARG002 - its form
+        """What this call used, and what its session has counted so far; empty where the agent counts by calls.
+
+        `before` is what the session had counted when this call continued it.
+        """
+        return usage, Usage()
 
     def _report(self, ending: Ending) -> tuple[Report, answers.Reading, int]:
         """What the output says, how stdout was read, and its size. Of a long one, a part in the middle is not read."""

@@ -16,6 +16,7 @@ from invocation.runners.agents.outcomes import (
     count_of,
     failed,
     members_of,
+    since,
     text_of,
     truncated,
 )
@@ -105,6 +106,21 @@ class ClaudeRunner(AgentRunner):
             messages = sum((used for name, used in report.used.items() if name != _RESULT), Usage())
             result = replace(messages, cost_usd=result.cost_usd, turns=result.turns)
         return result
+
+    def shares(self, before: Usage, usage: Usage, report: Report) -> tuple[Usage, Usage]:
+        """From version 2.1.277 on, a continued session goes on counting; before, each call counted from zero.
+
+        No version is reported. If it goes on, the totals have grown by at least what the result says of this call.
+        """
+        if _RESULT not in report.used:
+            return usage, before + usage
+        own = _tokens(members_of(members_of(report.last).get("usage")))
+        if not own.output_tokens or not before.output_tokens or usage.cost_usd < before.cost_usd:
+            return usage, usage
+        grown = since(before, usage)
+        if min((grown.input_tokens or 0) - (own.input_tokens or 0), (grown.output_tokens or 0) - own.output_tokens) < 0:
+            return usage, usage
+        return replace(grown, turns=usage.turns), usage
 
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         result = report.last or {}

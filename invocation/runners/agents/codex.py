@@ -14,6 +14,7 @@ from invocation.runners.agents.outcomes import (
     count_of,
     failed,
     members_of,
+    since,
     text_of,
     truncated,
 )
@@ -53,7 +54,9 @@ class CodexRunner(AgentRunner):
     lost_words = ("no rollout found for thread id",)
     wanted = ("type", "thread_id", "usage")
     is_stream = True
-    counts_session = True
+
+    def shares(self, before: Usage, usage: Usage, report: Report) -> tuple[Usage, Usage]:  # noqa: ARG002 - its form
+        return since(before, usage), usage
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
         options = invocation.agent
@@ -99,6 +102,9 @@ class CodexRunner(AgentRunner):
 
     def usage(self, report: Report) -> Usage:
         return report.used.get("session", Usage())
+
+    def has_ended(self, report: Report) -> bool:
+        return text_of((report.last or {}).get("type")) in _ENDS
 
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         end = text_of((report.last or {}).get("type"))

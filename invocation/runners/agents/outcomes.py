@@ -167,7 +167,8 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def since(before: Usage, session: Usage) -> Usage:
     """The usage of one call: the difference of two totals, or the new total if the session started to count again."""
+    cost = session.cost_usd if session.cost_usd < before.cost_usd else session.cost_usd - before.cost_usd
     counts = [(before.input_tokens, session.input_tokens), (before.output_tokens, session.output_tokens)]
     if any(now is not None and now < (was or 0) for was, now in counts):
         counts = [(0, now) for _, now in counts]
-    return Usage(0.0, 1, *(now if now is None else now - (was or 0) for was, now in counts))
+    return Usage(cost, 1, *(now if now is None else now - (was or 0) for was, now in counts))
