@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
+from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
 from commands.names import job_names
 from commands.view import show
@@ -54,7 +55,10 @@ def command(app: App, job_id: str) -> None:
             "running": running,
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
-            "warnings": schedule_warnings(app, [(job_id, state.job.schedule)]),
+            "warnings": [
+                *command_warnings(app, [state.job]),
+                *schedule_warnings(app, [(job_id, state.job.schedule)]),
+            ],
             "prompt_file": state.job.prompt_file,
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 import click
 
 from app.app import App
+from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
 from commands.names import target_names
 from commands.words import Choice
@@ -234,7 +235,8 @@ def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
 def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
     """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
     job = _job(entry)
-    return [*target_warnings(app, entry), *schedule_warnings(app, [(job.job_id, job.schedule)])]
+    schedule = schedule_warnings(app, [(job.job_id, job.schedule)])
+    return [*target_warnings(app, entry), *command_warnings(app, [job]), *schedule]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

@@ -17,6 +17,8 @@ from render.parts import Excerpt, error_facts, facts, instants, note, step, toge
 from render.words import counted, distance, plain, short, when
 
 _PC = "python3 main.py"
+#: Warnings that say that the job's runs would fail.
+_UNSTARTABLE = ("TARGET_NOT_FOUND", "PROMPT_FILE_MISSING", "PROMPT_FILE_INVALID", "COMMAND_UNUSABLE")
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
 #: The most jobs that an answer names.
@@ -133,7 +135,7 @@ def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> 
 def _after(report: Report, name: str, *, enabled: bool) -> list[str]:
     if report.get("dry_run"):
         return ["the same command without --dry-run"]
-    return [f"{_PC} dry-run {name}"] if enabled else [f"{_PC} resume-job {name}"]
+    return [f"{_PC} dry-run {name}"] if enabled or _cannot_start(report) else [f"{_PC} resume-job {name}"]
 
 
 registered = partial(_edited, "Registered", "")
@@ -236,8 +238,16 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
         parts += [_variable(name, value) for name, value in environment.items()]
     # What could not start needs its fix first.
     return together(
-        *parts, [] if report["problem"] else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}")
+        *parts,
+        []
+        if report["problem"] or _cannot_start(report)
+        else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
     )
+
+
+def _cannot_start(report: Report) -> bool:
+    """Whether a warning says that a run would fail."""
+    return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
 def _variable(name: str, value: object) -> Text:

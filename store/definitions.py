@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict, cast
@@ -192,6 +193,19 @@ class Definitions:
             " AND (schedule LIKE '%@every%' OR schedule LIKE '%/%') ORDER BY job_id"
         )
         return [(str(row["job_id"]), str(row["schedule"])) for row in rows]
+
+    def doubtful_commands(self) -> list[Job]:
+        """The jobs in the file whose program has a blank in its name, by name; without what can't be read."""
+        rows = self._db.rows(
+            "SELECT definition_json FROM jobs WHERE removed_at IS NULL AND json_valid(definition_json)"
+            " AND json_extract(definition_json, '$.command[0]') GLOB '*[' || char(9, 10, 13, 32) || ']*'"
+            " ORDER BY job_id"
+        )
+        found = []
+        for row in rows:
+            with suppress(DefinitionUnreadable):
+                found.append(job_from_json(row["definition_json"]))
+        return found
 
     def pause(self, job_id: str, now: datetime) -> Pause | None:
         """Since when, until when and why a job in the file is paused; None if it is not."""
