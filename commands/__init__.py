@@ -173,7 +173,7 @@ def _fail(error: CronError, app: App | None, argv: list[str]) -> int:
     level = log.WARNING if is_of_the_moment else log.INFO
     log.write(level, f"The command {' '.join(argv[:1])} failed: {error.message}", code=error.code)
     if app is not None:
-        error = with_suggestion(app, error)
+        error = with_suggestion(app, error, argv)
     # If the settings can't be read, no secrets are known; errors in settings are reported without their values.
     redact = guarded(lambda: app.redactor(None)) if app is not None else None
     mask = None if isinstance(redact, Failure) else redact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
+from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
 from commands.names import job_names
 from commands.view import show
@@ -38,6 +39,7 @@ def command(app: App, job_id: str) -> None:
         remembered = session.store.sessions.find(job_id)
         gate = session.gate(state, now)
         running = session.store.runs.is_running(job_id)
+        paused = session.store.definitions.pause(job_id, now)
     start = guarded(lambda: app.dry_run(state, remembered, now))
     problem = start.as_dict() if isinstance(start, Failure) else None
     mask = app.redactor(state.job)
@@ -49,10 +51,14 @@ def command(app: App, job_id: str) -> None:
             "job_id": job_id,
             "note": mask.text(state.job.note) if state.job.note else None,
             "enabled": state.enabled,
+            "paused": paused,
             "running": running,
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
             "problem": problem,
-            "warnings": schedule_warnings(app, [(job_id, state.job.schedule)]),
+            "warnings": [
+                *command_warnings(app, [state.job]),
+                *schedule_warnings(app, [(job_id, state.job.schedule)]),
+            ],
             "prompt_file": state.job.prompt_file,
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),

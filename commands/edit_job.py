@@ -68,7 +68,14 @@ def command(
         report = synced(app, job_id, edit.entry)
     show(
         app,
-        {"status": "ok", "job_id": job_id, "dry_run": dry_run, "entry": masked(app, edit.entry or {}), **report},
+        {
+            "status": "ok",
+            "job_id": job_id,
+            "dry_run": dry_run,
+            "changed": edit.changed,
+            "entry": masked(app, edit.entry or {}),
+            **report,
+        },
         "edit-job",
     )
 

@@ -306,8 +306,8 @@ def _warnings(text: str, made: Plan, *, enable: bool) -> list[WarningEntry]:
     if names and enable:
         warnings.append(("RUNS_TWICE", "cron still runs these lines too: remove them from the crontab now"))
     elif names:
-        message = "The jobs are disabled, so that nothing runs twice. Remove a line from the crontab, then: resume-job"
-        warnings.append(("DISABLED", f"{message} {names[0]}"))
+        message = "The jobs are disabled, so that nothing runs twice. Remove a line from the crontab, then run"
+        warnings.append(("DISABLED", f"{message} python3 main.py resume-job {names[0]}"))
     if not (names or made.existing or made.refused):
         warnings.append(("NO_LINES", "The crontab has no line that runs a command"))
     if "\r\n" in text:

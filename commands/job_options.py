@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 import click
 
 from app.app import App
+from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
 from commands.names import target_names
 from commands.words import Choice
@@ -22,6 +23,7 @@ from core.job import Job
 if TYPE_CHECKING:
     from reports.health import WarningEntry
     from schedules.calendar import LocalInstant
+    from store.definitions import Pause
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: An entry is never longer: the whole file may have 256 MiB.
@@ -44,10 +46,11 @@ class Preview(TypedDict):
 
 
 class SyncedEdit(TypedDict):
-    """The outcome of an edit and its sync: the job's next instants (null if it was removed), and warnings."""
+    """The outcome of an edit and its sync: the next instants of the job (null if removed), its pause, warnings."""
 
     synced: bool
     next: object
+    paused: Pause | None
     warnings: list[WarningEntry]
 
 
@@ -188,7 +191,18 @@ def synced(
     # The report of the sync has only jobs that are new or changed.
     own = report["next"].get(job_id) or (preview(app, entry) if entry else None)
     warnings = [*report["warnings"], *(entry_warnings(app, entry) if entry else ())]
-    return {"synced": True, "next": own, "warnings": warnings}
+    return {"synced": True, "next": own, "paused": pause_of(app, job_id), "warnings": warnings}
+
+
+def pause_of(app: App, job_id: str) -> Pause | None:
+    """The pause of a stored job; None if it has none, or that can't be read."""
+
+    def stored() -> Pause | None:
+        with app.session(read_only=True) as session:
+            return session.store.definitions.pause(job_id, app.clock.now())
+
+    pause = guarded(stored)
+    return None if isinstance(pause, Failure) else pause
 
 
 def synced_all(
@@ -221,7 +235,8 @@ def masked(app: App, entry: Mapping[str, Any]) -> Mapping[str, Any]:
 def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
     """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
     job = _job(entry)
-    return [*target_warnings(app, entry), *schedule_warnings(app, [(job.job_id, job.schedule)])]
+    schedule = schedule_warnings(app, [(job.job_id, job.schedule)])
+    return [*target_warnings(app, entry), *command_warnings(app, [job]), *schedule]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

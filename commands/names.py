@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -33,29 +34,57 @@ def target_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return [name for name in found if name.startswith(incomplete)] if isinstance(found, list) else []
 
 
-def with_suggestion(app: App, error: CronError) -> CronError:
-    """The error. If it is about a job or a run that does not exist, its hint names the one that was probably meant."""
+def with_suggestion(app: App, error: CronError, argv: Sequence[str] = ()) -> CronError:
+    """The error. If it is about a job or a run that does not exist, it says what has become of it, or what was meant.
+
+    `argv` is the command line; with another name in it, it may be what the hint says.
+    """
     job_id, run_id = (str(error.details.get(key) or "") for key in ("job_id", "run_id"))
     is_run = isinstance(error, RunNotFound) or error.code == UsageError.code
-    if "Did you mean" in error.hint or not ((run_id and is_run) or (job_id and isinstance(error, JobNotFound))):
+    if not ((run_id and is_run) or (job_id and isinstance(error, JobNotFound))):
         return error
 
-    def hint() -> str:
+    def explain() -> None:
         with app.session(read_only=True) as session:
-            names = Names(session.store.db)
-            if not is_run:
-                return did_you_mean(job_id, names.jobs("", most=_MOST_COMPARED), error.hint)
-            # A job was named, or the end was left out: its newest run.
-            begin_so = names.runs(run_id)
-            return (
-                did_you_mean(run_id, begin_so[:1], error.hint, cutoff=0)
-                if begin_so
-                else did_you_mean(run_id, names.runs("", most=_MOST_COMPARED), error.hint, cutoff=0.85)
-            )
+            names, definitions = Names(session.store.db), session.store.definitions
+            new = definitions.new_name(run_id if is_run else job_id)
+            if new:
+                _explain_rename(error, names, run_id if is_run else job_id, new, argv)
+            elif "Did you mean" in error.hint:
+                return
+            elif is_run:
+                error.hint = _meant_run(names, run_id, error.hint)
+            else:
+                if (
+                    definitions.ever_existed(job_id)
+                    and not definitions.is_active(job_id)
+                    and "sync" not in error.details
+                ):
+                    error.message = f"There is no job {job_id} any more: it was removed from .jobs.json"
+                    error.hint = f"{error.hint.rstrip('.')}. Its history is kept: python3 main.py history {job_id}"
+                error.hint = did_you_mean(job_id, names.jobs("", most=_MOST_COMPARED), error.hint)
 
-    found = guarded(hint)
-    error.hint = error.hint if isinstance(found, Failure) else found
+    guarded(explain)
     return error
+
+
+def _explain_rename(error: CronError, names: Names, old: str, new: str, argv: Sequence[str]) -> None:
+    error.details["renamed_to"] = new
+    if isinstance(error, JobNotFound):
+        error.message = f"There is no job {old}: it is called {new} now"
+        words = [new if word == old else word for word in argv]
+        error.hint = f"Run: python3 main.py {shlex.join(words)}" if old in argv else f"Use its new name, {new}"
+        return
+    error.message = f"{error.message}: that is the old name of the job {new}"
+    error.hint = did_you_mean(old, [run_id for run_id in (names.last_run(new),) if run_id], error.hint, cutoff=0)
+
+
+def _meant_run(names: Names, run_id: str, hint: str) -> str:
+    # A job was named, or the end was left out: its newest run.
+    begin_so = names.runs(run_id)
+    if begin_so:
+        return did_you_mean(run_id, begin_so[:1], hint, cutoff=0)
+    return did_you_mean(run_id, names.runs("", most=_MOST_COMPARED), hint, cutoff=0.85)
 
 
 def running_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001

@@ -106,9 +106,11 @@ def _of_job(app: App, job_id: str, after: str | None, count: int) -> Mapping[str
 
     with app.session(read_only=True) as session:
         state = session.store.definitions.load(job_id)
+        pause = session.store.definitions.pause(job_id, app.clock.now())
     if state is None:
         raise JobNotFound(f"There is no job {job_id}", hint="See: python3 main.py list", details={"job_id": job_id})
-    notes = [] if state.enabled else ["The job is disabled or paused: it would run at these instants."]
+    off = "paused" if pause is not None else "disabled"
+    notes = [] if state.enabled else [f"The job is {off}: it would run at these instants."]
     if _is_paused_after(app, state, after):
         notes.append(f"The job is paused until {state.job.paused_until}: these are its instants from then on.")
     instants: ScheduleInstants = {

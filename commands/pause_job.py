@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from app.app import App
-from commands.job_options import masked, synced
+from commands.job_options import masked, pause_of, synced
 from commands.names import job_names
 from commands.view import show
 from commands.when import given_end
@@ -33,7 +33,7 @@ def command(app: App, job_id: str, until: str | None) -> None:
 
     Without --until the job is disabled until `resume-job`. With --until, no slot before that time runs, and then the
     job resumes by itself. Slots during the pause are not run later. `list` says that it is paused, and `run-now`
-    refuses it without --force. Prints the entry and the next instants.
+    refuses it without --force. Prints the entry, the next instants, and whether anything was "changed".
 
     \b
     Examples:
@@ -43,12 +43,17 @@ def command(app: App, job_id: str, until: str | None) -> None:
     """
     if until is None:
         edit = app.editor().update(job_id, {"enabled": False}, frozenset({"paused_until"}))
-        now = app.clock.now()
-        guarded(lambda: note_pause(app, job_id, now), "The pause is shown as disabled", job=job_id)
+        before, now = pause_of(app, job_id), app.clock.now()
+        # A job that is disabled becomes one that is paused.
+        changed = edit.changed or before is None
+        if changed:
+            guarded(lambda: note_pause(app, job_id, now), "The pause is shown as disabled", job=job_id)
     else:
         edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
+        changed = edit.changed
     report = synced(app, job_id, edit.entry)
-    show(app, {"status": "ok", "job_id": job_id, "entry": masked(app, edit.entry or {}), **report}, "pause-job")
+    entry = masked(app, edit.entry or {})
+    show(app, {"status": "ok", "job_id": job_id, "changed": changed, "entry": entry, **report}, "pause-job")
 
 
 def note_pause(app: App, job_id: str, since: datetime | None) -> None:

@@ -21,13 +21,17 @@ PLACE = ("Editing .jobs.json", 40)
 def command(app: App, job_id: str) -> None:
     """Resume a job that is disabled, paused with --until, or paused because it failed too often.
 
-    It continues from now: slots during the pause are not run later. Prints the entry and the next instants.
+    It continues from now: slots during the pause are not run later. Prints the entry, the next instants, and whether
+    anything was "changed".
 
     \b
     Example:
       python3 main.py resume-job weekday-report
     """
-    edit = app.editor().update(job_id, {"enabled": True}, frozenset({"paused_until"}))
+    editor = app.editor()
+    # A job that does not say `enabled` is enabled.
+    changes = {} if editor.entry(job_id).get("enabled", True) is True else {"enabled": True}
+    edit = editor.update(job_id, changes, frozenset({"paused_until"}))
 
     def end_pause() -> bool:
         with app.session() as session:
@@ -40,6 +44,13 @@ def command(app: App, job_id: str) -> None:
     entry = masked(app, edit.entry or {})
     show(
         app,
-        {"status": "ok", "job_id": job_id, "entry": entry, "failures_forgotten": was_paused, **report},
+        {
+            "status": "ok",
+            "job_id": job_id,
+            "changed": edit.changed or was_paused,
+            "entry": entry,
+            "failures_forgotten": was_paused,
+            **report,
+        },
         "resume-job",
     )

@@ -290,7 +290,7 @@ class JobDisabled(JobRefused):
     """The job is disabled, or it is paused; then `details.paused_at` says since when."""
 
     code = "JOB_DISABLED"
-    fix = "`run-now --force`, or enable it; the hint says what ends a pause"
+    fix = "`resume-job`; or once, all the same: `run-now --force`"
 
 
 class DuplicateJob(JobRefused):

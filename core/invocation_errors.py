@@ -200,7 +200,10 @@ class IpcError(InvocationError):
     """The process could not be started, or its output could not be read or written."""
 
     code = "IPC_ERROR"
-    fix = "the message says what is missing: program, interpreter, permission, space"
+    fix = (
+        "the message says what is missing: program, interpreter, permission, space. A program with a blank in its name"
+        " is mostly a command line: write each argument by itself"
+    )
 
 
 @functools.cache

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from core.boundary import Failure, guarded
 from core.errors import CronError
-from core.invocation import AgentOptions, Invocation, InvocationRequest
 from core.job import Job
 from db import Row
 from doctor.findings import Few, Finding, error, fine, of_error
 from doctor.scene import Scene
 from invocation import prompt_file, runners
 from invocation.child_environment import child_environment
+from invocation.dry_run import call_of
 from invocation.policy import POLICY_FILE, Policy, PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
@@ -69,7 +69,7 @@ class Starts:
 
     def refusal(self, job: Job) -> CronError | Failure | None:
         """Why the job's next run can't be started; None if it can. Some reasons are raised as a `CronError`."""
-        invocation = _invocation(job)
+        invocation = call_of(job)
         if self._policy.enabled and not self._policy.fault:
             self._policy.check(invocation.request)
         folder = self._folder(job.puruto_target)
@@ -84,20 +84,3 @@ class Starts:
         if target not in self._folders:
             self._folders[target] = guarded(lambda: self._targets.resolve(target))
         return self._folders[target]
-
-
-def _invocation(job: Job) -> Invocation:
-    request = InvocationRequest("", "", "puruto-cron", job.puruto_target, "run", job.prompt, job.timeout_sec, 0, "", {})
-    return Invocation(
-        request=request,
-        attempt=1,
-        run_folder="",
-        run_id="",
-        job_id=job.job_id,
-        runner=job.runner,
-        command=tuple(job.command or ()),
-        prompt_file=job.prompt_file or "",
-        env=job.env,
-        allow_env=tuple(job.allow_env),
-        agent=AgentOptions.of(job),
-    )

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from core.invocation import Invocation
+from core.invocation import AgentOptions, Invocation, InvocationRequest
+from core.invocation_errors import IpcError
+from core.job import Job
 from invocation import prompt_file, runners
 from invocation.child_environment import child_environment
 from invocation.policy import PolicyFile
 from invocation.runners.base import Host
 from invocation.targets import Targets
+from system.start_errors import find_obstacle
 
 
 class PlannedStart(TypedDict):
@@ -30,6 +33,24 @@ class PlannedStart(TypedDict):
     prompt_sha256: str | None
     environment: dict[str, str]
     timeout_sec: int
+
+
+def call_of(job: Job) -> Invocation:
+    """The call that a run of the job would make, as far as it is known before the run."""
+    request = InvocationRequest("", "", "puruto-cron", job.puruto_target, "run", job.prompt, job.timeout_sec, 0, "", {})
+    return Invocation(
+        request=request,
+        attempt=1,
+        run_folder="",
+        run_id="",
+        job_id=job.job_id,
+        runner=job.runner,
+        command=tuple(job.command or ()),
+        prompt_file=job.prompt_file or "",
+        env=job.env,
+        allow_env=tuple(job.allow_env),
+        agent=AgentOptions.of(job),
+    )
 
 
 @dataclass(frozen=True)
@@ -60,3 +81,8 @@ class DryRun:
             "environment": child_environment(self.host.variables, invocation, request_file, launch.env),
             "timeout_sec": request.timeout_sec,
         }
+
+    def obstacle(self, job: Job) -> IpcError | None:
+        """Why the program of a job could not be started; None if it could. Raises what `of` raises."""
+        start = self.of(call_of(job))
+        return find_obstacle(start["argv"], Path(start["target"]), start["environment"])

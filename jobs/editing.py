@@ -35,10 +35,14 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True)
 class Edit:
-    """The new text of the file, and the new entry; `entry` is None if there is not exactly one."""
+    """The new text of the file, the new entry, and whether any job is another one than before.
+
+    `entry` is None if there is not exactly one.
+    """
 
     text: str
     entry: dict[str, Any] | None
+    changed: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,10 @@ class Editor:
 
         return self._edit(change, expected, dry_run=dry_run, explain=explain)
 
+    def entry(self, job_id: str) -> dict[str, Any]:
+        """An entry as it is in the file. Raises `JobNotFound` and what `check` raises."""
+        return self.update(job_id, {}, dry_run=True).entry or {}
+
     def give_name(self, old: str, new: str, *, dry_run: bool = False) -> Edit:
         """Gives an entry another name. Raises `JobNotFound`, `DuplicateJob` and what `check` raises."""
 
@@ -180,9 +188,12 @@ class Editor:
         bare = state.text.removeprefix(_BOM)
         root = json.loads(bare)
         edit = change(bare, root["jobs"])
+        new_jobs = expected(root["jobs"])
+        if new_jobs == root["jobs"]:
+            return Edit(state.text, edit.entry, changed=False), state
         new_text = state.text[: len(state.text) - len(bare)] + edit.text
         self._check_edited(new_text.encode("utf-8"), explain)
-        if json.loads(edit.text) != {**root, "jobs": expected(root["jobs"])}:
+        if json.loads(edit.text) != {**root, "jobs": new_jobs}:
             raise InternalError(f"The edit of {self._path} would have changed other entries")
         return Edit(new_text, edit.entry), state
 

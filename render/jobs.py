@@ -17,6 +17,8 @@ from render.parts import Excerpt, error_facts, facts, instants, note, step, toge
 from render.words import counted, distance, plain, short, when
 
 _PC = "python3 main.py"
+#: Warnings that say that the job's runs would fail.
+_UNSTARTABLE = ("TARGET_NOT_FOUND", "PROMPT_FILE_MISSING", "PROMPT_FILE_INVALID", "COMMAND_UNUSABLE")
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
 #: The most jobs that an answer names.
@@ -109,14 +111,18 @@ def _last(job: Report, context: ViewContext) -> Text:
 # --- answers to edits ---
 
 
-def _edited(done: str, report: Report, context: ViewContext) -> RenderableType:
+def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> RenderableType:
     name, planned = plain(report["job_id"]), report.get("next") or {}
     entry = report.get("entry") or {}
+    paused = report.get("paused")
     enabled = entry.get("enabled", True)
+    off = "" if enabled else " It is paused." if paused else " It is disabled."
     if report.get("dry_run"):
         first = Text.assemble("Checked ", (name, "bold"), ": it is valid. Nothing was written.")
+    elif not report.get("changed", True):
+        first = Text.assemble((name, "bold"), f" {as_before}. Nothing was changed.")
     else:
-        first = Text.assemble(f"{done} ", (name, "bold"), "." if enabled else ". It is disabled.")
+        first = Text.assemble(f"{done} ", (name, "bold"), ".", "" if done == "Paused" else off)
     rows = [
         ("schedule", f"{plain(entry.get('schedule'))} ({plain(planned.get('timezone'))})" if planned else ""),
         ("paused until", when(entry.get("paused_until"), context.now, context.zone)),
@@ -129,13 +135,13 @@ def _edited(done: str, report: Report, context: ViewContext) -> RenderableType:
 def _after(report: Report, name: str, *, enabled: bool) -> list[str]:
     if report.get("dry_run"):
         return ["the same command without --dry-run"]
-    return [f"{_PC} dry-run {name}"] if enabled else [f"{_PC} resume-job {name}"]
+    return [f"{_PC} dry-run {name}"] if enabled or _cannot_start(report) else [f"{_PC} resume-job {name}"]
 
 
-registered = partial(_edited, "Registered")
-edited = partial(_edited, "Changed")
-paused = partial(_edited, "Paused")
-resumed = partial(_edited, "Resumed")
+registered = partial(_edited, "Registered", "")
+edited = partial(_edited, "Changed", "has these fields already")
+paused = partial(_edited, "Paused", "is paused already")
+resumed = partial(_edited, "Resumed", "is enabled, and not paused")
 
 
 def removed(report: Report, _context: ViewContext) -> RenderableType:
@@ -181,7 +187,7 @@ def synced(report: Report, context: ViewContext) -> RenderableType:
             parts.append(Hanging(Text(f"  {name:<7}  ", style), Text(f"{plain(job_id)}{upcoming}")))
         if len(names) > _NAMED:
             parts.append(Text(f"  … {len(names) - _NAMED} more {name}", "dim"))
-    if not any(report[name] for name in ("added", "changed", "removed")):
+    if not any(report[name] for name in ("added", "changed", "removed", "renamed")):
         parts.append(Text("  Nothing changed.", "dim"))
     return together(*parts, step(f"{_PC} list"))
 
@@ -203,8 +209,12 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
         parts += error_facts(report["problem"], context)
     if report["gate"]:
         parts.append(note(f"A gate is closed now: {plain(report['gate']['reason'])}", context))
-    if not report["enabled"]:
-        parts.append(note("It is disabled or paused, so it starts only by hand: run-now --force", context))
+    paused, off = report["paused"], not report["enabled"]
+    if paused:
+        until = f" until {paused['until']}" if paused["until"] else ""
+        parts.append(note(f"It is paused{until}: {_PC} resume-job {name} ends that", context))
+    elif off:
+        parts.append(note(f"It is disabled: {_PC} resume-job {name} enables it", context))
     if report["running"]:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
@@ -226,7 +236,18 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if environment := report.get("environment"):
         parts.append(Text("  environment", "dim"))
         parts += [_variable(name, value) for name, value in environment.items()]
-    return together(*parts, step(f"{_PC} run-now {name}"))
+    # What could not start needs its fix first.
+    return together(
+        *parts,
+        []
+        if report["problem"] or _cannot_start(report)
+        else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
+    )
+
+
+def _cannot_start(report: Report) -> bool:
+    """Whether a warning says that a run would fail."""
+    return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
 def _variable(name: str, value: object) -> Text:

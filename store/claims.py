@@ -13,10 +13,10 @@ from core.errors import JobDisabled, JobLocked, LeaseLost
 from core.job import JobState
 from core.run import ClaimedRun, Missed, Plan, ProcessId, Refusal, Trigger
 from db import Database, Row
-from store.definitions import STATE_COLUMNS, job_state, no_such_job, paused_until, text_or_null
+from store.definitions import STATE_COLUMNS, Definitions, Pause, job_state, no_such_job, text_or_null
 from store.events import Events
 from store.ledger import WrittenOff, free_run_id, is_pruned, write_off
-from store.pauses import how_to_resume
+from store.pauses import how_to_resume, how_to_run_once
 from store.runs import PERMITS
 
 #: The state of a job that a claim depends on, in one statement.
@@ -155,11 +155,9 @@ class Claims:
             if row is None:
                 raise no_such_job(job_id)
             state = job_state(row)
-            if not state.enabled and not force:
-                raise _disabled(job_id, row)
-            until = paused_until(state.job.paused_until, terms.now)
-            if until is not None and not force:
-                raise _paused(job_id, until)
+            pause = Definitions(self._db).pause(job_id, terms.now)
+            if not force and (pause is not None or not state.enabled):
+                raise _off(job_id, row, pause)
             self._refuse_if_running(job_id)
             run = self._insert(state, None, None, owner, terms)
             if run is None:
@@ -329,22 +327,22 @@ class Claims:
         return row
 
 
-def _disabled(job_id: str, row: Row) -> JobDisabled:
-    if row["paused_at"] is None:
-        hint = "Run it anyway with --force, or set enabled to true in .jobs.json."
-        return JobDisabled(f"The job {job_id} is disabled", hint=hint, details={"job_id": job_id})
-    failures = row["consecutive_failures"]
-    return JobDisabled(
-        f"The job {job_id} has been paused since {row['paused_at']}: its last {failures} runs failed",
-        hint=how_to_resume(job_id),
-        details={"job_id": job_id, "paused_at": row["paused_at"], "consecutive_failures": failures},
-    )
-
-
-def _paused(job_id: str, until: datetime) -> JobDisabled:
-    details: dict[str, object] = {"job_id": job_id, "paused_until": utc_text(until)}
-    hint = f"Run it anyway with --force, or end the pause: python3 main.py resume-job {job_id}"
-    return JobDisabled(f"The job {job_id} is paused until {utc_text(until)}", hint=hint, details=details)
+def _off(job_id: str, row: Row, pause: Pause | None) -> JobDisabled:
+    """The error about a job that is paused or disabled: it says which, in the words of `list`, and what ends it."""
+    details: dict[str, object] = {"job_id": job_id}
+    if pause is None:
+        hint = f"Enable it: python3 main.py resume-job {job_id}. {how_to_run_once(job_id)}"
+        return JobDisabled(f"The job {job_id} is disabled", hint=hint, details=details)
+    if row["paused_at"] is not None:
+        details |= {"paused_at": row["paused_at"], "consecutive_failures": row["consecutive_failures"]}
+        message = f"The job {job_id} has been paused since {pause['since']}: {pause['reason']}"
+        return JobDisabled(message, hint=how_to_resume(job_id), details=details)
+    hint = f"End the pause: python3 main.py resume-job {job_id}. {how_to_run_once(job_id)}"
+    if pause["until"] is not None:
+        details["paused_until"] = pause["until"]
+        return JobDisabled(f"The job {job_id} is paused until {pause['until']}", hint=hint, details=details)
+    details["paused_at"] = pause["since"]
+    return JobDisabled(f"The job {job_id} has been paused since {pause['since']}", hint=hint, details=details)
 
 
 def _if_future(cursor: datetime | None, now: datetime) -> datetime | None:

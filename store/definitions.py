@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict, cast
@@ -193,6 +194,19 @@ class Definitions:
         )
         return [(str(row["job_id"]), str(row["schedule"])) for row in rows]
 
+    def doubtful_commands(self) -> list[Job]:
+        """The jobs in the file whose program has a blank in its name, by name; without what can't be read."""
+        rows = self._db.rows(
+            "SELECT definition_json FROM jobs WHERE removed_at IS NULL AND json_valid(definition_json)"
+            " AND json_extract(definition_json, '$.command[0]') GLOB '*[' || char(9, 10, 13, 32) || ']*'"
+            " ORDER BY job_id"
+        )
+        found = []
+        for row in rows:
+            with suppress(DefinitionUnreadable):
+                found.append(job_from_json(row["definition_json"]))
+        return found
+
     def pause(self, job_id: str, now: datetime) -> Pause | None:
         """Since when, until when and why a job in the file is paused; None if it is not."""
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
@@ -318,9 +332,24 @@ class Definitions:
         self._db.run(
             "UPDATE OR REPLACE state SET key = ? WHERE key = ?", (_BY_HAND + rename.new, _BY_HAND + rename.old)
         )
+        self._note_rename(rename.old, rename.new)
         for table in _TABLES_OF_JOBS:
             self._db.run(f"UPDATE {table} SET job_id = ? WHERE job_id = ?", (rename.new, rename.old))  # noqa: S608 - fixed names
         return True
+
+    def _note_rename(self, old: str, new: str) -> None:
+        """Stores that a job has another name now. All the names that it had before lead to the new one."""
+        self._db.run("DELETE FROM state WHERE key = ?", (_RENAMED + new,))
+        self._db.run(
+            "UPDATE state SET value = ? WHERE key >= ? AND key < ? AND value = ?",
+            (new, _RENAMED, _RENAMED + "\x7f", old),
+        )
+        self._db.run("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (_RENAMED + old, new))
+
+    def new_name(self, job_id: str) -> str:
+        """What a job is called now that was called so once; "" for every other name."""
+        row = self._db.row("SELECT value FROM state WHERE key = ?", (_RENAMED + job_id,))
+        return "" if row is None or self.ever_existed(job_id) else str(row["value"])
 
     def _remove(self, removal: Removal, now: datetime) -> bool:
         return (
@@ -373,6 +402,8 @@ class Definitions:
 
 #: Keys of `state` begin with this where `pause-job` has disabled the job that follows; the value is since when.
 _BY_HAND = "paused:"
+#: Keys of `state` begin with this where the name that follows was that of a job which has another one now, the value.
+_RENAMED = "renamed:"
 #: The tables besides `jobs` whose rows belong to a job.
 _TABLES_OF_JOBS = ("runs", "events", "sessions", "spending", "refusals_reported")
 #: The columns of `jobs` from which a `JobState` is read.

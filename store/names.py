@@ -24,6 +24,11 @@ class Names:
         )
         return [str(row[0]) for row in rows]
 
+    def last_run(self, job_id: str) -> str:
+        """The newest run of a job; "" if there is none."""
+        row = self._db.row("SELECT run_id FROM runs WHERE job_id = ? ORDER BY started_at DESC LIMIT 1", (job_id,))
+        return "" if row is None else str(row[0])
+
     def runs(self, prefix: str, *, running: bool = False, most: int = MOST) -> list[str]:
         """Runs, the newest first; with `running` only those that are running."""
         query = (

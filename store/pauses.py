@@ -119,6 +119,11 @@ def how_to_resume(job_id: str) -> str:
     return f"Fix the cause, then run: {commands}. Changing its entry in .jobs.json also ends the pause"
 
 
+def how_to_run_once(job_id: str) -> str:
+    """How to run a job that is paused or disabled, as a sentence without its full stop."""
+    return f"To run it once all the same: python3 main.py run-now {job_id} --force"
+
+
 def _error(job_id: str, failures: int, limit: int, verdict: Verdict) -> ErrorObject:
     hint = how_to_resume(job_id)
     return {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +15,16 @@ from core.shell import quoted
 from core.strict_json import plain_text
 
 _SHEBANG_LIMIT = 256
+#: What in a command line is for a shell: pipes, redirections, several commands, variables, patterns.
+_FOR_A_SHELL = re.compile(r"[|&;<>$`*?~]|^\s*\w+=")
+#: The most words of a command line that a hint repeats, and the most characters of each.
+_MOST_WORDS, _LONGEST_WORD = 8, 200
 
 
 def explain(error: OSError | ValueError, argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcError:
     """The IpcError for an exception that `subprocess.Popen` raised with these arguments."""
     program = plain_text(argv[0])[:256] if argv else ""
-    message, hint = _reason(error, program, cwd, env)
+    message, hint = _reason(error, program, argv, cwd, env)
     details: dict[str, object] = {"program": program, "folder": str(cwd)}
     if isinstance(error, OSError) and error.errno is not None:
         details["errno"] = errno.errorcode.get(error.errno, str(error.errno))
@@ -44,7 +51,9 @@ def find_obstacle(argv: list[str], cwd: Path, env: Mapping[str, str]) -> IpcErro
     return None
 
 
-def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
+def _reason(
+    error: OSError | ValueError, program: str, argv: list[str], cwd: Path, env: Mapping[str, str]
+) -> tuple[str, str]:
     if not isinstance(error, OSError):
         return f"{program!r} can't be started: {error}", "Arguments and variables must not contain NUL characters."
     if not os.path.isdir(cwd):
@@ -55,15 +64,48 @@ def _reason(error: OSError | ValueError, program: str, cwd: Path, env: Mapping[s
         return f"{program} got more arguments or variables than the system allows", "Put long texts into files."
     path = _find(program, cwd, env)
     if path is None:
-        return _missing(program, cwd, env)
+        return _missing(program, argv[1:], cwd, env)
     return _unusable(error, program, path)
 
 
-def _missing(program: str, cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
+def _missing(program: str, arguments: list[str], cwd: Path, env: Mapping[str, str]) -> tuple[str, str]:
+    if any(map(str.isspace, program)):
+        # A path may have a blank. It is a command line if what comes before the blank is a program, or for a shell.
+        first, words = next(iter(program.split()), ""), _words(program)
+        for_a_shell = "/" not in first and _FOR_A_SHELL.search(program)
+        if first and ("/" not in program or for_a_shell or _find(first, cwd, env) is not None):
+            message = f"there is no program {program!r}: it is a command line in one text, and has a blank in it"
+            return message, f"Write each argument by itself: {_by_itself([*words, *arguments])}"
+        hint = "Correct the first element of command. If what follows the blank are arguments, write each by itself."
+        return f"{program} does not exist (in {cwd})", hint
+    if program.startswith("~") or "$" in program:
+        sign = "~" if program.startswith("~") else "$"
+        return f"{program} does not exist", f"No shell replaces {sign} here: write the whole path."
     if "/" in program:
         return f"{program} does not exist (in {cwd})", "Correct the first element of command."
     path = env.get("PATH", "")
     return f"{program} was not found in PATH ({path})", "Install it, or use its absolute path."
+
+
+def _words(line: str) -> list[str]:
+    """The arguments that a command line means: those of a shell, where only a shell understands it."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = []
+    return words if words and not _FOR_A_SHELL.search(line) else ["sh", "-c", line]
+
+
+def _by_itself(words: list[str]) -> str:
+    """How to write arguments as options, and in .jobs.json; the first few of many."""
+    shown, more = [_short(plain_text(word)) for word in words[:_MOST_WORDS]], " …" * (len(words) > _MOST_WORDS)
+    options = " ".join(f"--command={quoted(w)}" if w.startswith("-") else f"--command {quoted(w)}" for w in shown)
+    listed = ", ".join(json.dumps(word, ensure_ascii=False) for word in shown)
+    return f'{options}{more}, in .jobs.json "command": [{listed}{"," * bool(more)}{more}]'
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= _LONGEST_WORD else f"{word[: _LONGEST_WORD - 1]}…"
 
 
 def _unusable(error: OSError, program: str, path: Path) -> tuple[str, str]:

@@ -97,3 +97,73 @@ def test_a_pause_in_the_past_is_refused(machine: Machine) -> None:
     machine.ready(shell(COUNT))
     with pytest.raises(UsageError):
         machine.run("pause-job", "job-0", "--until", "2020-01-01T00:00")
+
+
+HOURLY = "0 * * * *"
+#: How a job may have been stopped: the command, and the word with which everything speaks of it.
+STOPS = {
+    "registered disabled": ((), "disabled"),
+    "pause-job": (("pause-job", "job-0"), "paused"),
+    "pause-job --until": (("pause-job", "job-0", "--until", "2h"), "paused"),
+    "failures": (("run-now", "job-0"), "paused"),
+}
+
+
+@pytest.mark.parametrize(("stop", "word"), STOPS.values(), ids=STOPS)
+def test_each_message_about_a_job_that_is_off_says_what_list_says_and_what_ends_that(
+    machine: Machine, stop: tuple[str, ...], word: str
+) -> None:
+    fails = stop[:1] == ("run-now",)
+    job = shell("exit 3" if fails else COUNT, schedule=HOURLY, enabled=bool(stop))
+    machine.ready({**job, "pause_after_failures": 1} if fails else job)
+    if stop:
+        machine.run(*stop)
+    other = {"paused": "disabled", "disabled": "paused"}[word]
+    assert f"1 job: 1 {word}" in machine.printed("list", "--text")[1]
+    with pytest.raises(JobDisabled) as caught:
+        machine.run("run-now", "job-0")
+    assert word in caught.value.message
+    assert other not in caught.value.message
+    for command in ("python3 main.py resume-job job-0", "python3 main.py run-now job-0 --force"):
+        assert command in caught.value.hint
+    text = machine.printed("dry-run", "job-0", "--text")[1]
+    assert f"It is {word}" in text
+    assert other not in text
+    assert text.rstrip().endswith("python3 main.py run-now job-0 --force")
+    note = machine.run("next", "job-0")[1]["note"]
+    assert word in note
+    assert other not in note
+    changed = machine.printed("edit-job", "job-0", "--note", "Ask Ana", "--text")[1]
+    assert other not in changed
+    machine.run("resume-job", "job-0")
+    if not fails:
+        assert machine.run("run-now", "job-0")[0] == 0
+
+
+def test_a_command_that_has_nothing_to_change_says_so(machine: Machine) -> None:
+    machine.ready(shell(COUNT))
+    file = machine.workspace.root / ".jobs.json"
+    before = file.read_bytes()
+    report = machine.run("resume-job", "job-0")[1]
+    assert (report["status"], report["changed"]) == ("ok", False)
+    assert (
+        "job-0 is enabled, and not paused. Nothing was changed." in machine.printed("resume-job", "job-0", "--text")[1]
+    )
+    assert machine.run("edit-job", "job-0", "--schedule", str(report["entry"]["schedule"]))[1]["changed"] is False
+    assert file.read_bytes() == before
+    assert machine.run("pause-job", "job-0")[1]["changed"] is True
+    since = paused(machine)
+    machine.clock.advance(hours=1)
+    assert machine.run("pause-job", "job-0")[1]["changed"] is False
+    assert paused(machine) == since, "the second time changes nothing"
+    assert "is paused already" in machine.printed("pause-job", "job-0", "--text")[1]
+    assert machine.run("resume-job", "job-0")[1]["changed"] is True
+    assert machine.printed("pause-job", "job-0", "--until", "2h", "--text")[1].startswith("Paused job-0.\n")
+    assert machine.run("resume-job", "job-0")[1]["changed"] is True
+
+
+def test_what_could_not_start_is_not_offered_as_the_next_step(machine: Machine) -> None:
+    machine.ready(shell(COUNT, puruto_target="nobody"))
+    text = machine.printed("dry-run", "job-0", "--text")[1]
+    assert "could not start" in text
+    assert "run-now" not in text

@@ -241,3 +241,11 @@ def test_most_of_the_jobs_in_use_may_not(machine: Machine, numbers: dict[str, in
     with pytest.raises(CronError) as caught:
         removed(machine, *kept, **numbers)
     assert caught.value.code == "REMOVALS_REFUSED"
+
+
+def test_a_rename_in_the_file_is_a_change(machine: Machine) -> None:
+    machine.ready(job("old"))
+    machine.workspace.write_jobs(job("new"))
+    text = machine.printed("sync-jobs", "--text")[1]
+    assert "old to new" in text
+    assert "Nothing changed" not in text

@@ -83,12 +83,14 @@ def test_an_option_with_choices_names_and_completes_them(machine: Machine, optio
         assert meant in getattr(parameter.type, "choices", ())
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("run-now",), ("next",), ("dry-run",), ("history",), ("logs", "--job"), ("timeline", "--job"), ("sessions",),
-     ("unlock",), ("pause-job",), ("resume-job",), ("remove-job",), ("sessions", "reset")],
-    ids=" ".join,
-)  # fmt: skip
+#: What takes the name of a job as its last word.
+JOB_WORDS = [
+    ("run-now",), ("next",), ("dry-run",), ("history",), ("logs", "--job"), ("timeline", "--job"), ("sessions",),
+    ("unlock",), ("pause-job",), ("resume-job",), ("remove-job",), ("sessions", "reset"), ("edit-job", "--note=x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", JOB_WORDS, ids=" ".join)
 def test_a_job_that_was_probably_meant_is_named(machine: Machine, words: tuple[str, ...]) -> None:
     for word in ("dayly-backup", "DAILY-BACKUP", "daily_backup"):
         error = _refused(machine, *words, word)
@@ -114,3 +116,55 @@ def test_unlike_words_are_not_suggested() -> None:
     assert did_you_mean("x" * 500, ["x" * 500], "See") == "See"
     assert did_you_mean("", ["a"], "See") == "See"
     assert did_you_mean("bakcup", ["backup", "report"]) == "Did you mean backup?"
+
+
+@pytest.mark.parametrize("words", JOB_WORDS, ids=" ".join)
+@pytest.mark.parametrize("by_hand", [False, True], ids=["rename-job", "in the file"])
+def test_an_old_name_leads_to_the_new_one(machine: Machine, words: tuple[str, ...], by_hand: bool) -> None:
+    if by_hand:
+        file = machine.workspace.root / ".jobs.json"
+        file.write_text(file.read_text().replace("daily-backup", "saver"))
+        machine.run("sync-jobs")
+    else:
+        machine.run("rename-job", "daily-backup", "backups")
+        machine.run("rename-job", "backups", "saver")
+    argv = (*words, "daily-backup")
+    with pytest.raises(CronError) as caught:
+        machine.run(*argv)
+    error = with_suggestion(machine.app(), caught.value, argv)
+    assert error.code == "JOB_NOT_FOUND"
+    assert error.message == "There is no job daily-backup: it is called saver now"
+    assert error.hint == f"Run: python3 main.py {' '.join(words)} saver"
+    assert error.details["renamed_to"] == "saver"
+
+
+@pytest.mark.parametrize("words", [("show",), ("logs", "--run"), ("cancel",), ("history", "--before")], ids=" ".join)
+def test_the_old_name_of_a_job_leads_to_its_newest_run(machine: Machine, words: tuple[str, ...]) -> None:
+    machine.run("run-now", "daily-backup")
+    machine.run("rename-job", "daily-backup", "saver")
+    machine.clock.advance(minutes=1)
+    newest = machine.run("run-now", "saver")[1]["run_id"]
+    error = _refused(machine, *words, "daily-backup")
+    assert "the old name of the job saver" in error.message
+    assert error.hint.startswith(f"Did you mean {newest}? ")
+
+
+def test_a_name_that_is_used_again_is_no_old_name(machine: Machine) -> None:
+    machine.run("rename-job", "daily-backup", "saver")
+    machine.run("rename-job", "saver", "daily-backup")
+    assert "it is called daily-backup now" in _refused(machine, "run-now", "saver").message
+    assert machine.run("run-now", "daily-backup")[0] == 0
+    machine.run("register-job", "saver", *_NEW[2:])
+    assert machine.run("history", "saver")[1]["runs"] == []
+    machine.run("remove-job", "saver")
+    assert machine.run("history", "saver")[1]["runs"] == []
+    assert "called" not in _refused(machine, "next", "saver").message
+
+
+@pytest.mark.parametrize("words", [("run-now",), ("next",), ("dry-run",), ("edit-job", "--note=x")], ids=" ".join)
+def test_a_job_that_was_removed_is_called_so(machine: Machine, words: tuple[str, ...]) -> None:
+    machine.run("run-now", "daily-backup")
+    machine.run("remove-job", "daily-backup")
+    error = _refused(machine, *words, "daily-backup")
+    assert error.message == "There is no job daily-backup any more: it was removed from .jobs.json"
+    assert error.hint.endswith("python3 main.py history daily-backup")
