@@ -30,6 +30,7 @@ SPENDING_SHOWN = timedelta(days=7)
 class StatusReport(TypedDict):
     """The state of everything.
 
+    `starting` says whether the first tick is still to come, because the crontab has just got its line.
     `sync` says whether the database has the jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
     """
 
@@ -38,6 +39,7 @@ class StatusReport(TypedDict):
     recent_runs: list[RecentRun]
     notification_targets: Mapping[str, object]
     scheduler: SchedulerHealth
+    starting: bool
     running: list[RunningNow]
     events: UndeliveredEvents
     spending: list[DailySpending]
@@ -77,6 +79,7 @@ def command(app: App, limit: int | None) -> None:
             "recent_runs": session.store.runs.recent(limit),
             "notification_targets": app.notifier.targets(),
             "scheduler": session.scheduler_health(now),
+            "starting": app.is_starting(now),
             "running": session.store.runs.running_now(),
             "events": {"waiting": session.waiting_events()},
             "spending": session.store.spending.since(utc_text(now - SPENDING_SHOWN)[:10]),

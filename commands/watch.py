@@ -41,7 +41,7 @@ def command(app: App, interval: float, once: bool) -> int:
     continues while the database is busy, missing or replaced.
 
     Prints one frame with --once or --json, or if stdout is not a terminal: as text, or as {"status": "ok", "now",
-    "scheduler", "running", "next", "recent_runs", "overdue_count", "events"}.
+    "scheduler", "starting", "running", "next", "recent_runs", "overdue_count", "events"}.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
         for row in report["recent_runs"]
     ]
     head = {"status": "ok", "now": utc_text(now), "timezone": app.default_zone}
-    return {**head, "scheduler": app.tick_state(now), **report}
+    return {**head, "scheduler": app.tick_state(now), "starting": app.is_starting(now), **report}
 
 
 class _Watcher:
@@ -99,6 +99,7 @@ class _Watcher:
         if isinstance(report, Failure):
             last = self._last or {**_NOTHING, "events": {"waiting": []}}
             state = {"read_at": last.get("now"), "notice": self._notice, "scheduler": self._app.tick_state(now)}
+            state["starting"] = self._app.is_starting(now)
             return {**last, **state, "problem": self._app.redactor(None)(report.as_dict())}
         self._last = report
         return {**report, "notice": self._notice}
