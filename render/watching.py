@@ -67,8 +67,7 @@ def _head(report: Report, context: ViewContext) -> list[RenderableType]:
     if report.get("starting"):
         head.append(_warning("Starting: the first tick comes within a minute", "yellow"))
     elif scheduler["stale"]:
-        since = "lately" if scheduler["last_tick_at"] else "so far"
-        head.append(_warning(f"STALE: no tick has run {since}, so no job starts by itself", "bold red"))
+        head.append(_warning("STALE: no tick has run lately, so no job starts by itself", "bold red"))
     if problem := report.get("problem"):
         # The code comes first: a long path must not push it over the edge.
         head.append(_warning(f"{plain(problem['code'])}, trying again: {plain(problem['message'], 300)}", "bold red"))
