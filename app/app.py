@@ -303,6 +303,16 @@ class App:
 
         return last_poll(str(self.settings.db_path))
 
+    def is_starting(self, now: datetime) -> bool:
+        """Whether the crontab got its line just now, so that no tick could have come yet."""
+        ticks = self.tick_state(now)
+        if not ticks["stale"] or self.daemon_state()["running"]:
+            return False
+        from app import installation
+
+        at = installation.known(self).crontab_at
+        return health.first_tick_comes(ticks, health.TickLine("", at), now)
+
     def no_tick_warning(self, now: datetime) -> list[health.WarningEntry]:
         """A warning if there was no tick lately, because then no job starts; else an empty list."""
         ticks, daemon, last_poll = self.tick_state(now), self.daemon_state(), self.last_poll()

@@ -25,7 +25,7 @@ PLACE = ("Installing and checking", 10)
 
 
 @click.command("install-crontab")
-@click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but change nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Show the new crontab, but don't change it.")
 @click.option(
     "--telegram/--no-telegram", default=None, help="Also drain the inbox of puruto-telegram. Default: as before."
 )
@@ -55,8 +55,8 @@ def command(app: App, only_print: bool, telegram: bool | None, replaces: bool | 
       python3 main.py install-crontab --replace
     """
     before, warnings = crontab_for(app, only_print=only_print)
-    known = installation.known(app) if only_print else installation.identified(app)
-    database = known.database or crontab_blocks.own_database(before, app.root)
+    # Also for --print, so that it shows the ID that will be written.
+    database = installation.identified(app).database or crontab_blocks.own_database(before, app.root)
     moved = crontab_blocks.moved(before, app.root, database)
     copy = replace(this_copy(app), database=database)
     if telegram or (telegram is None and _drained(before, copy, moved)):

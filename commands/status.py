@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import click
 
@@ -30,6 +30,7 @@ SPENDING_SHOWN = timedelta(days=7)
 class StatusReport(TypedDict):
     """The state of everything.
 
+    `starting` is there while the first tick is still to come, because the crontab has just got its line.
     `sync` says whether the database has the jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
     """
 
@@ -38,6 +39,7 @@ class StatusReport(TypedDict):
     recent_runs: list[RecentRun]
     notification_targets: Mapping[str, object]
     scheduler: SchedulerHealth
+    starting: NotRequired[Literal[True]]
     running: list[RunningNow]
     events: UndeliveredEvents
     spending: list[DailySpending]
@@ -85,4 +87,6 @@ def command(app: App, limit: int | None) -> None:
             "paths": app.paths(),
             "warnings": [*settings.warnings, *app.no_tick_warning(now), *app.zone_warning()],
         }
+    if app.is_starting(now):
+        report["starting"] = True
     show(app, report, "status")

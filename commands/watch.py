@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,7 +73,12 @@ def _look(app: App, busy_timeout_sec: float) -> dict[str, Any]:
         for row in report["recent_runs"]
     ]
     head = {"status": "ok", "now": utc_text(now), "timezone": app.default_zone}
-    return {**head, "scheduler": app.tick_state(now), **report}
+    return {**head, "scheduler": app.tick_state(now), **report, **_starting(app, now)}
+
+
+def _starting(app: App, now: datetime) -> dict[str, bool]:
+    """`starting`, where the first tick is still to come because the crontab has just got its line."""
+    return {"starting": True} if app.is_starting(now) else {}
 
 
 class _Watcher:
@@ -99,7 +105,8 @@ class _Watcher:
         if isinstance(report, Failure):
             last = self._last or {**_NOTHING, "events": {"waiting": []}}
             state = {"read_at": last.get("now"), "notice": self._notice, "scheduler": self._app.tick_state(now)}
-            return {**last, **state, "problem": self._app.redactor(None)(report.as_dict())}
+            state |= {"starting": self._app.is_starting(now), "problem": self._app.redactor(None)(report.as_dict())}
+            return {**last, **state}
         self._last = report
         return {**report, "notice": self._notice}
 

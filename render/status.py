@@ -20,7 +20,7 @@ _NEXT, _SPENDING = 5, 5
 
 def status(report: Report, context: ViewContext) -> RenderableType:
     """The view of `status`. For a few jobs it fits a screen of 24 lines."""
-    parts: list[RenderableType] = [_scheduler(report["scheduler"], context), *facts(_head(report, context))]
+    parts: list[RenderableType] = [_scheduler(report, context), *facts(_head(report, context))]
     parts += _wrong(report, context)
     if report["running"]:
         parts += [Text(), _running(report["running"], context)]
@@ -32,10 +32,13 @@ def status(report: Report, context: ViewContext) -> RenderableType:
     return together(*parts)
 
 
-def _scheduler(scheduler: Report, context: ViewContext) -> Text:
+def _scheduler(report: Report, context: ViewContext) -> Text:
+    scheduler = report["scheduler"]
     last = scheduler["last_tick_at"]
     text = Text("puruto-cron  ", "bold")
-    if scheduler["stale"]:
+    if report.get("starting"):
+        text.append("starting", "bold yellow").append("  ", "not bold")
+    elif scheduler["stale"]:
         text.append("STALE", "bold red").append("  no job starts by itself; ", "not bold")
     else:
         text.append("ok", "bold green").append("  ", "not bold")

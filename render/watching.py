@@ -64,7 +64,9 @@ def _head(report: Report, context: ViewContext) -> list[RenderableType]:
     tick = relative(scheduler["last_tick_at"], context.now) or "never"
     line.append(f"   last tick {tick}", "not bold")
     head: list[RenderableType] = [line]
-    if scheduler["stale"]:
+    if report.get("starting"):
+        head.append(_warning("Starting: the first tick comes within a minute", "yellow"))
+    elif scheduler["stale"]:
         head.append(_warning("STALE: no tick has run lately, so no job starts by itself", "bold red"))
     if problem := report.get("problem"):
         # The code comes first: a long path must not push it over the edge.

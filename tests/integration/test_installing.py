@@ -255,17 +255,43 @@ def test_after_installing_the_first_tick_is_waited_for_and_later_cron_is_asked_f
         assert warning["code"] == "NO_TICK"
         return str(warning["message"])
 
+    def shown(machine: Machine) -> list[str]:
+        """The first lines of `status`, and of a frame of `watch`."""
+        watched = machine.printed("watch", "--once", "--text")[1].splitlines()
+        return [machine.printed("status", "--text")[1].splitlines()[0], *watched[:2]]
+
     machine = Machine(workspace, clock)
     assert "install-crontab" in told(machine)
+    assert "STALE" in shown(machine)[0]
+    assert "STALE" in shown(machine)[2]
     machine.run("install-crontab")
     assert "first tick comes within a minute" in told(machine)
+    assert machine.run("status")[1]["starting"] is True
+    assert "STALE" not in " ".join(shown(machine))
+    assert "starting" in shown(machine)[0]
+    assert "the first tick comes within a minute" in shown(machine)[2]
     clock.advance(minutes=5)
     assert "is cron running?" in told(machine)
+    assert "starting" not in machine.run("status")[1]
+    assert "STALE" in shown(machine)[0]
     machine.run("install-crontab")
     assert "is cron running?" in told(machine), "nothing was changed"
     machine.run("uninstall-crontab")
     assert "install-crontab" in told(machine)
     assert crontab.read_text() == ""
+
+
+@pytest.mark.process
+def test_what_is_printed_is_exactly_what_is_written_then(workspace: Workspace, crontab: Path) -> None:
+    crontab.write_text("MAILTO=me\n5 4 * * * true\n")
+    shown = workspace.json("install-crontab", "--print")
+    assert crontab.read_text() == "MAILTO=me\n5 4 * * * true\n"
+    assert "# database: " in shown["crontab"]
+    workspace.json("install-crontab")
+    assert crontab.read_text() == shown["crontab"]
+    assert workspace.json("install-crontab", "--print")["crontab"] == shown["crontab"]
+    workspace.json("uninstall-crontab")
+    assert workspace.json("install-crontab", "--print")["crontab"] == shown["crontab"], "the database keeps its ID"
 
 
 @pytest.fixture
