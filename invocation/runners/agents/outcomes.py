@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from core.boundary import Failure
 from core.clock import utc_text
+from core.escape_codes import without_codes
 from core.invocation import Answer, Invocation, Usage, total
 from core.invocation_errors import (
     AgentFailed,
@@ -101,7 +102,9 @@ def failed(
         instant = reset_time(f"{said[:_LONGEST_SAID]}\n{reset}", ending.at, _zone_of(invocation))
         if instant is not None:
             details["resets_at"] = utc_text(instant)
-    error = kind(f"{name} failed: {said[:400] or 'it gives no reason'}", details=details)
+    error = kind(
+        f"{name} failed: {said[:400] if without_codes(said).strip() else 'it gives no reason'}", details=details
+    )
     return Answer(failure=failure_of(error), text=said)
 
 
