@@ -405,6 +405,7 @@ LIMITS = [
     ("docs/doctor.md", r"room for less than ([\d,]+) files", places.LOW_FILES),
     ("docs/jobs-file.md", r"byte order mark, of at most (\d+) MiB", jobs_file.MAX_FILE_BYTES >> 20),
     ("docs/jobs-file.md", r"no nesting\s+deeper than (\d+) levels", strict_json.MAX_DEPTH),
+    ("docs/jobs-file.md", r"no number of more than (\d+) digits", strict_json.MAX_DIGITS),
     ("docs/jobs-file.md", r"nested at most (\d+) levels deep", strict_json.MAX_DEPTH),
     ("docs/jobs-file.md", r"A schema may be nested (\d+) levels", success_fields.MAX_SCHEMA_DEPTH),
     ("docs/jobs-file.md", r"levels deep and have ([\d,]+) parts", success_fields.MAX_SCHEMA_PARTS),
