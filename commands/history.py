@@ -7,14 +7,14 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import click
 
 from app.app import App
 from commands.names import job_names, run_names
 from commands.output import print_text
-from commands.view import choose, show
+from commands.view import choose, once_more, show
 from commands.when import given_instant
 from commands.words import Choice
 from core.errors import UsageError
@@ -29,11 +29,15 @@ _SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class HistoryReport(TypedDict):
-    """A page of runs with the columns of `store.history.FIELDS`; `next_page` is a run ID, null on the last page."""
+    """A page of runs with the columns of `store.history.FIELDS`; `next_page` is a run ID, null on the last page.
+
+    `next_command` shows that page.
+    """
 
     status: str
     runs: list[dict[str, object]]
     next_page: str | None
+    next_command: NotRequired[str]
 
 
 @click.command("history")
@@ -85,6 +89,8 @@ def command(
         return
     next_page = str(runs[-1]["run_id"]) if len(page) > limit else None
     report: HistoryReport = {"status": "ok", "runs": runs, "next_page": next_page}
+    if next_page is not None:
+        report["next_command"] = once_more(before=next_page)
     show(app, report, "history")
 
 

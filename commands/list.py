@@ -8,7 +8,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import show
+from commands.view import once_more, show
 from core.clock import from_text
 from reports.health import WarningEntry
 from schedules.calendar import LocalInstant, show_instant
@@ -26,6 +26,7 @@ class JobsReport(TypedDict):
     jobs: list[dict[str, object]]
     warnings: list[WarningEntry]
     next_page: NotRequired[str | None]
+    next_command: NotRequired[str]
 
 
 @click.command("list")
@@ -56,7 +57,9 @@ def command(app: App, limit: int | None, after: str | None) -> None:
     jobs = [_job(row, last_runs.get(str(row["job_id"]))) for row in page]
     report: JobsReport = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
     if limit is not None or after is not None:
-        report["next_page"] = str(page[-1]["job_id"]) if len(rows) > len(page) else None
+        report["next_page"] = next_page = str(page[-1]["job_id"]) if len(rows) > len(page) else None
+        if next_page is not None:
+            report["next_command"] = once_more(after=next_page)
     show(app, report, "list")
 
 

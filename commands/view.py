@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from app.app import App
 from commands.output import json_text, print_json, print_text
@@ -16,6 +17,7 @@ from config.settings import as_root, format_of
 from core.boundary import Failure, guarded
 from core.errors import UsageError
 from core.ownership import is_root_in_foreign
+from core.shell import quoted
 
 if TYPE_CHECKING:
     from core.errors import CronError
@@ -54,6 +56,20 @@ def choose(form: str) -> None:
         flag = "--json" if given else "--text"
         raise UsageError(f"{flag} contradicts --format {form}", hint="Give one of them.")
     context.meta[_CHOICE] = form == "json"
+
+
+def once_more(**changes: object) -> str:
+    """The command that runs now, as it was given, with these parameters changed: a line for a shell."""
+    context = click.get_current_context()
+    words = [f"python3 main.py {context.info_name}"]
+    for param in context.command.params:
+        name = str(param.name)
+        was_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        value = changes.get(name, context.params.get(name) if was_given else None)
+        if value is None:
+            continue
+        words += [quoted(value)] if isinstance(param, click.Argument) else [param.opts[0], quoted(value)]
+    return " ".join(words)
 
 
 def is_chosen() -> bool:

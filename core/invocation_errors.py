@@ -124,6 +124,16 @@ class AgentRefused(AgentFailed):
     fix = "put the key into `.env`, or log in: [agents.md](agents.md#who-asks)"
 
 
+class AgentRequestInvalid(AgentFailed):
+    """The provider rejects the request itself, and would do so again: the prompt is too long, there is no such model,
+    or the status is 400, 404, 413 or 422.
+    """
+
+    code = "AGENT_REQUEST_INVALID"
+    retried = False
+    fix = "shorten the prompt, or correct `model`; `details.said` says which"
+
+
 class AgentQuota(AgentFailed):
     """The quota of the account is used up, or its credit; `details.resets_at` says when there is more, if the agent
     said so. Retried only if that is no later than the retry would start.
@@ -134,7 +144,7 @@ class AgentQuota(AgentFailed):
 
 
 class AgentLimitReached(AgentFailed):
-    """`max_turns` or `max_budget_usd` is used up."""
+    """`max_turns`, `max_budget_usd` or the agent's own limit of turns or tries is used up."""
 
     code = "AGENT_LIMIT_REACHED"
     retried = False

@@ -38,6 +38,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             settings.runs_folder,
             settings.local_events.parent,
             scene.root / ".jobs.json",
+            *(scene.root / name for name in (".venv", ".venv.new", ".venv.old")),
         ]
         yield from foreign(scene.root, [path for path in written if path.is_relative_to(scene.root)])
         yield from foreign(settings.telegram_path, [outbox.parent])

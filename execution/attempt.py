@@ -12,10 +12,11 @@ from core import strict_json
 from core.boundary import Failure
 from core.clock import Clock
 from core.invocation import SLEEP_MARKER, AgentSession, AttemptOutcome, Context, Usage
-from core.invocation_errors import InvocationTimeout, SessionLost
+from core.invocation_errors import AgentRequestInvalid, InvocationTimeout, SessionLost
 from core.job import Heartbeat, Job
 
 SLEEP = "sleep"
+_SESSION_IS_OVER = (SessionLost.code, AgentRequestInvalid.code)
 _TIMEOUT = InvocationTimeout.code
 #: Characters that a model may put around the marker.
 _DECORATION = "*_`\"'.! \t"
@@ -149,8 +150,9 @@ class Attempt:
         if error is None and not outcome.session_id:
             # A target that resumed a session need not repeat its id.
             outcome = replace(outcome, session_id=context.session_id)
-        if context.session_id and error is not None and error.code == SessionLost.code:
-            # The agent does not have the session any more: the call is made again in a new one, and the result says so.
+        if context.session_id and error is not None and error.code in _SESSION_IS_OVER:
+            # The agent does not have the session any more, or it has grown too long, as each one does: the call is
+            # made again in a new one, and the result says so.
             self._spent(outcome, progress)
             progress.lost_session = context.session_id
             left = timeout_sec - (self._clock.monotonic() - started_at)

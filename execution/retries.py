@@ -31,7 +31,10 @@ def quota_blocks(details: Mapping[str, object], now: datetime, wait_sec: float) 
     told = details.get("resets_at")
     if not isinstance(told, str):
         return "nobody said when the quota is renewed"
-    if -RENEWED_SEC <= (from_text(told) - now).total_seconds() <= wait_sec:
+    left = (from_text(told) - now).total_seconds()
+    if left < -RENEWED_SEC:
+        return f"the quota should have been renewed at {told}, so nobody knows when it is"
+    if left <= wait_sec:
         return None
     return f"the quota is renewed at {told}, and the retry would start at {utc_text(now + timedelta(seconds=wait_sec))}"
 

@@ -15,6 +15,10 @@ from install.crontab_lines import Entry, parse
 _EACH_MINUTE = re.compile(r"\*(/1)?$")
 #: Shell operators that separate two commands.
 _BREAKS = frozenset({"&&", "||", ";", "|", "&", "(", ")", "|&"})
+#: A text in double or single quotes, or an escaped character.
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|\\.')
+#: Stands for a $ that is not expanded.
+_DOLLAR = "\ue000"
 _PROGRAM = "main.py"
 _COMMAND = "puruto-cron"
 
@@ -95,7 +99,7 @@ def _commands(command: str) -> list[tuple[list[str], str]]:
 
     A line with a syntax error has none.
     """
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(_with_guarded_dollars(command), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     # A # inside a word does not begin a comment.
     lexer.commenters = ""
@@ -121,8 +125,17 @@ def _commands(command: str) -> list[tuple[list[str], str]]:
     return [(words, log) for words, log in zip(commands, logs, strict=True) if words]
 
 
+def _with_guarded_dollars(command: str) -> str:
+    """The command with another character for each $ that a shell does not expand: in single quotes, or after a \\."""
+
+    def guarded(match: re.Match[str]) -> str:
+        return match[0].replace("$", _DOLLAR) if match[0].startswith("'") else match[0].replace("\\$", _DOLLAR)
+
+    return _QUOTED.sub(guarded, command)
+
+
 def _expanded(word: str, environ: Mapping[str, str]) -> str:
     home = environ.get("HOME", "/")
     if word == "~" or word.startswith("~/"):
         word = home + word[1:]
-    return string.Template(word).safe_substitute(environ)
+    return string.Template(word).safe_substitute(environ).replace(_DOLLAR, "$")

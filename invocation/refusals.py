@@ -1,10 +1,17 @@
-"""Which kind of failure an agent's message tells of: a used-up quota, an overloaded provider, or a refused login."""
+"""Which kind of failure an agent's message tells of: of a quota, an overload, a login, or the request itself."""
 
 from __future__ import annotations
 
 import re
 
-from core.invocation_errors import AgentFailed, AgentOverloaded, AgentQuota, AgentRefused
+from core.invocation_errors import (
+    AgentFailed,
+    AgentOutputTruncated,
+    AgentOverloaded,
+    AgentQuota,
+    AgentRefused,
+    AgentRequestInvalid,
+)
 
 #: The kind of a failure is decided by so many characters of its message.
 _JUDGED = 4_000
@@ -21,7 +28,8 @@ _QUOTA = re.compile(
     r"|usage[ _]limit|usage_not_included|out of (?:extra )?usage|out of (?:[\w'-]+ )?credits"
     r"|no credits (?:left|remaining)|credit balance|insufficient[ _](?:quota|credits?|funds|balance)|not enough credits"
     r"|exceeded your current quota"
-    rf"|quota {_BEEN}(?:exceeded|exhausted|reached|used up)|exceeded [\w ]{{0,20}}quota|quota will (?:be )?reset"
+    rf"|(?<!disk )quota {_BEEN}(?:exceeded|exhausted|reached|used up)|exceeded [\w ]{{0,20}}quota"
+    r"|quota will (?:be )?reset"
     r"|terminalquotaerror|daily quota|quota_?exceeded|billing (?:hard )?limit|billing_not_active|payment required"
     r"|spending cap|purchase more credits"
 )
@@ -57,6 +65,23 @@ _REFUSED = re.compile(
     rf"|organi[sz]ation {_BEEN}(?:disabled|allowed)|(?:account|organi[sz]ation) does not have access"
     rf"|account {_BEEN}(?:disabled|suspended|banned|deactivated)"
 )
+#: What is wrong with the request itself: its length, its model, or the session that it continues.
+_REJECTED = re.compile(
+    r"(?:prompt|input|request|conversation) (?:is |was )?(?:too (?:long|large)|exceeds)"
+    r"|(?:ran out of room in|exceeds?|exceeded|over) the model's context"
+    r"|context[ _](?:window|length)(?:[ _]\w+){0,2}[ _]exceeded"
+    r"|maximum context length|input token count (?:\(\d+\) )?exceeds|context window is full"
+    r"|issue with the selected model|(?:unknown|invalid|unsupported) model"
+    r"|model[ _](?:\S+ )?(?:not[ _]found|does not exist)"
+    r"|`?tool_use`? ids were found without"
+)
+_TOO_MUCH_OUTPUT = re.compile(r"exceeded the \d+ output token maximum")
+#: Lines of stderr about other programs, or that are no failure.
+_OF_OTHERS = re.compile(
+    r"\bmcp\b|\b(?:plugin|extension|hook|registry|npm|telemetry|update)s?\b"
+    r"|^\W*(?:\S+ )?(?:warn(?:ing)?|info|debug|trace)\b",
+    re.IGNORECASE,
+)
 #: A number alone is not enough: addresses, times and IDs contain such numbers too.
 _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 #: The provider's own words for when it may be asked again.
@@ -72,6 +97,7 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     words = message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip()
     if not is_own and (len(words) > _LONGEST_SENTENCE or "\n" in words):
         words = ""
+    is_rejected = status in (400, 404, 413, 422) or (is_own and _REJECTED.search(words) is not None)
     if is_own and status is None and (match := _STATUS.search(words)):
         status = int(match[1])
     if status == 402 or _QUOTA.search(words):
@@ -83,4 +109,11 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     # Google answers a wrong key with 400.
     if status in (401, 403) or (status in (None, 400) and _REFUSED.search(words)):
         return AgentRefused
-    return AgentFailed
+    if _TOO_MUCH_OUTPUT.search(words):
+        return AgentOutputTruncated
+    return AgentRequestInvalid if is_rejected else AgentFailed
+
+
+def own_lines(stderr: str) -> str:
+    """What of a stderr may be the agent's own words about its failure: not those of programs that it has started."""
+    return "\n".join(line for line in stderr.splitlines() if not _OF_OTHERS.search(line))

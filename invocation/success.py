@@ -121,7 +121,7 @@ def _error(attempt: EndedAttempt, missed: list[Missed]) -> SuccessCheckFailed:
         details["stderr"] = errors
     return SuccessCheckFailed(
         f"target {attempt.invocation.request.target} did not meet the conditions of success: {names}",
-        hint=f"See details.failed for what was expected, and the output in {attempt.ending.stdout}",
+        hint=f"Its output is in {attempt.ending.stdout}",
         details=details,
     )
 

@@ -28,6 +28,8 @@ _NAMED = 20
 def jobs(report: Report, context: ViewContext) -> RenderableType:
     """The view of `list`."""
     rows = report["jobs"]
+    if not rows and "next_page" in report:
+        return Text("No job comes after that one.")
     if not rows:
         return together(Text("There are no jobs."), step(f"{_PC} register-job --help"))
     cells: list[list[str | Text]]
@@ -46,8 +48,8 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
     for job in rows:
         if job.get("problem"):
             parts.append(note(f"{plain(job['job_id'])}: {message_of(job['problem'])}", context, "bold red"))
-    if after := report.get("next_page"):
-        parts.append(Text(f"There are more: {_PC} list --after {plain(after)}"))
+    if more := report.get("next_command"):
+        parts.append(Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True))
     return together(*parts)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -59,28 +60,40 @@ def lines_left(context: ViewContext) -> int:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The first lines of a text (or the last ones), wrapped between words and indented; it says how many are left."""
+    """The first lines of a text (or the last ones), wrapped between words and indented; it says how many are left.
+
+    `lines` are those of the screen; those that are left are the text's own. Of a text that is only `a part` of another
+    nobody has counted them.
+    """
 
     text: str
     lines: int
     indent: int = 2
     last: bool = False
     style: str = ""
+    is_part: bool = False
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the lines."""
         width = max(10, options.max_width - self.indent)
         text = Text(verbatim(self.text.strip("\n")).expandtabs(4), self.style)
-        lines = wrapped(text, width)
-        left = len(lines) - self.lines
+        lines: list[Text] = []
+        sources = list(text.split("\n", allow_blank=True))
+        unseen = len(sources)
+        for line in reversed(sources) if self.last else sources:
+            if len(lines) >= self.lines:
+                break
+            parts = wrapped(line, width)
+            lines = [*parts, *lines] if self.last else [*lines, *parts]
+            unseen -= 1
+        is_cut = len(lines) > self.lines
         blank = Text(" " * self.indent)
-        counted = Text(f"{blank}… {left:,} more line{'s' if left > 1 else ''}", "dim")
-        if left > 0 and self.last:
-            yield counted
-        for line in lines[-self.lines :] if self.last else lines[: self.lines]:
-            yield on_one_line(blank, line)
-        if left > 0 and not self.last:
-            yield counted
+        counted = f" {unseen:,} more line{'s' if unseen > 1 else ''}" if unseen and not self.is_part else " more"
+        left = [Text(f"{blank}…{counted}", "dim")] if unseen or is_cut or self.is_part else []
+        shown = lines[-self.lines :] if self.last else lines[: self.lines]
+        yield from left if self.last else ()
+        yield from (on_one_line(blank, line) for line in shown)
+        yield from () if self.last else left
 
 
 def error_facts(error: Report, context: ViewContext, *, with_stderr: bool = True) -> list[RenderableType]:
@@ -94,9 +107,20 @@ def error_facts(error: Report, context: ViewContext, *, with_stderr: bool = True
         parts.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone, 2_000))))
     if reason := details.get("not_retried"):
         parts.append(Hanging(Text("  not tried again: ", "dim"), Text(plain(reason))))
+    failed = details.get("failed")
+    for missed in failed if isinstance(failed, list) else ():
+        if isinstance(missed, Mapping):
+            parts.append(Hanging(Text("  - "), Text(_missed(missed))))
     if with_stderr and (stderr := details.get("stderr")):
         parts += [Text("  its stderr ends with", "dim"), Excerpt(str(stderr), 6, 4, last=True)]
     return parts
+
+
+def _missed(entry: Report) -> str:
+    """A condition of success that was not met: what was expected, and what was found."""
+    found = f"; found: {plain(entry['found'], 500)}" if entry.get("found") is not None else ""
+    expected = plain(json.dumps(entry.get("expected"), ensure_ascii=False), 500)
+    return f"{plain(entry.get('check'))}: expected {expected}{found}"
 
 
 def together(*parts: RenderableType | Sequence[RenderableType]) -> Group:

@@ -36,7 +36,8 @@ def ran(report: Report, context: ViewContext) -> RenderableType:
     if error is not None:
         parts += error_facts(error, context)
     elif answer.text:
-        parts += [Text(), Excerpt(answer.text, lines_left(context)), Text()]
+        is_part = bool(answer.result.get("stdout_truncated") or answer.result.get("text_truncated"))
+        parts += [Text(), Excerpt(answer.text, lines_left(context), is_part=is_part), Text()]
     else:
         parts.append(Text("  It ended well and printed nothing.", "dim"))
     run_id = plain(report["run_id"])
@@ -93,8 +94,8 @@ def _processes(ended: object) -> str:
 def history(report: Report, context: ViewContext) -> RenderableType:
     """The view of `history`."""
     parts = [runs(report["runs"], context)]
-    if before := report.get("next_page"):
-        parts += [Text(), Text(f"There are more: {_PC} history --before {plain(before)}", overflow="ignore")]
+    if more := report.get("next_command"):
+        parts += [Text(), Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True)]
     return together(*parts)
 
 
@@ -149,8 +150,7 @@ def shown(report: Report, context: ViewContext) -> RenderableType:
     status = str(row["status"])
     parts: list[RenderableType] = [
         head(status, STYLES.get(status, ""), plain(row["run_id"])),
-        *facts([("note", plain(report.get("note"), 500))]),
-        *_row_facts(row, context),
+        *_row_facts(row, context, note=plain(report.get("note"), 500)),
     ]
     if isinstance(error, Mapping):
         parts += error_facts(error, context, with_stderr=not report["output"])
@@ -159,19 +159,33 @@ def shown(report: Report, context: ViewContext) -> RenderableType:
     )
     if prompt := request.get("prompt"):
         parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 3, 4)]
-    if answer := said(row).text:
-        parts += [Text("  it said", "dim"), Excerpt(answer, 8, 4)]
-    parts += _output(report, lines=6 if not answer else 3)
+    answer = said(row)
+    if answer.text:
+        is_part = bool(answer.result.get("stdout_truncated") or answer.result.get("text_truncated"))
+        parts += [Text("  it said", "dim"), Excerpt(answer.text, 8, 4, is_part=is_part)]
+    parts += _output(report, lines=6 if not answer.text else 3)
     parts += _remarks(row, context)
+    if status in _NEVER_RAN:
+        return together(*parts)
     return together(*parts, step(f"{_PC} logs --run {plain(row['run_id'])}", label="All its output"))
 
 
-def _row_facts(row: Report, context: ViewContext) -> list[Hanging]:
+def _row_facts(row: Report, context: ViewContext, note: str) -> list[Hanging]:
     now, zone = context.now, context.zone
+    if row["status"] in _NEVER_RAN:
+        slot = f"{short(row.get('scheduled_for'), now, zone)}"
+        slots = f", and {counted(row['slots'] - 1, 'slot')} before it" if (row.get("slots") or 1) > 1 else ""
+        return facts([
+            ("note", note),
+            ("job", plain(row["job_id"])),
+            ("slot", f"{slot}{slots}; it did not start"),
+            ("noted", when(row["started_at"], now, zone)),
+        ])  # fmt: skip
     slot = f" for the slot {short(row['scheduled_for'], now, zone)}" if row.get("scheduled_for") else ""
     code = row.get("exit_code")
     cancelled = row.get("cancel_requested_at")
     return facts([
+        ("note", note),
         ("job", plain(row["job_id"])),
         ("started", f"{when(row['started_at'], now, zone)}, by {plain(row.get('trigger'))}{slot}"),
         ("took", duration(row.get("duration_ms"))),
@@ -202,7 +216,8 @@ def _output(report: Report, lines: int) -> list[RenderableType]:
             parts.append(Hanging(Text("  ! ", "yellow"), Text(plain(problem, 500))))
         elif not file["file"].endswith(_NOT_SHOWN) and str(file.get("text") or "").strip():
             parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}", "dim"))
-            parts.append(Excerpt(str(file["text"]), lines, 4, last=True))
+            is_part = bool(file.get("truncated"))
+            parts.append(Excerpt(str(file["text"]), lines, 4, last=True, is_part=is_part))
     return parts
 
 

@@ -34,9 +34,13 @@ def installed(report: Report, _context: ViewContext) -> RenderableType:
 
 def uninstalled(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `uninstall-crontab`."""
-    if not report["changed"]:
-        return Text("Nothing changed: your crontab has no block of this copy.")
-    return together(Text("Removed the block from your crontab. No tick starts by itself now."), step(f"{_PC} status"))
+    text = (
+        "Removed the block from your crontab." if report["changed"] else "Nothing changed: your crontab has no block."
+    )
+    if not report["own_lines"]:
+        return together(Text(f"{text} None of its lines starts a tick now."), step(f"{_PC} status"))
+    own = [Text(f"  {plain(line, 4_096)}", overflow="ignore", no_wrap=True) for line in report["own_lines"]]
+    return together(Text(f"{text} A line of your own still starts the tick:"), own, step("crontab -e"))
 
 
 def crontab(report: Report, _context: ViewContext) -> str:

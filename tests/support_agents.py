@@ -11,8 +11,8 @@ from tests.workspace import PYTHON, Workspace
 AGENT = "puruto-agent"
 
 #: One program under three names. `[[say X]]` answers X; `[[fail X]]`, `[[status N]]`, `[[subtype X]]`, `[[denied X]]`,
-#: `[[structured X]]`, `[[print X]]`, `[[file X]]` (of the corpus), `[[after N]]`,
-#: `[[exit N]]`, `[[turns N]]`, `[[sleep N]]` ask for trouble.
+#: `[[structured X]]`, `[[print X]]`, `[[file X]]` (of the corpus), `[[after N]]` (sleeps when it has answered),
+#: `[[full X]]` (fails so in a session that it continues), `[[exit N]]`, `[[turns N]]`, `[[sleep N]]` ask for trouble.
 _PROGRAM = r"""
 import json, os, pathlib, re, sys, time
 name, argv, prompt = pathlib.Path(sys.argv[0]).name, sys.argv[1:], sys.stdin.read()
@@ -32,6 +32,8 @@ if resumed and resumed not in sessions:
 session = resumed or f"session-{len(sessions) + 1}"
 if not resumed:
     known.write_text("\n".join([*sessions, session]))
+if resumed and "full" in ask:
+    ask["fail"] = ask["full"]
 time.sleep(float(ask.get("sleep", 0)))
 def end(code):
     sys.stdout.flush()

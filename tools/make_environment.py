@@ -66,7 +66,25 @@ def main(words: Sequence[str]) -> int:
     except Failed as failure:
         say(str(failure))
         return 1
+    except OSError as error:
+        say(obstacle(error))
+        return 1
+    except KeyboardInterrupt:
+        say("Stopped. The .venv that was there is as it was; run it again for a complete one.")
+        return 130
     return 0
+
+
+def obstacle(error: OSError) -> str:
+    """Why a file could not be changed: usually because root made it."""
+    for folder in (ENVIRONMENT, BUILT, REPLACED):
+        paths = [folder, *folder.rglob("*")] if os.path.lexists(folder) else []
+        if any(path.lstat().st_uid != os.geteuid() for path in paths):
+            return (
+                f"{folder} has files of another user, and can't be changed. Run: sudo chown -R"
+                f" {os.geteuid()}: {shlex.quote(str(folder))}"
+            )
+    return f"{error.filename or ROOT} can't be changed: {error.strerror}"
 
 
 def provide(parts: set[str], *, this_python: bool) -> None:
@@ -85,6 +103,15 @@ def provide(parts: set[str], *, this_python: bool) -> None:
         fit(ENVIRONMENT, parts, locks_changed=stamp["locks"] != wanted["locks"])
     python = version_of(ENVIRONMENT)
     (ENVIRONMENT / STAMP).write_text(json.dumps({**wanted, "python": python}, indent=2) + "\n", encoding="utf-8")
+    give(ENVIRONMENT)
+
+
+def give(folder: Path) -> None:
+    """Gives what root has made to the owner of this folder, who could not change it otherwise."""
+    owner = ROOT.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def tidy() -> None:

@@ -135,7 +135,8 @@ def test_an_agent_gets_its_own_variables_and_the_proxies_and_nothing_more(
     assert {key for key in seen if key in OURS or key in switch} == expected | ALWAYS
     listed = {"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TZ", "TMPDIR", "LC_CTYPE"}
     assert {key for key in seen if not key.startswith("PURUTO_CRON_")} - expected - ALWAYS <= listed | {
-        "CLAUDE_CODE_MAX_RETRIES"
+        "CLAUDE_CODE_MAX_RETRIES",
+        "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS",
     }
     assert seen["PATH"].endswith(str(workspace.home.parent / "agents")), "its own folder, where its node may be"
 
@@ -272,7 +273,7 @@ def test_what_claude_answers_when_something_is_wrong(
         ("gemini", "[[fail not now]] [[status 503]]", "AGENT_OVERLOADED"),
         ("gemini", "[[fail not you]] [[status 401]]", "AGENT_REFUSED"),
         ("gemini", "[[fail API key not valid. Please pass a valid API key.]] [[status 400]]", "AGENT_REFUSED"),
-        ("gemini", "[[fail a model of 429 words]] [[status 400]]", "AGENT_FAILED"),
+        ("gemini", "[[fail a model of 429 words]] [[status 400]]", "AGENT_REQUEST_INVALID"),
         ("gemini", '[[print {"session_id": "x"}]]', "INVALID_RESPONSE"),
         ("gemini", '[[print {"response": "x]]', "AGENT_OUTPUT_TRUNCATED"),
         ("gemini", "[[print ]] [[exit 2]]", "NONZERO_EXIT"),
@@ -367,6 +368,26 @@ def test_a_shared_session_is_continued_and_a_lost_one_starts_again_with_a_note(w
     assert (kept["job_id"], kept["runner"], kept["session_id"]) == ("job-0", name, "session-3")
     assert workspace.json("sessions", "reset", "job-0") == {"status": "ok", "job_id": "job-0", "was_kept": True}
     assert again(workspace)["result"]["session"]["resumed"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("claude", "Prompt is too long"),
+        ("claude", "API Error: 400 messages.3: `tool_use` ids were found without `tool_result` blocks"),
+        ("codex", "Codex ran out of room in the model's context window. Start a new conversation."),
+        ("gemini", "The input token count (1048577) exceeds the maximum number of tokens allowed"),
+    ],
+)
+def test_a_session_that_is_too_long_or_broken_is_left_and_a_new_one_begun(
+    workspace: Workspace, name: str, says: str
+) -> None:
+    install(workspace, name)
+    run(workspace, f"[[full {says}]]", runner=name, session_mode="shared_persistent")
+    second = again(workspace)
+    assert second["result"]["session"]["lost_session_id"] == "session-1"
+    assert (second["attempt"], len(calls(workspace))) == (1, 3)
+    assert again(workspace)["result"]["session"]["lost_session_id"] == second["result"]["session"]["session_id"]
 
 
 def test_a_session_that_counts_on_is_counted_once(workspace: Workspace) -> None:

@@ -222,6 +222,42 @@ def test_a_build_that_fails_leaves_the_old_one(place: Place) -> None:
     assert place.stamp["python"] == VERSION
 
 
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(place: Place) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(place.root, 54321, 54321)
+    assert place.make() == 0
+    assert {path.lstat().st_uid for path in [place.root / ".venv", *(place.root / ".venv").rglob("*")]} == {54321}
+
+
+@pytest.mark.parametrize("left", [".venv", ".venv.old"])
+def test_files_of_another_user_are_named_with_what_to_do(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], left: str
+) -> None:
+    place.make()
+    if left != ".venv":
+        shutil.copytree(place.root / ".venv", place.root / left, symlinks=True)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", ".installed")
+
+    monkeypatch.setattr(make_environment, "remove", refuse)
+    of_another_minor_version(place)
+    (place.root / left / "theirs").touch()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert place.make() == 1
+    assert f"sudo chown -R {owner + 1}: '{place.root / '.venv'}'" in capfd.readouterr().err
+
+
+def test_a_build_that_was_interrupted_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make_environment, "create", interrupted)
+    assert place.make() == 130
+
+
 def test_a_build_that_was_killed_between_its_renames_is_taken_back(place: Place) -> None:
     place.make()
     shutil.copytree(place.root / ".venv", place.root / ".venv.new", symlinks=True)

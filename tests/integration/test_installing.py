@@ -141,6 +141,20 @@ def moved(workspace: Workspace) -> Workspace:
 
 
 @pytest.mark.process
+def test_a_line_of_ones_own_that_still_starts_the_tick_is_named(workspace: Workspace, crontab: Path) -> None:
+    crontab.write_text(f"{OTHERS}* * * * * cd '{workspace.root}' && {PYTHON_WORD} main.py tick --quiet\n")
+    for installed in (True, False):
+        if installed:
+            workspace.json("install-crontab")
+        (line,) = workspace.json("uninstall-crontab")["own_lines"]
+        assert line == f"* * * * * {workspace.root}/main.py tick --quiet"
+        told = workspace.run("uninstall-crontab", "--text").stdout.decode()
+        assert "still starts the tick" in told
+    crontab.write_text(OTHERS)
+    assert "None of its lines starts a tick" in workspace.run("uninstall-crontab", "--text").stdout.decode()
+
+
+@pytest.mark.process
 def test_a_copy_that_was_restored_beside_the_first_one_says_that_jobs_start_in_both(
     workspace: Workspace, crontab: Path
 ) -> None:

@@ -121,6 +121,7 @@ def not_codes() -> set[str]:
     }
     of_agents = {*agent._PROXIES, *claude._OF_THE_CALLER}
     of_agents |= {"CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLOUD_ML_REGION", "CLAUDE_CODE_MAX_RETRIES"}
+    of_agents.add("CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS")
     of_cron = {*crontab_translation._MAIL, *crontab_translation._TIMING, *crontab_translation._CRONS_OWN, "CRON_TZ"}
     of_cron |= {*crontab_translation._SYSTEMD_CRONS}
     of_systemd = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}

@@ -66,6 +66,21 @@ def test_a_command_is_read_as_the_shell_would(command: str, interpreter: str, pr
 
 
 @pytest.mark.parametrize(
+    ("quoted", "folder"),
+    [
+        ("'/p/$HOME a/main.py'", "/p/$HOME a"),
+        ('"$HOME/a b/main.py"', "/home/me/a b"),
+        (r"/p/\$HOME/main.py", "/p/$HOME"),
+        (r'"/p/\$HOME/main.py"', "/p/$HOME"),
+        ("""'/p/o'"'"'brien $HOME/main.py'""", "/p/o'brien $HOME"),
+        ("\"/p/it's $HOME\"'/$x'/main.py", "/p/it's /home/me/$x"),
+    ],
+)
+def test_only_what_a_shell_expands_is_expanded(quoted: str, folder: str) -> None:
+    assert one(f"* * * * * {PYTHON} {quoted} tick").program == f"{folder}/main.py"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -92,8 +92,8 @@ def test_no_text_makes_it_fail(text: str) -> None:
         ("Rate limit reached for the model. Please try again later.", "AGENT_OVERLOADED"),
         ("Selected model is at capacity.", "AGENT_OVERLOADED"),
         ("You've reached the maximum context limit", "AGENT_FAILED"),
-        ("model id not found", "AGENT_FAILED"),
-        ("Prompt is too long", "AGENT_FAILED"),
+        ("model id not found", "AGENT_REQUEST_INVALID"),
+        ("Prompt is too long", "AGENT_REQUEST_INVALID"),
         ("unexpected status 404 Not Found: http://h:42900/401/529", "AGENT_FAILED"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from render.console import ViewContext
 from render.grid import fit_widths
+from render.parts import Excerpt
 from render.screen import Screen, columns_setting, screen_of, wants_colour
 from render.views import text_of
 from render.words import counted, short, size, when
@@ -132,14 +133,15 @@ def test_the_text_of_list() -> None:
         _job("b", paused={"since": text(-1), "reason": "it failed"}, consecutive_failures=3,
              last_run={"status": "error", "finished_at": text(-1)}),
     ]  # fmt: skip
-    assert _shown("list", {"jobs": jobs, "next_page": "b", "warnings": [{"message": "look"}]}, 100) == [
+    more = {"next_page": "b", "next_command": "python3 main.py list --limit 3 --after b"}
+    assert _shown("list", {"jobs": jobs, **more, "warnings": [{"message": "look"}]}, 100) == [
         "JOB             SCHEDULE                    NEXT                 LAST",
         "weekday-report  45 20 * * 1-5               Thu 20:45 (in 23 h)  ok 3 h ago",
         "a               45 20 * * 1-5 (Asia/Tokyo)  disabled             never ran",
         "b               45 20 * * 1-5               paused               error 1 h ago, failed 3 times",
         "",
         "3 jobs: 1 disabled, 1 enabled, 1 paused",
-        "There are more: python3 main.py list --after b",
+        "There are more: python3 main.py list --limit 3 --after b",
         "! look",
     ]
 
@@ -322,3 +324,41 @@ def test_a_file_that_can_not_be_read_is_shown_with_its_reason(view: str) -> None
     report = {"run": _run(), "events": [], "calls": [], "output": [{**file, "problem": problem}], "note": None}
     told = " ".join(text_of(view, report, ViewContext(NOW, "Europe/Madrid", Screen(100))).split())
     assert problem in told
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_what_an_excerpt_leaves_out_is_counted_in_lines_of_the_text(last: bool) -> None:
+    def shown(text: str, lines: int, **options: bool) -> list[str]:
+        context = ViewContext(NOW, "UTC", Screen(60))
+        drawn = text_of(lambda *_: Excerpt(text, lines, 0, last=last, **options), {}, context)
+        return drawn.splitlines()[:: -1 if last else 1]
+
+    many = "\n".join(str(number) for number in range(100_001))
+    assert shown(many, 3)[3] == "… 99,998 more lines"
+    assert shown(many, 3, is_part=True)[3] == "… more"
+    assert shown("one\ntwo", 2) in (["one", "two"], ["two", "one"])
+    assert shown("one\ntwo", 1)[1] == "… 1 more line"
+    assert shown("word " * 100, 2)[2] == "… more", "a part of one line"
+
+
+def test_each_condition_of_success_that_was_not_met_is_shown() -> None:
+    failed = [
+        {"check": "stdout_matches", "expected": "DONE", "found": "all fine"},
+        {"check": "file_changed", "expected": "out.txt", "found": "it can't be accessed: No such file or directory"},
+    ]
+    error = {"code": "SUCCESS_CHECK_FAILED", "message": "it did not", "details": {"failed": failed}}
+    report: dict[str, Any] = {"run": _run(error=error), "events": [], "calls": [], "output": [], "note": None}
+    told = text_of("show", report, ViewContext(NOW, "UTC", Screen(120)))
+    assert '- stdout_matches: expected "DONE"; found: all fine' in told
+    assert '- file_changed: expected "out.txt"; found: it can\'t be accessed' in told
+
+
+def test_a_slot_that_was_missed_is_not_said_to_have_started() -> None:
+    run = _run(status="missed", scheduled_for=text(-26), slots=3, error=None, error_code=None)
+    told = text_of("show", {"run": run, "events": [], "calls": [], "output": [], "note": "Ask Ana"},
+                   ViewContext(NOW, "UTC", Screen(120)))  # fmt: skip
+    assert "started" not in told.replace("did not start", "")
+    assert "logs --run" not in told
+    assert "and 2 slots before it; it did not start" in told
+    columns = [line.index("Ask Ana") for line in told.splitlines() if "Ask Ana" in line]
+    assert columns == [line.rindex("weekday-report") for line in told.splitlines() if line.startswith("  job ")]

@@ -13,7 +13,7 @@ from core import strict_json
 from core.invocation import SLEEP_MARKER, Answer, Invocation, Usage
 from core.invocation_errors import AgentFailed, AgentOptionUnsupported, InvocationError, RunnerNotFound
 from invocation import answers
-from invocation.refusals import kind_of
+from invocation.refusals import kind_of, own_lines
 from invocation.runners.agents.outcomes import (
     Report,
     answered_but_failed,
@@ -252,7 +252,7 @@ class AgentRunner(Runner):
     def _without_answer(self, invocation: Invocation, ending: Ending, reading: answers.Reading) -> Answer:
         """What to make of an output without any event that decides."""
         printed, is_own = read_tail(ending.stdout), ending.exit_code != 0
-        for said in () if reading.found or reading.fault else (printed, read_tail(ending.stderr)):
+        for said in () if reading.found or reading.fault else (printed, own_lines(read_tail(ending.stderr))):
             # It may refuse in plain text.
             if kind_of(said, None, is_own=is_own) is not AgentFailed:
                 return failed(self.name, invocation, ending, said, is_own=is_own)

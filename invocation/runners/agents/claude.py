@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from core.invocation import Answer, Invocation, Usage, total
-from core.invocation_errors import AgentLimitReached, PermissionDenied, StructuredOutputMissing
+from core.invocation_errors import AgentLimitReached, AgentRequestInvalid, PermissionDenied, StructuredOutputMissing
 from invocation.runners.agents.base import AgentRunner, schema_text
 from invocation.runners.agents.outcomes import (
     Report,
@@ -29,11 +29,33 @@ _OF_THE_CALLER = frozenset(
 _RETRIES = "CLAUDE_CODE_MAX_RETRIES"
 #: Its own messages about its provider or its login. Any other text is an answer of the model.
 _ITS_OWN_WORDS = re.compile(
-    r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Failed to authenticate"
+    r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Failed to authenticate|Prompt is too long"
 )
 #: The key of what a result says was used. The other keys are ids of messages.
 _RESULT = "(result)"
-_LIMITS = {"error_max_budget_usd": "max_budget_usd", "error_max_turns": "max_turns"}
+#: Its own words as the whole of a result that does not say that it is an error.
+_WHOLE_ERROR = re.compile(
+    r"API Error: [^\n]{1,1000}|(?:Invalid API key|Not logged in) · [^\n]{1,200}|Please run /login\.?"
+    r"|Failed to authenticate[.:][^\n]{0,500}|Credit balance is too low|Prompt is too long"
+    r"|You've hit your (?:[\w-]+ ){0,3}limit · resets [^\n]{1,100}|Claude AI usage limit reached\|\d+"
+)
+#: Subtypes, and reasons why the turn ended, and what was used up. Source: the Agent SDK's `TerminalReason`.
+_LIMITS = {
+    "error_max_budget_usd": "max_budget_usd",
+    "error_max_turns": "max_turns",
+    "error_max_structured_output_retries": "its tries for an answer that fits json_schema",
+    "budget_exhausted": "max_budget_usd",
+    "max_turns": "max_turns",
+    "structured_output_retry_exhausted": "its tries for an answer that fits json_schema",
+}
+#: Reasons with which the turn did not end well.
+_ENDED_BADLY = frozenset(
+    {"api_error", "model_error", "image_error", "aborted_streaming", "aborted_tools", "turn_setup_failed",
+     "prompt_too_long", "blocking_limit", "rapid_refill_breaker", "malformed_tool_use_exhausted",
+     "tool_deferred_unavailable"}
+)  # fmt: skip
+#: How long `-p` waits at the end for what the model has put into the background; 0 is for ever.
+_CEILING = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
 
 
 class ClaudeRunner(AgentRunner):
@@ -43,7 +65,7 @@ class ClaudeRunner(AgentRunner):
     title = "Claude Code"
     markers = ("CLAUDE.md",)
     install = "npm install -g @anthropic-ai/claude-code."
-    lost_words = ("No conversation found with session ID",)
+    lost_words = ("No conversation found with session ID", "is already in use")
     wanted = ("type", "subtype", "session_id", "total_cost_usd", "num_turns", "usage", "modelUsage")
 
     def arguments(self, invocation: Invocation) -> Iterator[str]:
@@ -65,8 +87,13 @@ class ClaudeRunner(AgentRunner):
         yield from (f"--allowed-tools={tool}" for tool in options.allowed_tools)
 
     def variables(self, invocation: Invocation, program: str, host: Host) -> dict[str, str]:
-        """Adds the number of claude's own retries, which by default take more than three minutes."""
+        """Adds the number of claude's own retries, which by default take more than three minutes.
+
+        And lets it wait for its background tasks, which it would end after ten minutes: the run has a timeout.
+        """
         selected = super().variables(invocation, program, host)
+        if _CEILING not in invocation.env:
+            selected.setdefault(_CEILING, "0")
         if _RETRIES not in invocation.env:
             selected.setdefault(_RETRIES, str(_retries_within(invocation.request.timeout_sec / 4)))
         return selected
@@ -123,24 +150,21 @@ class ClaudeRunner(AgentRunner):
         return replace(grown, turns=usage.turns), usage
 
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
-        result = report.last or {}
-        subtype, usage = text_of(result.get("subtype")), self.usage(report)
-        report.text = text = text_of(result.get("result"))
-        errors = result.get("errors")
-        if subtype in _LIMITS:
-            raise AgentLimitReached(
-                f"claude reached {_LIMITS[subtype]} and stopped",
-                hint=f"Raise {_LIMITS[subtype]} if the work needs more.",
-                details={"subtype": subtype, "errors": errors, "turns": usage.turns},
-            )
-        if result.get("is_error") is not False or subtype != "success":
-            listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-            report.error = said = text or listed or subtype
-            status = result.get("api_error_status")
-            number = status if isinstance(status, int) else None
+        result, usage = report.last or {}, self.usage(report)
+        reason, stop = text_of(result.get("terminal_reason")), text_of(result.get("stop_reason"))
+        report.text = text = _answer_of(result)
+        if limit := _LIMITS.get(text_of(result.get("subtype"))) or _LIMITS.get(reason):
+            raise _limit_reached(limit, result, usage)
+        status = result.get("api_error_status")
+        number = status if isinstance(status, int) and not isinstance(status, bool) else None
+        if _is_failure(result, text, number):
+            report.error = said = text or _listed(result.get("errors")) or reason or stop
             is_own = not text or _ITS_OWN_WORDS.match(said.strip()) is not None
-            return failed(self.name, invocation, ending, said, status=number, is_own=is_own, reset=report.reset)
-        if result.get("stop_reason") == "max_tokens":
+            kind = AgentRequestInvalid if reason == "prompt_too_long" else None
+            return failed(
+                self.name, invocation, ending, said, status=number, is_own=is_own, reset=report.reset, kind=kind
+            )
+        if stop == "max_tokens":
             raise truncated(self.name, "it reached the model's limit of tokens", ending)
         denials = result.get("permission_denials")
         denied = [_denied(entry) for entry in denials] if isinstance(denials, list) else []
@@ -158,7 +182,46 @@ class ClaudeRunner(AgentRunner):
         extra: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
         if denied:
             extra["permission_denials"] = denied[:50]
-        return conclude(self.name, invocation, ending, report, structured=structured, extra=extra)
+        return conclude(
+            self.name,
+            invocation,
+            ending,
+            report,
+            structured=structured,
+            extra=extra | ({} if text.strip() else {"stop_reason": stop or None}),
+            why_empty=_why_empty(result),
+        )
+
+
+def _answer_of(result: Mapping[str, object]) -> str:
+    text = text_of(result.get("result"))
+    return "" if text.strip() == "(no content)" else text
+
+
+def _limit_reached(limit: str, result: Mapping[str, object], usage: Usage) -> AgentLimitReached:
+    hint = f"Raise {limit} if the work needs more." if limit.startswith("max") else "Make json_schema simpler."
+    details = {"subtype": text_of(result.get("subtype")), "errors": result.get("errors"), "turns": usage.turns}
+    return AgentLimitReached(f"claude reached {limit} and stopped", hint=hint, details=details)
+
+
+def _is_failure(result: Mapping[str, object], text: str, status: int | None) -> bool:
+    """Whether anything in a result says that the turn failed. `is_error` alone is not always true to it."""
+    if result.get("is_error") is not False or result.get("subtype") != "success" or (status or 0) >= 400:
+        return True
+    if text_of(result.get("terminal_reason")) in _ENDED_BADLY or result.get("stop_reason") == "refusal":
+        return True
+    return _WHOLE_ERROR.fullmatch(text.strip()) is not None
+
+
+def _listed(errors: object) -> str:
+    return "; ".join(map(str, errors)) if isinstance(errors, list) else ""
+
+
+def _why_empty(result: Mapping[str, object]) -> str:
+    """How an empty answer may have come about, to continue the message about it."""
+    if result.get("stop_reason") == "tool_use":
+        return ": its turn ended at a call of a tool"
+    return ": it took no turn, so the model was not asked" if result.get("num_turns") == 0 else ""
 
 
 def _retries_within(seconds: float) -> int:

@@ -108,6 +108,10 @@ class CodexRunner(AgentRunner):
 
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         end = text_of((report.last or {}).get("type"))
+        turn = members_of((report.last or {}).get("turn")) or report.last or {}
+        if end == "turn.completed" and (turn.get("status") == "failed" or members_of(turn.get("error"))):
+            report.error = text_of(members_of(turn.get("error")).get("message")) or report.error
+            end = "turn.failed"
         if end != "turn.completed":
             if end == "turn.failed" or report.error or ending.exit_code != 0:
                 return failed(self.name, invocation, ending, report.error or read_tail(ending.stderr))

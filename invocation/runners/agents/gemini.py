@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from core.invocation import Answer, Invocation, Usage, total
+from core.invocation_errors import AgentLimitReached
 from invocation.runners.agents.base import AgentRunner
-from invocation.runners.agents.outcomes import Report, conclude, count_of, failed, invalid, members_of, text_of
+from invocation.runners.agents.outcomes import (
+    Report,
+    conclude,
+    count_of,
+    failed,
+    invalid,
+    members_of,
+    text_of,
+    truncated,
+)
 from invocation.runners.base import Ending, read_tail
 
 _APPROVAL = {
@@ -17,6 +28,14 @@ _APPROVAL = {
     "auto": "auto_edit",
     "bypassPermissions": "yolo",
 }
+
+
+#: The whole of an answer that is no answer, in its own words.
+_WHOLE_ERROR = re.compile(r"\[API Error: (.{1,4000})\]", re.DOTALL)
+#: The end that it gives to an answer that breaks off.
+_CUT = "Response truncated due to token limits."
+#: Its exit code, which is also the code of the error. Source: geminicli.com/docs/cli/headless.
+_TURNS_USED_UP = 53
 
 
 class GeminiRunner(AgentRunner):
@@ -69,11 +88,22 @@ class GeminiRunner(AgentRunner):
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         event = report.last or {}
         if event.get("error") is not None:
-            status = _status(members_of(event["error"]).get("code"))
+            error = members_of(event["error"])
+            if error.get("type") == "FatalTurnLimitedError" or error.get("code") == _TURNS_USED_UP:
+                raise AgentLimitReached(
+                    f"gemini reached its own limit of turns and stopped: {report.error[:300]}",
+                    hint="Raise model.maxSessionTurns in its settings.json if the work needs more.",
+                )
+            status = _status(error.get("code"))
             said = report.error or read_tail(ending.stderr)
             return failed(self.name, invocation, ending, said, status=status)
         if not isinstance(event.get("response"), str):
             raise invalid(self.name, "response is missing", ending)
+        if own := _WHOLE_ERROR.fullmatch(report.text.strip()):
+            report.error = own[1]
+            return failed(self.name, invocation, ending, own[1])
+        if report.text.rstrip().endswith(_CUT):
+            raise truncated(self.name, "it reached the model's limit of tokens", ending)
         return conclude(self.name, invocation, ending, report)
 
 

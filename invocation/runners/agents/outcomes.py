@@ -58,6 +58,7 @@ def conclude(
     *,
     structured: object = None,
     extra: Mapping[str, object] | None = None,
+    why_empty: str = "",
 ) -> Answer:
     """The answer of an agent that ended normally: its text, cut at RESULT_LIMIT, or a failure if it is empty."""
     text = report.text
@@ -69,7 +70,8 @@ def conclude(
     if invocation.agent.json_schema is not None:
         result["structured_output"] = structured
     if not text.strip() and structured is None and not invocation.allow_empty_result:
-        empty = Failure("INVALID_RESPONSE", f"{name} succeeded, but its answer is empty", {"file": str(ending.stdout)})
+        message = f"{name} succeeded, but its answer is empty{why_empty}"
+        empty = Failure("INVALID_RESPONSE", message, {"file": str(ending.stdout), **(extra or {})})
         return Answer(failure=empty, text=text)
     return Answer(result, text=text)
 
@@ -83,13 +85,15 @@ def failed(
     status: int | None = None,
     is_own: bool = True,
     reset: str = "",
+    kind: type[AgentFailed] | None = None,
 ) -> Answer:
     """The failure of an agent that reported one: a used-up quota, an overload, a refusal, or another.
 
     `said` is its message. `status` is the HTTP status of its provider. `is_own` says whether the message is certainly
     the program's own and not the answer of a model. `reset` is what else it said about the renewal of its quota.
+    `kind` is the error where something else than the message decides.
     """
-    kind = kind_of(said, status, is_own=is_own)
+    kind = kind or kind_of(said, status, is_own=is_own)
     details: dict[str, object] = {"agent": name, "said": said[:_LONGEST_SAID], **ending_details(ending)}
     if status is not None:
         details["api_error_status"] = status
