@@ -260,7 +260,7 @@ def test_what_claude_answers_when_something_is_wrong(
         ("codex", "[[fail unexpected status 401 Unauthorized]]", "AGENT_REFUSED"),
         ("codex", "[[fail unexpected status 503 Service Unavailable: no, url: http://x]]", "AGENT_OVERLOADED"),
         ("codex", "[[fail We’re currently experiencing high demand]]", "AGENT_OVERLOADED"),
-        ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_FAILED"),
+        ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_REQUEST_INVALID"),
         ("codex", "[[fail line 429 of 529 is wrong]]", "AGENT_FAILED"),
         ("codex", "[[cut 1]]", "AGENT_OUTPUT_TRUNCATED"),
         ("codex", '[[print {"type": "thread.star]]', "AGENT_OUTPUT_TRUNCATED"),
