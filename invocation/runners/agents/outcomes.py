@@ -56,6 +56,8 @@ class Report:
     """The message of its failure."""
     reset: str = ""
     """What it says elsewhere about when its quota is renewed."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """What it put into the background and what has not ended by itself: what each is for, or "" if it stopped it."""
     used: dict[str, Usage] = field(default_factory=dict)
     """What was used, by what it was used for, so that nothing counts twice."""
 
