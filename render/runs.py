@@ -113,7 +113,7 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     cells: list[list[str | Text]] = []
     for row in rows:
         error = f"{row['error_code']}: {plain(row.get('error'), 300)}" if row.get("error_code") else ""
-        cells.append([plain(row["run_id"]), status_text(row["status"]), _slot(row, context), _started(row, context),
+        cells.append([plain(row["run_id"]), status_text(row["status"]), slot_of(row, context), started(row, context),
                       _took(row), dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
     columns = ["RUN", "STATUS", "SLOT", "STARTED", "TOOK>", "COST>", "ERROR"]
     for index in (6, 5, 4, 3, 2):
@@ -125,7 +125,7 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     return Grid(columns, cells, minimums, movable=len(columns) - 1)
 
 
-def _slot(row: Report, context: ViewContext) -> str:
+def slot_of(row: Report, context: ViewContext) -> str:
     """The slot, the last one of several, where the start does not say it: it did not run, or not within a minute."""
     slot = row.get("scheduled_for")
     if not slot or (row["status"] not in _NEVER_RAN and not _is_late(slot, row["started_at"])):
@@ -139,7 +139,8 @@ def _is_late(slot: object, started_at: object) -> bool:
     return due is not None and started is not None and (started - due).total_seconds() >= _LATE_SEC
 
 
-def _started(row: Report, context: ViewContext) -> str:
+def started(row: Report, context: ViewContext) -> str:
+    """When a run started; "" for slots that did not run."""
     return "" if row["status"] in _NEVER_RAN else when(row["started_at"], context.now, context.zone)
 
 
