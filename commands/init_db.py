@@ -22,7 +22,7 @@ def command(app: App) -> None:
     \b
     Example:
       python3 main.py init-db
-      {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 3, "created": true, …}
+      {"status": "ok", "database": "/home/me/purutos/puruto-cron/db/cron.db", "schema_version": 6, "created": true, …}
     """
     from core.errors import ConfigurationError
     from core.permissions import obstacle

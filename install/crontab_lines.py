@@ -62,6 +62,8 @@ class Entry:
     environ: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     """Variables above it whose lines could not be read."""
+    doubled: bool = False
+    """Whether there are two backslashes side by side in its command: in `command` they are one, as in Debian's cron."""
 
 
 @dataclass(frozen=True)
@@ -188,13 +190,13 @@ def _entry(number: int, raw: str, environ: Mapping[str, str], *, system: bool) -
         if user.startswith(("/", ".", "~", "-")):
             hint = "Write the user before the command, or import it with --user-form if lines name no user."
             return Unreadable(number, raw, f"It names no user: `{user}` is part of the command", hint, "NO_USER")
-    command, stdin = _split_stdin(_FLAGS.sub("", text, count=1) if _FLAGS.match(text) else text)
+    command, stdin, doubled = _split_stdin(_FLAGS.sub("", text, count=1) if _FLAGS.match(text) else text)
     if fields := leading_fields(command):
         return _too_many(number, raw, when, fields)
     if not command.strip():
         missing = "user and command" if system and not user else "command"
         return Unreadable(number, raw, f"There is no {missing} after `{when}`", "Write one, or remove the line.")
-    return Entry(number, raw, when, command, stdin, user, environ)
+    return Entry(number, raw, when, command, stdin, user, environ, doubled=doubled)
 
 
 def _too_many(number: int, raw: str, when: str, fields: list[str]) -> Unreadable:
@@ -211,18 +213,19 @@ def _too_many(number: int, raw: str, when: str, fields: list[str]) -> Unreadable
     return Unreadable(number, raw, reason, hint, "TOO_MANY_FIELDS")
 
 
-def _split_stdin(text: str) -> tuple[str, str | None]:
-    r"""The command, and the text for its stdin, which follows the first unescaped `%`.
+def _split_stdin(text: str) -> tuple[str, str | None, bool]:
+    r"""The command, the text for its stdin, which follows the first unescaped `%`, and whether `\\` is in the command.
 
-    In the command `\%` means `%` and `\\` means `\`. After it `\%` means `%`, and `%` a newline; a final newline is
-    added.
+    In the command `\%` means `%`, and `\\` means `\` in Debian's cron. After it `\%` means `%`, and `%`
+    a newline; a final newline is added.
     """
-    command, stdin = [], None
+    command, stdin, doubled = [], None, False
     index = 0
     while index < len(text):
         pair = text[index : index + 2]
         if pair in (r"\%", r"\\"):
             command.append(pair[1])
+            doubled = doubled or pair == r"\\"
         elif pair[0] == "\\":
             command.append(pair)
         elif pair[0] == "%":
@@ -232,6 +235,6 @@ def _split_stdin(text: str) -> tuple[str, str | None]:
             command.append(pair[0])
         index += 2 if pair[0] == "\\" else 1
     if not stdin:
-        return "".join(command), None
+        return "".join(command), None, doubled
     lines = re.sub(r"(\\?)%", lambda match: "%" if match[1] else "\n", stdin)
-    return "".join(command), lines if lines.endswith("\n") else f"{lines}\n"
+    return "".join(command), lines if lines.endswith("\n") else f"{lines}\n", doubled

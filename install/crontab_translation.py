@@ -100,7 +100,7 @@ class Translated:
 
 def translated(entry: Entry, terms: Terms) -> Translated | Refused:
     """The job that does the same as a line, or why there is none. The fields are not checked yet."""
-    if refusal := _of_user(entry.user, terms.account) or _of_command(entry.command):
+    if refusal := _of_user(entry.user, terms.account) or _of_command(entry):
         return refusal
     schedule = _schedule(entry.when)
     if isinstance(schedule, Refused):
@@ -133,7 +133,15 @@ def _of_user(user: str, account: str) -> Refused | None:
     return None
 
 
-def _of_command(command: str) -> Refused | None:
+def _of_command(entry: Entry) -> Refused | None:
+    command = entry.command
+    if entry.doubled:
+        # Source: do_command.c of Debian's cron and of cronie.
+        reason = (
+            "For two backslashes side by side Debian's cron and FreeBSD's give the shell one, and cronie gives it both"
+        )
+        hint = "Put the command into a script, and let the line run that. A single backslash is the same everywhere."
+        return Refused("DOUBLE_BACKSLASH", reason, hint)
     if command.split(maxsplit=1)[0] == _ON_BATTERY:
         hint = f"Leave it to macOS, or remove {_ON_BATTERY} to run it on battery too."
         return Refused("NOT_ON_BATTERY", f"With {_ON_BATTERY} macOS runs it only on mains power", hint)

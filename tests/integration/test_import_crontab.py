@@ -282,7 +282,7 @@ GREETING = "good   day"
 HOME=%s
 * * * * * echo "$GREETING" | tr a-z A-Z > pipe; pwd >> pipe; echo "$PATH $SHELL ${BASH:+bash}" >> pipe; [ -t 0 ]; cat >> pipe
 * * * * * cat > input%%line 1%%line \%% 2%%%%it's "$x" `y` back\slash\\ END%%END%%$2
-* * * * * printf '[\%%s]' 'a\\b' 'c\%%d' "e'f" > escaped && false; echo "$?" >> escaped
+* * * * * printf '[\%%s]' 'a\b' 'c\%%d' "e'f" > escaped && false; echo "$?" >> escaped
 * * * * * read -r first; echo "$0: $first $# $-" > shell%%one
 * * * * * cat > empty%%%%
 """  # noqa: E501

@@ -17,20 +17,26 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
+import db
 from app import invoke_program
-from commands import cli, listing
-from config import settings
-from core import errors, invocation_errors
+from commands import cli, import_crontab, listing, logs
+from config import envfile, settings
+from core import errors, invocation_errors, log_file, strict_json
 from core.invocation import SLEEP_MARKER, Invocation, InvocationRequest
-from core.job import Job
+from core.job import PROMPT_LIMIT, Job
 from core.kinds import RUNNERS
 from core.run import RunStatus, Trigger
+from doctor import places
+from execution import attempt
 from install import crontab_translation
-from invocation import child_environment, policy
+from invocation import child_environment, policy, success_child
+from invocation.runners import base as runner
 from invocation.runners.agents import base as agent
 from invocation.runners.agents import claude
-from jobs import jobs_file
+from jobs import jobs_file, messages, success_fields
+from reports import health
 from schedules import language
+from scheduling import planner
 from tools.draw_architecture import SPINE
 from tools.generate_docs import wanted
 
@@ -381,6 +387,53 @@ def test_tables_and_columns_are_those_of_the_schema() -> None:
     for query in blocks(section(text, "### Questions to ask it")):
         connection.execute(query)
     connection.close()
+
+
+#: A number in a document, as a pattern with one group, and the number in the program.
+LIMITS = [
+    ("docs/files.md", r"The current schema is (\d+)", db.SCHEMA_VERSION),
+    ("docs/files.md", r"`\.v2\.bak` to `\.v(\d+)\.bak` likewise", db.SCHEMA_VERSION - 1),
+    ("docs/commands.md", r'"schema_version": (\d+)', db.SCHEMA_VERSION),
+    ("docs/files.md", r"The process that finds the file at (\d+) MB", log_file.ROTATE_AT // 1_000_000),
+    ("docs/files.md", r"is rotated when it has reached (\d+) MB", log_file.ROTATE_AT // 1_000_000),
+    ("docs/files.md", r"older files are kept: (\d+) MB in all", log_file.ROTATE_AT * (log_file.KEPT + 1) // 1_000_000),
+    ("docs/files.md", r"its slot came due more than (\d+) seconds before", planner.ON_TIME_SEC),
+    ("docs/files.md", r"have been due for more than (\d+) seconds", health.OVERDUE_AFTER_SEC),
+    ("docs/files.md", r"the end of the answer, at most ([\d,]+) characters", attempt.SUMMARY_LIMIT),
+    ("docs/doctor.md", r"have been due for more than (\d+) seconds", health.OVERDUE_AFTER_SEC),
+    ("docs/doctor.md", r"less than (\d+) MiB are left", places.NONE_BYTES >> 20),
+    ("docs/doctor.md", r"less than (\d+) MiB, or room", places.LOW_BYTES >> 20),
+    ("docs/doctor.md", r"room for less than ([\d,]+) files", places.LOW_FILES),
+    ("docs/jobs-file.md", r"byte order mark, of at most (\d+) MiB", jobs_file.MAX_FILE_BYTES >> 20),
+    ("docs/jobs-file.md", r"no nesting\s+deeper than (\d+) levels", strict_json.MAX_DEPTH),
+    ("docs/jobs-file.md", r"no number of more than (\d+) digits", strict_json.MAX_DIGITS),
+    ("docs/jobs-file.md", r"nested at most (\d+) levels deep", strict_json.MAX_DEPTH),
+    ("docs/jobs-file.md", r"A schema may be nested (\d+) levels", success_fields.MAX_SCHEMA_DEPTH),
+    ("docs/jobs-file.md", r"levels deep and have ([\d,]+) parts", success_fields.MAX_SCHEMA_PARTS),
+    ("docs/jobs-file.md", r"at most ([\d,]+) characters, like a prompt", PROMPT_LIMIT),
+    ("docs/jobs-file.md", r"first and in the\s+last (\d+) KiB are searched", success_child.PIECE >> 10),
+    ("docs/jobs-file.md", r"(\d+) seconds after its slot", planner.ON_TIME_SEC),
+    ("docs/errors.md", r"is larger than (\d+) MiB \| the hint", jobs_file.MAX_FILE_BYTES >> 20),
+    ("docs/errors.md", r"is not a regular file, is larger than (\d+) MiB", import_crontab.MAX_BYTES >> 20),
+    ("docs/errors.md", r"a device, larger than (\d+) KiB", envfile.MAX_BYTES >> 10),
+    ("docs/errors.md", r"up to ([\d,]+): then the check stops", messages.MAX_COUNTED),
+    ("docs/targets.md", r"`stdout` holds the first (\d+) KiB", runner.RESULT_LIMIT >> 10),
+    ("docs/targets.md", r"`stderr` the last (\d+) KiB", runner.TAIL_LIMIT >> 10),
+    ("docs/targets.md", r"nested at most (\d+) levels deep", strict_json.MAX_DEPTH),
+    ("docs/targets.md", r"shows the last (\d+) KiB of each", logs.SHOWN_BYTES >> 10),
+    ("docs/targets.md", r"the prompt, at most ([\d,]+) characters", PROMPT_LIMIT),
+    ("docs/design.md", r"At most (\d+) KiB of an answer go into `result`", runner.RESULT_LIMIT >> 10),
+    ("docs/design.md", r"`busy_timeout` (\d+) s", db.BUSY_TIMEOUT_MS // 1_000),
+    ("docs/agents.md", r"`text` holds at most (\d+) KiB", runner.RESULT_LIMIT >> 10),
+    ("docs/agents.md", r"with the last ([\d,]+) characters, at most", attempt.SUMMARY_LIMIT),
+]
+
+
+@pytest.mark.parametrize(("name", "pattern", "number"), LIMITS, ids=str)
+def test_a_number_in_a_document_is_that_of_the_program(name: str, pattern: str, number: int) -> None:
+    found = [int(text.replace(",", "")) for text in re.findall(pattern, read(name))]
+    assert found, "the document does not say it any more"
+    assert set(found) == {number}
 
 
 def test_statuses_and_triggers_are_all_documented() -> None:
