@@ -39,6 +39,11 @@ def step(*commands: str, label: str = "Next") -> list[Hanging]:
     ]
 
 
+def first_step(report: Report) -> list[Hanging]:
+    """What to do where the database has no job: `jobs_to_load` says whether .jobs.json has any."""
+    return step(f"python3 main.py {'sync-jobs' if report['jobs_to_load'] else 'register-job --help'}")
+
+
 def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:
     """Something that somebody must know."""
     return Hanging(Text("! ", style), Text(sentence(text, context.now, context.zone), style))

@@ -216,8 +216,9 @@ def _output(report: Report, lines: int) -> list[RenderableType]:
         if problem := file.get("problem"):
             parts.append(Hanging(Text("  ! ", "yellow"), Text(plain(problem, 500))))
         elif not file["file"].endswith(_NOT_SHOWN) and str(file.get("text") or "").strip():
-            parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}", "dim"))
             is_part = bool(file.get("truncated"))
+            end = ", of which the end was read" if is_part else ""
+            parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}{end}", "dim"))
             parts.append(Excerpt(str(file["text"]), lines, 4, last=True, is_part=is_part))
     return parts
 
@@ -269,15 +270,17 @@ def cancelled(report: Report, context: ViewContext) -> RenderableType:
 def unlocked(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `unlock`."""
     name = plain(report["job_id"])
+    # A job that is disabled or paused is not started without --force.
+    after = step(f"{_PC} run-now {name}" if report["enabled"] else f"{_PC} status")
     if not report["was_locked"]:
-        return together(Text(f"{name} was not locked: nothing to do."), step(f"{_PC} run-now {name}"))
+        return together(Text(f"{name} was not locked: nothing to do."), after)
     parts: list[RenderableType] = [Text(f"Released {name}: it can start again.")]
     for run in report["ended_runs"]:
         how = (
             "had ended by itself" if run["ended_meanwhile"] else f"was ended; its scheduler {run['owner']} {_was(run)}"
         )
         parts.append(Hanging(Text("  "), Text(f"{plain(run['run_id'])} {plain(how)}")))
-    return together(*parts, step(f"{_PC} run-now {name}"))
+    return together(*parts, after)
 
 
 def _was(run: Report) -> str:
