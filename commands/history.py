@@ -19,7 +19,7 @@ from commands.when import given_instant
 from commands.words import Choice
 from core.errors import UsageError
 from core.run import RunStatus
-from core.strict_json import visible
+from core.strict_json import excerpt, visible
 from store.history import FIELDS, History, RunFilter
 
 #: Its group in `--help`, and its position in that group.
@@ -114,6 +114,6 @@ def _since(app: App, text: str | None) -> datetime | None:
         try:
             return app.clock.now() - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
         except OverflowError:
-            message = f"--since {text!r} is too long ago"
+            message = f"--since {excerpt(text)} is too long ago"
             raise UsageError(message, hint="Write a time such as 7d, or a date.") from None
     return given_instant("--since", text, app.default_zone, "2026-03-01, 2026-03-01T09:00+01:00, 90m, 12h, 7d or 2w")

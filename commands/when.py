@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import UsageError
+from core.strict_json import excerpt
 
 EXAMPLE = "2026-03-28T00:00 or 2026-03-28T00:00:00+01:00"
 
@@ -18,8 +19,8 @@ def given_instant(option: str, text: str, zone: str, example: str = EXAMPLE) -> 
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=ZoneInfo(zone))
         return instant.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        message = f"{option} {text!r} is not a date and time: {error}"
+    except (ValueError, OverflowError):
+        message = f"{option} {excerpt(text)} is not a date and time"
         raise UsageError(message, hint=f"Write it as {example}.") from None
 
 
@@ -40,7 +41,7 @@ def given_end(option: str, text: str, zone: str, now: datetime) -> datetime:
         try:
             return now + timedelta(**{_SPANS[match[2]]: int(match[1])})
         except OverflowError:
-            raise UsageError(f"{option} {text!r} is too far ahead", hint=f"Write it as {END_EXAMPLE}.") from None
+            raise UsageError(f"{option} {excerpt(text)} is too far ahead", hint=f"Write it as {END_EXAMPLE}.") from None
     named = _named(words, now.astimezone(ZoneInfo(zone)))
     if named is not None:
         return named.astimezone(UTC)

@@ -328,9 +328,9 @@ def test_a_file_that_can_not_be_read_is_shown_with_its_reason(view: str) -> None
 
 @pytest.mark.parametrize("last", [False, True])
 def test_what_an_excerpt_leaves_out_is_counted_in_lines_of_the_text(last: bool) -> None:
-    def shown(text: str, lines: int, **options: bool) -> list[str]:
+    def shown(text: str, lines: int, *, is_part: bool = False) -> list[str]:
         context = ViewContext(NOW, "UTC", Screen(60))
-        drawn = text_of(lambda *_: Excerpt(text, lines, 0, last=last, **options), {}, context)
+        drawn = text_of(lambda *_: Excerpt(text, lines, 0, last=last, is_part=is_part), {}, context)
         return drawn.splitlines()[:: -1 if last else 1]
 
     many = "\n".join(str(number) for number in range(100_001))
