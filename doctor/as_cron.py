@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.shell import quoted
 from doctor.findings import SEVERITIES, Finding, error, fine
 from doctor.programs import Answer
 from doctor.scene import Scene
@@ -16,6 +20,8 @@ from install.crontab_machine import cron_environment
 
 SUBJECT = "as cron"
 _SECONDS = 120.0
+#: What a finding says of an agent's program, and of another one, that was not found.
+_MISSING = re.compile(r"\bno program ([\w.-]+) was found|(?:^|[ :])([\w.+-]+) was not found in PATH")
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,19 @@ def under_cron(scene: Scene, here: Sequence[Finding], paths: Mapping[str, str]) 
     findings = [finding for finding in findings if finding.severity != "ok"] + list(other_paths(paths, report.paths))
     if not findings:
         return [fine(SUBJECT, f"{interpreter} finds nothing else in cron's environment")]
-    return [dataclasses.replace(finding, only_under_cron=True) for finding in findings]
+    path = scene.app.environ.get("PATH")
+    return [dataclasses.replace(finding, fix=_fix(finding, path), only_under_cron=True) for finding in findings]
+
+
+def _fix(finding: Finding, path: str | None) -> str:
+    """What to do; of a program that is on the PATH of this shell, where it is."""
+    missing = _MISSING.search(finding.message)
+    found = shutil.which(missing[1] or missing[2], path=path) if missing else None
+    if missing is None or found is None:
+        return finding.fix
+    if missing[1]:
+        return f"Put this into .env: PURUTO_CRON_AGENT_PATH={quoted(os.path.dirname(found))}"
+    return f"Use its absolute path: {quoted(found)}"
 
 
 def other_paths(here: Mapping[str, str], under_cron: Mapping[str, object]) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     folders = [settings.db_path.parent, settings.runs_folder, settings.local_events.parent]
     log_file = settings.db_path.parent / log.FILE
     files = [settings.db_path, Path(last_tick_file(str(settings.db_path))), log_file, settings.local_events]
+    files.append(scene.root / ".jobs.json.lock")
     if os.path.isdir(settings.telegram_path):
         folders.append(settings.telegram_outbox.parent)
         files.append(settings.telegram_outbox)

@@ -204,13 +204,16 @@ class Editor:
         except JobsFileInvalid as error:
             raise error if explain is None else explain(error) from None
 
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.lock")
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         try:
-            lock = FileLock(self._path.with_name(f"{self._path.name}.lock"), timeout=LOCK_WAIT_SEC, mode=0o600)
-            with lock:
+            with FileLock(self._lock_path, timeout=LOCK_WAIT_SEC, mode=0o600):
                 yield
         except Timeout:
             message = f"{self._path} was not edited: another edit has held its lock for more than {LOCK_WAIT_SEC} s"
@@ -252,9 +255,15 @@ class Editor:
         return True
 
     def _unwritable(self, error: OSError) -> JobsFileUnwritable:
-        found = obstacle(os.path.realpath(self._path), write=True)
-        reason = found.sentence if found is not None else error.strerror
-        hint = found.hint if found is not None else "Check the space on the disk, and whether it is mounted read-only."
+        lock = str(self._lock_path)
+        found = obstacle(os.path.realpath(self._path), write=True, beside=(lock,))
+        if found is not None:
+            reason, hint = found.sentence, found.hint
+        elif error.filename == lock:
+            reason, hint = f"its lock {lock} can't be opened: {error.strerror}", "Remove what is there."
+        else:
+            reason = str(error.strerror)
+            hint = "Check the space on the disk, and whether it is mounted read-only."
         return JobsFileUnwritable(
             f"{self._path} can't be written: {reason}",
             hint=f"Nothing was changed. {hint}",

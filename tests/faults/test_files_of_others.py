@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ CLOSED = {
     "db/cron.db.last_tick": ("doctor --json",),
     "db/puruto-cron.log": ("doctor --json",),
     ".jobs.json": ("status", "doctor --json"),
+    ".jobs.json.lock": ("doctor --json",),
     ".env": EVERY,
     "notifications": ("status", "doctor --json"),
     "notifications/events.jsonl": ("status", "doctor --json"),
@@ -68,25 +70,44 @@ def lived_in() -> Iterator[tuple[Workspace, str]]:
         workspace.ready(shell("echo said"), shell("nosuchprogram", job_id="never"))
         workspace.json("tick")
         workspace.json("run-now", "job-0")
+        (workspace.root / ".jobs.json.lock").touch()
         yield workspace, workspace.runs()[0]["run_id"]
+
+
+@contextmanager
+def closed_to_us(path: Path) -> Iterator[None]:
+    """Lets nobody use a file or a folder; as root, it is another user's."""
+    status = path.stat()
+    path.chmod(0)
+    if os.getuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+    try:
+        yield
+    finally:
+        os.chown(path, status.st_uid, status.st_gid)
+        path.chmod(status.st_mode)
 
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_what_may_not_be_used_is_named_or_done_without(lived_in: tuple[Workspace, str], closed: str) -> None:
     workspace, run_id = lived_in
     path = Path(os.path.normpath(workspace.root / closed.replace("RUN", run_id)))
-    status, named = path.stat(), []
-    path.chmod(0)
-    if os.getuid() == 0:
-        os.chown(path, NOBODY, NOBODY)
-    try:
+    named = []
+    with closed_to_us(path):
         for words in EVERY:
             done = workspace.run(*words.replace("RUN", run_id).split(), before=BEFORE)
             assert b"INTERNAL_ERROR" not in done.stdout
             assert (done.returncode, done.stderr) in ((0, b""), (1, b""), (2, b""))
             if str(path) in json.dumps(json.loads(done.stdout), ensure_ascii=False):
                 named.append(words)
-    finally:
-        os.chown(path, status.st_uid, status.st_gid)
-        path.chmod(status.st_mode)
     assert set(named) >= set(CLOSED[closed])
+
+
+def test_a_lock_that_may_not_be_used_is_what_an_edit_names(lived_in: tuple[Workspace, str]) -> None:
+    workspace, _ = lived_in
+    lock = workspace.root / ".jobs.json.lock"
+    lock.touch()
+    with closed_to_us(lock):
+        error = workspace.json("edit-job", "job-0", "--note", "x", code=2, before=BEFORE)["error"]
+    assert (error["code"], f"{lock} belongs to" in error["message"]) == ("JOBS_FILE_UNWRITABLE", True)
+    assert str(lock) in error["details"]["hint"]

@@ -537,6 +537,7 @@ def test_what_works_here_and_not_under_cron_is_found(workspace: Workspace) -> No
     found = [finding for finding in report["findings"] if finding.get("only_under_cron")]
     told = {finding["code"]: finding for finding in found}
     assert "only-here was not found in PATH (/usr/bin:/bin)" in told["IPC_ERROR"]["message"]
+    assert told["IPC_ERROR"]["cure"] == f"Use its absolute path: {tool}"
     assert "OTHER_PATHS_UNDER_CRON" not in told
     moved = {"DB_PATH": "db/other.db"}
     for words in (("init-db",), ("sync-jobs",), ("tick",)):

@@ -342,6 +342,22 @@ def test_findings_that_appear_only_under_cron_are_marked() -> None:
     assert (well.severity, well.only_under_cron) == ("ok", False)
 
 
+def test_an_agent_that_only_this_shell_finds_is_named_with_its_folder(tmp_path: Path) -> None:
+    program = tmp_path / "a b" / "claude"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    scene, environ = set_scene(""), {"PATH": str(program.parent)}
+    scene.app.environ = environ
+    text = "job a: it has CLAUDE.md, but no program claude was found"
+    scene.ask = Cron(report(error("RUNNER_NOT_FOUND", "job a", text, "npm install -g it")))
+    (found,) = as_cron.under_cron(scene, [], {})
+    assert found.fix == f"Put this into .env: PURUTO_CRON_AGENT_PATH='{program.parent}'"
+    environ["PATH"] = "/nonexistent"
+    (found,) = as_cron.under_cron(scene, [], {})
+    assert found.fix == "npm install -g it"
+
+
 def test_it_runs_in_exactly_crons_environment() -> None:
     cron = Cron(report())
     under_cron(cron)

@@ -10,11 +10,15 @@ from zoneinfo import ZoneInfo
 
 from core.boundary import Failure
 from core.clock import utc_text
+from core.escape_codes import without_codes
 from core.invocation import Answer, Invocation, Usage, total
 from core.invocation_errors import (
     AgentFailed,
     AgentOutputTruncated,
+    AgentOverloaded,
     AgentQuota,
+    AgentRefused,
+    AgentRequestInvalid,
     InvalidResponse,
     InvocationError,
     SessionLost,
@@ -26,6 +30,12 @@ from invocation.runners.base import RESULT_LIMIT, Ending, how_it_ended, read_tai
 #: A number of turns or tokens that no run reaches.
 _ABSURD = 10**12
 _LONGEST_SAID = 4_096
+_HINTS: dict[type[AgentFailed], str] = {
+    AgentRefused: "Log in again, as the user who runs the job: {name}. Or put its key into .env.",
+    AgentQuota: "Wait until there is more, run it less often, or raise the plan.",
+    AgentOverloaded: "Nothing to do, unless it happens often: then run it at another time.",
+    AgentRequestInvalid: "Shorten the prompt, or correct the job's model.",
+}
 
 
 @dataclass
@@ -101,7 +111,8 @@ def failed(
         instant = reset_time(f"{said[:_LONGEST_SAID]}\n{reset}", ending.at, _zone_of(invocation))
         if instant is not None:
             details["resets_at"] = utc_text(instant)
-    error = kind(f"{name} failed: {said[:400] or 'it gives no reason'}", details=details)
+    reason = said[:400] if without_codes(said).strip() else "it gives no reason"
+    error = kind(f"{name} failed: {reason}", hint=_HINTS.get(kind, "").format(name=name), details=details)
     return Answer(failure=failure_of(error), text=said)
 
 
