@@ -64,8 +64,15 @@ def _cost(row: Report) -> str:
 
 def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
     """What is unusual about a run."""
-    texts = []
-    if said(report).result.get("did_not_exit"):
+    texts, result = [], said(report).result
+    whole = report.get("result")
+    session = whole.get("session") if isinstance(whole, Mapping) else None
+    if isinstance(session, Mapping) and (lost := session.get("lost_session_id")):
+        texts.append(f"Session {plain(lost, 100)} could not be continued: a new one was begun")
+    if isinstance(stopped := result.get("stopped_tasks"), list):
+        names = "; ".join(plain(task, 200) for task in stopped)
+        texts.append(f"The agent left tasks in the background, which were stopped before they had ended: {names}")
+    if result.get("did_not_exit"):
         texts.append("The agent had answered, but its process did not end: it was ended when its time was over")
     if missed := report.get("missed_slots"):
         texts.append(f"It stands for {counted(missed + 1, 'slot')}: the others were missed")
