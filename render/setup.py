@@ -119,8 +119,9 @@ def _schedule(line: Report, context: ViewContext) -> str:
 
 
 def _first(line: Report, context: ViewContext) -> str:
-    instants = (line["next"] or {}).get("instants") or ()
-    return when(instants[0]["utc"], context.now, context.zone) if instants else "never"
+    planned = line["next"] or {}
+    instants = planned.get("instants") or ()
+    return when(instants[0]["utc"], context.now, str(planned.get("timezone") or context.zone)) if instants else "never"
 
 
 # --- prune ---
