@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 import click
 
 from app.app import App
-from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
+from app.start_warnings import start_warnings
 from commands.names import target_names
 from commands.words import Choice
 from core.boundary import Failure, guarded
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
+from core.strict_json import excerpt
 
 if TYPE_CHECKING:
     from reports.health import WarningEntry
@@ -144,7 +145,7 @@ def _json_list(text: str) -> list[str] | None:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"--env {text!r} has no =", hint="Write it as --env NAME=VALUE.")
+        raise UsageError(f"--env {excerpt(text)} has no =", hint="Write it as --env NAME=VALUE.")
     return name, value
 
 
@@ -236,7 +237,7 @@ def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
     """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
     job = _job(entry)
     schedule = schedule_warnings(app, [(job.job_id, job.schedule)])
-    return [*target_warnings(app, entry), *command_warnings(app, [job]), *schedule]
+    return [*target_warnings(app, entry), *start_warnings(app, [job]), *schedule]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import UsageError
+from core.strict_json import excerpt
 
 EXAMPLE = "2026-03-28T00:00 or 2026-03-28T00:00:00+01:00"
 
@@ -21,7 +22,7 @@ def given_instant(option: str, text: str, zone: str, example: str = EXAMPLE) -> 
     except (ValueError, OverflowError) as error:
         # Python's own words about a text that is no ISO 8601 help nobody; about a 30th of February they do.
         reason = "" if "isoformat" in str(error) else f": {error}"
-        message = f"{option} {text!r} is not a date and time{reason}"
+        message = f"{option} {excerpt(text)} is not a date and time{reason}"
         raise UsageError(message, hint=f"Write it as {example}.") from None
 
 
@@ -73,7 +74,7 @@ def _moved(option: str, text: str, now: datetime, span: timedelta, example: str)
     try:
         return now + span
     except OverflowError:
-        raise UsageError(f"{option} {text!r} is too far away", hint=f"Write it as {example}.") from None
+        raise UsageError(f"{option} {excerpt(text)} is too far away", hint=f"Write it as {example}.") from None
 
 
 def _named(words: str, local: datetime) -> datetime | None:

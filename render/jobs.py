@@ -10,28 +10,33 @@ from functools import partial
 from rich.console import RenderableType
 from rich.text import Text
 
+from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, instants, note, step, together
-from render.words import counted, distance, plain, short, when
+from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, step, together
+from render.words import counted, distance, plain, short, verbatim, when
 
 _PC = "python3 main.py"
 #: Warnings that say that the job's runs would fail.
-_UNSTARTABLE = ("TARGET_NOT_FOUND", "PROMPT_FILE_MISSING", "PROMPT_FILE_INVALID", "COMMAND_UNUSABLE")
+_UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
 #: The most jobs that an answer names.
 _NAMED = 20
+#: A command up to this length, in so many lines, is shown whole.
+_LONGEST_COMMAND, _MOST_LINES = 4_096, 8
+#: More than any path has (PATH_MAX of Linux), for a variable that lists folders.
+_LONGEST_VALUE = 16_384
 
 
 def jobs(report: Report, context: ViewContext) -> RenderableType:
     """The view of `list`."""
     rows = report["jobs"]
-    if not rows and "next_page" in report:
-        return Text("No job comes after that one.")
+    if not rows and "after" in report:
+        return together(Text(f"No job comes after {plain(report['after'])}."), step(f"{_PC} list"))
     if not rows:
-        return together(Text("There are no jobs."), step(f"{_PC} register-job --help"))
+        return together(Text("There are no jobs."), first_step(report))
     cells: list[list[str | Text]]
     cells = [[plain(job["job_id"]), _schedule(job, context), _next(job, context), _last(job, context)] for job in rows]
     states = [_state(job, context.now) for job in rows]
@@ -49,7 +54,7 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
         if job.get("problem"):
             parts.append(note(f"{plain(job['job_id'])}: {message_of(job['problem'])}", context, "bold red"))
     if more := report.get("next_command"):
-        parts.append(Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True))
+        parts.append(copied(f"There are more: {more}"))
     return together(*parts)
 
 
@@ -127,7 +132,7 @@ def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> 
         first = Text.assemble(f"{done} ", (name, "bold"), ".", "" if done == "Paused" else off)
     rows = [
         ("schedule", f"{plain(entry.get('schedule'))} ({plain(planned.get('timezone'))})" if planned else ""),
-        ("paused until", when(entry.get("paused_until"), context.now, context.zone)),
+        ("paused until", when(entry.get("paused_until"), context.now, str(planned.get("timezone") or context.zone))),
         ("next" if enabled else "would run",
          instants(planned.get("instants"), context, planned.get("timezone")) if planned else ""),
     ]  # fmt: skip
@@ -212,24 +217,26 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if report["gate"]:
         parts.append(note(f"A gate is closed now: {plain(report['gate']['reason'])}", context))
     paused, off = report["paused"], not report["enabled"]
+    zone = plain(report["timezone"])
     if paused:
-        until = f" until {paused['until']}" if paused["until"] else ""
+        until = f" until {short(paused['until'], context.now, zone)}" if paused["until"] else ""
         parts.append(note(f"It is paused{until}: {_PC} resume-job {name} ends that", context))
     elif off:
         parts.append(note(f"It is disabled: {_PC} resume-job {name} enables it", context))
     if report["running"]:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
-    rows = [
+    rows: list[tuple[str, str | Text | None]] = [
         ("note", plain(report.get("note"), 500)),
-        ("next", instants(report["instants"], context)),
-        ("target", plain(report.get("target"), 4_096)),
+        ("schedule", f"{plain(report['schedule'], 1_000)} ({zone})"),
+        ("next", instants(report["instants"], context, zone)),
+        ("target", copied(report.get("target"))),
         ("runner", plain(report.get("runner"))),
         ("timeout", f"{report['timeout_sec']:,} s" if "timeout_sec" in report else ""),
     ]
     parts += facts(rows)
     if argv:
-        parts += [Text("  command", "dim"), Excerpt(shlex.join(map(str, argv)), 8, 4)]
+        parts += [Text("  command", "dim"), *_command(shlex.join(map(str, argv)))]
     prompt = report.get("prompt")
     if prompt:
         parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 8, 4)]
@@ -238,13 +245,17 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if environment := report.get("environment"):
         parts.append(Text("  environment", "dim"))
         parts += [_variable(name, value) for name, value in environment.items()]
-    # What could not start needs its fix first.
-    return together(
-        *parts,
-        []
-        if report["problem"] or _cannot_start(report)
-        else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
-    )
+    return together(*parts, _start(report, name))
+
+
+def _start(report: Report, name: str) -> list[Hanging]:
+    """How to start it now. What could not start needs its fix first."""
+    if report["problem"]:
+        return []
+    if report["running"]:
+        return step(f"{_PC} status")
+    refused = report["paused"] or report["gate"] or not report["enabled"]
+    return step(f"{_PC} run-now {name}{' --force' if refused else ''}")
 
 
 def _cannot_start(report: Report) -> bool:
@@ -252,5 +263,13 @@ def _cannot_start(report: Report) -> bool:
     return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
-def _variable(name: str, value: object) -> Text:
-    return Text(f"    {plain(name)}={plain(value, 1_000)}", no_wrap=True, overflow="ellipsis")
+def _command(text: str) -> list[RenderableType]:
+    """A command as it can be pasted; of a very long one, as with a prompt in it, the beginning."""
+    lines = verbatim(text).split("\n")
+    if len(text) > _LONGEST_COMMAND or len(lines) > _MOST_LINES:
+        return [Excerpt(text, _MOST_LINES, 4)]
+    return [Hanging(Text("    "), Text(line), wraps=False) for line in lines]
+
+
+def _variable(name: str, value: object) -> Hanging:
+    return Hanging(Text("    "), copied(f"{name}={value}", most=_LONGEST_VALUE), wraps=False)

@@ -100,7 +100,8 @@ def test_the_text_of_status_names_what_is_wrong() -> None:
         scheduler={"last_tick_at": None, "stale": True, "overdue_jobs": [{"job_id": "late"}],
                    "anomalies": [{"message": f"The clock was set back at {text(-1)}.", "hint": "Look at it."}]},
         events={"waiting": [{"channel": "local", "count": 1, "last_error": None},
-                            {"channel": "telegram", "count": 2, "last_error": "no space"}]}, sync={"error": error, "in_step": False},
+                            {"channel": "telegram", "count": 2, "last_error": "no space"}]},
+        sync={"error": error, "in_step": False},
         jobs=[_job(problem={"message": "no such zone"}), _job("p", paused={"since": text(-1), "reason": "x"})],
     )  # fmt: skip
     lines = _shown("status", wrong)
