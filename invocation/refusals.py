@@ -86,7 +86,7 @@ _ELSEWHERE = re.compile(
 )
 #: Lines about other programs, or that tell of no failure. By custom a program begins a line with its name and a colon.
 _OF_OTHERS = re.compile(
-    r"\b(?:plugin|extension|hook|registry|npm|pnpm|yarn|pypi|telemetry|update)s?\b"
+    r"\b(?:plugin|extension|hook|registry|npm|pnpm|yarn|pypi|telemetry|auto-?updater?|update check)s?\b"
     r"|\b(?:gitlab|docker|ghcr|huggingface|sentry|statsig|slack|atlassian|telegram)\b"
     r"|\bgithub\b(?!\.com/(?:google-gemini|openai|anthropics)/)"
     # An address of another host, unless it is that of a gateway to the provider.

@@ -172,6 +172,7 @@ def test_words_of_other_programs_do_not_decide(tmp_path: Path, agent: str, stder
         ("Invalid API key · Please run /login\n", "AGENT_REFUSED"),
         ("Error: 401 Unauthorized\n    at main (cli.js:1)\n", "AGENT_REFUSED"),
         ("Warning: slow network\nCredit balance is too low\n", "AGENT_QUOTA"),
+        ("Your API key is invalid. Please update it.\n", "AGENT_REFUSED"),
         ("API Error: 529 overloaded_error\nTypeError: x is undefined\n", "AGENT_OVERLOADED"),
         (
             "git: not a repository\nERROR: unexpected status 401 Unauthorized, url: http://gateway:4000/v1\n",
