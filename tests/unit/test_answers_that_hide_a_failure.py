@@ -234,3 +234,37 @@ def test_tasks_that_claude_tells_of_on_stderr_only_are_in_the_result_too(tmp_pat
     _, told = read(tmp_path, "claude", claude(WAITING), err.encode())
     assert (told["status"], told["stopped_tasks"]) == ("ok", [said])
     assert "stopped_tasks" not in read(tmp_path, "claude", claude(said))[1]
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("Prompt is too long", "Shorten the prompt"),
+        ("There's an issue with the selected model (claude-nope). It may not exist.", "Correct the job's model"),
+        ('API Error: 400 {"error":{"message":"Extra inputs are not permitted"}}', "Change what its message names"),
+        ("API Error: Claude Code is unable to respond to this request, which appears to violate our Usage Policy.",
+         "Word the prompt differently"),
+        ("API Error: Claude's response exceeded the 32000 output token maximum.", "Ask for less"),
+    ],
+)  # fmt: skip
+def test_an_error_that_would_come_again_says_what_to_change(tmp_path: Path, message: str, hint: str) -> None:
+    for is_error in (True, False):
+        _, told = read(tmp_path, "claude", claude(message, is_error=is_error))
+        assert told["hint"].startswith(hint)
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 413, 422, 431])
+def test_a_status_that_rejects_the_request_is_not_retried(status: int) -> None:
+    for message, told in (
+        ("no", status),
+        (f"API Error: {status} no", None),
+        (f"unexpected status {status} No: x", None),
+    ):
+        assert kind_of(message, told, is_own=True).code == "AGENT_REQUEST_INVALID"
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499, 500, 502])
+def test_a_status_that_passes_is_retried(status: int) -> None:
+    for message, told in (("no", status), (f"API Error: {status} no", None)):
+        kind = kind_of(message, told, is_own=True)
+        assert (kind.code, kind.retried) == ("AGENT_FAILED", True)
