@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from invocation.refusals import kind_of
-from tests.unit.test_answers import read
+from tests.unit.test_answers import ANSWERS, read
 
 RESETS = "You've hit your session limit · resets 9:50pm (Europe/Madrid)"
 TOO_MUCH = "API Error: Claude's response exceeded the 32000 output token maximum. To configure this behavior, set …"
@@ -268,3 +268,24 @@ def test_a_status_that_passes_is_retried(status: int) -> None:
     for message, told in (("no", status), (f"API Error: {status} no", None)):
         kind = kind_of(message, told, is_own=True)
         assert (kind.code, kind.retried) == ("AGENT_FAILED", True)
+
+
+#: Answers that are nothing but a sentence of the agent about an error.
+SENTENCES = [
+    path
+    for agent, key in (("claude", b'"result": '), ("gemini", b'"response": "['))
+    for path in sorted((ANSWERS / agent).glob("own-*.out"))
+    if key in path.read_bytes() and b'"is_error": true' not in path.read_bytes()
+]
+
+
+@pytest.mark.parametrize("path", SENTENCES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_report_that_quotes_a_sentence_about_an_error_is_an_answer(path: Path, tmp_path: Path) -> None:
+    answer = json.loads(path.read_bytes())
+    key = "result" if path.parent.name == "claude" else "response"
+    sentence = answer[key]
+    for before, after in (("In the log, once:\n\n", ""), ("", "\n\nNobody has seen it."), ("> ", ""), ("- `", "`: 3")):
+        answer[key] = before + sentence + after
+        assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] == "ok", answer[key]
+    answer[key] = f"\n{sentence}\n"
+    assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] != "ok"
