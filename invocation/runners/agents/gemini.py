@@ -39,9 +39,7 @@ _WHOLE_ERROR = re.compile(
 #: The end that it gives to an answer that breaks off.
 _CUT = "Response truncated due to token limits."
 #: The end that it gives to one that was stopped: by a filter, for example.
-_STOPPED = re.compile(
-    r"(?:\A|\n)\s*\N{WARNING SIGN}\ufe0f?\s+(Response stopped (?:due to|for|because of) [^\n]{1,100})\Z"
-)
+_STOPPED = re.compile(r"\N{WARNING SIGN}\ufe0f?\s+(Response stopped (?:due to|for|because of) [^\n]{1,100})")
 #: Types of errors of its own that say what kind it is, and that it can only repeat.
 _TYPES: dict[str, type[AgentFailed]] = {
     "FatalAuthenticationError": AgentRefused,
@@ -114,7 +112,7 @@ class GeminiRunner(AgentRunner):
         if own := _WHOLE_ERROR.fullmatch(report.text.strip()):
             report.error = own[1] + (own[2] or "")
             return failed(self.name, invocation, ending, report.error)
-        if stopped := _STOPPED.search(report.text.rstrip()):
+        if stopped := _STOPPED.fullmatch(report.text.rstrip().rpartition("\n")[2].strip()):
             report.error = stopped[1]
             return failed(self.name, invocation, ending, report.error)
         if report.text.rstrip().endswith(_CUT):
