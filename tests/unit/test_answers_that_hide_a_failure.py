@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.invocation import Invocation
 from invocation.refusals import kind_of
+from tests.support_invocation import request
 from tests.unit.test_answers import ANSWERS, read
 
 RESETS = "You've hit your session limit · resets 9:50pm (Europe/Madrid)"
@@ -289,3 +292,13 @@ def test_a_report_that_quotes_a_sentence_about_an_error_is_an_answer(path: Path,
         assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] == "ok", answer[key]
     answer[key] = f"\n{sentence}\n"
     assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] != "ok"
+
+
+def test_a_refusal_says_that_a_continued_session_holds_what_was_refused(tmp_path: Path) -> None:
+    context = replace(Invocation(request(), attempt=1, run_folder="/r", run_id="r").context, session_id="s")
+    out = claude("The first half", stop_reason="refusal")
+    _, told = read(tmp_path, "claude", out, job_id="a-job", context=context)
+    assert told["message"] == "claude failed: the model refused to answer: The first half"
+    assert told["hint"].endswith("python3 main.py sessions reset a-job")
+    _, told = read(tmp_path, "claude", out, job_id="a-job")
+    assert told["hint"] == "Word the prompt differently, or set another model."

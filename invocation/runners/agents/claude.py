@@ -220,8 +220,11 @@ class ClaudeRunner(AgentRunner):
         facts: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
         if is_whole_error or report.flaw or _is_failure(result, number):
             refused = "the model refused to answer" if stop == "refusal" else ""
-            report.error = said = text or _listed(result.get("errors")) or refused or reason or stop
+            said = text or _listed(result.get("errors")) or refused or reason or stop
             is_own = not text or is_whole_error or _ITS_OWN_WORDS.match(said.strip()) is not None
+            if refused and not is_own:
+                said = f"{refused}: {said}"
+            report.error = said
             kind = kind_of(said, number, is_own=is_own)
             if kind is AgentFailed:
                 kind = AgentRequestInvalid if reason == "prompt_too_long" else _NAMED.get(report.flaw, kind)

@@ -127,6 +127,8 @@ def failed(
     reason = said[:400] if without_codes(said).strip() else "it gives no reason"
     hint = what_to_change(said) if kind in (AgentFailed, AgentRequestInvalid) else ""
     hint = hint or _HINTS.get(kind, "").format(name=name)
+    if hint and kind is AgentFailed and invocation.context.session_id and invocation.job_id:
+        hint += f" Its session has what was refused too: python3 main.py sessions reset {invocation.job_id}"
     error = kind(f"{name} failed: {reason}", hint=hint, details=details)
     return Answer(failure=failure_of(error), text=said)
 
