@@ -126,7 +126,7 @@ class AgentRefused(AgentFailed):
 
 class AgentRequestInvalid(AgentFailed):
     """The provider rejects the request itself, and would do so again: the prompt is too long, there is no such model,
-    or the status is 400, 404, 413 or 422.
+    or the status is 4xx and none of those that pass (408, 409, 425, 429, 499).
     """
 
     code = "AGENT_REQUEST_INVALID"
@@ -152,7 +152,7 @@ class AgentLimitReached(AgentFailed):
 
 
 class AgentOutputTruncated(AgentFailed):
-    """The answer is incomplete."""
+    """The answer is incomplete, or longer than the agent may write."""
 
     code = "AGENT_OUTPUT_TRUNCATED"
     fix = "ask for less in one run; `details.file` has what there is"

@@ -25,7 +25,8 @@ _QUOTA = re.compile(
     r"(?:limit|quota|capacity|credits)"
     r"|(?:usage|session|hour|daily|weekly|monthly|opus|sonnet|haiku|plan|message|spend(?:ing)?) (?:limit|cap) "
     rf"{_BEEN}(?:reached|exceeded|hit)"
-    r"|usage[ _]limit|usage_not_included|out of (?:extra )?usage|out of (?:[\w'-]+ )?credits"
+    r"|(?<!not your )usage[ _]limit|usage_not_included|to use codex with your chatgpt plan"
+    r"|out of (?:extra )?usage|out of (?:[\w'-]+ )?credits"
     r"|no credits (?:left|remaining)|credit balance|insufficient[ _](?:quota|credits?|funds|balance)|not enough credits"
     r"|exceeded your current quota"
     rf"|(?<!disk )quota {_BEEN}(?:exceeded|exhausted|reached|used up)|exceeded [\w ]{{0,20}}quota"
@@ -36,7 +37,7 @@ _QUOTA = re.compile(
 #: What providers say if they are overloaded, or get too many requests.
 _OVERLOADED = re.compile(
     r"overloaded|high demand|at capacity|rate[ _-]?limit|too many requests|resource[_ ](?:has been )?exhausted"
-    r"|service unavailable|temporarily unavailable"
+    r"|service unavailable|temporarily unavailable|limiting requests|temporary capacity|status: unavailable"
 )
 _LOGIN = r"(?:oauth|access|refresh|bearer|auth(?:entication)?|login|session|id)"
 _REFUSED = re.compile(
@@ -62,22 +63,38 @@ _REFUSED = re.compile(
     r"|run [`'\"]?(?:/login|(?:codex|claude|gemini) (?:auth )?login)"
     # permission
     r"|permission_(?:error|denied)|oauth_org_not_allowed|not allowed for this organi[sz]ation"
-    rf"|organi[sz]ation {_BEEN}(?:disabled|allowed)|(?:account|organi[sz]ation) does not have access"
+    rf"|organi[sz]ation {_BEEN}(?:disabled|allowed)|disabled organi[sz]ation"
+    r"|(?:account|organi[sz]ation) does not have access"
     rf"|account {_BEEN}(?:disabled|suspended|banned|deactivated)"
 )
 #: What is wrong with the request itself: its length, its model, or the session that it continues.
-_REJECTED = re.compile(
-    r"(?:prompt|input|request|conversation) (?:is |was )?(?:too (?:long|large)|exceeds)"
+_TOO_LONG = (
+    r"(?:prompt|input|request|conversation|image|pdf) (?:is |was )?(?:too (?:long|large)|exceeds)"
     r"|(?:ran out of room in|exceeds?|exceeded|over) the model's context"
     r"|context[ _](?:window|length)(?:[ _]\w+){0,2}[ _]exceeded|exceeds? (?:the )?context (?:limit|window|length)"
-    r"|maximum context length|input token count (?:\(\d+\) )?exceeds|context window is full"
-    r"|issue with the selected model|(?:unknown|invalid|unsupported) model"
-    r"|model[ _](?:\S+ )?(?:not[ _]found|does not exist)"
+    r"|maximum context length|input token count (?:\(\d+\) )?exceeds|context window is full|request_too_large"
+)
+_WRONG_MODEL = (
+    r"issue with the selected model|(?:unknown|invalid|unsupported|unrecognized) model|not a recognized model"
+    r"|model[ _](?:\S+ )?(?:not[ _]found|does not exist|(?:is|was) (?:not (?:supported|available|found)|restricted))"
+    r"|models/\S+ is not found|model identifier is invalid|is not available with the [\w ]{1,40} plan"
+    r"|required for (?:1m|long) context|requested entity was not found"
+)
+_REJECTED = re.compile(
+    rf"{_TOO_LONG}|{_WRONG_MODEL}|invalid_request_error|not_found_error|status: (?:invalid_argument|not_found)"
     r"|`?tool_use`? ids were found without|unexpected `?tool_use_id`?|no tool output found for function call"
     r"|`?thinking`? (?:or `?redacted_thinking`? )?blocks [\w ]{0,60}cannot be modified"
     r"|number of function response parts"
 )
-_TOO_MUCH_OUTPUT = re.compile(r"exceeded the \d+ output token maximum")
+_TOO_MUCH_OUTPUT = re.compile(
+    r"exceeded the [\d.,]+ output token (?:maximum|limit)|\breason: (?:max_output_tokens|max_tokens|length)\b"
+    r"|truncated due to token limits"
+)
+#: What a model or its provider does not want to do.
+_DECLINED = re.compile(
+    r"violate our usage policy|\bsafety measures\b|safeguards flagged|\bthe model refused\b|\bcontent[_ ]filter\b"
+    r"|stopped due to (?:safety|forbidden|prohibited|recitation)|cyber_policy|prohibited_content",
+)
 #: What happened to an agent on its own machine, or between it and its tools: its provider has nothing to do with it.
 _ELSEWHERE = re.compile(
     r"\bmcp\b|\b(?:disk|storage|file|inode|mailbox) quota|quota exceeded on /|no space left"
@@ -114,8 +131,11 @@ _DIED = re.compile(
 #: A number alone is not enough: addresses, times and IDs contain such numbers too.
 _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
 #: So an agent tells the status of its provider.
-_STATUS_OF_PROVIDER = re.compile(r"(?:api error:|unexpected status) ([45]\d\d)\b")
-_REJECTING = (400, 404, 413, 422)
+_STATUS_OF_PROVIDER = re.compile(
+    r"(?:api error(?: \([^)\n]{1,200}\))?:|unexpected status|\"(?:status|code)\":) ?([45]\d\d)\b"
+)
+#: Of the statuses 4xx, those with which the same request may succeed later.
+_PASSING = (408, 409, 425, 429, 499)
 #: The provider's own words for when it may be asked again.
 _TOLD = re.compile(r"retrydelay|quotareset|quota will reset|resets? (?:at|in|after|on)\b|resets_?(?:at|in)")
 
@@ -133,7 +153,7 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
         status = int(match[1])
     if status is None and (_ELSEWHERE.search(words) or (not is_own and _OF_OTHERS.search(words))):
         words = ""
-    is_rejected = status in _REJECTING or (is_own and _REJECTED.search(words) is not None)
+    is_rejected = _rejects(status) or (is_own and _REJECTED.search(words) is not None)
     if is_own and status is None and (match := _STATUS.search(words)):
         status = int(match[1])
     if status == 402 or _QUOTA.search(words):
@@ -148,6 +168,20 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     if _TOO_MUCH_OUTPUT.search(words):
         return AgentOutputTruncated
     return AgentRequestInvalid if is_rejected else AgentFailed
+
+
+def _rejects(status: int | None) -> bool:
+    return status is not None and 400 <= status < 500 and status not in _PASSING
+
+
+def what_to_change(message: str) -> str:
+    """What would let a request through that was rejected or declined with this message; "" if nothing is known."""
+    words = message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    if re.search(_WRONG_MODEL, words):
+        return "Correct the job's model: there is none of that name, or not for this account."
+    if re.search(_TOO_LONG, words):
+        return "Shorten the prompt, or let it read less."
+    return "Word the prompt differently, or set another model." if _DECLINED.search(words) else ""
 
 
 def own_lines(printed: str) -> str:

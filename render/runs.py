@@ -53,8 +53,13 @@ def _verdict(status: str, name: str, took: object, report: Report) -> Text:
     return head(status, STYLES.get(status, ""), name).append(f"{time}{more}", "not bold")
 
 
+def _dollars(row: Report) -> str:
+    """What a run cost; "" for 0, which is also what agents that report no dollars are stored with."""
+    return dollars(row.get("cost_usd") or None)
+
+
 def _cost(row: Report) -> str:
-    numbers = [dollars(row.get("cost_usd")) if row.get("cost_usd") else ""]
+    numbers = [_dollars(row)]
     for name, thing in (("turns", "turn"), ("iterations", "iteration")):
         numbers.append(counted(row[name], thing) if row.get(name) else "")
     tokens = [f"{row[f'{way}put_tokens']:,} {way}" for way in ("in", "out") if row.get(f"{way}put_tokens")]
@@ -114,7 +119,7 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     for row in rows:
         error = f"{row['error_code']}: {plain(row.get('error'), 300)}" if row.get("error_code") else ""
         cells.append([plain(row["run_id"]), status_text(row["status"]), slot_of(row, context), started(row, context),
-                      _took(row), dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
+                      _took(row), _dollars(row), plain(error, 300)])  # fmt: skip
     columns = ["RUN", "STATUS", "SLOT", "STARTED", "TOOK>", "COST>", "ERROR"]
     for index in (6, 5, 4, 3, 2):
         if not any(cell[index] for cell in cells):

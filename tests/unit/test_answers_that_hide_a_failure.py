@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.invocation import Invocation
 from invocation.refusals import kind_of
-from tests.unit.test_answers import read
+from tests.support_invocation import request
+from tests.unit.test_answers import ANSWERS, read
 
 RESETS = "You've hit your session limit · resets 9:50pm (Europe/Madrid)"
 TOO_MUCH = "API Error: Claude's response exceeded the 32000 output token maximum. To configure this behavior, set …"
@@ -253,3 +256,68 @@ def test_tasks_that_claude_tells_of_on_stderr_only_are_in_the_result_too(tmp_pat
     _, told = read(tmp_path, "claude", claude(WAITING), err.encode())
     assert (told["status"], told["stopped_tasks"]) == ("ok", [said])
     assert "stopped_tasks" not in read(tmp_path, "claude", claude(said))[1]
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("Prompt is too long", "Shorten the prompt"),
+        ("There's an issue with the selected model (claude-nope). It may not exist.", "Correct the job's model"),
+        ('API Error: 400 {"error":{"message":"Extra inputs are not permitted"}}', "Change what its message names"),
+        ("API Error: Claude Code is unable to respond to this request, which appears to violate our Usage Policy.",
+         "Word the prompt differently"),
+        ("API Error: Claude's response exceeded the 32000 output token maximum.", "Ask for less"),
+    ],
+)  # fmt: skip
+def test_an_error_that_would_come_again_says_what_to_change(tmp_path: Path, message: str, hint: str) -> None:
+    for is_error in (True, False):
+        _, told = read(tmp_path, "claude", claude(message, is_error=is_error))
+        assert told["hint"].startswith(hint)
+
+
+@pytest.mark.parametrize("status", [404, 405, 410, 413, 422, 431])
+def test_a_status_that_rejects_the_request_is_not_retried(status: int) -> None:
+    for message, told in (
+        ("no", status),
+        (f"API Error: {status} no", None),
+        (f"unexpected status {status} No: x", None),
+    ):
+        assert kind_of(message, told, is_own=True).code == "AGENT_REQUEST_INVALID"
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499, 500, 502])
+def test_a_status_that_passes_is_retried(status: int) -> None:
+    for message, told in (("no", status), (f"API Error: {status} no", None)):
+        kind = kind_of(message, told, is_own=True)
+        assert (kind.code, kind.retried) == ("AGENT_FAILED", True)
+
+
+#: Answers that are nothing but a sentence of the agent about an error.
+SENTENCES = [
+    path
+    for agent, key in (("claude", b'"result": '), ("gemini", b'"response": "['))
+    for path in sorted((ANSWERS / agent).glob("own-*.out"))
+    if key in path.read_bytes() and b'"is_error": true' not in path.read_bytes()
+]
+
+
+@pytest.mark.parametrize("path", SENTENCES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_report_that_quotes_a_sentence_about_an_error_is_an_answer(path: Path, tmp_path: Path) -> None:
+    answer = json.loads(path.read_bytes())
+    key = "result" if path.parent.name == "claude" else "response"
+    sentence = answer[key]
+    for before, after in (("In the log, once:\n\n", ""), ("", "\n\nNobody has seen it."), ("> ", ""), ("- `", "`: 3")):
+        answer[key] = before + sentence + after
+        assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] == "ok", answer[key]
+    answer[key] = f"\n{sentence}\n"
+    assert read(tmp_path, path.parent.name, json.dumps(answer).encode())[1]["status"] != "ok"
+
+
+def test_a_refusal_says_that_a_continued_session_holds_what_was_refused(tmp_path: Path) -> None:
+    context = replace(Invocation(request(), attempt=1, run_folder="/r", run_id="r").context, session_id="s")
+    out = claude("The first half", stop_reason="refusal")
+    _, told = read(tmp_path, "claude", out, job_id="a-job", context=context)
+    assert told["message"] == "claude failed: the model refused to answer: The first half"
+    assert told["hint"].endswith("python3 main.py sessions reset a-job")
+    _, told = read(tmp_path, "claude", out, job_id="a-job")
+    assert told["hint"] == "Word the prompt differently, or set another model."

@@ -323,6 +323,13 @@ def test_the_slot_is_a_column_where_the_start_does_not_say_it() -> None:
     assert third[2] == f"{short(text(-26), NOW, 'UTC')} (3 slots)"
 
 
+def test_dollars_that_no_agent_reported_are_not_shown_as_none_spent() -> None:
+    rows = [_run(cost_usd=0.0, error_code=None), _run(cost_usd=None, error_code=None)]
+    assert "COST" not in text_of("history", {"runs": rows}, ViewContext(NOW, "UTC", Screen(160)))
+    mixed = text_of("history", {"runs": [*rows, _run(cost_usd=0.25)]}, ViewContext(NOW, "UTC", Screen(160)))
+    assert ("$0.25" in mixed, "$0.00" in mixed) == (True, False)
+
+
 @pytest.mark.parametrize("view", ["show", "logs"])
 def test_a_file_that_can_not_be_read_is_shown_with_its_reason(view: str) -> None:
     problem = "/home/me/runs/a/attempt-1.stdout can't be read: it belongs to root (mode 600), and you are me"

@@ -8,7 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from core.invocation import Answer, Invocation, Usage, total
-from core.invocation_errors import AgentLimitReached, AgentRequestInvalid, PermissionDenied, StructuredOutputMissing
+from core.invocation_errors import (
+    AgentFailed,
+    AgentLimitReached,
+    AgentOutputTruncated,
+    AgentOverloaded,
+    AgentQuota,
+    AgentRefused,
+    AgentRequestInvalid,
+    PermissionDenied,
+    StructuredOutputMissing,
+)
+from invocation.refusals import kind_of
 from invocation.runners.agents.base import AgentRunner, schema_text
 from invocation.runners.agents.outcomes import (
     Report,
@@ -30,15 +41,49 @@ _RETRIES = "CLAUDE_CODE_MAX_RETRIES"
 #: Its own messages about its provider or its login. Any other text is an answer of the model.
 _ITS_OWN_WORDS = re.compile(
     r"API Error|Repeated \d|Invalid API key|Not logged in|Please run /login|Failed to authenticate|Prompt is too long"
+    r"|There['\N{RIGHT SINGLE QUOTATION MARK}]s an issue with the selected model"
 )
 #: The key of what a result says was used. The other keys are ids of messages.
 _RESULT = "(result)"
 #: Its own words as the whole of a result that does not say that it is an error.
+#: Source: code.claude.com/docs/en/errors, and the words of earlier versions.
 _WHOLE_ERROR = re.compile(
-    r"API Error: [^\n]{1,1000}|(?:Invalid API key|Not logged in) · [^\n]{1,200}|Please run /login\.?"
-    r"|Failed to authenticate[.:][^\n]{0,500}|Credit balance is too low|Prompt is too long"
-    r"|You've hit your (?:[\w-]+ ){0,3}limit · resets [^\n]{1,100}|Claude AI usage limit reached\|\d+"
+    # A gateway's own page may have lines, and so may JSON.
+    r"API Error(?: \([^)\n]{1,200}\))?: "
+    r"(?:[^\n]{1,1000}|[45]\d\d <.{1,4000}>|[45]\d\d \{.{1,4000}\}(?: · [^\n]{1,200})?)(?:\s+Request ID: \S{1,100})?"
+    r"|(?:Invalid API key|Not logged in|Login expired|OAuth token revoked|OAuth token has expired"
+    r"|Your apiKeyHelper script is failing|Your ANTHROPIC_API_KEY belongs to a disabled organization"
+    r"|Your organization has disabled [\w ]{1,60}|AWS credentials expired or invalid|AWS authentication failed"
+    r"|Claude [\w.]{1,20} is not available with the [\w ]{1,40} plan|Credit balance (?:is )?too low"
+    r"|Please run /login|Prompt is too long) · [^\n]{1,400}"
+    r"|Please run /login\.?|Failed to authenticate[.:][^\n]{0,500}|Credit balance is too low|Prompt is too long"
+    r"|Your (?:account|organization) does not have access to Claude[^\n]{0,200}"
+    r"|Could not resolve authentication method\. Expected [^\n]{1,400}"
+    r"|You've (?:hit|reached) your (?:[\w'.-]+ ){0,4}limit(?: [·∙] [^\n]{1,200})?"
+    r"|You're out of (?:extra usage|usage credits)(?: [·∙] [^\n]{1,200})?"
+    r"|Claude AI usage limit reached\|\d+|Claude usage limit reached\. Your limit will reset [^\n]{1,100}"
+    r"|(?:[\w-]+ ){1,3}limit reached [·∙] resets [^\n]{1,100}"
+    r"|There's an issue with the selected model \([^)\n]{1,200}\)\.[^\n]{0,200}"
+    r"|(?:Request|Image|PDF) (?:was )?too large(?: \(max |\. Double press esc )[^\n]{1,300}"
+    r"|Error during compaction: Conversation too long[^\n]{0,200}"
+    r"|Request timed out\.?(?: Check your internet connection[^\n]{0,100})?"
+    r"|Unable to connect to API(?: \(\w{1,40}\)|[.:] [^\n]{1,200})?"
+    r"|Bedrock streaming response has content-type [^\n]{1,600}",
+    re.DOTALL,
 )
+#: What its messages that are errors are called, where their text says less. Source: `SDKAssistantMessageError`.
+_NAMED = {
+    "authentication_failed": AgentRefused,
+    "oauth_org_not_allowed": AgentRefused,
+    "billing_error": AgentQuota,
+    "rate_limit": AgentOverloaded,
+    "overloaded": AgentOverloaded,
+    "invalid_request": AgentRequestInvalid,
+    "model_not_found": AgentRequestInvalid,
+    "max_output_tokens": AgentOutputTruncated,
+}
+#: Reasons of a model to stop before its answer is complete.
+_CUT_OFF = ("max_tokens", "model_context_window_exceeded")
 #: Subtypes, and reasons why the turn ended, and what was used up. Source: the Agent SDK's `TerminalReason`.
 _LIMITS = {
     "error_max_budget_usd": "max_budget_usd",
@@ -123,6 +168,11 @@ class ClaudeRunner(AgentRunner):
             # A message of several parts is one event for each, all with the same usage.
             report.used[text_of(message.get("id"))] = _tokens(members_of(message.get("usage")))
             _forget_stopped(message.get("content"), report)
+            if not event.get("parent_tool_use_id"):
+                # Not one of a subagent, whose failure the model may make good.
+                report.flaw = text_of(event.get("error")) or (
+                    "unknown" if event.get("isApiErrorMessage") is True else ""
+                )
         elif kind == "rate_limit_event":
             report.reset = f"resets_at: {members_of(event.get('rate_limit_info')).get('resetsAt')}"
         elif kind == "result" or not (
@@ -165,15 +215,30 @@ class ClaudeRunner(AgentRunner):
             raise _limit_reached(limit, result, usage)
         status = result.get("api_error_status")
         number = status if isinstance(status, int) and not isinstance(status, bool) else None
-        if _is_failure(result, text, number):
-            report.error = said = text or _listed(result.get("errors")) or reason or stop
-            is_own = not text or _ITS_OWN_WORDS.match(said.strip()) is not None
-            kind = AgentRequestInvalid if reason == "prompt_too_long" else None
-            return failed(
-                self.name, invocation, ending, said, status=number, is_own=is_own, reset=report.reset, kind=kind
-            )
-        if stop == "max_tokens":
-            raise truncated(self.name, "it reached the model's limit of tokens", ending)
+        is_whole_error = (
+            _WHOLE_ERROR.fullmatch(text.strip().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")) is not None
+        )
+        facts: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
+        if is_whole_error or report.flaw or _is_failure(result, number):
+            refused = "the model refused to answer" if stop == "refusal" else ""
+            said = text or _listed(result.get("errors")) or refused or reason or stop
+            is_own = not text or is_whole_error or _ITS_OWN_WORDS.match(said.strip()) is not None
+            if refused and not is_own:
+                said = f"{refused}: {said}"
+            report.error = said
+            kind = kind_of(said, number, is_own=is_own)
+            if kind is AgentFailed:
+                kind = AgentRequestInvalid if reason == "prompt_too_long" else _NAMED.get(report.flaw, kind)
+            if kind is not AgentFailed or is_own or stop not in _CUT_OFF:
+                named = {"stop_reason": stop, "terminal_reason": reason, "error": report.flaw}
+                extra = facts | {name: value for name, value in named.items() if value}
+                return failed(
+                    self.name, invocation, ending, said,
+                    status=number, is_own=is_own, reset=report.reset, kind=kind, extra=extra,
+                )  # fmt: skip
+        if stop in _CUT_OFF:
+            limit = "limit of tokens" if stop == "max_tokens" else "context window"
+            raise truncated(self.name, f"it reached the model's {limit}", ending)
         denials = result.get("permission_denials")
         denied = [_denied(entry) for entry in denials] if isinstance(denials, list) else []
         if denied and invocation.agent.fail_on_permission_denial:
@@ -187,7 +252,7 @@ class ClaudeRunner(AgentRunner):
             raise StructuredOutputMissing(
                 "claude gave no structured answer, though the job has json_schema", details={"said": text[:2000]}
             )
-        extra: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
+        extra = facts
         if denied:
             extra["permission_denials"] = denied[:50]
         if stopped := list(filter(None, report.tasks.values())) or _STOPPED.findall(read_tail(ending.stderr))[-1:]:
@@ -234,13 +299,11 @@ def _limit_reached(limit: str, result: Mapping[str, object], usage: Usage) -> Ag
     return AgentLimitReached(f"claude reached {limit} and stopped", hint=hint, details=details)
 
 
-def _is_failure(result: Mapping[str, object], text: str, status: int | None) -> bool:
-    """Whether anything in a result says that the turn failed. `is_error` alone is not always true to it."""
+def _is_failure(result: Mapping[str, object], status: int | None) -> bool:
+    """Whether a field of a result says that the turn failed. `is_error` alone is not always true to it."""
     if result.get("is_error") is not False or result.get("subtype") != "success" or (status or 0) >= 400:
         return True
-    if text_of(result.get("terminal_reason")) in _ENDED_BADLY or result.get("stop_reason") == "refusal":
-        return True
-    return _WHOLE_ERROR.fullmatch(text.strip()) is not None
+    return text_of(result.get("terminal_reason")) in _ENDED_BADLY or result.get("stop_reason") == "refusal"
 
 
 def _listed(errors: object) -> str:

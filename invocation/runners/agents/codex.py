@@ -23,6 +23,8 @@ from invocation.runners.base import Ending
 #: The beginnings of the types of its events, and the events that end a turn.
 _EVENTS = ("thread.", "turn.", "item.", "error")
 _ENDS = ("turn.completed", "turn.failed")
+#: What a turn may say of itself though it is called completed.
+_NOT_DONE = ("failed", "interrupted", "cancelled", "incomplete", "error")
 #: Permission modes of Claude Code, and codex's sandbox options for them. `exec` asks nobody for permission.
 _SANDBOX = {
     "plan": ("--sandbox", "read-only"),
@@ -109,8 +111,9 @@ class CodexRunner(AgentRunner):
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         end = text_of((report.last or {}).get("type"))
         turn = members_of((report.last or {}).get("turn")) or report.last or {}
-        if end == "turn.completed" and (turn.get("status") == "failed" or members_of(turn.get("error"))):
+        if end == "turn.completed" and (turn.get("status") in _NOT_DONE or members_of(turn.get("error"))):
             report.error = text_of(members_of(turn.get("error")).get("message")) or report.error
+            report.error = report.error or f"its turn ended as {text_of(turn.get('status'))}"
             end = "turn.failed"
         if end != "turn.completed":
             if end == "turn.failed" or report.error or ending.exit_code != 0:

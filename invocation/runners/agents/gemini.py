@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from core.invocation import Answer, Invocation, Usage, total
-from core.invocation_errors import AgentLimitReached
+from core.invocation_errors import AgentFailed, AgentLimitReached, AgentRefused, AgentRequestInvalid
 from invocation.runners.agents.base import AgentRunner
 from invocation.runners.agents.outcomes import (
     Report,
@@ -30,10 +30,21 @@ _APPROVAL = {
 }
 
 
-#: The whole of an answer that is no answer, in its own words.
-_WHOLE_ERROR = re.compile(r"\[API Error: (.{1,4000})\]", re.DOTALL)
+#: The whole of an answer that is no answer, in its own words, and what it adds to them.
+_WHOLE_ERROR = re.compile(
+    r"\[API Error: ((?:(?!\]\n).){1,4000})\]"
+    r"(\n(?:Possible quota|You have reached your daily|Please wait and try|Image is possibly)[^\n]{1,600})?",
+    re.DOTALL,
+)
 #: The end that it gives to an answer that breaks off.
 _CUT = "Response truncated due to token limits."
+#: The end that it gives to one that was stopped: by a filter, for example.
+_STOPPED = re.compile(r"\N{WARNING SIGN}\ufe0f?\s+(Response stopped (?:due to|for|because of) [^\n]{1,100})")
+#: Types of errors of its own that say what kind it is, and that it can only repeat.
+_TYPES: dict[str, type[AgentFailed]] = {
+    "FatalAuthenticationError": AgentRefused,
+    "FatalInputError": AgentRequestInvalid,
+}
 #: Its exit code, which is also the code of the error. Source: geminicli.com/docs/cli/headless.
 _TURNS_USED_UP = 53
 
@@ -97,13 +108,16 @@ class GeminiRunner(AgentRunner):
                     f"gemini reached its own limit of turns and stopped: {report.error[:300]}",
                     hint="Raise model.maxSessionTurns in its settings.json if the work needs more.",
                 )
-            status = _status(error.get("code"))
-            return failed(self.name, invocation, ending, report.error, status=status)
+            kind = _TYPES.get(text_of(error.get("type")))
+            return failed(self.name, invocation, ending, report.error, status=_status(error.get("code")), kind=kind)
         if not isinstance(event.get("response"), str):
             raise invalid(self.name, "response is missing", ending)
         if own := _WHOLE_ERROR.fullmatch(report.text.strip()):
-            report.error = own[1]
-            return failed(self.name, invocation, ending, own[1])
+            report.error = own[1] + (own[2] or "")
+            return failed(self.name, invocation, ending, report.error)
+        if stopped := _STOPPED.fullmatch(report.text.rstrip().rpartition("\n")[2].strip()):
+            report.error = stopped[1]
+            return failed(self.name, invocation, ending, report.error)
         if report.text.rstrip().endswith(_CUT):
             raise truncated(self.name, "it reached the model's limit of tokens", ending)
         return conclude(self.name, invocation, ending, report)

@@ -23,7 +23,7 @@ from core.invocation_errors import (
     InvocationError,
     SessionLost,
 )
-from invocation.refusals import kind_of, own_lines
+from invocation.refusals import kind_of, own_lines, what_to_change
 from invocation.reset_times import reset_time
 from invocation.runners.base import RESULT_LIMIT, Ending, how_it_ended, read_tail, to_text
 
@@ -34,7 +34,8 @@ _HINTS: dict[type[AgentFailed], str] = {
     AgentRefused: "Log in again, as the user who runs the job: {name}. Or put its key into .env.",
     AgentQuota: "Wait until there is more, run it less often, or raise the plan.",
     AgentOverloaded: "Nothing to do, unless it happens often: then run it at another time.",
-    AgentRequestInvalid: "Shorten the prompt, or correct the job's model.",
+    AgentRequestInvalid: "Change what its message names: the same request would be rejected again.",
+    AgentOutputTruncated: "Ask for less in one run.",
 }
 
 
@@ -54,6 +55,8 @@ class Report:
     """The agent's answer."""
     error: str = ""
     """The message of its failure."""
+    flaw: str = ""
+    """The name of the error that its last message is, instead of an answer; of claude only."""
     reset: str = ""
     """What it says elsewhere about when its quota is renewed."""
     tasks: dict[str, str] = field(default_factory=dict)
@@ -98,16 +101,23 @@ def failed(
     is_own: bool = True,
     reset: str = "",
     kind: type[AgentFailed] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Answer:
     """The failure of an agent that reported one: a used-up quota, an overload, a refusal, or another.
 
     `said` is its message; without one, the end of its stderr is. `status` is the HTTP status of its provider.
     `is_own` says whether the message is certainly the program's own and not the answer of a model. `reset` is what else
-    it said about the renewal of its quota. `kind` is the error where something else than the message decides.
+    it said about the renewal of its quota. `kind` is the error where something else than the message decides. `extra`
+    is added to the details.
     """
     judged, said = said, said or read_tail(ending.stderr)
     kind = kind or kind_of(judged or own_lines(said), status, is_own=is_own)
-    details: dict[str, object] = {"agent": name, "said": said[:_LONGEST_SAID], **ending_details(ending)}
+    details: dict[str, object] = {
+        "agent": name,
+        "said": said[:_LONGEST_SAID],
+        **(extra or {}),
+        **ending_details(ending),
+    }
     if status is not None:
         details["api_error_status"] = status
     if kind is AgentQuota:
@@ -115,7 +125,11 @@ def failed(
         if instant is not None:
             details["resets_at"] = utc_text(instant)
     reason = said[:400] if without_codes(said).strip() else "it gives no reason"
-    error = kind(f"{name} failed: {reason}", hint=_HINTS.get(kind, "").format(name=name), details=details)
+    hint = what_to_change(said) if kind in (AgentFailed, AgentRequestInvalid) else ""
+    hint = hint or _HINTS.get(kind, "").format(name=name)
+    if hint and kind is AgentFailed and invocation.context.session_id and invocation.job_id:
+        hint += f" Its session has what was refused too: python3 main.py sessions reset {invocation.job_id}"
+    error = kind(f"{name} failed: {reason}", hint=hint, details=details)
     return Answer(failure=failure_of(error), text=said)
 
 
