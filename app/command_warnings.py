@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from core.boundary import guarded
@@ -23,16 +22,21 @@ def command_warnings(app: App, jobs: Iterable[Job]) -> list[WarningEntry]:
 
     Whatever else prevents a start is told elsewhere.
     """
-    from invocation.dry_run import DryRun
-
-    dry_run = DryRun(app.targets(), app.policy(), app.host())
     warnings: list[WarningEntry] = []
     for job in jobs:
-        obstacle = guarded(partial(dry_run.obstacle, job)) if job.command else None
-        if not isinstance(obstacle, CronError):
+        obstacle = start_obstacle(app, job) if job.command else None
+        if obstacle is None:
             continue
         text = f"The job {job.job_id} could not start now: {obstacle.message}. {obstacle.hint}"
         warnings.append({"code": "COMMAND_UNUSABLE", "message": app.redactor(job).text(text)})
         if len(warnings) == _MOST:
             break
     return warnings
+
+
+def start_obstacle(app: App, job: Job) -> CronError | None:
+    """Why the program of a job could not be started now; None if it could, or if it is not known which it is."""
+    from invocation.dry_run import DryRun
+
+    found = guarded(lambda: DryRun(app.targets(), app.policy(), app.host()).obstacle(job))
+    return found if isinstance(found, CronError) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from app.command_warnings import command_warnings
+from app.command_warnings import start_obstacle
 from app.schedule_warnings import schedule_warnings
 from commands.names import job_names
 from commands.view import show
@@ -41,9 +41,9 @@ def command(app: App, job_id: str) -> None:
         running = session.store.runs.is_running(job_id)
         paused = session.store.definitions.pause(job_id, now)
     start = guarded(lambda: app.dry_run(state, remembered, now))
-    problem = start.as_dict() if isinstance(start, Failure) else None
+    obstacle = start if isinstance(start, Failure) else start_obstacle(app, state.job)
     mask = app.redactor(state.job)
-    # With `problem` null the report also has the fields of `PlannedStart`.
+    # The report has the fields of `PlannedStart` too, unless nothing says what would be started.
     show(
         app,
         {
@@ -54,11 +54,8 @@ def command(app: App, job_id: str) -> None:
             "paused": paused,
             "running": running,
             "gate": None if gate is None else {"code": gate.code, "reason": gate.reason, **gate.details},
-            "problem": problem,
-            "warnings": [
-                *command_warnings(app, [state.job]),
-                *schedule_warnings(app, [(job_id, state.job.schedule)]),
-            ],
+            "problem": None if obstacle is None else mask(obstacle.as_dict()),
+            "warnings": schedule_warnings(app, [(job_id, state.job.schedule)]),
             "prompt_file": state.job.prompt_file,
             **({} if isinstance(start, Failure) else mask(start)),
             "instants": app.calendar.next_instants(state.job.schedule, state.timezone, now, 3, anchor=state.anchor),

@@ -9,6 +9,7 @@ from typing import Literal, NotRequired, TypedDict
 import click
 
 from app.app import App
+from commands.init_db import next_step
 from commands.list import without_secrets
 from commands.view import show, wants_text
 from core.clock import utc_text
@@ -40,6 +41,7 @@ class StatusReport(TypedDict):
     notification_targets: Mapping[str, object]
     scheduler: SchedulerHealth
     starting: NotRequired[Literal[True]]
+    next: NotRequired[str]
     running: list[RunningNow]
     events: UndeliveredEvents
     spending: list[DailySpending]
@@ -87,6 +89,8 @@ def command(app: App, limit: int | None) -> None:
             "paths": app.paths(),
             "warnings": [*settings.warnings, *app.no_tick_warning(now), *app.zone_warning()],
         }
+    if wants_text(app) and not report["jobs"]:
+        report["next"] = next_step(app)
     if app.is_starting(now):
         report["starting"] = True
     show(app, report, "status")

@@ -241,9 +241,7 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     # What could not start needs its fix first.
     return together(
         *parts,
-        []
-        if report["problem"] or _cannot_start(report)
-        else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
+        [] if report["problem"] else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
     )
 
 

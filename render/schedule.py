@@ -32,7 +32,11 @@ def upcoming(report: Report, context: ViewContext) -> RenderableType:
         at, left = _local(instant["local"]), distance(instant["utc"], context.now)
         cells.append((at, left, plain(instant["job_id"])) if named else (at, left))
     columns = ("AT", "IN", "JOB") if named else ("AT", "IN")
-    parts.append(Grid(columns, cells, {2: 12} if named else {}) if cells else Text("It will not run."))
+    parts.append(
+        Grid(columns, cells, {2: 12} if named else {})
+        if cells
+        else Text("It will not run." if "schedule" in report else "No enabled job will run.")
+    )
     for problem in report.get("problems") or ():
         text = f"{plain(problem['job_id'])}: {plain(problem['error'].get('message'), 500)}"
         parts.append(note(text, context, "bold red"))

@@ -20,7 +20,7 @@ def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
     path = plain(report["database"], 4_096)
     what = "Made the database" if report["created"] else "The database is there and sound:"
-    return together(Text(f"{what} {path}", overflow="ignore"), step(f"{_PC} register-job --help"))
+    return together(Text(f"{what} {path}", overflow="ignore"), step(f"{_PC} {report.get('next', 'status')}"))
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:
@@ -68,12 +68,16 @@ def _command(text: str) -> str:
 # --- import-crontab ---
 
 
+def _source(report: Report) -> str:
+    return "standard input" if report["source"] == "-" else plain(report["source"], 500)
+
+
 def imported(report: Report, context: ViewContext) -> RenderableType:
     """The view of `import-crontab`: which lines became jobs, with notes, and which did not, with the reason."""
     made, there, refused = (report[name] for name in ("imported", "already_there", "not_imported"))
     verb = "would become" if report["dry_run"] else "became"
     parts: list[RenderableType] = [
-        Text(f"{counted(len(made), 'line')} of {plain(report['source'], 500)} {verb} {counted(len(made), 'job')}.")
+        Text(f"{counted(len(made), 'line')} of {_source(report)} {verb} {counted(len(made), 'job')}.")
     ]
     if made:
         cells = [

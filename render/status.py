@@ -12,7 +12,7 @@ from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.jobs import is_paused, message_of
 from render.parts import facts, note, step, together
-from render.words import counted, distance, dollars, plain, short, when
+from render.words import counted, distance, dollars, plain, short, when, with_hint
 
 #: The most rows of what is next and of what was spent.
 _NEXT, _SPENDING = 5, 5
@@ -28,7 +28,7 @@ def status(report: Report, context: ViewContext) -> RenderableType:
         parts += [Text(), _next(upcoming, context)]
     parts += [Text(), _recent(report["recent_runs"], context)]
     if not report["jobs"]:
-        parts += step("python3 main.py register-job --help")
+        parts += step(f"python3 main.py {report.get('next', 'register-job --help')}")
     return together(*parts)
 
 
@@ -52,7 +52,13 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
     others = [f"{paused} paused"] if paused else []
     others += [f"{off} disabled"] if (off := len(jobs) - enabled - paused) else []
     sync = report["sync"]
-    step_text = "as loaded" if sync["in_step"] else "changed since it was loaded" if not sync["error"] else ""
+    step_text = (
+        "as loaded"
+        if sync["in_step"]
+        else "not as it was loaded; see python3 main.py sync-jobs"
+        if not sync["error"]
+        else ""
+    )
     daemon = report["scheduler"].get("daemon")
     rows: list[tuple[str, str | Text | None]] = [
         ("jobs", ", ".join([f"{counted(len(jobs), 'job')}, {enabled} enabled", *others])),
@@ -87,7 +93,8 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if error := report["sync"]["error"]:
         failure = error["error"]
-        parts.append(note(f".jobs.json was not loaded: {failure['message']} [{failure['code']}]", context, "bold red"))
+        text = f".jobs.json was not loaded: {with_hint(failure)} [{failure['code']}]"
+        parts.append(note(text, context, "bold red"))
     overdue = [plain(job["job_id"]) for job in scheduler["overdue_jobs"]]
     if overdue:
         parts.append(note(f"Overdue: {listed(overdue)}", context))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.clock import from_text
@@ -141,6 +143,12 @@ def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
     """A sentence of ours on one line, with the stored instants in it in few words and in that zone."""
     flat = plain(text, most)
     return _INSTANT.sub(lambda match: short(match[0], now, zone) or match[0], flat)
+
+
+def with_hint(error: Mapping[str, Any]) -> str:
+    """The message of an error, and what to do, in one text."""
+    hint = str((error.get("details") or {}).get("hint") or "")
+    return f"{error.get('message')}. {hint[:1].upper()}{hint[1:]}" if hint else str(error.get("message"))
 
 
 def verbatim(text: object) -> str:

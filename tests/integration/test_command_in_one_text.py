@@ -35,13 +35,15 @@ def test_each_command_that_takes_one_warns_of_it_and_says_how_to_write_it(machin
         machine.run(*NEW, "--command", "echo hi")[1],
         machine.run("edit-job", "new", "--command", "echo hi")[1],
         machine.run("resume-job", "new")[1],
-        machine.run("dry-run", "new")[1],
         machine.run("sync-jobs")[1],
     ]
     for report in reports:
         (message,) = doubts(report)
         assert "The job new could not start now: there is no program 'echo hi'" in message
         assert RIGHT in message
+    problem = machine.run("dry-run", "new")[1]["problem"]
+    assert problem["code"] == "IPC_ERROR"
+    assert RIGHT in problem["details"]["hint"]
     text = machine.printed("dry-run", "new", "--text")[1]
     assert RIGHT in " ".join(text.split())
     assert "run-now" not in text
