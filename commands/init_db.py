@@ -6,8 +6,6 @@ import click
 
 from app.app import App
 from commands.view import show, wants_text
-from core.boundary import Failure, guarded
-from core.errors import JobsFileMissing
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 10)
@@ -61,27 +59,8 @@ def command(app: App) -> None:
         "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
     }
     if wants_text(app):
-        report["next"] = next_step(app)
-    show(app, report, "init-db")
-
-
-def next_step(app: App) -> str:
-    """What leads on from here, as the words of a command: nothing is declared, nothing is loaded, or all is there."""
-
-    def has_jobs() -> bool:
+        # For the next step.
         with app.session(read_only=True) as session:
-            return bool(session.store.definitions.active())
-
-    def declares_jobs() -> bool:
-        from jobs.jobs_file import parse_jobs, read_file
-
-        data, _ = read_file(app.settings.jobs_file)
-        return bool(parse_jobs(data, "", lambda *_: None).jobs)
-
-    if guarded(has_jobs) is True:
-        return "status"
-    # A file with a fault has jobs too: sync-jobs says what is wrong with it.
-    declared = guarded(declares_jobs)
-    if declared is True or (isinstance(declared, Failure) and declared.code != JobsFileMissing.code):
-        return "sync-jobs"
-    return "register-job --help"
+            report["jobs"] = session.store.definitions.count()
+            report["jobs_to_load"] = session.has_jobs_to_load()
+    show(app, report, "init-db")

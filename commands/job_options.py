@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 import click
 
 from app.app import App
-from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
+from app.start_warnings import start_warnings
 from commands.names import target_names
 from commands.words import Choice
 from core.boundary import Failure, guarded
@@ -237,7 +237,7 @@ def entry_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:
     """Warnings about an entry: what it needs is missing, and its runs would fail or be missed."""
     job = _job(entry)
     schedule = schedule_warnings(app, [(job.job_id, job.schedule)])
-    return [*target_warnings(app, entry), *command_warnings(app, [job]), *schedule]
+    return [*target_warnings(app, entry), *start_warnings(app, [job]), *schedule]
 
 
 def target_warnings(app: App, entry: Mapping[str, Any]) -> list[WarningEntry]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from app.command_warnings import command_warnings
 from app.schedule_warnings import schedule_warnings
+from app.start_warnings import start_warnings
 from commands.view import show
 
 #: Its group in `--help`, and its position in that group.
@@ -46,7 +46,7 @@ def command(app: App, allow_removals: bool, if_changed: bool) -> int:
             return 1 if sync is not None and sync["status"] == "error" else 0
         report = session.sync_jobs(now, allow_removals=allow_removals)
         report.warnings += schedule_warnings(app, session.store.definitions.doubtful_schedules())
-        report.warnings += command_warnings(app, session.store.definitions.doubtful_commands())
+        report.warnings += start_warnings(app, session.store.definitions.doubtful_commands())
     report.warnings += [*app.settings.warnings, *app.no_tick_warning(now)]
     show(app, {**report.as_dict(), "scheduler": app.tick_state(now)}, "sync-jobs")
     return 0

@@ -212,6 +212,12 @@ def is_retried(code: str) -> bool:
     return all(kind.retried for kind in _all_kinds(InvocationError) if kind.code == code)
 
 
+@functools.cache
+def codes() -> frozenset[str]:
+    """The codes of all these errors."""
+    return frozenset(kind.code for kind in _all_kinds(InvocationError))
+
+
 def _all_kinds(kind: type[InvocationError]) -> Iterator[type[InvocationError]]:
     yield kind
     for below in kind.__subclasses__():

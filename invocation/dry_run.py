@@ -53,6 +53,11 @@ def call_of(job: Job) -> Invocation:
     )
 
 
+def obstacle_of(start: PlannedStart) -> IpcError | None:
+    """Why the program of this start could not be started: it is not there, or can't be executed. None if it could."""
+    return find_obstacle(start["argv"], Path(start["target"]), start["environment"])
+
+
 @dataclass(frozen=True)
 class DryRun:
     """All steps of an invocation before the start of its process."""
@@ -84,5 +89,4 @@ class DryRun:
 
     def obstacle(self, job: Job) -> IpcError | None:
         """Why the program of a job could not be started; None if it could. Raises what `of` raises."""
-        start = self.of(call_of(job))
-        return find_obstacle(start["argv"], Path(start["target"]), start["environment"])
+        return obstacle_of(self.of(call_of(job)))

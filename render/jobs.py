@@ -10,15 +10,16 @@ from functools import partial
 from rich.console import RenderableType
 from rich.text import Text
 
+from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, instants, note, step, together
+from render.parts import Excerpt, error_facts, facts, first_step, instants, note, step, together
 from render.words import counted, distance, plain, short, when
 
 _PC = "python3 main.py"
 #: Warnings that say that the job's runs would fail.
-_UNSTARTABLE = ("TARGET_NOT_FOUND", "PROMPT_FILE_MISSING", "PROMPT_FILE_INVALID", "COMMAND_UNUSABLE")
+_UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
 #: The most jobs that an answer names.
@@ -28,10 +29,10 @@ _NAMED = 20
 def jobs(report: Report, context: ViewContext) -> RenderableType:
     """The view of `list`."""
     rows = report["jobs"]
-    if not rows and "next_page" in report:
-        return Text("No job comes after that one.")
+    if not rows and "after" in report:
+        return together(Text(f"No job comes after {plain(report['after'])}."), step(f"{_PC} list"))
     if not rows:
-        return together(Text("There are no jobs."), step(f"{_PC} register-job --help"))
+        return together(Text("There are no jobs."), first_step(report))
     cells: list[list[str | Text]]
     cells = [[plain(job["job_id"]), _schedule(job, context), _next(job, context), _last(job, context)] for job in rows]
     states = [_state(job, context.now) for job in rows]
@@ -127,7 +128,7 @@ def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> 
         first = Text.assemble(f"{done} ", (name, "bold"), ".", "" if done == "Paused" else off)
     rows = [
         ("schedule", f"{plain(entry.get('schedule'))} ({plain(planned.get('timezone'))})" if planned else ""),
-        ("paused until", when(entry.get("paused_until"), context.now, context.zone)),
+        ("paused until", when(entry.get("paused_until"), context.now, str(planned.get("timezone") or context.zone))),
         ("next" if enabled else "would run",
          instants(planned.get("instants"), context, planned.get("timezone")) if planned else ""),
     ]  # fmt: skip
@@ -212,8 +213,9 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if report["gate"]:
         parts.append(note(f"A gate is closed now: {plain(report['gate']['reason'])}", context))
     paused, off = report["paused"], not report["enabled"]
+    zone = plain(report["timezone"])
     if paused:
-        until = f" until {paused['until']}" if paused["until"] else ""
+        until = f" until {short(paused['until'], context.now, zone)}" if paused["until"] else ""
         parts.append(note(f"It is paused{until}: {_PC} resume-job {name} ends that", context))
     elif off:
         parts.append(note(f"It is disabled: {_PC} resume-job {name} enables it", context))
@@ -222,7 +224,8 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     argv = report.get("argv")
     rows = [
         ("note", plain(report.get("note"), 500)),
-        ("next", instants(report["instants"], context)),
+        ("schedule", f"{plain(report['schedule'], 1_000)} ({zone})"),
+        ("next", instants(report["instants"], context, zone)),
         ("target", plain(report.get("target"), 4_096)),
         ("runner", plain(report.get("runner"))),
         ("timeout", f"{report['timeout_sec']:,} s" if "timeout_sec" in report else ""),
@@ -238,11 +241,17 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if environment := report.get("environment"):
         parts.append(Text("  environment", "dim"))
         parts += [_variable(name, value) for name, value in environment.items()]
-    # What could not start needs its fix first.
-    return together(
-        *parts,
-        [] if report["problem"] else step(f"{_PC} run-now {name}{' --force' if off or paused else ''}"),
-    )
+    return together(*parts, _start(report, name))
+
+
+def _start(report: Report, name: str) -> list[Hanging]:
+    """How to start it now. What could not start needs its fix first."""
+    if report["problem"]:
+        return []
+    if report["running"]:
+        return step(f"{_PC} status")
+    refused = report["paused"] or report["gate"] or not report["enabled"]
+    return step(f"{_PC} run-now {name}{' --force' if refused else ''}")
 
 
 def _cannot_start(report: Report) -> bool:

@@ -10,7 +10,7 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import facts, note, step, together
+from render.parts import facts, first_step, note, step, together
 from render.words import counted, plain, size, verbatim, when
 
 _PC = "python3 main.py"
@@ -20,7 +20,8 @@ def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
     path = plain(report["database"], 4_096)
     what = "Made the database" if report["created"] else "The database is there and sound:"
-    return together(Text(f"{what} {path}", overflow="ignore"), step(f"{_PC} {report.get('next', 'status')}"))
+    after = step(f"{_PC} status") if report["jobs"] and not report["jobs_to_load"] else first_step(report)
+    return together(Text(f"{what} {path}", overflow="ignore"), after)
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:
@@ -123,8 +124,9 @@ def _schedule(line: Report, context: ViewContext) -> str:
 
 
 def _first(line: Report, context: ViewContext) -> str:
-    instants = (line["next"] or {}).get("instants") or ()
-    return when(instants[0]["utc"], context.now, context.zone) if instants else "never"
+    planned = line["next"] or {}
+    instants = planned.get("instants") or ()
+    return when(instants[0]["utc"], context.now, str(planned.get("timezone") or context.zone)) if instants else "never"
 
 
 # --- prune ---

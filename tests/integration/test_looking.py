@@ -96,7 +96,7 @@ def test_pages_of_history_hold_each_run_once_also_those_of_one_second(machine: M
     [
         (("nobody",), JobNotFound),
         (("--before", "nobody-1"), UsageError),
-        (("--since", "yesterday"), UsageError),
+        (("--since", "lately"), UsageError),
         (("--since", "99999999999999w"), UsageError),
     ],
 )
@@ -241,6 +241,69 @@ def test_dry_run_says_why_a_run_could_not_start(machine: Machine, workspace: Wor
         machine.run("dry-run", "nobody")
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["no-such-program"], "no-such-program was not found in PATH"),
+        (["ls | wc -l"], "there is no program 'ls | wc -l'"),
+        (["./report.sh"], "./report.sh does not exist"),
+        (["./plain.sh"], "plain.sh is not executable"),
+        (["./broken.sh"], "no-such-interpreter"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, list) else "",
+)
+def test_dry_run_notices_a_program_that_is_not_there(
+    machine: Machine, workspace: Workspace, command: list[str], message: str
+) -> None:
+    for name, mode in (("plain.sh", 0o644), ("broken.sh", 0o755)):
+        path = workspace.home / "puruto-target" / name
+        path.write_text("#!/no-such-interpreter\n")
+        path.chmod(mode)
+    workspace.write_jobs({"job_id": "lost", "command": command})
+    answer(machine, "sync-jobs", "--allow-removals")
+    found = answer(machine, "dry-run", "lost")
+    assert found["problem"]["code"] == "IPC_ERROR"
+    assert message in found["problem"]["message"]
+    assert found["argv"] == command
+    text = machine.printed("dry-run", "lost", "--text")[1]
+    assert text.startswith("lost could not start:\n  error: ")
+    assert "Next:" not in text
+    code, result = machine.run("run-now", "lost")
+    assert (code, result["error"]["message"]) == (1, found["problem"]["message"]), "as the run says it"
+
+
+def test_dry_run_of_an_agent_whose_interpreter_is_missing(machine: Machine, workspace: Workspace) -> None:
+    workspace.add_target("puruto-agent", invoke=None)
+    program = workspace.home / "bin" / "claude"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text("#!/usr/bin/env no-such-node\n")
+    program.chmod(0o755)
+    machine.environ["PURUTO_CRON_AGENT_PATH"] = str(program.parent)
+    workspace.write_jobs(agent_job("x", job_id="asked", runner="claude"))
+    answer(machine, "sync-jobs", "--allow-removals")
+    assert "no-such-node" in answer(machine, "dry-run", "asked")["problem"]["message"]
+
+
+def test_dry_run_shows_the_schedule_and_its_times_in_the_zone_of_the_job(
+    machine: Machine, workspace: Workspace
+) -> None:
+    there = "Pacific/Kiritimati"
+    workspace.write_jobs(
+        {"job_id": "far", "command": ["true"], "schedule": "30 8 * * *", "timezone": there,
+         "paused_until": "2026-03-01T00:00:00Z"}
+    )  # fmt: skip
+    answer(machine, "sync-jobs", "--allow-removals")
+    found = answer(machine, "dry-run", "far")
+    assert (found["schedule"], found["timezone"]) == ("30 8 * * *", there)
+    text = machine.printed("dry-run", "far", "--text")[1]
+    assert "30 8 * * * (Pacific/Kiritimati)" in text
+    assert text.split("  next ")[1].splitlines()[0].split()[:2] == ["Mon", "08:30"], "after the pause"
+    assert "It is paused until Sun 14:00" in text
+    assert "paused until Sun 14:00" in machine.printed("next", "far", "--text")[1]
+    paused = machine.printed("pause-job", "far", "--until", "2026-03-02T00:00:00Z", "--text")[1]
+    assert "paused until  Mon 14:00" in paused
+
+
 def test_dry_run_tells_what_a_gate_says_now(machine: Machine, workspace: Workspace) -> None:
     install(workspace, "claude")
     machine.environ["PURUTO_CRON_AGENT_PATH"] = workspace.environ["PURUTO_CRON_AGENT_PATH"]
@@ -249,6 +312,8 @@ def test_dry_run_tells_what_a_gate_says_now(machine: Machine, workspace: Workspa
     assert answer(machine, "dry-run", "dear")["gate"] is None
     machine.run_now("dear")
     assert answer(machine, "dry-run", "dear")["gate"]["code"] == "COST_LIMIT"
+    text = machine.printed("dry-run", "dear", "--text")[1]
+    assert text.rstrip().endswith("Next: python3 main.py run-now dear --force")
 
 
 # --- simulate ---

@@ -327,7 +327,7 @@ def test_a_file_that_can_not_be_loaded_is_told_with_what_to_do(workspace: Worksp
 def test_standard_input_is_called_so_and_no_hint_names_a_key_of_json(workspace: Workspace, clock: FakeClock) -> None:
     machine = Machine(workspace, clock)
     machine.ready()
-    assert "No enabled job will run." in machine.printed("next", "--text")[1]
+    assert "No enabled job has a next instant." in machine.printed("next", "--text")[1]
     (workspace.root / "crontab").write_text("@reboot x\n")
     with pytest.raises(CronError) as caught:
         machine.run("import-crontab", str(workspace.root / "crontab"))
