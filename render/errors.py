@@ -8,7 +8,7 @@ from typing import Any
 
 from render.paragraphs import wrapped
 from render.screen import Screen
-from render.words import plain
+from render.words import one_line, plain
 
 _RED, _BOLD, _END = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 #: Details that the text says in another way, or that only programs need.
@@ -16,7 +16,7 @@ _SAID = ("hint", "problem_count", "status", "source", "form")
 #: The most faults of a file that are listed.
 _MOST = 30
 #: The most characters of a detail.
-_LONGEST = 500
+_LONGEST, _LONGEST_PATH = 500, 4_096
 
 
 def error_text(error: Mapping[str, Any], screen: Screen) -> str:
@@ -36,7 +36,12 @@ def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
     yield from _refused(_entries(details.get("not_imported")), screen)
     for name, value in details.items():
         if name not in _SAID and _is_plain(value) and plain(value, _LONGEST) not in message:
-            yield from _labelled(f"  {name.replace('_', ' ')}: ", plain(value, _LONGEST), screen)
+            label = f"  {name.replace('_', ' ')}: "
+            if str(value).startswith("/"):
+                # A path, which is copied.
+                yield f"{label}{one_line(value)[:_LONGEST_PATH]}"
+            else:
+                yield from _labelled(label, plain(value, _LONGEST), screen)
     yield from _labelled("  code: ", plain(error.get("code")), screen)
     yield from _cause(details, screen)
     listed = {problem.get("hint") for problem in problems} if len(problems) > 1 else set()

@@ -1,8 +1,7 @@
-"""Paragraphs: text that is broken between words, never inside of one, beside a label or below it."""
+"""Paragraphs: text that is broken between words, never inside of what is copied, beside a label or below it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-_WORD = re.compile(r"\s*\S+")
+from render.paragraphs import pieces
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def wrapped(text: Text, width: int) -> list[Text]:
 def _breaks(line: str, width: int) -> Iterator[int]:
     """Where the lines begin, except the first: after the blanks before a word that does not fit any more."""
     used = 0
-    for match in _WORD.finditer(line):
+    for match in pieces(line):
         wide = cell_len(match[0])
         if used and used + wide > width:
             word = match[0].lstrip()

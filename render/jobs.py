@@ -14,8 +14,8 @@ from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, first_step, instants, note, step, together
-from render.words import counted, distance, plain, short, when
+from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, step, together
+from render.words import counted, distance, plain, short, verbatim, when
 
 _PC = "python3 main.py"
 #: Warnings that say that the job's runs would fail.
@@ -24,6 +24,10 @@ _UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 _WIDE = 80
 #: The most jobs that an answer names.
 _NAMED = 20
+#: A command up to this length, in so many lines, is shown whole.
+_LONGEST_COMMAND, _MOST_LINES = 4_096, 8
+#: More than any path has (PATH_MAX of Linux), for a variable that lists folders.
+_LONGEST_VALUE = 16_384
 
 
 def jobs(report: Report, context: ViewContext) -> RenderableType:
@@ -50,7 +54,7 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
         if job.get("problem"):
             parts.append(note(f"{plain(job['job_id'])}: {message_of(job['problem'])}", context, "bold red"))
     if more := report.get("next_command"):
-        parts.append(Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True))
+        parts.append(copied(f"There are more: {more}"))
     return together(*parts)
 
 
@@ -222,17 +226,17 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if report["running"]:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
-    rows = [
+    rows: list[tuple[str, str | Text | None]] = [
         ("note", plain(report.get("note"), 500)),
         ("schedule", f"{plain(report['schedule'], 1_000)} ({zone})"),
         ("next", instants(report["instants"], context, zone)),
-        ("target", plain(report.get("target"), 4_096)),
+        ("target", copied(report.get("target"))),
         ("runner", plain(report.get("runner"))),
         ("timeout", f"{report['timeout_sec']:,} s" if "timeout_sec" in report else ""),
     ]
     parts += facts(rows)
     if argv:
-        parts += [Text("  command", "dim"), Excerpt(shlex.join(map(str, argv)), 8, 4)]
+        parts += [Text("  command", "dim"), *_command(shlex.join(map(str, argv)))]
     prompt = report.get("prompt")
     if prompt:
         parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 8, 4)]
@@ -259,5 +263,13 @@ def _cannot_start(report: Report) -> bool:
     return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
-def _variable(name: str, value: object) -> Text:
-    return Text(f"    {plain(name)}={plain(value, 1_000)}", no_wrap=True, overflow="ellipsis")
+def _command(text: str) -> list[RenderableType]:
+    """A command as it can be pasted; of a very long one, as with a prompt in it, the beginning."""
+    lines = verbatim(text).split("\n")
+    if len(text) > _LONGEST_COMMAND or len(lines) > _MOST_LINES:
+        return [Excerpt(text, _MOST_LINES, 4)]
+    return [Hanging(Text("    "), Text(line), wraps=False) for line in lines]
+
+
+def _variable(name: str, value: object) -> Hanging:
+    return Hanging(Text("    "), copied(f"{name}={value}", most=_LONGEST_VALUE), wraps=False)

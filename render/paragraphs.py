@@ -1,8 +1,26 @@
-"""Lines that fit: text is broken between words, never inside of one. Imports no library."""
+"""Lines that fit: text is broken between words, never inside of what is copied. Imports no library."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
+
+#: What a line is never broken in: a word, or words that are copied together. It may take a word too many, which costs
+#: nothing but the end of a line.
+_PIECE = re.compile(
+    r"""(?<!\s)\s*+(?:
+      [^\s`]?`[^`\n]{1,300}`\S*                                       # `a command`
+    | ["(]?'[^'\n]{1,300}'(?!\w)\S*                                    # what is quoted for a shell
+    | ["'(]?python3\ main\.py\ [a-z-]+                                # one of our commands, its argument
+      (?:\ [^\s-]\S*(?<![.,:;)]))?(?:\ --?[a-z]\S*(?:\ [^\s-]\S*)?)*\S* # and its options
+    | ["'(]?(?:[A-Z_]+=)?~?/\S*(?<![.,:;)])                            # a path with blanks in the names of folders
+      (?:\ [^\s/]+(?<![.,:;)])){0,2}\ [^\s/]+/\S*
+    | ["'(]?[\d*][\w*,/?\#-]*(?:\ [\d*?A-Z][\w*,/?\#-]*){4,5}\S*       # a schedule of five or six fields
+    | \S+
+    )""",
+    re.VERBOSE,
+)
 
 
 def cells(text: str) -> int:
@@ -18,11 +36,16 @@ def _cells(sign: str) -> int:
     return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
+def pieces(text: str) -> Iterator[re.Match[str]]:
+    """The words of a text, each with the blanks before it; those that are copied together are one."""
+    return _PIECE.finditer(text)
+
+
 def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
-    """Lines of at most `width` cells, the first of at most `first`; a word that is wider is a line of its own."""
+    """Lines of at most `width` cells, the first of at most `first`; a piece that is wider is a line of its own."""
     lines: list[str] = []
     room = width if first is None else first
-    for word in text.split():
+    for word in (match[0].strip() for match in pieces(text)):
         if lines and cells(lines[-1]) + 1 + cells(word) <= (room if len(lines) == 1 else width):
             lines[-1] += f" {word}"
         else:

@@ -12,18 +12,23 @@ from rich.text import Text
 
 from render.console import Report, ViewContext
 from render.hanging import Hanging, on_one_line, wrapped
-from render.words import distance, plain, sentence, short, verbatim
+from render.words import distance, one_line, plain, sentence, short, verbatim
 
 #: Lines of a screen that are left for a text when everything else about a run is on it too.
 _LEAST_LINES, _OTHER_LINES, _USUAL_HEIGHT = 4, 14, 24
 
 
 def facts(rows: Iterable[tuple[str, str | Text | None]]) -> list[Hanging]:
-    """A line for each fact that there is, the labels in one column."""
+    """A line for each fact that there is, the labels in one column; `copied` texts stay in that line."""
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
-    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), value if isinstance(value, Text) else Text(value or ""))
-            for name, value in kept]  # fmt: skip
+    texts = [(name, value if isinstance(value, Text) else Text(value or "")) for name, value in kept]
+    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), text, wraps=not text.no_wrap) for name, text in texts]
+
+
+def copied(text: object, style: str = "", most: int = 4_096) -> Text:
+    """A path or a command, which is neither broken nor cut: it may have blanks in it, and is copied."""
+    return Text(one_line(text)[:most], style, no_wrap=True, overflow="ignore")
 
 
 def head(status: str, style: str, text: str) -> Text:

@@ -11,7 +11,7 @@ from render.answers import said
 from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, head, lines_left, note, step, together
+from render.parts import Excerpt, copied, error_facts, facts, head, lines_left, note, step, together
 from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when, with_hint
 
 _PC = "python3 main.py"
@@ -41,7 +41,7 @@ def ran(report: Report, context: ViewContext) -> RenderableType:
     else:
         parts.append(Text("  It ended well and printed nothing.", "dim"))
     run_id = plain(report["run_id"])
-    parts += facts([("cost", _cost(row)), ("files", plain(row.get("output_dir"), 4_096))])
+    parts += facts([("cost", _cost(row)), ("files", copied(row.get("output_dir")))])
     parts += _remarks(report, context)
     return together(*parts, step(f"{_PC} show {run_id}", label="More"))
 
@@ -102,7 +102,7 @@ def history(report: Report, context: ViewContext) -> RenderableType:
     """The view of `history`."""
     parts = [runs(report["runs"], context)]
     if more := report.get("next_command"):
-        parts += [Text(), Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True)]
+        parts += [Text(), copied(f"There are more: {more}")]
     return together(*parts)
 
 
@@ -205,7 +205,7 @@ def _row_facts(row: Report, context: ViewContext, note: str) -> list[Hanging]:
         ("retry of", plain(row.get("retry_of"))),
         ("cancelled", f"{when(cancelled, now, zone)} by {plain(row.get('cancel_requested_by'))}" if cancelled else ""),
         ("owner", plain(row.get("lease_owner"))),
-        ("files", plain(row.get("output_dir"), 4_096)),
+        ("files", copied(row.get("output_dir"))),
     ])  # fmt: skip
 
 
@@ -243,10 +243,10 @@ def logs(report: Report, context: ViewContext) -> RenderableType:
     grid = Grid(("RUN", "WHEN", "WHAT"), cells, {2: 30}, movable=2)
     parts: list[RenderableType] = [grid if cells else Text("No events.")]
     for file in report.get("output") or ():
-        name = f"{plain(file['path'], 4_096)}{', its end' if file.get('truncated') else ''}"
+        name = copied(file["path"], "bold").append(", its end" if file.get("truncated") else "")
         parts += [
             Text(),
-            Text(name, "bold", overflow="ignore"),
+            name,
             Excerpt(str(file.get("problem") or file["text"]), 100_000, 0),
         ]
     return together(*parts)
