@@ -40,5 +40,7 @@ def _explained(problem: Mapping[str, Any], given: Collection[str], source: str |
     elif field not in given and problem["code"] != "MISSING_FIELD":
         option = f"--from-json: {field or 'the job'}" if source else f"the job's field {field}"
     hint = f"add {flag}" if problem["code"] == "MISSING_FIELD" else problem.get("hint")
+    if problem["code"] == "EMPTY" and field != "job_id":
+        hint = f"give it a value, or leave it out; edit-job --unset {field} removes it"
     advice = {"hint": hint} if hint else {}
     return {**problem, "path": f"{field}{rest}", "option": f"{option}{rest}", **advice}

@@ -15,6 +15,7 @@ from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
 from core.strict_json import excerpt
+from store.definitions import BY_HAND
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 30)
@@ -50,7 +51,12 @@ def command(app: App, job_id: str, until: str | None) -> None:
         if changed:
             guarded(lambda: note_pause(app, job_id, now), "The pause is shown as disabled", job=job_id)
     else:
-        edit = app.editor().update(job_id, {"paused_until": _instant(app, job_id, until)})
+        fields: dict[str, object] = {"paused_until": _instant(app, job_id, until)}
+        before = pause_of(app, job_id)
+        if before is not None and before["reason"] == BY_HAND:
+            # A pause without an end becomes one that ends by itself.
+            fields["enabled"] = True
+        edit = app.editor().update(job_id, fields)
         changed = edit.changed
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})

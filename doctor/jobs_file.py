@@ -29,7 +29,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         scene.file_errors.add(finding.code)
         count = failure.details.get("problem_count")
         faults = f" ({count} faults)" if isinstance(count, int) and count > 1 else ""
-        fix = f"{finding.fix + '. ' if finding.fix else ''}All faults with their positions: python3 main.py sync-jobs"
+        end = "" if not finding.fix or finding.fix.endswith((".", "?")) else "."
+        fix = f"{finding.fix}{end}{' ' * bool(finding.fix)}All faults with their positions: python3 main.py sync-jobs"
         yield Finding(finding.code, finding.severity, SUBJECT, finding.message + faults, fix)
         return
     for note in file.warnings:

@@ -39,7 +39,7 @@ class Block:
     def twin_sentence(self) -> str:
         """What is wrong with a block of `twins`."""
         where = f"Lines {self.first} to {self.last} of the crontab start the copy in {self.root}"
-        return f"{where}, whose database was copied with this one: each job starts in both"
+        return f"{where}, whose database was copied with this one: with lines for both copies each job starts in both"
 
     @property
     def twin_hint(self) -> str:

@@ -227,7 +227,7 @@ class _Checker:
         try:
             from_text(text)
         except (ValueError, OverflowError):
-            hint = "write it like 2026-03-01T09:00:00+01:00, with an offset"
+            hint = "write it like 2026-03-01T09:00:00+01:00, with an offset; pause-job --until takes tomorrow or 2h too"
             self.faults.add("BAD_INSTANT", path, f"is not a date and time with an offset: {quoted(text)}", hint, job_id)
 
     def _check_success(self, path: str, job_id: str, entry: Mapping[str, Any], reported: set[str]) -> None:

@@ -144,7 +144,7 @@ def explain(error: Mapping[str, Any]) -> tuple[str, str, str]:
         unit = "characters" if isinstance(value, str) else "entries"
         return "TOO_LONG", f"has {len(value)} {unit}; at most {limits['max_length']} are allowed", ""
     if kind in ("string_too_short", "too_short") or (kind == "string_pattern_mismatch" and not value.strip()):
-        return "EMPTY", "is blank" if value else "is empty", ""
+        return "EMPTY", "is blank" if value else "is empty", "give it a value, or remove it"
     if kind == "string_pattern_mismatch":
         return "BAD_NAME", f"is {quoted(value)}, but must be {meaning(limits['pattern'])}", ""
     private = bool(loc) and loc[0] in _PRIVATE

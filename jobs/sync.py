@@ -335,7 +335,7 @@ class Sync:
         instant = change.next_run_at
         enabled = job.enabled and not change.stays_paused
         if not enabled:
-            instant = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
+            instant = self._next_fire(job.schedule, change.zone.name, start_of(job, now), change.anchor)
         while instant is not None:
             instants.append(self._show(instant, change.zone.name))
             if len(instants) == PREVIEW:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from render.answers import said
 from render.paragraphs import wrapped
-from render.words import counted, dollars, duration, plain, short, undelivered
+from render.words import counted, dollars, duration, plain, short, undelivered, with_hint
 
 if TYPE_CHECKING:
     from render.console import Report, ViewContext
@@ -85,7 +85,9 @@ def _sync(sync: object) -> Iterator[str]:
     if not isinstance(sync, Mapping):
         return
     if "error" in sync:
-        yield f".jobs.json was not loaded: {_error(sync['error'])}"
+        # Whole: its end says what to do.
+        error = sync["error"]
+        yield f".jobs.json was not loaded: {plain(with_hint(error), 1_000)} [{plain(error.get('code'))}]"
         return
     parts = []
     for name in ("added", "changed", "removed"):

@@ -68,12 +68,16 @@ def _command(text: str) -> str:
 # --- import-crontab ---
 
 
+def _source(report: Report) -> str:
+    return "standard input" if report["source"] == "-" else plain(report["source"], 500)
+
+
 def imported(report: Report, context: ViewContext) -> RenderableType:
     """The view of `import-crontab`: which lines became jobs, with notes, and which did not, with the reason."""
     made, there, refused = (report[name] for name in ("imported", "already_there", "not_imported"))
     verb = "would become" if report["dry_run"] else "became"
     parts: list[RenderableType] = [
-        Text(f"{counted(len(made), 'line')} of {plain(report['source'], 500)} {verb} {counted(len(made), 'job')}.")
+        Text(f"{counted(len(made), 'line')} of {_source(report)} {verb} {counted(len(made), 'job')}.")
     ]
     if made:
         cells = [

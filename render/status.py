@@ -13,7 +13,7 @@ from render.grid import Grid
 from render.jobs import is_paused, message_of
 from render.parts import copied, facts, first_step, note, together
 from render.runs import slot_of, started
-from render.words import counted, distance, dollars, plain, short, undelivered
+from render.words import counted, distance, dollars, plain, short, undelivered, with_hint
 
 #: The most rows of what is next and of what was spent.
 _NEXT, _SPENDING = 5, 5
@@ -53,7 +53,13 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
     others = [f"{paused} paused"] if paused else []
     others += [f"{off} disabled"] if (off := len(jobs) - enabled - paused) else []
     sync = report["sync"]
-    step_text = "as loaded" if sync["in_step"] else "changed since it was loaded" if not sync["error"] else ""
+    step_text = (
+        "as loaded"
+        if sync["in_step"]
+        else "not as it was loaded; see python3 main.py sync-jobs"
+        if not sync["error"]
+        else ""
+    )
     daemon = report["scheduler"].get("daemon")
     rows: list[tuple[str, str | Text | None]] = [
         ("jobs", ", ".join([f"{counted(len(jobs), 'job')}, {enabled} enabled", *others])),
@@ -88,7 +94,8 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if error := report["sync"]["error"]:
         failure = error["error"]
-        parts.append(note(f".jobs.json was not loaded: {failure['message']} [{failure['code']}]", context, "bold red"))
+        text = f".jobs.json was not loaded: {with_hint(failure)} [{failure['code']}]"
+        parts.append(note(text, context, "bold red"))
     overdue = [plain(job["job_id"]) for job in scheduler["overdue_jobs"]]
     if overdue:
         parts.append(note(f"Overdue: {listed(overdue)}", context))

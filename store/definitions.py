@@ -407,6 +407,8 @@ class Definitions:
 
 #: Keys of `state` begin with this where `pause-job` has disabled the job that follows; the value is since when.
 _BY_HAND = "paused:"
+#: The reason of a pause that somebody made by `pause-job` without an end.
+BY_HAND = "pause-job"
 #: Keys of `state` begin with this where the name that follows was that of a job which has another one now, the value.
 _RENAMED = "renamed:"
 #: The tables besides `jobs` whose rows belong to a job.
@@ -458,7 +460,7 @@ def _pause(shown: dict[str, object], now: datetime, by_hand: Mapping[str, str]) 
     definition = cast("Mapping[str, object]", shown["definition"])
     if definition.get("enabled") is False:
         since = by_hand.get(str(shown["job_id"]))
-        return None if since is None else {"since": since, "until": None, "reason": "pause-job"}
+        return None if since is None else {"since": since, "until": None, "reason": BY_HAND}
     until = paused_until(definition.get("paused_until"), now)
     return None if until is None else {"since": None, "until": utc_text(until), "reason": "paused_until"}
 

@@ -170,3 +170,24 @@ def test_what_could_not_start_is_not_offered_as_the_next_step(machine: Machine) 
     text = machine.printed("dry-run", "job-0", "--text")[1]
     assert "could not start" in text
     assert "run-now" not in text
+
+
+def test_a_pause_without_an_end_can_be_given_one(machine: Machine) -> None:
+    machine.ready(shell(COUNT, schedule=HOURLY))
+    machine.run("pause-job", "job-0")
+    report = machine.run("pause-job", "job-0", "--until", "3d")[1]
+    assert report["entry"]["enabled"] is True
+    assert report["paused"]["reason"] == "paused_until"
+    assert all(instant["utc"] >= report["entry"]["paused_until"] for instant in report["next"]["instants"])
+    machine.clock.advance(days=3, hours=1)
+    machine.tick()
+    assert paused(machine) is None
+    runs = machine.run("history", "job-0")[1]["runs"]
+    assert "ok" in [run["status"] for run in runs], "it resumed by itself"
+
+
+def test_a_job_that_is_disabled_shows_no_instant_before_the_end_of_its_pause(machine: Machine) -> None:
+    machine.ready(shell(COUNT, schedule=HOURLY, enabled=False))
+    report = machine.run("pause-job", "job-0", "--until", "3d")[1]
+    assert report["entry"]["enabled"] is False, "what nobody has enabled stays so"
+    assert all(instant["utc"] >= report["entry"]["paused_until"] for instant in report["next"]["instants"])

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from commands import listing
 from core.clock import utc_text
+from core.errors import CronError
 from render import views
 from render.console import Report, ViewContext
 from render.errors import error_text
@@ -290,3 +291,53 @@ def test_the_folder_of_the_texts_has_a_blank(pairs: dict[str, Pair], tmp_path: P
     """So that what is to be pasted was quoted."""
     _, report = pairs["units"]
     assert any("'" in command for command in report["undo"])
+
+
+def test_the_next_step_is_one_that_leads_on(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+
+    def told(command: str) -> str:
+        (line,) = [line for line in machine.printed(command, "--text")[1].splitlines() if line.startswith("Next: ")]
+        return line.removeprefix("Next: python3 main.py ")
+
+    assert told("init-db") == "register-job --help"
+    assert told("status") == "register-job --help"
+    workspace.write_jobs(shell(COUNT))
+    assert told("init-db") == told("status") == "sync-jobs"
+    (workspace.root / ".jobs.json").write_text("{broken")
+    assert told("init-db") == "sync-jobs"
+    workspace.write_jobs(shell(COUNT))
+    machine.run("sync-jobs")
+    assert told("init-db") == "status"
+
+
+def test_a_file_that_can_not_be_loaded_is_told_with_what_to_do(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready(shell(COUNT))
+    workspace.write_jobs({**shell(COUNT), "timout_sec": 5})
+    for words in (("run-now", "job-0"), ("tick",), ("status",)):
+        text = " ".join(machine.printed(*words, "--text")[1].split())
+        assert "Did you mean timeout_sec?" in text, words
+    workspace.write_jobs(shell(COUNT))
+    machine.run("sync-jobs")
+    (workspace.root / ".jobs.json").unlink()
+    assert "see python3 main.py sync-jobs" in " ".join(machine.printed("status", "--text")[1].split())
+
+
+def test_standard_input_is_called_so_and_no_hint_names_a_key_of_json(workspace: Workspace, clock: FakeClock) -> None:
+    machine = Machine(workspace, clock)
+    machine.ready()
+    assert "No enabled job has a next instant." in machine.printed("next", "--text")[1]
+    (workspace.root / "crontab").write_text("@reboot x\n")
+    with pytest.raises(CronError) as caught:
+        machine.run("import-crontab", str(workspace.root / "crontab"))
+    assert "details." not in caught.value.hint
+    report: Any = {
+        "source": "-",
+        "dry_run": True,
+        "imported": [],
+        "already_there": [],
+        "not_imported": [],
+        "variables": [],
+    }
+    assert "of standard input would become" in views.text_of("import-crontab", report, context(Screen(80)))

@@ -400,6 +400,7 @@ LIMITS = [
     ("docs/files.md", r"its slot came due more than (\d+) seconds before", planner.ON_TIME_SEC),
     ("docs/files.md", r"have been due for more than (\d+) seconds", health.OVERDUE_AFTER_SEC),
     ("docs/files.md", r"the end of the answer, at most ([\d,]+) characters", attempt.SUMMARY_LIMIT),
+    ("docs/doctor.md", r"is undamaged, schema (\d+)", db.SCHEMA_VERSION),
     ("docs/doctor.md", r"have been due for more than (\d+) seconds", health.OVERDUE_AFTER_SEC),
     ("docs/doctor.md", r"less than (\d+) MiB are left", places.NONE_BYTES >> 20),
     ("docs/doctor.md", r"less than (\d+) MiB, or room", places.LOW_BYTES >> 20),

@@ -381,3 +381,13 @@ def test_values_that_may_be_secret_are_never_repeated(changes: dict[str, Any]) -
     told = json.dumps(caught.value.as_dict()) + str(caught.value)
     assert "s3cret" not in told
     assert "987654" not in told
+
+
+def test_a_letter_that_no_name_may_have_is_not_called_a_letter() -> None:
+    (problem,) = problems_of({"jobs": [{**GOOD, "job_id": "ñandú"}]})
+    assert "letters are a to z and A to Z" in problem["message"]
+
+
+def test_the_fault_of_a_pause_names_the_command_that_takes_more_forms() -> None:
+    (problem,) = problems_of({"jobs": [{**GOOD, "paused_until": "tomorrow"}]})
+    assert "pause-job --until" in problem["hint"]
