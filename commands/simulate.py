@@ -48,7 +48,7 @@ def command(app: App, start: str, end: str, job_id: str | None, everything: bool
     first, last = given_instant("--from", start, zone), given_instant("--to", end, zone)
     if not first < last <= first + LONGEST:
         message = "--to must be later than --from, by at most two years"
-        raise UsageError(message, hint="See: main.py simulate --help")
+        raise UsageError(message, hint="See: python3 main.py simulate --help")
     with app.session(read_only=True) as session:
         session.store.definitions.require_known(job_id)
         rows = [row for row in session.store.definitions.active() if (row["enabled"] or everything)]

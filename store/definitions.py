@@ -425,7 +425,7 @@ def job_state(row: Row) -> JobState:
     except (DefinitionUnreadable, ValueError) as error:
         raise DefinitionUnreadable(
             f"The stored job {row['job_id']} can't be read: {error}",
-            hint="Its row was changed by hand. Change anything in its entry in .jobs.json, and run sync-jobs.",
+            hint="Its row was changed by hand. Change its entry in .jobs.json, then: python3 main.py sync-jobs",
             details={"job_id": row["job_id"]},
         ) from error
 
