@@ -367,6 +367,13 @@ class Session:
             "error": state.get_fact(SYNC_ERROR),
         }
 
+    def has_jobs_to_load(self) -> bool:
+        """Whether .jobs.json has changed since it was loaded, and has jobs or a fault: a sync is the next step."""
+        if self.sync_state()["in_step"]:
+            return False
+        jobs = guarded(lambda: self.app.editor().jobs())
+        return isinstance(jobs, Failure) or bool(jobs)
+
     def end_pause(self, job_id: str, now: datetime) -> bool:
         """Ends the pause of a job that failed too often. Returns False if it was not paused for that."""
         from scheduling.planner import Slots

@@ -16,6 +16,7 @@ from commands.view import show
 from core.errors import UsageError
 from core.job import Job
 from core.suggest import did_you_mean
+from jobs.messages import escaped
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 20)
@@ -86,5 +87,5 @@ def _field(name: str) -> str:
     names = [field.name for field in dataclasses.fields(Job)]
     if field_name not in names:
         hint = did_you_mean(field_name, names, "docs/jobs-file.md lists the fields.")
-        raise UsageError(f"--unset {name}: a job has no such field", hint=hint)
+        raise UsageError(f"--unset {escaped(name)}: a job has no such field", hint=hint)
     return field_name

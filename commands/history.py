@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NotRequired, TypedDict
 
 import click
@@ -15,7 +15,7 @@ from app.app import App
 from commands.names import job_names, run_names
 from commands.output import print_text
 from commands.view import choose, once_more, show
-from commands.when import given_instant
+from commands.when import START_EXAMPLE, given_start
 from commands.words import Choice
 from core.errors import UsageError
 from core.run import RunStatus
@@ -24,8 +24,6 @@ from store.history import FIELDS, History, RunFilter
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Looking", 40)
-
-_SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class HistoryReport(TypedDict):
@@ -43,9 +41,7 @@ class HistoryReport(TypedDict):
 @click.command("history")
 @click.argument("job_id", shell_complete=job_names, required=False)
 @click.option("--status", type=Choice([str(status) for status in RunStatus]), help="Only runs of this status.")
-@click.option(
-    "--since", metavar="T", help="Only runs since then: ISO 8601 (without an offset: local), or 90m, 12h, 7d, 2w."
-)
+@click.option("--since", metavar="T", help=f"Only runs since then: {START_EXAMPLE}; without an offset: local.")
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The number of runs to show."
 )
@@ -108,12 +104,4 @@ def _cell(value: object) -> object:
 
 
 def _since(app: App, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if text[-1:] in _SPANS and text[:-1].isdecimal():
-        try:
-            return app.clock.now() - timedelta(**{_SPANS[text[-1]]: int(text[:-1])})
-        except OverflowError:
-            message = f"--since {text!r} is too long ago"
-            raise UsageError(message, hint="Write a time such as 7d, or a date.") from None
-    return given_instant("--since", text, app.default_zone, "2026-03-01, 2026-03-01T09:00+01:00, 90m, 12h, 7d or 2w")
+    return None if text is None else given_start("--since", text, app.default_zone, app.clock.now())

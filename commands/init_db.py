@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from app.app import App
-from commands.view import show
+from commands.view import show, wants_text
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 10)
@@ -51,14 +51,16 @@ def command(app: App) -> None:
             db.require_sound()
     finally:
         db.close()
-    show(
-        app,
-        {
-            "status": "ok",
-            "database": str(settings.db_path),
-            "schema_version": SCHEMA_VERSION,
-            "created": created,
-            "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
-        },
-        "init-db",
-    )
+    report: dict[str, object] = {
+        "status": "ok",
+        "database": str(settings.db_path),
+        "schema_version": SCHEMA_VERSION,
+        "created": created,
+        "folders": [str(folder) for folder in (settings.db_path.parent, *folders)],
+    }
+    if wants_text(app):
+        # For the next step.
+        with app.session(read_only=True) as session:
+            report["jobs"] = session.store.definitions.count()
+            report["jobs_to_load"] = session.has_jobs_to_load()
+    show(app, report, "init-db")

@@ -19,6 +19,7 @@ from core.boundary import Failure, guarded
 from core.bounded_file import UnfitFile, read_bounded
 from core.errors import NotSynced, UsageError
 from core.job import Job
+from core.strict_json import excerpt
 
 if TYPE_CHECKING:
     from reports.health import WarningEntry
@@ -144,7 +145,7 @@ def _json_list(text: str) -> list[str] | None:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"--env {text!r} has no =", hint="Write it as --env NAME=VALUE.")
+        raise UsageError(f"--env {excerpt(text)} has no =", hint="Write it as --env NAME=VALUE.")
     return name, value
 
 

@@ -8,7 +8,7 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import once_more, show
+from commands.view import once_more, show, wants_text
 from core.clock import from_text
 from reports.health import WarningEntry
 from schedules.calendar import LocalInstant, show_instant
@@ -20,13 +20,19 @@ PLACE = ("Looking", 30)
 
 
 class JobsReport(TypedDict):
-    """A page of jobs. Each has the fields of .jobs.json, its state, `next_run` and `last_run`."""
+    """A page of jobs. Each has the fields of .jobs.json, its state, `next_run` and `last_run`.
+
+    `next_command` shows the next page. `jobs_to_load` says, for people, whether .jobs.json has any
+    where the database has none.
+    """
 
     status: str
     jobs: list[dict[str, object]]
     warnings: list[WarningEntry]
+    after: NotRequired[str]
     next_page: NotRequired[str | None]
     next_command: NotRequired[str]
+    jobs_to_load: NotRequired[bool]
 
 
 @click.command("list")
@@ -53,9 +59,14 @@ def command(app: App, limit: int | None, after: str | None) -> None:
         else:
             rows = session.store.definitions.page(after or "", -1 if limit is None else limit + 1, now)
         page = without_secrets(app, rows[:limit])
+        to_load = session.has_jobs_to_load() if not page and wants_text(app) else None
         last_runs = History(session.store.db).last_runs(str(row["job_id"]) for row in page)
     jobs = [_job(row, last_runs.get(str(row["job_id"]))) for row in page]
     report: JobsReport = {"status": "ok", "jobs": jobs, "warnings": app.no_tick_warning(now)}
+    if to_load is not None:
+        report["jobs_to_load"] = to_load
+    if after is not None:
+        report["after"] = after
     if limit is not None or after is not None:
         report["next_page"] = next_page = str(page[-1]["job_id"]) if len(rows) > len(page) else None
         if next_page is not None:

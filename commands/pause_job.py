@@ -14,6 +14,7 @@ from commands.when import given_end
 from core.boundary import guarded
 from core.clock import utc_text
 from core.errors import UsageError
+from core.strict_json import excerpt
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Editing .jobs.json", 30)
@@ -65,7 +66,7 @@ def note_pause(app: App, job_id: str, since: datetime | None) -> None:
 def _instant(app: App, job_id: str, text: str) -> str:
     until = utc_text(given_end("--until", text, _zone(app, job_id), app.clock.now()))
     if until <= utc_text(app.clock.now()):
-        message = f"--until {text!r} is in the past"
+        message = f"--until {excerpt(text)} is in the past"
         raise UsageError(message, hint="Give a time in the future. To end a pause now, use `resume-job`.")
     return until
 

@@ -30,8 +30,9 @@ SPENDING_SHOWN = timedelta(days=7)
 class StatusReport(TypedDict):
     """The state of everything.
 
-    `starting` is there while the first tick is still to come, because the crontab has just got its line.
-    `sync` says whether the database has the jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
+    `starting` is there while the first tick is still to come, because the crontab has just got its line. `jobs_to_load`
+    says, for people, whether .jobs.json has any where the database has none. `sync` says whether the database has the
+    jobs of .jobs.json. `ping` is the last `PingResult`, null without one.
     """
 
     status: str
@@ -40,6 +41,7 @@ class StatusReport(TypedDict):
     notification_targets: Mapping[str, object]
     scheduler: SchedulerHealth
     starting: NotRequired[Literal[True]]
+    jobs_to_load: NotRequired[bool]
     running: list[RunningNow]
     events: UndeliveredEvents
     spending: list[DailySpending]
@@ -87,6 +89,8 @@ def command(app: App, limit: int | None) -> None:
             "paths": app.paths(),
             "warnings": [*settings.warnings, *app.no_tick_warning(now), *app.zone_warning()],
         }
+        if not report["jobs"] and wants_text(app):
+            report["jobs_to_load"] = session.has_jobs_to_load()
     if app.is_starting(now):
         report["starting"] = True
     show(app, report, "status")

@@ -6,7 +6,9 @@ import click
 
 from app.app import App
 from commands.names import job_names
-from commands.view import show
+from commands.view import show, wants_text
+from core.boundary import guarded
+from core.job import JobState
 
 #: Its group in `--help`, and its position in that group.
 PLACE = ("Running", 70)
@@ -32,5 +34,8 @@ def command(app: App, job_id: str, yes: bool) -> None:
     """
     with app.session() as session:
         report = session.control().unlock(job_id, yes=yes)
+        state = guarded(lambda: session.store.definitions.load(job_id))
         app.notifier.deliver(session.store.events)
-    show(app, report, "unlock")
+    # For the next step, which is for people.
+    enabled = {"enabled": isinstance(state, JobState) and state.enabled} if wants_text(app) else {}
+    show(app, {**report, **enabled}, "unlock")

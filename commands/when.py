@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from core.errors import UsageError
+from core.strict_json import excerpt
 
 EXAMPLE = "2026-03-28T00:00 or 2026-03-28T00:00:00+01:00"
 
@@ -19,7 +20,9 @@ def given_instant(option: str, text: str, zone: str, example: str = EXAMPLE) -> 
             instant = instant.replace(tzinfo=ZoneInfo(zone))
         return instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        message = f"{option} {text!r} is not a date and time: {error}"
+        # Python's own words about a text that is no ISO 8601 help nobody; about a 30th of February they do.
+        reason = "" if "isoformat" in str(error) else f": {error}"
+        message = f"{option} {excerpt(text)} is not a date and time{reason}"
         raise UsageError(message, hint=f"Write it as {example}.") from None
 
 
@@ -27,6 +30,7 @@ _SPAN = re.compile(r"([1-9][0-9]{0,5}) ?(m|min|h|d|w)")
 _SPANS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+START_EXAMPLE = "90m, 12h, 7d, 18:00, yesterday, yesterday 9:00, monday 9:00 or 2026-03-28T09:00"
 END_EXAMPLE = "2h, 30m, 3d, 18:00, tomorrow, tomorrow 9:00, monday 9:00 or 2026-03-28T09:00"
 
 
@@ -36,15 +40,41 @@ def given_end(option: str, text: str, zone: str, now: datetime) -> datetime:
     A day without a time is its midnight; a time or a weekday is the next one after `now`. Raises `UsageError`.
     """
     words = text.strip().lower()
-    if match := _SPAN.fullmatch(words):
-        try:
-            return now + timedelta(**{_SPANS[match[2]]: int(match[1])})
-        except OverflowError:
-            raise UsageError(f"{option} {text!r} is too far ahead", hint=f"Write it as {END_EXAMPLE}.") from None
+    if (span := _span(words)) is not None:
+        return _moved(option, text, now, span, END_EXAMPLE)
     named = _named(words, now.astimezone(ZoneInfo(zone)))
-    if named is not None:
-        return named.astimezone(UTC)
-    return given_instant(option, text, zone, END_EXAMPLE)
+    return given_instant(option, text, zone, END_EXAMPLE) if named is None else named.astimezone(UTC)
+
+
+def given_start(option: str, text: str, zone: str, now: datetime) -> datetime:
+    """The same in the past: a span before `now` (`7d`, `7d ago`), or the last such time, weekday or day before it.
+
+    Raises `UsageError`.
+    """
+    words = text.strip().lower().removesuffix(" ago")
+    if (span := _span(words)) is not None:
+        return _moved(option, text, now, -span, START_EXAMPLE)
+    local, day = now.astimezone(ZoneInfo(zone)), words.partition(" ")[0]
+    if day == "today":
+        named = _named(words if " " in words else "today 0:00", local)
+    elif day == "yesterday":
+        named = _named(words.replace("yesterday", "tomorrow", 1), local - timedelta(days=2))
+    else:
+        # The last one is the first one after a day ago, or after a week ago.
+        named = _named(words, local - timedelta(days=1 if _CLOCK.fullmatch(day) else 7)) if day != "tomorrow" else None
+    return given_instant(option, text, zone, START_EXAMPLE) if named is None else named.astimezone(UTC)
+
+
+def _span(words: str) -> timedelta | None:
+    match = _SPAN.fullmatch(words)
+    return timedelta(**{_SPANS[match[2]]: int(match[1])}) if match else None
+
+
+def _moved(option: str, text: str, now: datetime, span: timedelta, example: str) -> datetime:
+    try:
+        return now + span
+    except OverflowError:
+        raise UsageError(f"{option} {excerpt(text)} is too far away", hint=f"Write it as {example}.") from None
 
 
 def _named(words: str, local: datetime) -> datetime | None:

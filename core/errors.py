@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from core.json_objects import ErrorObject
 
 
+#: A message, or a hint, is never longer: it is for reading, whatever value it repeats.
+LONGEST_TEXT = 4_000
+#: Of a text that is too long, so many characters of its end are kept, because the end often says what is wrong.
+_KEPT_END = 500
+
+
+def bounded(text: str) -> str:
+    """A text of at most `LONGEST_TEXT` characters: of a longer one the beginning and the end."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[: LONGEST_TEXT - _KEPT_END - 1]}…{text[-_KEPT_END:]}"
+
+
 class CronError(Exception):
     """Root of all errors that we raise on purpose.
 
@@ -28,9 +41,9 @@ class CronError(Exception):
     fix = ""
 
     def __init__(self, message: str, *, hint: str = "", details: dict[str, object] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = bounded(message)
+        super().__init__(self.message)
+        self.hint = bounded(hint)
         self.details = details or {}
 
     def as_dict(self) -> ErrorObject:

@@ -69,21 +69,48 @@ _REFUSED = re.compile(
 _REJECTED = re.compile(
     r"(?:prompt|input|request|conversation) (?:is |was )?(?:too (?:long|large)|exceeds)"
     r"|(?:ran out of room in|exceeds?|exceeded|over) the model's context"
-    r"|context[ _](?:window|length)(?:[ _]\w+){0,2}[ _]exceeded"
+    r"|context[ _](?:window|length)(?:[ _]\w+){0,2}[ _]exceeded|exceeds? (?:the )?context (?:limit|window|length)"
     r"|maximum context length|input token count (?:\(\d+\) )?exceeds|context window is full"
     r"|issue with the selected model|(?:unknown|invalid|unsupported) model"
     r"|model[ _](?:\S+ )?(?:not[ _]found|does not exist)"
-    r"|`?tool_use`? ids were found without"
+    r"|`?tool_use`? ids were found without|unexpected `?tool_use_id`?|no tool output found for function call"
+    r"|`?thinking`? (?:or `?redacted_thinking`? )?blocks [\w ]{0,60}cannot be modified"
+    r"|number of function response parts"
 )
 _TOO_MUCH_OUTPUT = re.compile(r"exceeded the \d+ output token maximum")
-#: Lines of stderr about other programs, or that are no failure.
+#: What happened to an agent on its own machine, or between it and its tools: its provider has nothing to do with it.
+_ELSEWHERE = re.compile(
+    r"\bmcp\b|disk quota|no space left|\be(?:dquot|nospc|acces|perm|rofs)\b|\(publickey",
+    re.IGNORECASE,
+)
+#: Lines about other programs, or that tell of no failure. By custom a program begins a line with its name and a colon.
 _OF_OTHERS = re.compile(
-    r"\bmcp\b|\b(?:plugin|extension|hook|registry|npm|telemetry|update)s?\b"
-    r"|^\W*(?:\S+ )?(?:warn(?:ing)?|info|debug|trace)\b",
+    r"\b(?:plugin|extension|hook|registry|npm|pnpm|yarn|pypi|telemetry|update)s?\b"
+    r"|\b(?:git|docker|npmjs|ghcr|huggingface|sentry|statsig|slack|atlassian)(?:hub|lab)?\.(?:com|io|org|co|net)\b"
+    r"|^\W*(?:\S+ +)?(?:warn(?:ing)?|info|debug|trace)\b"
+    r"|^(?-i:[EW]): "
+    r"|^(?!(?:error|claude|codex|gemini|code|status|message|reason|details|type|cause|name|statusText)\b)"
+    r"(?-i:[a-z][\w.+-]{0,30})(?:\[\d+\])?: ",
+    re.IGNORECASE,
+)
+#: What names the agent's provider, or how to log in to it.
+_OF_PROVIDER = re.compile(
+    r"\bapi ?error\b|/login\b|\b(?:codex|claude|gemini) (?:auth )?login\b|credit balance"
+    r"|(?<![\w./~-])(?:anthropic|claude|openai|chatgpt|codex|gemini|googleapis|bedrock|vertex)\b"
+    r"|\b(?:anthropic|openai|chatgpt|googleapis)\.com\b",
+    re.IGNORECASE,
+)
+#: The line in which a program says of what it died.
+_DIED = re.compile(
+    r"\b\w*(?:Error|Exception)\b\s*[:(\[]|\bpanicked at\b|segmentation fault|core dumped|out of memory"
+    r"|cannot find module|^killed\b|^Traceback\b",
     re.IGNORECASE,
 )
 #: A number alone is not enough: addresses, times and IDs contain such numbers too.
 _STATUS = re.compile(r"(?:status|error|code|http|\()[\": ]*([45]\d\d)\b")
+#: So an agent tells the status of its provider.
+_STATUS_OF_PROVIDER = re.compile(r"(?:api error:|unexpected status) ([45]\d\d)\b")
+_REJECTING = (400, 404, 413, 422)
 #: The provider's own words for when it may be asked again.
 _TOLD = re.compile(r"retrydelay|quotareset|quota will reset|resets? (?:at|in|after|on)\b|resets_?(?:at|in)")
 
@@ -97,7 +124,11 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     words = message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip()
     if not is_own and (len(words) > _LONGEST_SENTENCE or "\n" in words):
         words = ""
-    is_rejected = status in (400, 404, 413, 422) or (is_own and _REJECTED.search(words) is not None)
+    if is_own and status is None and (match := _STATUS_OF_PROVIDER.search(words)):
+        status = int(match[1])
+    if status is None and (_ELSEWHERE.search(words) or (not is_own and _OF_OTHERS.search(words))):
+        words = ""
+    is_rejected = status in _REJECTING or (is_own and _REJECTED.search(words) is not None)
     if is_own and status is None and (match := _STATUS.search(words)):
         status = int(match[1])
     if status == 402 or _QUOTA.search(words):
@@ -114,6 +145,16 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     return AgentRequestInvalid if is_rejected else AgentFailed
 
 
-def own_lines(stderr: str) -> str:
-    """What of a stderr may be the agent's own words about its failure: not those of programs that it has started."""
-    return "\n".join(line for line in stderr.splitlines() if not _OF_OTHERS.search(line))
+def own_lines(printed: str) -> str:
+    """What of the lines that were printed may be the agent's own words about its failure.
+
+    Those of programs that it has started are left out. A line that names its provider counts wherever it stands; any
+    other one only if no later line says of what the agent died.
+    """
+    own = [line for line in printed.splitlines() if not (_OF_OTHERS.search(line) or _ELSEWHERE.search(line))]
+    died = max((number for number, line in enumerate(own) if _died_otherwise(line)), default=-1)
+    return "\n".join(line for number, line in enumerate(own) if number > died or _OF_PROVIDER.search(line))
+
+
+def _died_otherwise(line: str) -> bool:
+    return _DIED.search(line) is not None and kind_of(line, None, is_own=True) is AgentFailed

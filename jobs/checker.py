@@ -220,7 +220,7 @@ class _Checker:
             hint = 'add it, like "command": ["python3", "report.py"]'
             self.faults.add("CONFLICT", f"{path}.runner", 'is "command", but the job has no command', hint, job_id)
         if isinstance(runner, str) and runner != "command" and command is not None:
-            message = f'is never used, because runner is "{runner}"'
+            message = f"is never used, because runner is {quoted(runner)}"
             self.faults.add("CONFLICT", f"{path}.command", message, "remove one of the two", job_id)
 
     def _check_instant(self, path: str, job_id: str, text: str) -> None:

@@ -133,6 +133,13 @@ class Editor:
 
         return self._edit(change, expected, dry_run=dry_run, explain=explain)
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """The entries of the file; none if there is no file. Raises what `check` raises."""
+        text = self._read().text
+        self._check(text.encode("utf-8", "surrogatepass"))
+        found: list[dict[str, Any]] = json.loads(text.removeprefix(_BOM))["jobs"]
+        return found
+
     def entry(self, job_id: str) -> dict[str, Any]:
         """An entry as it is in the file. Raises `JobNotFound` and what `check` raises."""
         return self.update(job_id, {}, dry_run=True).entry or {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from render.answers import said
 from render.paragraphs import wrapped
-from render.words import counted, dollars, duration, plain, short
+from render.words import counted, dollars, duration, plain, short, undelivered
 
 if TYPE_CHECKING:
     from render.console import Report, ViewContext
@@ -19,7 +19,7 @@ _LONGEST = 160
 def lines_of(report: Report, context: ViewContext) -> list[str]:
     """The lines of a report of the daemon, each with the time; a tick's report has the same form."""
     now = context.now.isoformat(timespec="seconds")
-    at = f"{short(report.get('now') or now, context.now, context.zone)}  "
+    at = f"{short(report.get('now') or now, context.now, context.zone, seconds=True)}  "
     lines: list[str] = []
     for line in list(happenings(report)) or [_state(report)]:
         first, *others = wrapped(line, context.screen.width - len(at)) or [""]
@@ -46,8 +46,7 @@ def happenings(report: Report) -> Iterator[str]:
         yield f"the clock was set back ({plain(anomaly['code'])})"
     yield from _sync(report.get("sync"))
     for entry in (report.get("events") or {}).get("waiting") or ():
-        count = counted(entry["count"], "event")
-        yield f"{count} for {plain(entry['channel'])} not delivered yet"
+        yield undelivered(entry)
     for warning in report.get("warnings") or ():
         yield f"warning: {plain(warning.get('message'), 500)}"
 

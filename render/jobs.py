@@ -14,7 +14,7 @@ from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, copied, error_facts, facts, instants, note, step, together
+from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, step, together
 from render.words import counted, distance, plain, short, verbatim, when
 
 _PC = "python3 main.py"
@@ -33,10 +33,10 @@ _LONGEST_VALUE = 16_384
 def jobs(report: Report, context: ViewContext) -> RenderableType:
     """The view of `list`."""
     rows = report["jobs"]
-    if not rows and "next_page" in report:
-        return Text("No job comes after that one.")
+    if not rows and "after" in report:
+        return together(Text(f"No job comes after {plain(report['after'])}."), step(f"{_PC} list"))
     if not rows:
-        return together(Text("There are no jobs."), step(f"{_PC} register-job --help"))
+        return together(Text("There are no jobs."), first_step(report))
     cells: list[list[str | Text]]
     cells = [[plain(job["job_id"]), _schedule(job, context), _next(job, context), _last(job, context)] for job in rows]
     states = [_state(job, context.now) for job in rows]

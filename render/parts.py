@@ -44,6 +44,11 @@ def step(*commands: str, label: str = "Next") -> list[Hanging]:
     ]
 
 
+def first_step(report: Report) -> list[Hanging]:
+    """What to do where the database has no job: `jobs_to_load` says whether .jobs.json has any."""
+    return step(f"python3 main.py {'sync-jobs' if report['jobs_to_load'] else 'register-job --help'}")
+
+
 def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:
     """Something that somebody must know."""
     return Hanging(Text("! ", style), Text(sentence(text, context.now, context.zone), style))
@@ -52,7 +57,9 @@ def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:
 def instants(report: object, context: ViewContext, zone: object = None) -> str:
     """The next instants of a job: `Tue 20:45 (in 22 h), Wed 20:45`."""
     entries = report if isinstance(report, Sequence) else ()
-    found = [short(entry.get("utc"), context.now, str(zone or context.zone)) for entry in entries]
+    # With an interval under a minute the minutes alone would be the same ones.
+    seconds = any(str(entry.get("utc"))[17:19] not in ("00", "") for entry in entries)
+    found = [short(entry.get("utc"), context.now, str(zone or context.zone), seconds=seconds) for entry in entries]
     if not found:
         return "never"
     return ", ".join([f"{found[0]} ({distance(entries[0].get('utc'), context.now)})", *found[1:]])

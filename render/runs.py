@@ -64,8 +64,15 @@ def _cost(row: Report) -> str:
 
 def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
     """What is unusual about a run."""
-    texts = []
-    if said(report).result.get("did_not_exit"):
+    texts, result = [], said(report).result
+    whole = report.get("result")
+    session = whole.get("session") if isinstance(whole, Mapping) else None
+    if isinstance(session, Mapping) and (lost := session.get("lost_session_id")):
+        texts.append(f"Session {plain(lost, 100)} could not be continued: a new one was begun")
+    if isinstance(stopped := result.get("stopped_tasks"), list):
+        names = "; ".join(plain(task, 200) for task in stopped)
+        texts.append(f"The agent left tasks in the background, which were stopped before they had ended: {names}")
+    if result.get("did_not_exit"):
         texts.append("The agent had answered, but its process did not end: it was ended when its time was over")
     if missed := report.get("missed_slots"):
         texts.append(f"It stands for {counted(missed + 1, 'slot')}: the others were missed")
@@ -106,7 +113,7 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     cells: list[list[str | Text]] = []
     for row in rows:
         error = f"{row['error_code']}: {plain(row.get('error'), 300)}" if row.get("error_code") else ""
-        cells.append([plain(row["run_id"]), status_text(row["status"]), _slot(row, context), _started(row, context),
+        cells.append([plain(row["run_id"]), status_text(row["status"]), slot_of(row, context), started(row, context),
                       _took(row), dollars(row.get("cost_usd")), plain(error, 300)])  # fmt: skip
     columns = ["RUN", "STATUS", "SLOT", "STARTED", "TOOK>", "COST>", "ERROR"]
     for index in (6, 5, 4, 3, 2):
@@ -118,7 +125,7 @@ def runs(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     return Grid(columns, cells, minimums, movable=len(columns) - 1)
 
 
-def _slot(row: Report, context: ViewContext) -> str:
+def slot_of(row: Report, context: ViewContext) -> str:
     """The slot, the last one of several, where the start does not say it: it did not run, or not within a minute."""
     slot = row.get("scheduled_for")
     if not slot or (row["status"] not in _NEVER_RAN and not _is_late(slot, row["started_at"])):
@@ -132,7 +139,8 @@ def _is_late(slot: object, started_at: object) -> bool:
     return due is not None and started is not None and (started - due).total_seconds() >= _LATE_SEC
 
 
-def _started(row: Report, context: ViewContext) -> str:
+def started(row: Report, context: ViewContext) -> str:
+    """When a run started; "" for slots that did not run."""
     return "" if row["status"] in _NEVER_RAN else when(row["started_at"], context.now, context.zone)
 
 
@@ -215,8 +223,9 @@ def _output(report: Report, lines: int) -> list[RenderableType]:
         if problem := file.get("problem"):
             parts.append(Hanging(Text("  ! ", "yellow"), Text(plain(problem, 500))))
         elif not file["file"].endswith(_NOT_SHOWN) and str(file.get("text") or "").strip():
-            parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}", "dim"))
             is_part = bool(file.get("truncated"))
+            end = ", of which the end was read" if is_part else ""
+            parts.append(Text(f"  {plain(file['file'])}, {size(file['bytes'])}{end}", "dim"))
             parts.append(Excerpt(str(file["text"]), lines, 4, last=True, is_part=is_part))
     return parts
 
@@ -268,15 +277,17 @@ def cancelled(report: Report, context: ViewContext) -> RenderableType:
 def unlocked(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `unlock`."""
     name = plain(report["job_id"])
+    # A job that is disabled or paused is not started without --force.
+    after = step(f"{_PC} run-now {name}" if report["enabled"] else f"{_PC} status")
     if not report["was_locked"]:
-        return together(Text(f"{name} was not locked: nothing to do."), step(f"{_PC} run-now {name}"))
+        return together(Text(f"{name} was not locked: nothing to do."), after)
     parts: list[RenderableType] = [Text(f"Released {name}: it can start again.")]
     for run in report["ended_runs"]:
         how = (
             "had ended by itself" if run["ended_meanwhile"] else f"was ended; its scheduler {run['owner']} {_was(run)}"
         )
         parts.append(Hanging(Text("  "), Text(f"{plain(run['run_id'])} {plain(how)}")))
-    return together(*parts, step(f"{_PC} run-now {name}"))
+    return together(*parts, after)
 
 
 def _was(run: Report) -> str:

@@ -29,19 +29,25 @@ def upcoming(report: Report, context: ViewContext) -> RenderableType:
         # Of one job: the times in the note are in the zone of the instants below it.
         parts.append(note(report["note"], replace(context, zone=str(report.get("timezone") or context.zone))))
     named = any("job_id" in instant for instant in report["instants"])
-    cells = []
+    cells: list[list[str]] = []
     for instant in report["instants"]:
         at, left = _local(instant["local"]), distance(instant["utc"], context.now)
-        cells.append((at, left, plain(instant["job_id"])) if named else (at, left))
-    columns = ("AT", "IN", "JOB") if named else ("AT", "IN")
-    if cells:
-        parts.append(Grid(columns, cells, {2: 12} if named else {}))
-    else:
-        parts.append(Text("It will not run." if "schedule" in report else "No enabled job has a next instant."))
+        row = [at, _utc(instant["utc"], instant["local"]), left]
+        cells.append([*row, plain(instant["job_id"])] if named else row)
+    columns = ["AT", "UTC", "FROM NOW", *(["JOB"] if named else [])]
+    never = "It will not run." if "schedule" in report else "No enabled job has a next instant."
+    parts.append(Grid(columns, cells, {3: 12} if named else {}) if cells else Text(never))
     for problem in report.get("problems") or ():
         text = f"{plain(problem['job_id'])}: {plain(problem['error'].get('message'), 500)}"
         parts.append(note(text, context, "bold red"))
     return together(*parts, [] if cells or "schedule" in report else step("python3 main.py list"))
+
+
+def _utc(text: str, local: str) -> str:
+    """The time in UTC, with its day if that is another one there."""
+    at = datetime.fromisoformat(text)
+    seconds = f":{at:%S}" if at.second else ""
+    return f"{at:%H:%M}{seconds}" if text[:10] == local[:10] else f"{at:%a %H:%M}{seconds}"
 
 
 def _local(text: str) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import copied, facts, note, step, together
+from render.parts import copied, facts, first_step, note, step, together
 from render.words import counted, one_line, plain, size, verbatim, when
 
 _PC = "python3 main.py"
@@ -19,7 +19,8 @@ _PC = "python3 main.py"
 def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
     what = "Made the database" if report["created"] else "The database is there and sound:"
-    return together(copied(f"{what} {report['database']}"), step(f"{_PC} register-job --help"))
+    after = step(f"{_PC} status") if report["jobs"] and not report["jobs_to_load"] else first_step(report)
+    return together(copied(f"{what} {report['database']}"), after)
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:

@@ -11,8 +11,9 @@ from core.listing import listed
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.jobs import is_paused, message_of
-from render.parts import copied, facts, note, step, together
-from render.words import counted, distance, dollars, plain, short, when
+from render.parts import copied, facts, first_step, note, together
+from render.runs import slot_of, started
+from render.words import counted, distance, dollars, plain, short, undelivered
 
 #: The most rows of what is next and of what was spent.
 _NEXT, _SPENDING = 5, 5
@@ -28,7 +29,7 @@ def status(report: Report, context: ViewContext) -> RenderableType:
         parts += [Text(), _next(upcoming, context)]
     parts += [Text(), _recent(report["recent_runs"], context)]
     if not report["jobs"]:
-        parts += step("python3 main.py register-job --help")
+        parts += first_step(report)
     return together(*parts)
 
 
@@ -91,10 +92,10 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
     overdue = [plain(job["job_id"]) for job in scheduler["overdue_jobs"]]
     if overdue:
         parts.append(note(f"Overdue: {listed(overdue)}", context))
-    parts += [note(entry["message"], context) for entry in scheduler["anomalies"]]
-    for entry in report["events"]["waiting"]:
-        text = f"{counted(entry['count'], 'event')} for {plain(entry['channel'])} not delivered yet"
-        parts.append(note(text, context))
+    for entry in scheduler["anomalies"]:
+        text = str(entry["message"])
+        parts.append(note(f"{text.rstrip('.')}. {entry['hint']}" if entry.get("hint") else text, context))
+    parts += [note(undelivered(entry), context) for entry in report["events"]["waiting"]]
     for job in report["jobs"]:
         if job.get("problem"):
             message = plain(message_of(job["problem"]), 500)
@@ -129,7 +130,7 @@ def _recent(rows: Sequence[Report], context: ViewContext) -> RenderableType:
     if not rows:
         return Text("No runs so far.")
     cells = [
-        (plain(row["run_id"]), status_text(row["status"]), when(row["started_at"], context.now, context.zone))
+        (plain(row["run_id"]), status_text(row["status"]), started(row, context) or f"slot {slot_of(row, context)}")
         for row in rows
     ]
     return Grid(("LAST RUNS", "STATUS", "STARTED"), cells, {}, movable=2)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.clock import from_text
 from core.strict_json import visible
 
+_MOMENT_SEC = 30
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -82,18 +85,19 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
 _SOON_SEC = 6 * 86_400
 
 
-def short(text: object, now: datetime, zone: str) -> str:
+def short(text: object, now: datetime, zone: str, *, seconds: bool = False) -> str:
     """A stored instant in few words: `21:04` today, `Fri 09:00` within six days, else `27 Feb 09:00`; "" for none."""
     instant = instant_of(text)
     if instant is None:
         return ""
     at, today = instant.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone))
+    clock = f"{at:%H:%M:%S}" if seconds else f"{at:%H:%M}"
     if at.date() == today.date():
-        return f"{at:%H:%M}"
+        return clock
     if abs((instant - now).total_seconds()) < _SOON_SEC:
-        return f"{at:%a %H:%M}"
+        return f"{at:%a} {clock}"
     year = "" if at.year == today.year else f" {at.year}"
-    return f"{at.day} {at:%b}{year} {at:%H:%M}"
+    return f"{at.day} {at:%b}{year} {clock}"
 
 
 def distance(text: object, now: datetime) -> str:
@@ -104,8 +108,10 @@ def distance(text: object, now: datetime) -> str:
     seconds = (instant - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    size, unit = next((entry for entry in _UNITS if abs(seconds) >= entry[0]), _UNITS[-1])
-    count = f"{int(abs(seconds) // size)} {unit}"
+    # What was two hours ahead a moment ago still is.
+    nearly = abs(seconds) + (_MOMENT_SEC if abs(seconds) > 2 * _MOMENT_SEC else 0.5)
+    size, unit = next((entry for entry in _UNITS if nearly >= entry[0]), _UNITS[-1])
+    count = f"{int(nearly // size)} {unit}"
     return f"in {count}" if seconds > 0 else f"{count} ago"
 
 
@@ -151,3 +157,12 @@ def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
 def verbatim(text: object) -> str:
     """Text with its line ends and blanks as they are, without other control characters."""
     return "\n".join(visible(line) for line in str(text or "").splitlines())
+
+
+def undelivered(entry: Mapping[str, Any]) -> str:
+    """That events wait for a channel, and why, as `status` and `tick` report it. The local one is a file."""
+    events, channel = counted(entry["count"], "event"), plain(entry["channel"])
+    text = f"{events} for {channel} not told yet"
+    if channel == "local":
+        text = f"{events} not in notifications/events.jsonl yet"
+    return f"{text}: {plain(entry['last_error'], 300)}" if entry.get("last_error") else f"{text}: the next tick does it"

@@ -122,6 +122,11 @@ class Definitions:
         row = self._db.row("SELECT * FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,))
         return None if row is None else job_state(row)
 
+    def count(self) -> int:
+        """How many jobs are in the file, as it was synced last."""
+        row = self._db.row("SELECT count(*) FROM jobs WHERE removed_at IS NULL")
+        return 0 if row is None else int(row[0])
+
     def is_active(self, job_id: str) -> bool:
         """Whether a job of this name is in the file, as it was synced last."""
         return self._db.row("SELECT 1 FROM jobs WHERE job_id = ? AND removed_at IS NULL", (job_id,)) is not None

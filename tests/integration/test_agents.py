@@ -260,7 +260,7 @@ def test_what_claude_answers_when_something_is_wrong(
         ("codex", "[[fail unexpected status 401 Unauthorized]]", "AGENT_REFUSED"),
         ("codex", "[[fail unexpected status 503 Service Unavailable: no, url: http://x]]", "AGENT_OVERLOADED"),
         ("codex", "[[fail We’re currently experiencing high demand]]", "AGENT_OVERLOADED"),
-        ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_FAILED"),
+        ("codex", "[[fail unexpected status 404 Not Found: no, url: http://h:42900/401/529]]", "AGENT_REQUEST_INVALID"),
         ("codex", "[[fail line 429 of 529 is wrong]]", "AGENT_FAILED"),
         ("codex", "[[cut 1]]", "AGENT_OUTPUT_TRUNCATED"),
         ("codex", '[[print {"type": "thread.star]]', "AGENT_OUTPUT_TRUNCATED"),
@@ -375,7 +375,16 @@ def test_a_shared_session_is_continued_and_a_lost_one_starts_again_with_a_note(w
     [
         ("claude", "Prompt is too long"),
         ("claude", "API Error: 400 messages.3: `tool_use` ids were found without `tool_result` blocks"),
+        (
+            "claude",
+            "API Error: 400 messages.1.content.5: `thinking` blocks in the latest message cannot be modified.",
+        ),
+        ("claude", "Session ID session-1 is already in use."),
         ("codex", "Codex ran out of room in the model's context window. Start a new conversation."),
+        (
+            "codex",
+            'unexpected status 400 Bad Request: {"error": {"message": "No tool output found for function call c."}}',
+        ),
         ("gemini", "The input token count (1048577) exceeds the maximum number of tokens allowed"),
     ],
 )
@@ -387,6 +396,8 @@ def test_a_session_that_is_too_long_or_broken_is_left_and_a_new_one_begun(
     second = again(workspace)
     assert second["result"]["session"]["lost_session_id"] == "session-1"
     assert (second["attempt"], len(calls(workspace))) == (1, 3)
+    shown = " ".join(workspace.run("show", second["run_id"], "--text").stdout.decode().split())
+    assert "Session session-1 could not be continued" in shown
     assert again(workspace)["result"]["session"]["lost_session_id"] == second["result"]["session"]["session_id"]
 
 

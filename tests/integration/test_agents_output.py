@@ -134,6 +134,13 @@ def test_an_agent_that_has_answered_and_does_not_end_is_ended_and_its_answer_cou
     assert "its process did not end" in workspace.run("run-now", "job-0", "--text").stdout.decode()
 
 
+def test_people_are_told_of_tasks_that_were_stopped_before_they_had_ended(workspace: Workspace) -> None:
+    answer = run(workspace, "claude/background-task-stopped")
+    assert answer["result"]["response"]["result"]["stopped_tasks"] == ["Write the summary"]
+    shown = " ".join(workspace.run("show", answer["run_id"], "--text").stdout.decode().split())
+    assert "stopped before they had ended: Write the summary" in shown
+
+
 def test_tokens_that_were_not_reported_are_null(workspace: Workspace) -> None:
     result = run(workspace, "claude/no-usage-at-all")["result"]["response"]["result"]
     assert result["usage"] == {"input_tokens": None, "output_tokens": None}

@@ -96,7 +96,7 @@ def test_pages_of_history_hold_each_run_once_also_those_of_one_second(machine: M
     [
         (("nobody",), JobNotFound),
         (("--before", "nobody-1"), UsageError),
-        (("--since", "yesterday"), UsageError),
+        (("--since", "lately"), UsageError),
         (("--since", "99999999999999w"), UsageError),
     ],
 )

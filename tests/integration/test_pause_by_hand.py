@@ -46,8 +46,11 @@ def test_an_end_is_a_span_a_day_or_an_instant_in_the_jobs_zone(text: str, until:
     "text", ["", "soon", "0h", "2y", "monday 25:00", "tomorrow at 9", "mo", "99999999d", "999999w"]
 )
 def test_an_end_that_is_none_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         given_end("--until", text, "UTC", NOW)
+    for word in ("isoformat", "Invalid", "ValueError", "must be in"):
+        assert word not in caught.value.message, "those are Python's words"
+    assert "2h" in caught.value.hint
 
 
 def paused(machine: Machine) -> object:

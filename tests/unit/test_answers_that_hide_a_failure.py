@@ -184,3 +184,53 @@ def test_its_own_words_on_stderr_do(tmp_path: Path, stderr: str, code: str) -> N
 )
 def test_what_a_message_of_its_own_tells_of(message: str, code: str) -> None:
     assert kind_of(message, None, is_own=True).code == code
+
+
+def task(subtype: str, **fields: object) -> dict[str, object]:
+    return {"type": "system", "subtype": subtype, "session_id": "s", "task_id": "t1", **fields}
+
+
+def uses(name: str, **given: str) -> dict[str, object]:
+    content = [{"type": "text", "text": "Now"}, {"type": "tool_use", "id": "u", "name": name, "input": given}]
+    return {"type": "assistant", "session_id": "s", "message": {"id": "m", "content": content}}
+
+
+STARTED = task("task_started", is_backgrounded=True, description="Run the tests")
+BY_ITSELF = task("task_started", is_backgrounded=False, description="Look around")
+WAITING = "The summary is still being written; I'll be notified when it is done."
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stopped"),
+    [
+        ([STARTED, task("task_notification", status="stopped", summary="Stopped")], [], ["Run the tests"]),
+        ([STARTED], [task("task_notification", status="stopped", summary="Stopped")], ["Run the tests"]),
+        ([STARTED, task("task_updated", patch={"status": "killed"})], [], ["Run the tests"]),
+        ([STARTED], [], ["Run the tests"]),
+        ([BY_ITSELF, task("task_updated", patch={"is_backgrounded": True})], [], ["t1"]),
+        ([], [task("task_notification", status="stopped", summary="A build")], ["A build"]),
+        ([STARTED, task("task_started", task_id="t2", is_backgrounded=True, description="Build")],
+         [], ["Run the tests", "Build"]),
+        ([STARTED, task("task_notification", status="completed")], [], None),
+        ([STARTED, task("task_updated", patch={"status": "failed"})], [], None),
+        ([BY_ITSELF], [], None),
+        ([STARTED, uses("TaskStop", task_id="t1"), task("task_notification", status="stopped")], [], None),
+        ([STARTED, uses("KillShell", shell_id="t1")], [task("task_notification", status="stopped")], None),
+        ([STARTED, uses("Bash", command="ls")], [], ["Run the tests"]),
+        ([task("task_started", task_id=7, is_backgrounded=True), task("task_updated", patch=[1])], [], None),
+    ],
+)  # fmt: skip
+def test_tasks_that_were_stopped_before_they_had_ended_are_in_the_result(
+    tmp_path: Path, before: list[dict[str, object]], after: list[dict[str, object]], stopped: list[str] | None
+) -> None:
+    out = json.dumps([*before, json.loads(claude(WAITING)), *after]).encode()
+    _, told = read(tmp_path, "claude", out)
+    assert (told["status"], told["text"], told.get("stopped_tasks")) == ("ok", WAITING, stopped)
+
+
+def test_tasks_that_claude_tells_of_on_stderr_only_are_in_the_result_too(tmp_path: Path) -> None:
+    said = "Background tasks still running after 600s; terminating."
+    err = f"Debug: x\n{said}\nSet CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS=0 to wait indefinitely.\n"
+    _, told = read(tmp_path, "claude", claude(WAITING), err.encode())
+    assert (told["status"], told["stopped_tasks"]) == ("ok", [said])
+    assert "stopped_tasks" not in read(tmp_path, "claude", claude(said))[1]

@@ -91,10 +91,11 @@ def test_no_text_makes_it_fail(text: str) -> None:
         ("This request would exceed your account's rate limit.", "AGENT_OVERLOADED"),
         ("Rate limit reached for the model. Please try again later.", "AGENT_OVERLOADED"),
         ("Selected model is at capacity.", "AGENT_OVERLOADED"),
+        ("connect ECONNREFUSED http://h:42900/401/529", "AGENT_FAILED"),
         ("You've reached the maximum context limit", "AGENT_FAILED"),
         ("model id not found", "AGENT_REQUEST_INVALID"),
         ("Prompt is too long", "AGENT_REQUEST_INVALID"),
-        ("unexpected status 404 Not Found: http://h:42900/401/529", "AGENT_FAILED"),
+        ("unexpected status 404 Not Found: http://h:42900/401/529", "AGENT_REQUEST_INVALID"),
     ],
 )
 def test_the_kind_of_a_failure_is_in_its_words(message: str, code: str) -> None:

@@ -98,18 +98,21 @@ def test_the_text_of_status_names_what_is_wrong() -> None:
     error = {"error": {"code": "JOBS_FILE_NOT_JSON", "message": "line 3: a comma is missing"}}
     wrong = _status(
         scheduler={"last_tick_at": None, "stale": True, "overdue_jobs": [{"job_id": "late"}],
-                   "anomalies": [{"message": f"The clock was set back at {text(-1)}."}]},
-        events={"waiting": [{"channel": "telegram", "count": 2}]}, sync={"error": error, "in_step": False},
+                   "anomalies": [{"message": f"The clock was set back at {text(-1)}.", "hint": "Look at it."}]},
+        events={"waiting": [{"channel": "local", "count": 1, "last_error": None},
+                            {"channel": "telegram", "count": 2, "last_error": "no space"}]},
+        sync={"error": error, "in_step": False},
         jobs=[_job(problem={"message": "no such zone"}), _job("p", paused={"since": text(-1), "reason": "x"})],
     )  # fmt: skip
     lines = _shown("status", wrong)
     assert lines[0] == "puruto-cron  STALE  no job starts by itself; no tick so far"
     assert lines[1] == "  jobs      2 jobs, 1 enabled, 1 paused"
-    assert lines[4:9] == [
+    assert lines[4:10] == [
         "! .jobs.json was not loaded: line 3: a comma is missing [JOBS_FILE_NOT_JSON]",
         "! Overdue: late",
-        "! The clock was set back at 20:00.",
-        "! 2 events for telegram not delivered yet",
+        "! The clock was set back at 20:00. Look at it.",
+        "! 1 event not in notifications/events.jsonl yet: the next tick does it",
+        "! 2 events for telegram not told yet: no space",
         "! weekday-report: no such zone",
     ]
 
@@ -209,6 +212,9 @@ def test_a_report_whose_view_fails_is_printed_as_fields() -> None:
     ("instant", "shown"),
     [
         ("2026-02-25T20:30:00+00:00", "21:30 (in 30 min)"),
+        ("2026-02-25T21:59:59+00:00", "22:59 (in 2 h)"),
+        ("2026-02-25T21:59:00+00:00", "22:59 (in 1 h)"),
+        ("2026-02-25T20:00:59.600000+00:00", "21:00 (in 1 min)"),
         ("2026-02-27T08:00:00+00:00", "Fri 09:00 (in 1 d)"),
         ("2026-06-01T07:00:00+00:00", "1 Jun 09:00 (in 95 d)"),
         ("2027-02-25T20:00:00+00:00", "25 Feb 2027 21:00 (in 365 d)"),

@@ -252,8 +252,9 @@ class AgentRunner(Runner):
     def _without_answer(self, invocation: Invocation, ending: Ending, reading: answers.Reading) -> Answer:
         """What to make of an output without any event that decides."""
         printed, is_own = read_tail(ending.stdout), ending.exit_code != 0
-        for said in () if reading.found or reading.fault else (printed, own_lines(read_tail(ending.stderr))):
+        for text in () if reading.found or reading.fault else (printed, read_tail(ending.stderr)):
             # It may refuse in plain text.
+            said = own_lines(text) if is_own else text
             if kind_of(said, None, is_own=is_own) is not AgentFailed:
                 return failed(self.name, invocation, ending, said, is_own=is_own)
         if reading.is_cut:

@@ -20,7 +20,7 @@ from invocation.runners.agents.outcomes import (
     text_of,
     truncated,
 )
-from invocation.runners.base import Ending, Host
+from invocation.runners.base import Ending, Host, read_tail
 
 #: Variables of the Claude Code session in which we may have been started.
 _OF_THE_CALLER = frozenset(
@@ -54,7 +54,12 @@ _ENDED_BADLY = frozenset(
      "prompt_too_long", "blocking_limit", "rapid_refill_breaker", "malformed_tool_use_exhausted",
      "tool_deferred_unavailable"}
 )  # fmt: skip
-#: How long `-p` waits at the end for what the model has put into the background; 0 is for ever.
+#: Tools by which the model itself stops what it has put into the background.
+_STOPPING_TOOLS = ("TaskStop", "KillShell", "KillBash")
+#: What it prints on stderr when it stops it. Its events, which name the tasks, are printed only with `verbose`.
+_STOPPED = re.compile(r"^Background tasks still running after .*", re.MULTILINE)
+_MOST_TASKS = 20
+#: How long `-p` waits at the end for subagents that the model has put into the background; 0 is for ever.
 _CEILING = "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS"
 
 
@@ -117,12 +122,15 @@ class ClaudeRunner(AgentRunner):
             message = members_of(event.get("message"))
             # A message of several parts is one event for each, all with the same usage.
             report.used[text_of(message.get("id"))] = _tokens(members_of(message.get("usage")))
+            _forget_stopped(message.get("content"), report)
         elif kind == "rate_limit_event":
             report.reset = f"resets_at: {members_of(event.get('rate_limit_info')).get('resetsAt')}"
         elif kind == "result" or not (
             isinstance(kind, str) and (session or kind in ("system", "user", "stream_event"))
         ):
             return False
+        if kind == "system":
+            _follow_task(event, report)
         report.session_id = session or report.session_id
         return True
 
@@ -182,6 +190,8 @@ class ClaudeRunner(AgentRunner):
         extra: dict[str, object] = {"num_turns": usage.turns, "total_cost_usd": usage.cost_usd}
         if denied:
             extra["permission_denials"] = denied[:50]
+        if stopped := list(filter(None, report.tasks.values())) or _STOPPED.findall(read_tail(ending.stderr))[-1:]:
+            extra["stopped_tasks"] = [task[:200] for task in stopped[:_MOST_TASKS]]
         return conclude(
             self.name,
             invocation,
@@ -191,6 +201,26 @@ class ClaudeRunner(AgentRunner):
             extra=extra | ({} if text.strip() else {"stop_reason": stop or None}),
             why_empty=_why_empty(result),
         )
+
+
+def _follow_task(event: Mapping[str, object], report: Report) -> None:
+    """Keeps what is in the background. Source: the Agent SDK's `SDKTaskStartedMessage`, and the others like it."""
+    task, patch = text_of(event.get("task_id")), members_of(event.get("patch"))
+    status = event.get("status") or patch.get("status")
+    if not task:
+        return
+    if status in ("completed", "failed"):
+        report.tasks.pop(task, None)
+    elif status in ("stopped", "killed") or True in (event.get("is_backgrounded"), patch.get("is_backgrounded")):
+        report.tasks.setdefault(task, text_of(event.get("description")) or text_of(event.get("summary")) or task)
+
+
+def _forget_stopped(content: object, report: Report) -> None:
+    """Leaves out what the model itself stops: that has done its work."""
+    for part in map(members_of, content if isinstance(content, list) else ()):
+        if part.get("name") in _STOPPING_TOOLS:
+            given = members_of(part.get("input"))
+            report.tasks[text_of(given.get("task_id") or given.get("shell_id"))] = ""
 
 
 def _answer_of(result: Mapping[str, object]) -> str:

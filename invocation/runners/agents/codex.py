@@ -18,7 +18,7 @@ from invocation.runners.agents.outcomes import (
     text_of,
     truncated,
 )
-from invocation.runners.base import Ending, read_tail
+from invocation.runners.base import Ending
 
 #: The beginnings of the types of its events, and the events that end a turn.
 _EVENTS = ("thread.", "turn.", "item.", "error")
@@ -114,7 +114,7 @@ class CodexRunner(AgentRunner):
             end = "turn.failed"
         if end != "turn.completed":
             if end == "turn.failed" or report.error or ending.exit_code != 0:
-                return failed(self.name, invocation, ending, report.error or read_tail(ending.stderr))
+                return failed(self.name, invocation, ending, report.error)
             raise truncated(self.name, "its turn was not completed", ending)
         structured: object = None
         if invocation.agent.json_schema is not None:

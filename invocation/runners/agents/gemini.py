@@ -18,7 +18,7 @@ from invocation.runners.agents.outcomes import (
     text_of,
     truncated,
 )
-from invocation.runners.base import Ending, read_tail
+from invocation.runners.base import Ending
 
 _APPROVAL = {
     "plan": "plan",
@@ -95,8 +95,7 @@ class GeminiRunner(AgentRunner):
                     hint="Raise model.maxSessionTurns in its settings.json if the work needs more.",
                 )
             status = _status(error.get("code"))
-            said = report.error or read_tail(ending.stderr)
-            return failed(self.name, invocation, ending, said, status=status)
+            return failed(self.name, invocation, ending, report.error, status=status)
         if not isinstance(event.get("response"), str):
             raise invalid(self.name, "response is missing", ending)
         if own := _WHOLE_ERROR.fullmatch(report.text.strip()):

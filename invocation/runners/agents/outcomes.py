@@ -23,7 +23,7 @@ from core.invocation_errors import (
     InvocationError,
     SessionLost,
 )
-from invocation.refusals import kind_of
+from invocation.refusals import kind_of, own_lines
 from invocation.reset_times import reset_time
 from invocation.runners.base import RESULT_LIMIT, Ending, how_it_ended, read_tail, to_text
 
@@ -56,6 +56,8 @@ class Report:
     """The message of its failure."""
     reset: str = ""
     """What it says elsewhere about when its quota is renewed."""
+    tasks: dict[str, str] = field(default_factory=dict)
+    """What it put into the background and what has not ended by itself: what each is for, or "" if it stopped it."""
     used: dict[str, Usage] = field(default_factory=dict)
     """What was used, by what it was used for, so that nothing counts twice."""
 
@@ -99,11 +101,12 @@ def failed(
 ) -> Answer:
     """The failure of an agent that reported one: a used-up quota, an overload, a refusal, or another.
 
-    `said` is its message. `status` is the HTTP status of its provider. `is_own` says whether the message is certainly
-    the program's own and not the answer of a model. `reset` is what else it said about the renewal of its quota.
-    `kind` is the error where something else than the message decides.
+    `said` is its message; without one, the end of its stderr is. `status` is the HTTP status of its provider.
+    `is_own` says whether the message is certainly the program's own and not the answer of a model. `reset` is what else
+    it said about the renewal of its quota. `kind` is the error where something else than the message decides.
     """
-    kind = kind or kind_of(said, status, is_own=is_own)
+    judged, said = said, said or read_tail(ending.stderr)
+    kind = kind or kind_of(judged or own_lines(said), status, is_own=is_own)
     details: dict[str, object] = {"agent": name, "said": said[:_LONGEST_SAID], **ending_details(ending)}
     if status is not None:
         details["api_error_status"] = status
