@@ -86,7 +86,10 @@ def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
         texts.append(f"{plain(entry['channel'])} was not told yet: {plain(entry['error'], 500)}")
     if broken := report.get("sync"):
         texts.append(f".jobs.json could not be loaded: {plain(broken['error'].get('message'), 500)}")
-    return [note(text, context) for text in texts]
+    notes: list[RenderableType] = [note(text, context) for text in texts]
+    if hint := ((report.get("sync") or {}).get("error") or {}).get("details", {}).get("hint"):
+        notes.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone))))
+    return notes
 
 
 def _processes(ended: object) -> str:
