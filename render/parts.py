@@ -46,7 +46,7 @@ def step(*commands: str, label: str = "Next") -> list[Hanging]:
 
 def first_step(report: Report) -> list[Hanging]:
     """What to do where the database has no job: `jobs_to_load` says whether .jobs.json has any."""
-    return step(f"python3 main.py {'sync-jobs' if report['jobs_to_load'] else 'register-job --help'}")
+    return step("python3 main.py sync-jobs" if report["jobs_to_load"] else "python3 main.py register-job --help")
 
 
 def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:
