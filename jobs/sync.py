@@ -331,11 +331,11 @@ class Sync:
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
         instants: list[LocalInstant] = []
-        # The cursor of an enabled job is its next instant; a disabled job has none.
+        # The cursor of an enabled job is its next instant; a disabled job has none, and no slot before `paused_until`.
         instant = change.next_run_at
         enabled = job.enabled and not change.stays_paused
         if not enabled:
-            instant = self._next_fire(job.schedule, change.zone.name, now, change.anchor)
+            instant = self._next_fire(job.schedule, change.zone.name, start_of(job, now), change.anchor)
         while instant is not None:
             instants.append(self._show(instant, change.zone.name))
             if len(instants) == PREVIEW:

@@ -26,6 +26,10 @@ class Zone:
     source: str
 
 
+#: The reason of a pause that `pause-job` made without an end.
+BY_HAND = "pause-job"
+
+
 class Pause(TypedDict):
     """Since when, until when and why a job is paused. Instants are UTC text; null where nobody knows or has said."""
 
@@ -458,7 +462,7 @@ def _pause(shown: dict[str, object], now: datetime, by_hand: Mapping[str, str]) 
     definition = cast("Mapping[str, object]", shown["definition"])
     if definition.get("enabled") is False:
         since = by_hand.get(str(shown["job_id"]))
-        return None if since is None else {"since": since, "until": None, "reason": "pause-job"}
+        return None if since is None else {"since": since, "until": None, "reason": BY_HAND}
     until = paused_until(definition.get("paused_until"), now)
     return None if until is None else {"since": None, "until": utc_text(until), "reason": "paused_until"}
 
