@@ -80,13 +80,18 @@ _REJECTED = re.compile(
 _TOO_MUCH_OUTPUT = re.compile(r"exceeded the \d+ output token maximum")
 #: What happened to an agent on its own machine, or between it and its tools: its provider has nothing to do with it.
 _ELSEWHERE = re.compile(
-    r"\bmcp\b|disk quota|no space left|\be(?:dquot|nospc|acces|perm|rofs)\b|\(publickey",
+    r"\bmcp\b|\b(?:disk|storage|file|inode|mailbox) quota|quota exceeded on /|no space left"
+    r"|\be(?:dquot|nospc|acces|perm|rofs)\b|\(publickey",
     re.IGNORECASE,
 )
 #: Lines about other programs, or that tell of no failure. By custom a program begins a line with its name and a colon.
 _OF_OTHERS = re.compile(
-    r"\b(?:plugin|extension|hook|registry|npm|pnpm|yarn|pypi|telemetry|update)s?\b"
-    r"|\b(?:git|docker|npmjs|ghcr|huggingface|sentry|statsig|slack|atlassian)(?:hub|lab)?\.(?:com|io|org|co|net)\b"
+    r"\b(?:plugin|extension|hook|registry|npm|pnpm|yarn|pypi|telemetry|auto-?updater?|update check)s?\b"
+    r"|\b(?:gitlab|docker|ghcr|huggingface|sentry|statsig|slack|atlassian|telegram)\b"
+    r"|\bgithub\b(?!\.com/(?:google-gemini|openai|anthropics)/)"
+    # An address of another host, unless it is that of a gateway to the provider.
+    r"|^(?!.*\b(?:api error|(?:unexpected|last) status)\b).*https?://"
+    r"(?!(?:[\w-]+\.)*(?:anthropic|claude|openai|chatgpt|google|googleapis|geminicli|goo|github)\.)"
     r"|^\W*(?:\S+ +)?(?:warn(?:ing)?|info|debug|trace)\b"
     r"|^(?-i:[EW]): "
     r"|^(?!(?:error|claude|codex|gemini|code|status|message|reason|details|type|cause|name|statusText)\b)"

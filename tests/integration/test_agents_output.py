@@ -129,7 +129,7 @@ def test_an_agent_that_has_answered_and_does_not_end_is_ended_and_its_answer_cou
     assert len(calls(workspace)) == 1
     assert workspace.sql("SELECT session_id FROM sessions")[0]["session_id"] == "session-1"
     refused = workspace.json("run-now", "refused", code=1)
-    assert refused["error"]["code"] == "AGENT_QUOTA"
+    assert (refused["error"]["code"], refused["error"]["details"]["did_not_exit"]) == ("AGENT_QUOTA", True)
     assert len(calls(workspace)) == 2
     assert "its process did not end" in workspace.run("run-now", "job-0", "--text").stdout.decode()
 

@@ -309,3 +309,39 @@ def test_what_an_agent_had_used_when_it_was_ended(case: str, cost: float, tokens
     answer = runners.named(case.partition("/")[0]).read_ended(made, ending)
     assert (round(answer.usage.cost_usd, 6), answer.usage.input_tokens) == (cost, tokens)
     assert answer.failure is None
+
+
+@pytest.mark.parametrize(
+    ("case", "status"),
+    [
+        ("claude/list", "ok"),
+        ("claude/banner-before", "ok"),
+        ("claude/overloaded", "AGENT_OVERLOADED"),
+        ("claude/list-cut-in-its-result", None),
+        ("claude/list-not-closed", None),
+        ("claude/list-without-result", None),
+        ("claude/plain-text", None),
+        ("claude/nothing", None),
+        ("codex/lines", "ok"),
+        ("codex/turn-failed", "AGENT_FAILED"),
+        ("codex/no-end", None),
+        ("codex/error-only", None),
+        ("gemini/pretty", "ok"),
+        ("gemini/quota-after", "AGENT_QUOTA"),
+        ("gemini/no-response", None),
+        ("gemini/cut-in-the-stats", None),
+    ],
+)
+def test_of_an_agent_that_does_not_end_only_a_whole_answer_counts(
+    case: str, status: str | None, tmp_path: Path
+) -> None:
+    for ending in ("out", "err"):
+        (tmp_path / ending).write_bytes(printed(ANSWERS / case, ending))
+    ended = Ending(0, str(tmp_path / "out"), str(tmp_path / "err"), NOW)
+    made = Invocation(request(), attempt=1, run_folder=str(tmp_path), run_id="r")
+    answer = runners.named(case.partition("/")[0]).read_unended(made, ended)
+    if answer is None:
+        assert status is None
+    else:
+        assert status == ("ok" if answer.failure is None else answer.failure.code)
+        assert (answer.failure.details if answer.failure else answer.result or {})["did_not_exit"] is True

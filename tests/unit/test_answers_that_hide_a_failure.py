@@ -151,6 +151,14 @@ def test_a_turn_of_codex_that_failed(tmp_path: Path, end: dict[str, Any], code: 
         ("claude", 'MCP server "github": HTTP 401 Unauthorized\nTypeError: Cannot read properties of undefined\n'),
         ("codex", "WARN mcp: 429 Too Many Requests from registry\nthread 'main' panicked at src/main.rs:1:1\n"),
         ("gemini", "npm warn: authentication required for the registry\nfatal: something\n"),
+        ("claude", "OSError: [Errno 122] Disk quota exceeded: 'report.md'\n"),
+        ("claude", "The storage quota has been exceeded\n"),
+        ("claude", "GitHub API rate limit exceeded for user ID 7\n"),
+        ("claude", "git@github.com: Permission denied (publickey).\n"),
+        ("codex", "curl: (22) The requested URL returned error: 429\n"),
+        ("codex", "Could not load https://db.example/v1: 401 Unauthorized\n"),
+        ("gemini", 'psql: error: FATAL:  password authentication failed for user "ana"\n'),
+        ("gemini", "Request failed with status code 429\nRangeError: Maximum call stack size exceeded\n"),
     ],
 )
 def test_words_of_other_programs_do_not_decide(tmp_path: Path, agent: str, stderr: str) -> None:
@@ -164,6 +172,17 @@ def test_words_of_other_programs_do_not_decide(tmp_path: Path, agent: str, stder
         ("Invalid API key · Please run /login\n", "AGENT_REFUSED"),
         ("Error: 401 Unauthorized\n    at main (cli.js:1)\n", "AGENT_REFUSED"),
         ("Warning: slow network\nCredit balance is too low\n", "AGENT_QUOTA"),
+        ("Your API key is invalid. Please update it.\n", "AGENT_REFUSED"),
+        ("API Error: 529 overloaded_error\nTypeError: x is undefined\n", "AGENT_OVERLOADED"),
+        (
+            "git: not a repository\nERROR: unexpected status 401 Unauthorized, url: http://gateway:4000/v1\n",
+            "AGENT_REFUSED",
+        ),
+        ("Failed to login. See https://github.com/google-gemini/gemini-cli/blob/main/docs/x.md\n", "AGENT_REFUSED"),
+        (
+            'ApiError: {"error":{"code":429}}\n    at x (cli.js:1:2)\n  status: 429\n}\n\nNode.js v22.1.0\n',
+            "AGENT_OVERLOADED",
+        ),
     ],
 )
 def test_its_own_words_on_stderr_do(tmp_path: Path, stderr: str, code: str) -> None:

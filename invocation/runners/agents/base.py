@@ -187,7 +187,10 @@ class AgentRunner(Runner):
         if size > OUTPUT_LIMIT or report.is_cut or report.fault or reading.is_open or not self.has_ended(report):
             return None
         answer = self.read(invocation, ending)
-        return answer if answer.result is None else replace(answer, result={**answer.result, "did_not_exit": True})
+        result, failure, note = answer.result, answer.failure, {"did_not_exit": True}
+        if failure is not None:
+            return replace(answer, failure=replace(failure, details={**failure.details, **note}))
+        return replace(answer, result={**(result or {}), **note})
 
     def has_ended(self, report: Report) -> bool:
         """Whether the turn has ended, whatever its process does."""

@@ -85,6 +85,9 @@ class GeminiRunner(AgentRunner):
     def usage(self, report: Report) -> Usage:
         return report.used.get("stats", Usage())
 
+    def has_ended(self, report: Report) -> bool:
+        return any(name in (report.last or {}) for name in ("response", "error"))
+
     def judge(self, invocation: Invocation, ending: Ending, report: Report) -> Answer:
         event = report.last or {}
         if event.get("error") is not None:
