@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from app import fast_tick
 from channels import channels_of
@@ -63,12 +63,16 @@ CHECKED_ENTRIES = "checked_entries"
 
 
 class SyncState(TypedDict):
-    """When .jobs.json was last synced (UTC text), whether it has not changed since, and the error of the last sync."""
+    """When .jobs.json was last synced (UTC text), whether it has not changed since, and the error of the last sync.
+
+    `missing` is there, and true, if there is no such file.
+    """
 
     last_sync_at: str | None
     in_step: bool
     auto_sync: bool
     error: Mapping[str, Any] | None
+    missing: NotRequired[Literal[True]]
 
 
 class SyncFailure(TypedDict):
@@ -360,12 +364,15 @@ class Session:
     def sync_state(self) -> SyncState:
         """Whether the stored jobs are those of the file, for `status`."""
         state = self.store.state
-        return {
+        found: SyncState = {
             "last_sync_at": state.get(LAST_SYNC) or None,
             "in_step": state.get(SYNCED_FILE) == self.app.jobs_file_version(),
             "auto_sync": self.app.settings.auto_sync,
             "error": state.get_fact(SYNC_ERROR),
         }
+        if not os.path.lexists(self.app.settings.jobs_file):
+            found["missing"] = True
+        return found
 
     def has_jobs_to_load(self) -> bool:
         """Whether .jobs.json has changed since it was loaded, and has jobs or a fault: a sync is the next step."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.boundary import Failure, guarded
 from core.invocation_errors import IpcError, PromptFileInvalid, PromptFileMissing, TargetNotFound, codes
+from core.listing import sentences
 
 if TYPE_CHECKING:
     from app.app import App
@@ -37,7 +38,7 @@ def start_warnings(app: App, jobs: Iterable[Job]) -> list[WarningEntry]:
             continue
         code = "COMMAND_UNUSABLE" if isinstance(obstacle, IpcError) else obstacle.code
         hint = obstacle.hint if isinstance(obstacle, IpcError) else str(obstacle.details.get("hint") or "")
-        text = f"The job {job.job_id} could not start now: {obstacle.message}. {hint}".rstrip()
+        text = sentences(f"The job {job.job_id} could not start now: {obstacle.message}", hint)
         warnings.append({"code": code, "message": app.redactor(job).text(text)})
         if len(warnings) == _MOST:
             break

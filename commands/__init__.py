@@ -39,7 +39,6 @@ Jobs are declared in .jobs.json, in the same folder as main.py. The system cront
 Each command prints text on a terminal, and one JSON object elsewhere or with --json, also for errors (daemon: one
 object per line). PURUTO_CRON_FORMAT=json or =text chooses for all commands; doctor prints text unless JSON is chosen.
 
-\b
 Exit codes: 0 success; 1 a known error, or a run that failed; 2 wrong usage or configuration; 129, 130 and 143 after a
 closed terminal, Ctrl-C and TERM (a daemon that was asked to stop: 0).
 
@@ -128,7 +127,7 @@ def _run(argv: list[str], app: App) -> int:
         if COMPLETING in os.environ:
             # Ends the process.
             cli.main(prog_name=PROGRAM, complete_var=COMPLETING, obj=app)
-        code = cli.main(args=argv or ["--help"], prog_name="main.py", standalone_mode=False, obj=app)
+        code = cli.main(args=argv or ["--help"], prog_name="python3 main.py", standalone_mode=False, obj=app)
     except OutputUnwritable as error:
         return _unwritable(error)
     except click.ClickException as error:

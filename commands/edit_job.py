@@ -60,7 +60,9 @@ def command(
     )
     if not changes and not removed:
         raise UsageError("No change was given", hint="See: python3 main.py edit-job --help")
-    edit = app.editor().update(job_id, changes, removed, dry_run=dry_run, explain=naming_options(given, source))
+    edit = app.editor().update(
+        job_id, changes, removed, dry_run=dry_run, explain=naming_options(given, source, removes=True)
+    )
     report: Mapping[str, object] = {
         "next": preview(app, edit.entry or {}),
         "warnings": [*app.no_tick_warning(app.clock.now()), *entry_warnings(app, edit.entry or {})],

@@ -93,7 +93,8 @@ def command(app: App, source: str | None, system: bool | None, target: str | Non
     }
     reasons = {refused.code for _, refused in made.refused}
     if made.refused and not made.new and not made.existing and reasons != {"OWN_TICK"}:
-        message, hint = "No line of the crontab could be imported", "Each line has its reason."
+        message = "No line of the crontab could be imported"
+        hint = "Each line has its reason, and how to write it where that is possible."
         if reasons in ({"ANACRONTAB"}, {"FCRONTAB"}):
             # All lines have the same reason: it is another program's table.
             message, hint = made.refused[0][1].reason, made.refused[0][1].hint

@@ -10,6 +10,7 @@ import click
 from app.app import App
 from core.boundary import Failure, guarded
 from core.errors import CronError, JobNotFound, RunNotFound, UsageError
+from core.listing import sentences
 from core.suggest import did_you_mean
 from store.names import Names
 
@@ -61,7 +62,7 @@ def with_suggestion(app: App, error: CronError, argv: Sequence[str] = ()) -> Cro
                     and "sync" not in error.details
                 ):
                     error.message = f"There is no job {job_id} any more: it was removed from .jobs.json"
-                    error.hint = f"{error.hint.rstrip('.')}. Its history is kept: python3 main.py history {job_id}"
+                    error.hint = sentences(error.hint, f"Its history is kept: python3 main.py history {job_id}")
                 error.hint = did_you_mean(job_id, names.jobs("", most=_MOST_COMPARED), error.hint)
 
     guarded(explain)

@@ -11,15 +11,18 @@ from core.errors import CronError, JobsFileInvalid
 _PLACE = re.compile(r"jobs\[\d+\](?:\.(?P<field>[A-Za-z_][A-Za-z0-9_]*))?(?P<rest>.*)", re.DOTALL)
 
 
-def naming_options(given: Collection[str], source: str | None) -> Callable[[JobsFileInvalid], CronError]:
+def naming_options(
+    given: Collection[str], source: str | None, *, name: str = "JOB_ID", removes: bool = False
+) -> Callable[[JobsFileInvalid], CronError]:
     """A function that turns the error of a file with the edited job into one that names what was given.
 
-    `given` are the fields that were given as options, `source` is the value of --from-json.
+    `given` are the fields that were given as options, `source` is the value of --from-json, `name` is the argument with
+    the job's name. If the command `removes` fields, that is the hint for one that is empty.
     """
 
     def explained(error: JobsFileInvalid) -> CronError:
         listed = cast("list[Mapping[str, Any]]", error.details.get("problems") or [])
-        problems = [_explained(problem, given, source) for problem in listed]
+        problems = [_explained(problem, given, source, name, removes=removes) for problem in listed]
         if not problems:
             return error
         count = int(cast("int", error.details["problem_count"]))
@@ -31,16 +34,20 @@ def naming_options(given: Collection[str], source: str | None) -> Callable[[Jobs
     return explained
 
 
-def _explained(problem: Mapping[str, Any], given: Collection[str], source: str | None) -> dict[str, Any]:
+def _explained(
+    problem: Mapping[str, Any], given: Collection[str], source: str | None, name: str, *, removes: bool
+) -> dict[str, Any]:
     match = _PLACE.fullmatch(str(problem["path"]))
     field, rest = (match["field"] or "", match["rest"]) if match else ("", str(problem["path"]))
     option = flag = f"--{field.replace('_', '-')}"
     if field == "job_id":
-        option = "JOB_ID"
+        option = name
     elif field not in given and problem["code"] != "MISSING_FIELD":
         option = f"--from-json: {field or 'the job'}" if source else f"the job's field {field}"
     hint = f"add {flag}" if problem["code"] == "MISSING_FIELD" else problem.get("hint")
-    if problem["code"] == "EMPTY" and field != "job_id":
-        hint = f"give it a value, or leave it out; edit-job --unset {field} removes it"
+    if problem["code"] == "EMPTY" and field in given and not hint:
+        hint = f"to remove it: --unset {field}" if removes else "leave it out"
+    if problem["code"] == "BAD_INSTANT" and field == "paused_until" and removes:
+        hint = f"{hint}; `python3 main.py pause-job {problem.get('job_id')} --until` takes words such as tomorrow"
     advice = {"hint": hint} if hint else {}
     return {**problem, "path": f"{field}{rest}", "option": f"{option}{rest}", **advice}

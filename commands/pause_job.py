@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -34,8 +35,9 @@ def command(app: App, job_id: str, until: str | None) -> None:
     """Pause a job, in .jobs.json. A running run is not ended: see `cancel`.
 
     Without --until the job is disabled until `resume-job`. With --until, no slot before that time runs, and then the
-    job resumes by itself. Slots during the pause are not run later. `list` says that it is paused, and `run-now`
-    refuses it without --force. Prints the entry, the next instants, and whether anything was "changed".
+    job resumes by itself, also one that was paused without an end before. Slots during the pause are not run later.
+    `list` says that it is paused, and `run-now` refuses it without --force. Prints the entry, the next instants, and
+    whether anything was "changed".
 
     \b
     Examples:
@@ -51,13 +53,14 @@ def command(app: App, job_id: str, until: str | None) -> None:
         if changed:
             guarded(lambda: note_pause(app, job_id, now), "The pause is shown as disabled", job=job_id)
     else:
-        fields: dict[str, object] = {"paused_until": _instant(app, job_id, until)}
-        before = pause_of(app, job_id)
-        if before is not None and before["reason"] == BY_HAND:
-            # A pause without an end becomes one that ends by itself.
-            fields["enabled"] = True
-        edit = app.editor().update(job_id, fields)
+        changes: dict[str, Any] = {"paused_until": _instant(app, job_id, until)}
+        # A pause that was made without an end gets one.
+        pause = pause_of(app, job_id)
+        was_endless = pause is not None and pause["reason"] == BY_HAND
+        edit = app.editor().update(job_id, {**changes, "enabled": True} if was_endless else changes)
         changed = edit.changed
+        if was_endless:
+            guarded(lambda: note_pause(app, job_id, None), "The pause was not forgotten", job=job_id)
     report = synced(app, job_id, edit.entry)
     entry = masked(app, edit.entry or {})
     show(app, {"status": "ok", "job_id": job_id, "changed": changed, "entry": entry, **report}, "pause-job")

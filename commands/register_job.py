@@ -50,7 +50,7 @@ def command(app: App, /, job_id: str | None, source: str | None, dry_run: bool, 
     if job_id:
         entry["job_id"] = job_id
     if "job_id" not in entry:
-        hint = "Write: register-job JOB_ID …, or put job_id into the JSON object of --from-json."
+        hint = "Write: python3 main.py register-job JOB_ID …, or put job_id into the JSON object of --from-json."
         raise UsageError("The job has no name", hint=hint)
     first = {name: entry.pop(name) for name in ("job_id", "enabled") if name in entry}
     entry = {"job_id": first["job_id"], "enabled": enable, **entry}

@@ -9,6 +9,7 @@ import click
 from app.app import App
 from commands.job_options import masked, synced
 from commands.names import job_names
+from commands.option_errors import naming_options
 from commands.view import show
 from core.errors import JobNameUsed, UsageError
 
@@ -36,7 +37,7 @@ def command(app: App, old: str, new: str, dry_run: bool) -> None:
     if old == new:
         raise UsageError(f"The job is called {old} already", hint="Give another name as NEW.")
     editor = app.editor()
-    edit = editor.give_name(old, new, dry_run=True)
+    edit = editor.give_name(old, new, dry_run=True, explain=naming_options({"job_id"}, None, name="The new name"))
     with app.session(read_only=True) as session:
         definitions = session.store.definitions
         if not definitions.is_active(new) and definitions.has_history(new):

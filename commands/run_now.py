@@ -18,6 +18,7 @@ from commands.view import is_screen, is_terminal, show, wants_text
 from config.settings import next_hop
 from core.boundary import Failure, guarded
 from core.errors import JobNotFound, OutputUnwritable
+from core.listing import sentences
 from store.history import History
 from system.stop_signals import stop_on_signals
 
@@ -96,7 +97,7 @@ def _not_loaded(job_id: str, broken: SyncFailure) -> JobNotFound:
         f" loaded. {fault['message']}"
     )
     hint = str(fault["details"].get("hint") or "Correct the file")
-    hint = f"{hint[:1].upper()}{hint[1:].rstrip('.')}. Then run: python3 main.py sync-jobs"
+    hint = sentences(f"{hint[:1].upper()}{hint[1:]}", "Then run: python3 main.py sync-jobs")
     return JobNotFound(message, hint=hint, details={"job_id": job_id, "sync": broken})
 
 

@@ -50,9 +50,8 @@ def command(app: App, words: tuple[str, ...]) -> None:
             )
         return
     if len(words) > 1:
-        raise UsageError(
-            "sessions takes one JOB_ID, or reset and a JOB_ID", hint="See: python3 main.py sessions --help"
-        )
+        message = "sessions takes one JOB_ID, or reset and a JOB_ID"
+        raise UsageError(message, hint="See: python3 main.py sessions --help")
     with app.session(read_only=True) as session:
         if words and not session.store.definitions.ever_existed(words[0]):
             if words[0] == "reset":

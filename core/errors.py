@@ -494,7 +494,7 @@ class DefinitionUnreadable(CronError):
 
     code = "DEFINITION_UNREADABLE"
     table = "database"
-    fix = "change the job in `.jobs.json` in any way, and run `sync-jobs`"
+    fix = "change the job in `.jobs.json` in any way, then run `python3 main.py sync-jobs`"
 
 
 class VerdictNotStored(CronError):

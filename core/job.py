@@ -51,10 +51,7 @@ Name = Annotated[
     str,
     MinLen(1),
     MaxLen(128),
-    Matches(
-        NAME_PATTERN,
-        "letters, digits, dots, dashes and underscores, starting with a letter or digit; letters are a to z and A to Z",
-    ),
+    Matches(NAME_PATTERN, "letters a-z and A-Z, digits, dots, dashes and underscores, starting with a letter or digit"),
 ]
 EnvName = Annotated[str, MinLen(1), MaxLen(128), Matches(ENV_NAME_PATTERN, "the name of an environment variable")]
 Argument = Annotated[str, MaxLen(32_768)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.errors import CronError
+from core.listing import sentences
 from doctor.findings import Finding, error, fine, of_error, warning
 from doctor.scene import Scene
 
@@ -29,8 +30,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         scene.file_errors.add(finding.code)
         count = failure.details.get("problem_count")
         faults = f" ({count} faults)" if isinstance(count, int) and count > 1 else ""
-        end = "" if not finding.fix or finding.fix.endswith((".", "?")) else "."
-        fix = f"{finding.fix}{end}{' ' * bool(finding.fix)}All faults with their positions: python3 main.py sync-jobs"
+        fix = sentences(finding.fix, "All faults with their positions: python3 main.py sync-jobs")
         yield Finding(finding.code, finding.severity, SUBJECT, finding.message + faults, fix)
         return
     for note in file.warnings:

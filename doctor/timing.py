@@ -64,7 +64,12 @@ def no_next_run(state: JobState, now: datetime, calendar: Calendar) -> Finding |
         return of_error(subject, following)
     if following is not None:
         text = f"{job.job_id} is enabled but has no next run, though `{job.schedule}` is due at {utc_text(following)}"
-        return error("NO_NEXT_RUN", subject, text, "Set enabled to false, run sync-jobs, and set it to true again.")
+        return error(
+            "NO_NEXT_RUN",
+            subject,
+            text,
+            "Set enabled to false, run `python3 main.py sync-jobs`, and set it to true again.",
+        )
     text = f"{job.job_id} is enabled, but `{job.schedule}` will never be due again"
     return warning("NEVER_FIRES_AGAIN", subject, text, "Give it a new schedule, or disable or remove it.")
 

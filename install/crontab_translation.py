@@ -224,7 +224,7 @@ def _schedule(when: str) -> str | Refused:
         # `5-5` means 5 for cron; other programs take it for the whole field.
         return " ".join(_SAME.sub(r"\1", field) for field in when.split(" "))
     if when in ("@reboot", "@boot"):
-        hint = "Leave the line to cron. To record its runs here, let it start: python3 main.py run-now JOB_ID"
+        hint = "Leave the line to cron. To record its runs here, let it start `python3 main.py run-now JOB_ID`."
         return Refused("REBOOT", f"{when} has no time, so it can't be a schedule here", hint)
     if when.removeprefix("@").isdecimal() or when.lower() in ("@every_second", "@every", "@at"):
         hint = f"Use register-job with a schedule such as `@every 15m`. cron's words are {_CRON_WORDS}."

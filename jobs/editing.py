@@ -144,7 +144,7 @@ class Editor:
         """An entry as it is in the file. Raises `JobNotFound` and what `check` raises."""
         return self.update(job_id, {}, dry_run=True).entry or {}
 
-    def give_name(self, old: str, new: str, *, dry_run: bool = False) -> Edit:
+    def give_name(self, old: str, new: str, *, dry_run: bool = False, explain: Explain | None = None) -> Edit:
         """Gives an entry another name. Raises `JobNotFound`, `DuplicateJob` and what `check` raises."""
 
         def change(text: str, jobs: list[dict[str, Any]]) -> Edit:
@@ -161,7 +161,7 @@ class Editor:
         def expected(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             return [{**job, "job_id": new} if job.get("job_id") == old else job for job in jobs]
 
-        return self._edit(change, expected, dry_run=dry_run)
+        return self._edit(change, expected, dry_run=dry_run, explain=explain)
 
     def remove(self, job_id: str, *, dry_run: bool = False) -> Edit:
         """Removes an entry. Raises `JobNotFound` and what `check` raises."""

@@ -331,7 +331,7 @@ class Sync:
     def _preview(self, report: SyncReport, change: Change, now: datetime) -> None:
         job = change.job
         instants: list[LocalInstant] = []
-        # The cursor of an enabled job is its next instant; a disabled job has none.
+        # The cursor of an enabled job is its next instant; a disabled job has none, and no slot before `paused_until`.
         instant = change.next_run_at
         enabled = job.enabled and not change.stays_paused
         if not enabled:

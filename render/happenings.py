@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from render.answers import said
 from render.paragraphs import wrapped
-from render.words import counted, dollars, duration, plain, short, undelivered, with_hint
+from render.words import counted, dollars, duration, plain, short, undelivered
 
 if TYPE_CHECKING:
     from render.console import Report, ViewContext
@@ -30,7 +30,7 @@ def lines_of(report: Report, context: ViewContext) -> list[str]:
 def happenings(report: Report) -> Iterator[str]:
     """What happened, without the time."""
     if (error := report.get("error")) is not None:
-        yield f"error: {_error(error)}"
+        yield f"error: {_error(error)}{_fix(error)}"
     for result in report.get("results") or ():
         yield result_line(result)
     for run in report.get("settled") or ():
@@ -85,17 +85,25 @@ def _sync(sync: object) -> Iterator[str]:
     if not isinstance(sync, Mapping):
         return
     if "error" in sync:
-        # Whole: its end says what to do.
-        error = sync["error"]
-        yield f".jobs.json was not loaded: {plain(with_hint(error), 1_000)} [{plain(error.get('code'))}]"
+        yield f".jobs.json was not loaded: {_error(sync['error'])}{_fix(sync['error'])}"
         return
-    parts = []
+    renamed = sync.get("renamed") or ()
+    parts = [f"renamed {', '.join(_renamed(change) for change in renamed[:5])}"] if renamed else []
     for name in ("added", "changed", "removed"):
         jobs = sync.get(name) or ()
         number = jobs if isinstance(jobs, int) else len(jobs)
         if number:
             parts.append(f"{name} {number}" if isinstance(jobs, int) else f"{name} {', '.join(map(plain, jobs[:5]))}")
     yield f".jobs.json was loaded: {'; '.join(parts) or 'no job changed'}"
+
+
+def _renamed(change: Mapping[str, Any]) -> str:
+    return f"{plain(change['from'])} to {plain(change['to'])}"
+
+
+def _fix(error: Mapping[str, Any]) -> str:
+    hint = (error.get("details") or {}).get("hint")
+    return f" fix: {plain(hint, 500)}" if hint else ""
 
 
 def _error(error: Mapping[str, Any]) -> str:

@@ -129,7 +129,10 @@ def _edited(done: str, as_before: str, report: Report, context: ViewContext) -> 
     elif not report.get("changed", True):
         first = Text.assemble((name, "bold"), f" {as_before}. Nothing was changed.")
     else:
-        first = Text.assemble(f"{done} ", (name, "bold"), ".", "" if done == "Paused" else off)
+        if done == "Paused":
+            is_off = entry.get("paused_until") and off
+            off = " It is disabled too: after the pause, resume-job enables it." if is_off else ""
+        first = Text.assemble(f"{done} ", (name, "bold"), ".", off)
     rows = [
         ("schedule", f"{plain(entry.get('schedule'))} ({plain(planned.get('timezone'))})" if planned else ""),
         ("paused until", when(entry.get("paused_until"), context.now, str(planned.get("timezone") or context.zone))),

@@ -12,7 +12,7 @@ from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
 from render.parts import Excerpt, copied, error_facts, facts, head, lines_left, note, step, together
-from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when, with_hint
+from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when
 
 _PC = "python3 main.py"
 #: Files of a run that people need less than what it said.
@@ -90,8 +90,11 @@ def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
     for entry in report.get("events_waiting") or ():
         texts.append(f"{plain(entry['channel'])} was not told yet: {plain(entry['error'], 500)}")
     if broken := report.get("sync"):
-        texts.append(f".jobs.json could not be loaded: {plain(with_hint(broken['error']), 800)}")
-    return [note(text, context) for text in texts]
+        texts.append(f".jobs.json could not be loaded: {plain(broken['error'].get('message'), 500)}")
+    notes: list[RenderableType] = [note(text, context) for text in texts]
+    if hint := ((report.get("sync") or {}).get("error") or {}).get("details", {}).get("hint"):
+        notes.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone))))
+    return notes
 
 
 def _processes(ended: object) -> str:

@@ -11,7 +11,7 @@ from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
 from render.parts import copied, facts, first_step, note, step, together
-from render.words import counted, plain, size, verbatim, when
+from render.words import counted, one_line, plain, size, verbatim, when
 
 _PC = "python3 main.py"
 
@@ -68,16 +68,13 @@ def _command(text: str) -> str:
 # --- import-crontab ---
 
 
-def _source(report: Report) -> str:
-    return "standard input" if report["source"] == "-" else plain(report["source"], 500)
-
-
 def imported(report: Report, context: ViewContext) -> RenderableType:
     """The view of `import-crontab`: which lines became jobs, with notes, and which did not, with the reason."""
     made, there, refused = (report[name] for name in ("imported", "already_there", "not_imported"))
     verb = "would become" if report["dry_run"] else "became"
+    source = "standard input" if report["source"] == "-" else one_line(report["source"])
     parts: list[RenderableType] = [
-        Text(f"{counted(len(made), 'line')} of {_source(report)} {verb} {counted(len(made), 'job')}.")
+        Text(f"{counted(len(made), 'line')} of {source} {verb} {counted(len(made), 'job')}.")
     ]
     if made:
         cells = [

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from core.listing import listed
+from core.listing import listed, sentences
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
+from render.hanging import Hanging
 from render.jobs import is_paused, message_of
-from render.parts import copied, facts, first_step, note, together
+from render.parts import copied, facts, first_step, note, step, together
 from render.runs import slot_of, started
-from render.words import counted, distance, dollars, plain, short, undelivered, with_hint
+from render.words import counted, distance, dollars, plain, sentence, short, undelivered
 
 #: The most rows of what is next and of what was spent.
 _NEXT, _SPENDING = 5, 5
@@ -52,18 +53,10 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
     enabled = sum(bool(job["enabled"]) and not is_paused(job, context.now) for job in jobs)
     others = [f"{paused} paused"] if paused else []
     others += [f"{off} disabled"] if (off := len(jobs) - enabled - paused) else []
-    sync = report["sync"]
-    step_text = (
-        "as loaded"
-        if sync["in_step"]
-        else "not as it was loaded; see python3 main.py sync-jobs"
-        if not sync["error"]
-        else ""
-    )
     daemon = report["scheduler"].get("daemon")
     rows: list[tuple[str, str | Text | None]] = [
         ("jobs", ", ".join([f"{counted(len(jobs), 'job')}, {enabled} enabled", *others])),
-        (".jobs.json", step_text),
+        (".jobs.json", _file(report["sync"])),
         ("database", copied(report["paths"]["database"])),
     ]
     if isinstance(daemon, dict) and daemon.get("running"):
@@ -75,6 +68,15 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
             ("ping", Text(f"failed {distance(ping.get('at'), context.now)}: {plain(ping.get('error'))}", "red"))
         )
     return rows
+
+
+def _file(sync: Report) -> str:
+    if sync["in_step"]:
+        return "as loaded"
+    if sync.get("missing"):
+        return "does not exist; the jobs go on as they were loaded"
+    # What is wrong with it stands below.
+    return "" if sync["error"] else "changed since it was loaded; to load it now: python3 main.py sync-jobs"
 
 
 def _spent(rows: Sequence[Report]) -> str:
@@ -94,14 +96,18 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if error := report["sync"]["error"]:
         failure = error["error"]
-        text = f".jobs.json was not loaded: {with_hint(failure)} [{failure['code']}]"
-        parts.append(note(text, context, "bold red"))
+        parts.append(note(f".jobs.json was not loaded: {failure['message']} [{failure['code']}]", context, "bold red"))
+        details = failure.get("details") or {}
+        if hint := details.get("hint"):
+            parts.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone))))
+        if (details.get("problem_count") or 0) > 1:
+            parts += step("python3 main.py sync-jobs", label="  All its faults")
     overdue = [plain(job["job_id"]) for job in scheduler["overdue_jobs"]]
     if overdue:
         parts.append(note(f"Overdue: {listed(overdue)}", context))
     for entry in scheduler["anomalies"]:
         text = str(entry["message"])
-        parts.append(note(f"{text.rstrip('.')}. {entry['hint']}" if entry.get("hint") else text, context))
+        parts.append(note(sentences(text, str(entry.get("hint") or "")), context))
     parts += [note(undelivered(entry), context) for entry in report["events"]["waiting"]]
     for job in report["jobs"]:
         if job.get("problem"):

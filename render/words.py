@@ -154,12 +154,6 @@ def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
     return _INSTANT.sub(lambda match: short(match[0], now, zone) or match[0], flat)
 
 
-def with_hint(error: Mapping[str, Any]) -> str:
-    """The message of an error, and what to do, in one text."""
-    hint = str((error.get("details") or {}).get("hint") or "")
-    return f"{error.get('message')}. {hint[:1].upper()}{hint[1:]}" if hint else str(error.get("message"))
-
-
 def verbatim(text: object) -> str:
     """Text with its line ends and blanks as they are, without other control characters."""
     return "\n".join(visible(line) for line in str(text or "").splitlines())

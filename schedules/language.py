@@ -157,7 +157,7 @@ def _unknown_word(text: str, word: str) -> ScheduleError:
     import difflib
 
     if word == "@reboot":
-        hint = "run `main.py run-now JOB_ID` from an @reboot line of your crontab or from a systemd unit"
+        hint = "run `python3 main.py run-now JOB_ID` from an @reboot line of your crontab or from a systemd unit"
         return ScheduleError(
             f"schedule '{text}': @reboot is not supported, because it is not an instant", text=text, hint=hint
         )

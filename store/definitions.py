@@ -26,6 +26,10 @@ class Zone:
     source: str
 
 
+#: The reason of a pause that `pause-job` made without an end.
+BY_HAND = "pause-job"
+
+
 class Pause(TypedDict):
     """Since when, until when and why a job is paused. Instants are UTC text; null where nobody knows or has said."""
 
@@ -432,7 +436,7 @@ def job_state(row: Row) -> JobState:
     except (DefinitionUnreadable, ValueError) as error:
         raise DefinitionUnreadable(
             f"The stored job {row['job_id']} can't be read: {error}",
-            hint="Its row was changed by hand. Change anything in its entry in .jobs.json, and run sync-jobs.",
+            hint="Its row was changed by hand. Change its entry in .jobs.json, then: python3 main.py sync-jobs",
             details={"job_id": row["job_id"]},
         ) from error
 

@@ -62,7 +62,7 @@ def job_from_json(text: str) -> Job:
     except (ValueError, TypeError, RecursionError) as error:
         message = f"the stored definition{of_job[:140]} can't be read: {error}"[:400]
         raise DefinitionUnreadable(
-            message, hint="Run sync-jobs: it stores the definitions of .jobs.json again."
+            message, hint="`python3 main.py sync-jobs` stores the definitions of .jobs.json again."
         ) from None
 
 

@@ -54,7 +54,7 @@ def usage(command: click.Command) -> str:
 
 
 def _root() -> click.Context:
-    return click.Context(cli, info_name="main.py")
+    return click.Context(cli, info_name="python3 main.py")
 
 
 def _commands(root: click.Context, names: Iterable[str]) -> Iterator[click.Command]:
@@ -91,5 +91,5 @@ def _help(command: click.Command, root: click.Context) -> str:
     params = [param for param in command.params if not (edits and param.name in _FIELDS and param.name != "job_id")]
     copy = click.Command(str(command.name), help=command.help, params=params)
     context = click.Context(copy, parent=root, info_name=command.name, terminal_width=_WIDTH, max_content_width=_WIDTH)
-    text = copy.get_help(context).replace("Usage: main.py", "Usage: python3 main.py", 1)
+    text = copy.get_help(context)
     return text + ("\n\nAnd one option for each field of a job, such as --timeout-sec." if edits else "")

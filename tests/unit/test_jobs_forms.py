@@ -280,7 +280,7 @@ def test_the_table_gives_type_default_and_meaning() -> None:
 
     assert "| whole number, 1 to 604,800 | `120` | Seconds that one attempt may take; then" in row("timeout_sec")
     assert '| `telegram` or `none` | `"telegram"` |' in row("notify_channel")
-    assert "| text, at most 128 characters: letters, digits, dots" in row("job_id")
+    assert "| text, at most 128 characters: letters a-z and A-Z, digits, dots" in row("job_id")
     assert "| required |" in row("schedule")
     assert "| list of at most 256 whole numbers, 0 to 255 | `[0]` | The exit codes of a success." in row(
         "success.exit_codes"

@@ -331,7 +331,7 @@ def test_a_fault_is_described_with_its_fix(changes: dict[str, Any], message: str
 
 def test_a_bad_name_is_shown_with_its_rule() -> None:
     (problem,) = problems_of({"jobs": [{**GOOD, "job_id": "a/\u202eb"}]})
-    assert problem["message"].startswith('is "a/\\u202eb", but must be letters, digits, dots')
+    assert problem["message"].startswith('is "a/\\u202eb", but must be letters a-z and A-Z, digits, dots')
     assert problem["job_id"] == "a/\\u202eb"
 
 

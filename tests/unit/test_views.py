@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.listing import sentences
 from render.console import ViewContext
 from render.grid import fit_widths
 from render.parts import Excerpt
@@ -95,7 +96,8 @@ def test_the_text_of_status() -> None:
 
 
 def test_the_text_of_status_names_what_is_wrong() -> None:
-    error = {"error": {"code": "JOBS_FILE_NOT_JSON", "message": "line 3: a comma is missing"}}
+    error = {"error": {"code": "JOBS_FILE_NOT_JSON", "message": "line 3: a comma is missing",
+                       "details": {"hint": "did you mean ,?", "problem_count": 2}}}  # fmt: skip
     wrong = _status(
         scheduler={"last_tick_at": None, "stale": True, "overdue_jobs": [{"job_id": "late"}],
                    "anomalies": [{"message": f"The clock was set back at {text(-1)}.", "hint": "Look at it."}]},
@@ -107,14 +109,53 @@ def test_the_text_of_status_names_what_is_wrong() -> None:
     lines = _shown("status", wrong)
     assert lines[0] == "puruto-cron  STALE  no job starts by itself; no tick so far"
     assert lines[1] == "  jobs      2 jobs, 1 enabled, 1 paused"
-    assert lines[4:10] == [
+    assert lines[4:12] == [
         "! .jobs.json was not loaded: line 3: a comma is missing [JOBS_FILE_NOT_JSON]",
+        "  fix: did you mean ,?",
+        "  All its faults: python3 main.py sync-jobs",
         "! Overdue: late",
         "! The clock was set back at 20:00. Look at it.",
         "! 1 event not in notifications/events.jsonl yet: the next tick does it",
         "! 2 events for telegram not told yet: no space",
         "! weekday-report: no such zone",
     ]
+
+
+@pytest.mark.parametrize(("state", "shown"), [
+    ({}, "changed since it was loaded; to load it now: python3 main.py sync-jobs"),
+    ({"missing": True}, "does not exist; the jobs go on as they were loaded"),
+])  # fmt: skip
+def test_status_says_what_became_of_the_file(state: dict[str, Any], shown: str) -> None:
+    report = _status(sync={"error": None, "in_step": False, **state})
+    assert f"  .jobs.json  {shown}" in _shown("status", report, 100)
+
+
+FAULT = {"code": "JOBS_FILE_INVALID", "message": "timout_sec is not a known field",
+         "details": {"hint": "did you mean timeout_sec?"}}  # fmt: skip
+
+
+def test_whoever_could_not_load_the_file_says_what_to_do() -> None:
+    tick = {"results": [], "sync": {"status": "error", "error": FAULT}}
+    assert _shown("tick", tick, 200) == [
+        f".jobs.json was not loaded: {FAULT['message']} [JOBS_FILE_INVALID] fix: did you mean timeout_sec?"
+    ]
+    row = {"run_id": "r", "job_id": "a", "status": "ok", "started_at": text(-1)}
+    ran = {"status": "ok", "job_id": "a", "run_id": "r", "row": row, "error": None, "sync": {"error": FAULT}}
+    lines = _shown("run-now", ran, 200)
+    assert lines[-3:-1] == [f"! .jobs.json could not be loaded: {FAULT['message']}", "  fix: did you mean timeout_sec?"]
+
+
+def test_a_tick_that_only_renamed_a_job_says_so() -> None:
+    sync = {"renamed": [{"from": "hello", "to": "buenos-dias"}], "added": [], "changed": [], "removed": []}
+    assert _shown("tick", {"sync": sync}) == [".jobs.json was loaded: renamed hello to buenos-dias"]
+
+
+@pytest.mark.parametrize(("texts", "shown"), [
+    (("did you mean x?", "All: y"), "did you mean x? All: y"), (("Do it.", "Then z"), "Do it. Then z"),
+    (("Do it", "Then z."), "Do it. Then z."), (("", "Then z"), "Then z"), (("Do it", " "), "Do it"),
+])  # fmt: skip
+def test_sentences_end_in_one_sign(texts: tuple[str, ...], shown: str) -> None:
+    assert sentences(*texts) == shown
 
 
 def test_a_pause_with_an_end_is_told_until_it_is_over() -> None:
