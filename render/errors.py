@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from render.paragraphs import wrapped
 from render.screen import Screen
+from render.whole import PATHS, joined, pasted
 from render.words import plain
 
 _RED, _BOLD, _END = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
@@ -19,9 +20,12 @@ _MOST = 30
 _LONGEST = 500
 
 
-def error_text(error: Mapping[str, Any], screen: Screen) -> str:
-    """`error: …`, then where it is, then `fix: …`; each line fits the screen, except words that must stay whole."""
-    return "\n".join(_lines(error, screen))
+def error_text(error: Mapping[str, Any], screen: Screen, places: Iterable[str] = ()) -> str:
+    """`error: …`, then where it is, then `fix: …`; each line fits the screen, except what must stay whole.
+
+    `places` are paths that stay whole, besides those in the error's own details.
+    """
+    return "\n".join(_lines(joined(error, places), screen))
 
 
 def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
@@ -36,7 +40,9 @@ def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
     yield from _refused(_entries(details.get("not_imported")), screen)
     for name, value in details.items():
         if name not in _SAID and _is_plain(value) and plain(value, _LONGEST) not in message:
-            yield from _labelled(f"  {name.replace('_', ' ')}: ", plain(value, _LONGEST), screen)
+            text = plain(value, _LONGEST)
+            shown = pasted(text) if name in PATHS and text.startswith("/") else text
+            yield from _labelled(f"  {name.replace('_', ' ')}: ", shown, screen)
     yield from _labelled("  code: ", plain(error.get("code")), screen)
     yield from _cause(details, screen)
     listed = {problem.get("hint") for problem in problems} if len(problems) > 1 else set()

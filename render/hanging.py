@@ -10,6 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from render.whole import unbroken
+
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -17,8 +19,8 @@ _WORD = re.compile(r"\s*\S+")
 class Hanging:
     """`label` and `text` on one line; further lines of the text begin below its first one.
 
-    A word that is too long stays whole, so that a path or an ID can be copied. With `wraps` False all is one line, for
-    output that is searched.
+    A word that is too long stays whole, and so does a command with its words, so that it can be copied. With `wraps`
+    False all is one line, for output that is searched.
     """
 
     label: Text
@@ -46,7 +48,7 @@ def wrapped(text: Text, width: int) -> list[Text]:
     """Lines of at most `width` cells, except where one word is wider; rich would break or cut that word."""
     lines: list[Text] = []
     for line in text.split("\n", allow_blank=True):
-        lines += line.divide(_breaks(line.plain, width))
+        lines += line.divide(_breaks(unbroken(line.plain), width))
     for line in lines:
         line.rstrip()
     return lines or [Text()]

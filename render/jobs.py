@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -14,14 +13,17 @@ from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, first_step, instants, note, step, together
-from render.words import counted, distance, plain, short, when
+from render.parts import Excerpt, error_facts, facts, first_step, instants, note, path, step, together
+from render.whole import pasted
+from render.words import counted, distance, plain, short, verbatim, when
 
 _PC = "python3 main.py"
 #: Warnings that say that the job's runs would fail.
 _UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
+#: The most characters of a command and of a variable that are printed to be copied.
+_LONGEST_COPIED = 8_192
 #: The most jobs that an answer names.
 _NAMED = 20
 
@@ -222,17 +224,17 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
     if report["running"]:
         parts.append(note("It is running now", context))
     argv = report.get("argv")
-    rows = [
+    rows: list[tuple[str, str | Text | None]] = [
         ("note", plain(report.get("note"), 500)),
         ("schedule", f"{plain(report['schedule'], 1_000)} ({zone})"),
         ("next", instants(report["instants"], context, zone)),
-        ("target", plain(report.get("target"), 4_096)),
+        ("target", path(report.get("target"))),
         ("runner", plain(report.get("runner"))),
         ("timeout", f"{report['timeout_sec']:,} s" if "timeout_sec" in report else ""),
     ]
     parts += facts(rows)
     if argv:
-        parts += [Text("  command", "dim"), Excerpt(shlex.join(map(str, argv)), 8, 4)]
+        parts += [Text("  command", "dim"), _command(argv)]
     prompt = report.get("prompt")
     if prompt:
         parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 8, 4)]
@@ -259,5 +261,16 @@ def _cannot_start(report: Report) -> bool:
     return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
+def _command(argv: Sequence[object]) -> RenderableType:
+    """A command line as a shell reads it, whole unless it is very long."""
+    text = verbatim(" ".join(pasted(word) or "''" for word in argv))
+    if len(text) > _LONGEST_COPIED:
+        return Excerpt(text, 8, 4)
+    return Text(f"    {text}", no_wrap=True, overflow="ignore")
+
+
 def _variable(name: str, value: object) -> Text:
-    return Text(f"    {plain(name)}={plain(value, 1_000)}", no_wrap=True, overflow="ellipsis")
+    """An assignment as a shell reads it."""
+    text = verbatim(value)
+    cut = "…" if len(text) > _LONGEST_COPIED else ""
+    return Text(f"    {plain(name)}={pasted(text[:_LONGEST_COPIED])}{cut}", no_wrap=True, overflow="ignore")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from render.whole import JOINT, unbroken
+
 
 def cells(text: str) -> int:
     """The width of a text on a terminal. Source: Unicode Standard Annex 11, East Asian Width."""
@@ -19,12 +21,15 @@ def _cells(sign: str) -> int:
 
 
 def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
-    """Lines of at most `width` cells, the first of at most `first`; a word that is wider is a line of its own."""
+    """Lines of at most `width` cells, the first of at most `first`.
+
+    A word or a command that is wider is a line of its own.
+    """
     lines: list[str] = []
     room = width if first is None else first
-    for word in text.split():
+    for word in unbroken(text).split():
         if lines and cells(lines[-1]) + 1 + cells(word) <= (room if len(lines) == 1 else width):
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return lines
+    return [line.replace(JOINT, " ") for line in lines]

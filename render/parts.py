@@ -12,6 +12,7 @@ from rich.text import Text
 
 from render.console import Report, ViewContext
 from render.hanging import Hanging, on_one_line, wrapped
+from render.whole import pasted
 from render.words import distance, plain, sentence, short, verbatim
 
 #: Lines of a screen that are left for a text when everything else about a run is on it too.
@@ -22,8 +23,14 @@ def facts(rows: Iterable[tuple[str, str | Text | None]]) -> list[Hanging]:
     """A line for each fact that there is, the labels in one column."""
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
-    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), value if isinstance(value, Text) else Text(value or ""))
-            for name, value in kept]  # fmt: skip
+    texts = [value if isinstance(value, Text) else Text(value or "") for _, value in kept]
+    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), text, wraps=not text.no_wrap)
+            for (name, _), text in zip(kept, texts, strict=True)]  # fmt: skip
+
+
+def path(value: object, before: str = "") -> Text:
+    """A path after a text, on one line, as a shell reads it; empty for none."""
+    return Text(f"{before}{pasted(plain(value, 4_096))}" if value else "", no_wrap=True, overflow="ignore")
 
 
 def head(status: str, style: str, text: str) -> Text:

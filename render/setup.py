@@ -10,7 +10,7 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import facts, first_step, note, step, together
+from render.parts import facts, first_step, note, path, step, together
 from render.words import counted, plain, size, verbatim, when
 
 _PC = "python3 main.py"
@@ -18,10 +18,9 @@ _PC = "python3 main.py"
 
 def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
-    path = plain(report["database"], 4_096)
     what = "Made the database" if report["created"] else "The database is there and sound:"
     after = step(f"{_PC} status") if report["jobs"] and not report["jobs_to_load"] else first_step(report)
-    return together(Text(f"{what} {path}", overflow="ignore"), after)
+    return together(path(report["database"], f"{what} "), after)
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:
@@ -57,7 +56,7 @@ def units(report: Report, _context: ViewContext) -> str:
 
 def units_written(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `install-systemd`."""
-    paths = [Text(f"  {plain(path, 4_096)}", overflow="ignore") for path in report["units"]]
+    paths = [path(unit, "  ") for unit in report["units"]]
     undo = step(*map(_command, report["undo"]), label="To undo")
     return together(Text(f"Wrote {counted(len(paths), 'unit')}:"), paths, step(*map(_command, report["then"])), undo)
 

@@ -11,7 +11,7 @@ from core.listing import listed
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.jobs import is_paused, message_of
-from render.parts import facts, first_step, note, together
+from render.parts import facts, first_step, note, path, together
 from render.runs import slot_of, started
 from render.words import counted, distance, dollars, plain, short, undelivered
 
@@ -58,7 +58,7 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
     rows: list[tuple[str, str | Text | None]] = [
         ("jobs", ", ".join([f"{counted(len(jobs), 'job')}, {enabled} enabled", *others])),
         (".jobs.json", step_text),
-        ("database", plain(report["paths"]["database"], 4_096)),
+        ("database", path(report["paths"]["database"])),
     ]
     if isinstance(daemon, dict) and daemon.get("running"):
         rows.insert(0, ("daemon", f"running, pid {daemon.get('pid')}"))
