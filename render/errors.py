@@ -8,8 +8,8 @@ from typing import Any
 
 from render.paragraphs import wrapped
 from render.screen import Screen
-from render.whole import PATHS, joined, pasted
-from render.words import plain
+from render.whole import JOINT, joined, pasted
+from render.words import one_line, plain
 
 _RED, _BOLD, _END = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
 #: Details that the text says in another way, or that only programs need.
@@ -17,7 +17,7 @@ _SAID = ("hint", "problem_count", "status", "source", "form")
 #: The most faults of a file that are listed.
 _MOST = 30
 #: The most characters of a detail.
-_LONGEST = 500
+_LONGEST, _LONGEST_PATH = 500, 4_096
 
 
 def error_text(error: Mapping[str, Any], screen: Screen, places: Iterable[str] = ()) -> str:
@@ -25,7 +25,7 @@ def error_text(error: Mapping[str, Any], screen: Screen, places: Iterable[str] =
 
     `places` are paths that stay whole, besides those in the error's own details.
     """
-    return "\n".join(_lines(joined(error, places), screen))
+    return "\n".join(_lines(joined(error, places), screen)).replace(JOINT, " ")
 
 
 def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
@@ -40,9 +40,12 @@ def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
     yield from _refused(_entries(details.get("not_imported")), screen)
     for name, value in details.items():
         if name not in _SAID and _is_plain(value) and plain(value, _LONGEST) not in message:
-            text = plain(value, _LONGEST)
-            shown = pasted(text) if name in PATHS and text.startswith("/") else text
-            yield from _labelled(f"  {name.replace('_', ' ')}: ", shown, screen)
+            label = f"  {name.replace('_', ' ')}: "
+            if str(value).startswith("/"):
+                # A path, which is copied.
+                yield f"{label}{pasted(one_line(value)[:_LONGEST_PATH])}"
+            else:
+                yield from _labelled(label, plain(value, _LONGEST), screen)
     yield from _labelled("  code: ", plain(error.get("code")), screen)
     yield from _cause(details, screen)
     listed = {problem.get("hint") for problem in problems} if len(problems) > 1 else set()

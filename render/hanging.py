@@ -1,8 +1,7 @@
-"""Paragraphs: text that is broken between words, never inside of one, beside a label or below it."""
+"""Paragraphs: text that is broken between words, never inside of what is copied, beside a label or below it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,17 +9,15 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from render.whole import unbroken
-
-_WORD = re.compile(r"\s*\S+")
+from render.paragraphs import pieces
 
 
 @dataclass(frozen=True)
 class Hanging:
     """`label` and `text` on one line; further lines of the text begin below its first one.
 
-    A word that is too long stays whole, and so does a command with its words, so that it can be copied. With `wraps`
-    False all is one line, for output that is searched.
+    A word that is too long stays whole, so that a path or an ID can be copied. With `wraps` False all is one line, for
+    output that is searched.
     """
 
     label: Text
@@ -48,7 +45,7 @@ def wrapped(text: Text, width: int) -> list[Text]:
     """Lines of at most `width` cells, except where one word is wider; rich would break or cut that word."""
     lines: list[Text] = []
     for line in text.split("\n", allow_blank=True):
-        lines += line.divide(_breaks(unbroken(line.plain), width))
+        lines += line.divide(_breaks(line.plain, width))
     for line in lines:
         line.rstrip()
     return lines or [Text()]
@@ -57,7 +54,7 @@ def wrapped(text: Text, width: int) -> list[Text]:
 def _breaks(line: str, width: int) -> Iterator[int]:
     """Where the lines begin, except the first: after the blanks before a word that does not fit any more."""
     used = 0
-    for match in _WORD.finditer(line):
+    for match in pieces(line):
         wide = cell_len(match[0])
         if used and used + wide > width:
             word = match[0].lstrip()

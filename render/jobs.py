@@ -13,7 +13,7 @@ from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, first_step, instants, note, path, step, together
+from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, path, step, together
 from render.whole import pasted
 from render.words import counted, distance, plain, short, verbatim, when
 
@@ -23,7 +23,7 @@ _UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
 #: The most characters of a command and of a variable that are printed to be copied.
-_LONGEST_COPIED = 8_192
+_LONGEST_COPIED = 16_384
 #: The most jobs that an answer names.
 _NAMED = 20
 
@@ -52,7 +52,7 @@ def jobs(report: Report, context: ViewContext) -> RenderableType:
         if job.get("problem"):
             parts.append(note(f"{plain(job['job_id'])}: {message_of(job['problem'])}", context, "bold red"))
     if more := report.get("next_command"):
-        parts.append(Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True))
+        parts.append(copied(f"There are more: {more}"))
     return together(*parts)
 
 

@@ -13,24 +13,28 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.hanging import Hanging, on_one_line, wrapped
 from render.whole import pasted
-from render.words import distance, plain, sentence, short, verbatim
+from render.words import distance, one_line, plain, sentence, short, verbatim
 
 #: Lines of a screen that are left for a text when everything else about a run is on it too.
 _LEAST_LINES, _OTHER_LINES, _USUAL_HEIGHT = 4, 14, 24
 
 
 def facts(rows: Iterable[tuple[str, str | Text | None]]) -> list[Hanging]:
-    """A line for each fact that there is, the labels in one column."""
+    """A line for each fact that there is, the labels in one column; `copied` texts stay in that line."""
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
-    texts = [value if isinstance(value, Text) else Text(value or "") for _, value in kept]
-    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), text, wraps=not text.no_wrap)
-            for (name, _), text in zip(kept, texts, strict=True)]  # fmt: skip
+    texts = [(name, value if isinstance(value, Text) else Text(value or "")) for name, value in kept]
+    return [Hanging(Text(f"  {name:<{width}}  ", "dim"), text, wraps=not text.no_wrap) for name, text in texts]
 
 
-def path(value: object, before: str = "") -> Text:
-    """A path after a text, on one line, as a shell reads it; empty for none."""
-    return Text(f"{before}{pasted(plain(value, 4_096))}" if value else "", no_wrap=True, overflow="ignore")
+def copied(text: object, style: str = "", most: int = 4_096) -> Text:
+    """A path or a command, which is neither broken nor cut: it may have blanks in it, and is copied."""
+    return Text(one_line(text)[:most], style, no_wrap=True, overflow="ignore")
+
+
+def path(value: object, style: str = "") -> Text:
+    """A path by itself, as a shell reads it; empty for none."""
+    return copied(pasted(one_line(value)), style)
 
 
 def head(status: str, style: str, text: str) -> Text:
@@ -48,7 +52,7 @@ def step(*commands: str, label: str = "Next") -> list[Hanging]:
 
 def first_step(report: Report) -> list[Hanging]:
     """What to do where the database has no job: `jobs_to_load` says whether .jobs.json has any."""
-    return step(f"python3 main.py {'sync-jobs' if report['jobs_to_load'] else 'register-job --help'}")
+    return step("python3 main.py sync-jobs" if report["jobs_to_load"] else "python3 main.py register-job --help")
 
 
 def note(text: object, context: ViewContext, style: str = "yellow") -> Hanging:

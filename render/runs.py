@@ -11,7 +11,7 @@ from render.answers import said
 from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, error_facts, facts, head, lines_left, note, path, step, together
+from render.parts import Excerpt, copied, error_facts, facts, head, lines_left, note, path, step, together
 from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when
 
 _PC = "python3 main.py"
@@ -102,7 +102,7 @@ def history(report: Report, context: ViewContext) -> RenderableType:
     """The view of `history`."""
     parts = [runs(report["runs"], context)]
     if more := report.get("next_command"):
-        parts += [Text(), Text(f"There are more: {plain(more, 4_096)}", overflow="ignore", no_wrap=True)]
+        parts += [Text(), copied(f"There are more: {more}")]
     return together(*parts)
 
 
@@ -243,8 +243,7 @@ def logs(report: Report, context: ViewContext) -> RenderableType:
     grid = Grid(("RUN", "WHEN", "WHAT"), cells, {2: 30}, movable=2)
     parts: list[RenderableType] = [grid if cells else Text("No events.")]
     for file in report.get("output") or ():
-        name = path(file["path"]).append(", its end" if file.get("truncated") else "")
-        name.stylize("bold")
+        name = path(file["path"], "bold").append(", its end" if file.get("truncated") else "")
         parts += [
             Text(),
             name,

@@ -10,7 +10,8 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import facts, first_step, note, path, step, together
+from render.parts import copied, facts, first_step, note, path, step, together
+from render.whole import pasted
 from render.words import counted, plain, size, verbatim, when
 
 _PC = "python3 main.py"
@@ -20,12 +21,12 @@ def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
     what = "Made the database" if report["created"] else "The database is there and sound:"
     after = step(f"{_PC} status") if report["jobs"] and not report["jobs_to_load"] else first_step(report)
-    return together(path(report["database"], f"{what} "), after)
+    return together(copied(f"{what} {pasted(report['database'])}"), after)
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `install-crontab`."""
-    replaced = [Text(f"Removed the block of {plain(block['root'], 4_096)}.") for block in report["replaced"]]
+    replaced = [copied(f"Removed the block of {block['root']}.") for block in report["replaced"]]
     if not report["changed"]:
         return together(Text("Nothing changed: your crontab has the block."), step(f"{_PC} doctor"))
     lines = [Text(f"  {verbatim(line)}", overflow="ignore", no_wrap=True) for line in report["lines"]]
@@ -39,7 +40,7 @@ def uninstalled(report: Report, _context: ViewContext) -> RenderableType:
     )
     if not report["own_lines"]:
         return together(Text(f"{text} None of its lines starts a tick now."), step(f"{_PC} status"))
-    own = [Text(f"  {plain(line, 4_096)}", overflow="ignore", no_wrap=True) for line in report["own_lines"]]
+    own = [Hanging(Text("  "), copied(line), wraps=False) for line in report["own_lines"]]
     return together(Text(f"{text} A line of your own still starts the tick:"), own, step("crontab -e"))
 
 
@@ -56,7 +57,7 @@ def units(report: Report, _context: ViewContext) -> str:
 
 def units_written(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `install-systemd`."""
-    paths = [path(unit, "  ") for unit in report["units"]]
+    paths = [Hanging(Text("  "), path(unit), wraps=False) for unit in report["units"]]
     undo = step(*map(_command, report["undo"]), label="To undo")
     return together(Text(f"Wrote {counted(len(paths), 'unit')}:"), paths, step(*map(_command, report["then"])), undo)
 

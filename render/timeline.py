@@ -14,6 +14,7 @@ from core.clock import from_text
 from render.axis import Axis, Tick
 from render.console import ViewContext
 from render.marks import KINDS, NEVER_RAN, RANK, Mark, marks_of
+from render.parts import copied
 from render.screen import WIDTH_ELSEWHERE
 from render.words import local, plain
 
@@ -56,7 +57,7 @@ def lines(report: Report, width: int) -> list[Text]:
         picture.append(Text("No jobs."))
     picture += [Text(), legend(report, width), *map(_note, notes(report, axis))]
     if "svg" in report:
-        picture.append(Text(f"Written as SVG: {plain(report['svg']['path'], 4_096)}", overflow="fold"))
+        picture.append(copied(f"Written as SVG: {report['svg']['path']}"))
     return picture
 
 

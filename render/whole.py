@@ -1,4 +1,4 @@
-"""What people copy stays on one line: paths with blanks, commands, schedules. Imports no library.
+"""Paths that people copy: they stay on one line, and are quoted where a shell needs it. Imports no library.
 
 A blank at which no line may be broken is a JOINT while a text is drawn; `Screen.shown` makes it a blank again.
 """
@@ -18,23 +18,6 @@ PATHS = frozenset(
     ("path", "file", "folder", "target", "output_dir", "database", "program", "root", "log", "looked_at", "source")
 )
 _DEEPEST = 12
-_PROGRAMS = "chmod|chown|rm|fuser|ls|cd|mkdir|kill|crontab|systemctl|loginctl|sqlite3|npm|pip|git|ulimit|make"
-_VERBS = "(?:status|install|enable|disable|start|stop|restart|pull)\\b"
-#: A word of a command: quoted, an option, or with a sign that no English word has; `status` and `install` are English.
-_WORD = r"(?:--?[\w-]+=)?'[^'\n]*'|(?!&&)[^\s']*[-+/@:=&_][^\s']*|\d+"
-_COMMAND = (
-    # Our own: its name, its first argument, and what can't be English.
-    rf"(?:python3 main\.py [a-z-]+\b(?![,;)])(?: (?:'[^'\n]*'|(?!&&)[^\s,;)]+))?(?: (?:{_WORD}|[A-Z_]{{2,}}|…))*"
-    rf"|(?:sudo )?(?:{_PROGRAMS})(?: (?:{_VERBS}|{_WORD}))+)"
-)
-_UNITS = re.compile(
-    # A path that is quoted for a shell.
-    r"(?<![\w'])'[^'\n]*/[^'\n]*'"
-    rf"|(?<![\w./-]){_COMMAND}(?: && {_COMMAND})*"
-    # Five or six fields of a schedule.
-    r"|(?<!\S)[\d*][\d*,/-]*(?: (?:[\d*?][\d*,/#LW?-]*|[A-Z]{3}(?:[-,][A-Z]{3})*)){4,5}(?![\w*])"
-    r"|`[^`\n]{1,200}`"
-)
 
 
 def joined(report: Any, places: Iterable[str] = ()) -> Any:
@@ -42,11 +25,6 @@ def joined(report: Any, places: Iterable[str] = ()) -> Any:
     found = {path for path in (*places, *_paths_in(report, 0)) if " " in path.strip()}
     pairs = [(path, path.replace(" ", JOINT)) for path in sorted(found, key=len, reverse=True)]
     return _replaced(report, pairs) if pairs else report
-
-
-def unbroken(line: str) -> str:
-    """The line with joints in its commands, schedules and quoted paths; it stays as long as it is."""
-    return _UNITS.sub(lambda match: match[0].replace(" ", JOINT), line)
 
 
 def pasted(path: object) -> str:

@@ -70,6 +70,11 @@ def dollars(amount: object) -> str:
     return f"${amount:.2f}" if amount >= 0.01 or amount == 0 else f"${amount:.2g}"
 
 
+def one_line(text: object) -> str:
+    """A text with all its blanks, as a path has them, on one line and without characters that move a cursor."""
+    return re.sub("[\n\r\t]", " ", visible(str(text or "")))
+
+
 def plain(text: object, most: int = 200) -> str:
     """One line of at most `most` characters, without characters that move a cursor, colour text or hide it."""
     flat = " ".join(visible(str(text or "")).split())

@@ -14,10 +14,11 @@ from commands.view import print_error
 from core.errors import CronError
 from render.console import ViewContext
 from render.errors import error_text
+from render.paragraphs import pieces
 from render.parts import note
 from render.screen import Screen
 from render.views import text_of
-from render.whole import JOINT, joined, pasted, unbroken
+from render.whole import JOINT, joined, pasted
 from tests.support_machine import COUNT, FAIL, TARGET, Machine, shell
 from tests.support_pictures import NOW
 from tests.workspace import FakeClock, Workspace
@@ -139,7 +140,7 @@ def test_what_is_to_be_copied_is_on_one_line_of_any_sentence(unit: str) -> None:
     "prose", ["The job a is disabled. It ran 5 of 10 slots, and don't ask / why it doesn't.", "make it so and git it"]
 )
 def test_prose_is_broken_as_ever(prose: str) -> None:
-    assert unbroken(prose) == prose
+    assert [piece[0].strip() for piece in pieces(prose)] == prose.split()
 
 
 def test_a_path_in_a_field_is_known_everywhere_in_its_report() -> None:
