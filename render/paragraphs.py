@@ -21,6 +21,9 @@ _PIECE = re.compile(
       (?:\ (?:{_QUOTED}|[^\s'-]\S*(?<![.,:;)])))?
       (?:\ (?:--?[a-z]\S*(?:\ (?:{_QUOTED}|[^\s'-]\S*))?|[A-Z_]{{2,}}))*\S*  # and its options
     | ["'(]?(?:sudo\ )?{_PROGRAM}(?:\ (?:{_VERB}|{_WORD}))+           # a command of the system
+    | --[a-z][\w-]*(?:[=\ ](?:{_QUOTED}|[^\s'-]\S*|-\w\S*))?             # options with their values
+      (?:\ --[a-z][\w-]*(?:[=\ ](?:{_QUOTED}|[^\s'-]\S*|-\w\S*))?)*\S*
+    | \["[^\]\n]{{1,300}}"\]\S*                                        # a list in JSON
     | ["'(]?(?:[A-Z_]+=)?~?/\S*(?<![.,:;)])                           # a path with blanks in the names of folders
       (?:\ [^\s/]+(?<![.,:;)])){{0,2}}\ [^\s/]+/\S*
     | ["'(]?[\d*][\w*,/?\#-]*(?:\ [\d*?A-Z][\w*,/?\#-]*){{4,5}}\S*    # a schedule of five or six fields

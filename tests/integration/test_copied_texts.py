@@ -120,6 +120,8 @@ def test_the_command_and_the_variables_of_dry_run_can_be_pasted(machine: Machine
         "systemctl --user enable --now puruto-cron.timer",
         "npm install -g @anthropic-ai/claude-code",
         "ulimit -n",
+        "--command sh --command=-c --command 'ls | wc -l'",
+        '["sh", "-c", "ls | wc -l"]',
         "'/srv/mis púrutos/x'",
         "* * * * *",
         "*/5 0 1,15 * 1-5",
@@ -157,3 +159,23 @@ def test_a_path_in_a_field_is_known_everywhere_in_its_report() -> None:
 @pytest.mark.parametrize(("path", "word"), [("/a/ñ.txt", "/a/ñ.txt"), ("/a b", "'/a b'"), ("/a'b", "'/a'\"'\"'b'")])
 def test_a_path_is_quoted_where_a_shell_needs_it(path: str, word: str) -> None:
     assert pasted(path) == word
+
+
+@pytest.mark.parametrize("view", ["run-now", "show"])
+def test_each_condition_of_success_that_was_not_met_is_printed(machine: Machine, view: str) -> None:
+    success = {"exit_codes": [7], "stdout_matches": "DONE", "file_changed": "out.txt",
+               "json_schema": {"type": "object", "properties": {"n": {"type": "number"}}}}  # fmt: skip
+    machine.workspace.write_jobs(shell('echo \'{"n": "x"}\'', success=success))
+    machine.run("sync-jobs", "--allow-removals")
+    text = printed(machine, "200", "run-now", "job-0")
+    if view == "show":
+        (run,) = machine.workspace.runs("job-0")
+        text = printed(machine, "200", "show", run["run_id"])
+    lines = [line.strip() for line in text.splitlines()]
+    assert "- exit_codes: expected [7]; found: 0" in lines
+    assert '- stdout_matches: expected "DONE"; found: {"n": "x"}' in lines
+    assert any(line.startswith('- file_changed: expected "out.txt"; found: ') for line in lines)
+    assert any(
+        line.startswith('- json_schema at $.n: expected type: "number"; ') and "not of type" in line for line in lines
+    )
+    assert "details." not in text
