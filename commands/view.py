@@ -157,7 +157,16 @@ def view_context(app: App) -> ViewContext:
 
     zone = guarded(lambda: app.default_zone)
     screen = screen_of(sys.stdout, app.environ)
-    return ViewContext(app.clock.now(), "UTC" if isinstance(zone, Failure) else zone, screen)
+    return ViewContext(app.clock.now(), "UTC" if isinstance(zone, Failure) else zone, screen, _places(app))
+
+
+def _places(app: App | None) -> tuple[str, ...]:
+    """The folders and files of this copy, whose paths no line end may break."""
+    if app is None:
+        return ()
+    own = guarded(app.paths)
+    known = [] if isinstance(own, Failure) else own.values()
+    return app.root, os.path.dirname(app.root), app.environ.get("HOME", ""), *known
 
 
 def print_error(
@@ -182,7 +191,7 @@ def print_error(
     from render.screen import screen_of
 
     screen = screen_of(sys.stdout, environ)
-    print_text(screen.shown(error_text(report, screen)).split("\n"), screen.encoding)
+    print_text(screen.shown(error_text(report, screen, _places(app))).split("\n"), screen.encoding)
 
 
 def _chosen(argv: Sequence[str]) -> bool | None:

@@ -30,11 +30,15 @@ Report = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ViewContext:
-    """What a view needs besides its report: the current instant (UTC), the IANA zone of its times, and the screen."""
+    """What a view needs besides its report: the current instant (UTC), the IANA zone of its times, and the screen.
+
+    `places` are folders and files whose paths stay whole wherever they are named.
+    """
 
     now: datetime
     zone: str
     screen: Screen = field(default_factory=lambda: Screen(100))
+    places: tuple[str, ...] = ()
 
 
 View = Callable[[Report, ViewContext], RenderableType | str]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from render.paragraphs import wrapped
 from render.screen import Screen
+from render.whole import JOINT, joined, pasted
 from render.words import one_line, plain
 
 _RED, _BOLD, _END = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
@@ -19,9 +20,12 @@ _MOST = 30
 _LONGEST, _LONGEST_PATH = 500, 4_096
 
 
-def error_text(error: Mapping[str, Any], screen: Screen) -> str:
-    """`error: …`, then where it is, then `fix: …`; each line fits the screen, except words that must stay whole."""
-    return "\n".join(_lines(error, screen))
+def error_text(error: Mapping[str, Any], screen: Screen, places: Iterable[str] = ()) -> str:
+    """`error: …`, then where it is, then `fix: …`; each line fits the screen, except what must stay whole.
+
+    `places` are paths that stay whole, besides those in the error's own details.
+    """
+    return "\n".join(_lines(joined(error, places), screen)).replace(JOINT, " ")
 
 
 def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
@@ -39,7 +43,7 @@ def _lines(error: Mapping[str, Any], screen: Screen) -> Iterator[str]:
             label = f"  {name.replace('_', ' ')}: "
             if str(value).startswith("/"):
                 # A path, which is copied.
-                yield f"{label}{one_line(value)[:_LONGEST_PATH]}"
+                yield f"{label}{pasted(one_line(value)[:_LONGEST_PATH])}"
             else:
                 yield from _labelled(label, plain(value, _LONGEST), screen)
     yield from _labelled("  code: ", plain(error.get("code")), screen)

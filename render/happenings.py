@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from render.answers import said
 from render.paragraphs import wrapped
+from render.whole import JOINT, joined
 from render.words import counted, dollars, duration, plain, short, undelivered
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ def lines_of(report: Report, context: ViewContext) -> list[str]:
     now = context.now.isoformat(timespec="seconds")
     at = f"{short(report.get('now') or now, context.now, context.zone, seconds=True)}  "
     lines: list[str] = []
+    report = joined(report, context.places)
     for line in list(happenings(report)) or [_state(report)]:
         first, *others = wrapped(line, context.screen.width - len(at)) or [""]
         lines += [at + first, *(" " * len(at) + other for other in others)]
-    return lines
+    return [line.replace(JOINT, " ") for line in lines]
 
 
 def happenings(report: Report) -> Iterator[str]:

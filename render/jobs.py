@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +13,8 @@ from core.invocation_errors import codes
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, step, together
+from render.parts import Excerpt, copied, error_facts, facts, first_step, instants, note, path, step, together
+from render.whole import pasted
 from render.words import counted, distance, plain, short, verbatim, when
 
 _PC = "python3 main.py"
@@ -22,12 +22,10 @@ _PC = "python3 main.py"
 _UNSTARTABLE = codes() | {"COMMAND_UNUSABLE"}
 #: On a narrower screen there is no room for how far away an instant is.
 _WIDE = 80
+#: The most characters of a command and of a variable that are printed to be copied.
+_LONGEST_COPIED = 16_384
 #: The most jobs that an answer names.
 _NAMED = 20
-#: A command up to this length, in so many lines, is shown whole.
-_LONGEST_COMMAND, _MOST_LINES = 4_096, 8
-#: More than any path has (PATH_MAX of Linux), for a variable that lists folders.
-_LONGEST_VALUE = 16_384
 
 
 def jobs(report: Report, context: ViewContext) -> RenderableType:
@@ -233,13 +231,13 @@ def dry_run(report: Report, context: ViewContext) -> RenderableType:
         ("note", plain(report.get("note"), 500)),
         ("schedule", f"{plain(report['schedule'], 1_000)} ({zone})"),
         ("next", instants(report["instants"], context, zone)),
-        ("target", copied(report.get("target"))),
+        ("target", path(report.get("target"))),
         ("runner", plain(report.get("runner"))),
         ("timeout", f"{report['timeout_sec']:,} s" if "timeout_sec" in report else ""),
     ]
     parts += facts(rows)
     if argv:
-        parts += [Text("  command", "dim"), *_command(shlex.join(map(str, argv)))]
+        parts += [Text("  command", "dim"), _command(argv)]
     prompt = report.get("prompt")
     if prompt:
         parts += [Text("  prompt", "dim"), Excerpt(str(prompt), 8, 4)]
@@ -266,13 +264,16 @@ def _cannot_start(report: Report) -> bool:
     return any(entry.get("code") in _UNSTARTABLE for entry in report.get("warnings") or ())
 
 
-def _command(text: str) -> list[RenderableType]:
-    """A command as it can be pasted; of a very long one, as with a prompt in it, the beginning."""
-    lines = verbatim(text).split("\n")
-    if len(text) > _LONGEST_COMMAND or len(lines) > _MOST_LINES:
-        return [Excerpt(text, _MOST_LINES, 4)]
-    return [Hanging(Text("    "), Text(line), wraps=False) for line in lines]
+def _command(argv: Sequence[object]) -> RenderableType:
+    """A command line as a shell reads it, whole unless it is very long."""
+    text = verbatim(" ".join(pasted(word) or "''" for word in argv))
+    if len(text) > _LONGEST_COPIED:
+        return Excerpt(text, 8, 4)
+    return Text(f"    {text}", no_wrap=True, overflow="ignore")
 
 
-def _variable(name: str, value: object) -> Hanging:
-    return Hanging(Text("    "), copied(f"{name}={value}", most=_LONGEST_VALUE), wraps=False)
+def _variable(name: str, value: object) -> Text:
+    """An assignment as a shell reads it."""
+    text = verbatim(value)
+    cut = "…" if len(text) > _LONGEST_COPIED else ""
+    return Text(f"    {plain(name)}={pasted(text[:_LONGEST_COPIED])}{cut}", no_wrap=True, overflow="ignore")

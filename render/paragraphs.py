@@ -6,17 +6,27 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+_PROGRAM = r"(?:chmod|chown|rm|fuser|ls|mkdir|kill|crontab|systemctl|loginctl|sqlite3|npm|pip|git|ulimit|make)"
+_VERB = r"(?:status|install|enable|disable|start|stop|restart|pull)\b\S?"
+_QUOTED = r"'[^'\n]{1,300}'"
+#: A word of a command: quoted, an option, or with a sign that no English word has.
+_WORD = rf"(?:(?:--?[\w-]+=)?{_QUOTED}\S*|[^\s']*[-+/@:=_][^\s']*|\d+\S?)"
 #: What a line is never broken in: a word, or words that are copied together. It may take a word too many, which costs
 #: nothing but the end of a line.
 _PIECE = re.compile(
-    r"""(?<!\s)\s*+(?:
-      [^\s`]?`[^`\n]{1,300}`\S*                                       # `a command`
-    | ["(]?'[^'\n]{1,300}'(?!\w)\S*                                    # what is quoted for a shell
-    | ["'(]?python3\ main\.py\ [a-z-]+                                # one of our commands, its argument
-      (?:\ [^\s-]\S*(?<![.,:;)]))?(?:\ --?[a-z]\S*(?:\ [^\s-]\S*)?)*\S* # and its options
-    | ["'(]?(?:[A-Z_]+=)?~?/\S*(?<![.,:;)])                            # a path with blanks in the names of folders
-      (?:\ [^\s/]+(?<![.,:;)])){0,2}\ [^\s/]+/\S*
-    | ["'(]?[\d*][\w*,/?\#-]*(?:\ [\d*?A-Z][\w*,/?\#-]*){4,5}\S*       # a schedule of five or six fields
+    rf"""(?<!\s)\s*+(?:
+      [^\s`]?`[^`\n]{{1,300}}`\S*                                     # `a command`
+    | ["(]?{_QUOTED}(?!\w)\S*                                         # what is quoted for a shell
+    | ["'(]?(?:cd\ (?:{_QUOTED}|\S+)\ &&\ )?python3\ main\.py\ [a-z-]+  # one of our commands, its argument
+      (?:\ (?:{_QUOTED}|[^\s'-]\S*(?<![.,:;)])))?
+      (?:\ (?:--?[a-z]\S*(?:\ (?:{_QUOTED}|[^\s'-]\S*))?|[A-Z_]{{2,}}))*\S*  # and its options
+    | ["'(]?(?:sudo\ )?{_PROGRAM}(?:\ (?:{_VERB}|{_WORD}))+           # a command of the system
+    | --[a-z][\w-]*(?:[=\ ](?:{_QUOTED}|[^\s'-]\S*|-\w\S*))?             # options with their values
+      (?:\ --[a-z][\w-]*(?:[=\ ](?:{_QUOTED}|[^\s'-]\S*|-\w\S*))?)*\S*
+    | \["[^\]\n]{{1,300}}"\]\S*                                        # a list in JSON
+    | ["'(]?(?:[A-Z_]+=)?~?/\S*(?<![.,:;)])                           # a path with blanks in the names of folders
+      (?:\ [^\s/]+(?<![.,:;)])){{0,2}}\ [^\s/]+/\S*
+    | ["'(]?[\d*][\w*,/?\#-]*(?:\ [\d*?A-Z][\w*,/?\#-]*){{4,5}}\S*    # a schedule of five or six fields
     | \S+
     )""",
     re.VERBOSE,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from render.console import Report, ViewContext
 from render.hanging import Hanging, on_one_line, wrapped
+from render.whole import pasted
 from render.words import distance, one_line, plain, sentence, short, verbatim
 
 #: Lines of a screen that are left for a text when everything else about a run is on it too.
@@ -29,6 +30,11 @@ def facts(rows: Iterable[tuple[str, str | Text | None]]) -> list[Hanging]:
 def copied(text: object, style: str = "", most: int = 4_096) -> Text:
     """A path or a command, which is neither broken nor cut: it may have blanks in it, and is copied."""
     return Text(one_line(text)[:most], style, no_wrap=True, overflow="ignore")
+
+
+def path(value: object, style: str = "") -> Text:
+    """A path by itself, as a shell reads it; empty for none."""
+    return copied(pasted(one_line(value)), style)
 
 
 def head(status: str, style: str, text: str) -> Text:
@@ -115,14 +121,14 @@ def error_facts(error: Report, context: ViewContext, *, with_stderr: bool = True
     parts: list[RenderableType] = [
         Hanging(Text("  error: ", "bold red"), Text.assemble(text, (f" [{plain(error.get('code'))}]", "dim")))
     ]
-    if hint := details.get("hint"):
-        parts.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone, 2_000))))
-    if reason := details.get("not_retried"):
-        parts.append(Hanging(Text("  not tried again: ", "dim"), Text(plain(reason))))
     failed = details.get("failed")
     for missed in failed if isinstance(failed, list) else ():
         if isinstance(missed, Mapping):
             parts.append(Hanging(Text("  - "), Text(_missed(missed))))
+    if hint := details.get("hint"):
+        parts.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone, 2_000))))
+    if reason := details.get("not_retried"):
+        parts.append(Hanging(Text("  not tried again: ", "dim"), Text(plain(reason))))
     if with_stderr and (stderr := details.get("stderr")):
         parts += [Text("  its stderr ends with", "dim"), Excerpt(str(stderr), 6, 4, last=True)]
     return parts
@@ -130,9 +136,14 @@ def error_facts(error: Report, context: ViewContext, *, with_stderr: bool = True
 
 def _missed(entry: Report) -> str:
     """A condition of success that was not met: what was expected, and what was found."""
-    found = f"; found: {plain(entry['found'], 500)}" if entry.get("found") is not None else ""
-    expected = plain(json.dumps(entry.get("expected"), ensure_ascii=False), 500)
-    return f"{plain(entry.get('check'))}: expected {expected}{found}"
+    check, expected, found = plain(entry.get("check")), entry.get("expected"), entry.get("found")
+    where = f" at {plain(entry['path'], 500)}" if entry.get("path") else ""
+    if not isinstance(expected, str):
+        wanted = plain(json.dumps(expected, ensure_ascii=False), 500)
+    else:
+        # Not escaped: a pattern is compared with what is in .jobs.json. What a schema wants is a sentence already.
+        wanted = plain(expected, 500) if check == "json_schema" else f'"{plain(expected, 500)}"'
+    return f"{check}{where}: expected {wanted}{'' if found is None else f'; found: {plain(str(found), 500)}'}"
 
 
 def together(*parts: RenderableType | Sequence[RenderableType]) -> Group:

@@ -11,7 +11,7 @@ from render.answers import said
 from render.console import STYLES, Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import Excerpt, copied, error_facts, facts, head, lines_left, note, step, together
+from render.parts import Excerpt, copied, error_facts, facts, head, lines_left, note, path, step, together
 from render.words import counted, dollars, duration, instant_of, plain, sentence, short, size, when
 
 _PC = "python3 main.py"
@@ -41,7 +41,7 @@ def ran(report: Report, context: ViewContext) -> RenderableType:
     else:
         parts.append(Text("  It ended well and printed nothing.", "dim"))
     run_id = plain(report["run_id"])
-    parts += facts([("cost", _cost(row)), ("files", copied(row.get("output_dir")))])
+    parts += facts([("cost", _cost(row)), ("files", path(row.get("output_dir")))])
     parts += _remarks(report, context)
     return together(*parts, step(f"{_PC} show {run_id}", label="More"))
 
@@ -206,14 +206,14 @@ def _row_facts(row: Report, context: ViewContext, note: str) -> list[Hanging]:
         ("started", f"{when(row['started_at'], now, zone)}, by {plain(row.get('trigger'))}{slot}"),
         ("took", duration(row.get("duration_ms"))),
         ("attempts", str(row["attempt"]) if (row.get("attempt") or 0) > 1 else ""),
-        ("target", f"{plain(row.get('target'))}{_by(row)}"),
+        ("target", path(row.get("target")).append(_by(row))),
         ("exit code", "" if code is None else str(code)),
         ("cost", _cost(row)),
         ("session", plain(row.get("session_id"))),
         ("retry of", plain(row.get("retry_of"))),
         ("cancelled", f"{when(cancelled, now, zone)} by {plain(row.get('cancel_requested_by'))}" if cancelled else ""),
         ("owner", plain(row.get("lease_owner"))),
-        ("files", copied(row.get("output_dir"))),
+        ("files", path(row.get("output_dir"))),
     ])  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def logs(report: Report, context: ViewContext) -> RenderableType:
     grid = Grid(("RUN", "WHEN", "WHAT"), cells, {2: 30}, movable=2)
     parts: list[RenderableType] = [grid if cells else Text("No events.")]
     for file in report.get("output") or ():
-        name = copied(file["path"], "bold").append(", its end" if file.get("truncated") else "")
+        name = path(file["path"], "bold").append(", its end" if file.get("truncated") else "")
         parts += [
             Text(),
             name,

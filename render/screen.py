@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from render.whole import JOINT
+
 #: The width in cells where stdout is not a terminal: wide, so that no line is cut.
 WIDTH_ELSEWHERE = 200
 _NARROWEST, _WIDEST = 20, 2_000
@@ -33,6 +35,7 @@ class Screen:
 
     def shown(self, text: str) -> str:
         """The text with signs that this screen has: symbols in ASCII, and `?` for other characters that it lacks."""
+        text = text.replace(JOINT, " ")
         if self.has_symbols:
             return text
         return text.translate(_ASCII).encode(self.encoding, "replace").decode(self.encoding)

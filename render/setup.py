@@ -10,7 +10,8 @@ from rich.text import Text
 from render.console import Report, ViewContext
 from render.grid import Grid
 from render.hanging import Hanging
-from render.parts import copied, facts, first_step, note, step, together
+from render.parts import copied, facts, first_step, note, path, step, together
+from render.whole import pasted
 from render.words import counted, one_line, plain, size, verbatim, when
 
 _PC = "python3 main.py"
@@ -20,7 +21,7 @@ def database(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `init-db`."""
     what = "Made the database" if report["created"] else "The database is there and sound:"
     after = step(f"{_PC} status") if report["jobs"] and not report["jobs_to_load"] else first_step(report)
-    return together(copied(f"{what} {report['database']}"), after)
+    return together(copied(f"{what} {pasted(report['database'])}"), after)
 
 
 def installed(report: Report, _context: ViewContext) -> RenderableType:
@@ -56,7 +57,7 @@ def units(report: Report, _context: ViewContext) -> str:
 
 def units_written(report: Report, _context: ViewContext) -> RenderableType:
     """The view of `install-systemd`."""
-    paths = [Hanging(Text("  "), copied(path), wraps=False) for path in report["units"]]
+    paths = [Hanging(Text("  "), path(unit), wraps=False) for unit in report["units"]]
     undo = step(*map(_command, report["undo"]), label="To undo")
     return together(Text(f"Wrote {counted(len(paths), 'unit')}:"), paths, step(*map(_command, report["then"])), undo)
 

@@ -12,7 +12,7 @@ from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
 from render.jobs import is_paused, message_of
-from render.parts import copied, facts, first_step, note, step, together
+from render.parts import facts, first_step, note, path, step, together
 from render.runs import slot_of, started
 from render.words import counted, distance, dollars, plain, sentence, short, undelivered
 
@@ -57,7 +57,7 @@ def _head(report: Report, context: ViewContext) -> list[tuple[str, str | Text | 
     rows: list[tuple[str, str | Text | None]] = [
         ("jobs", ", ".join([f"{counted(len(jobs), 'job')}, {enabled} enabled", *others])),
         (".jobs.json", _file(report["sync"])),
-        ("database", copied(report["paths"]["database"])),
+        ("database", path(report["paths"]["database"])),
     ]
     if isinstance(daemon, dict) and daemon.get("running"):
         rows.insert(0, ("daemon", f"running, pid {daemon.get('pid')}"))

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from render.console import Report, View, ViewContext, drawn
 from render.fields import fields
 from render.parts import note, together
+from render.whole import joined
 
 #: The module of `render` and the function in it. What is not here shows its fields.
 VIEWS = {
@@ -63,6 +64,7 @@ def text_of(view: str | View, report: Report, context: ViewContext) -> str:
     A view that returns text is printed as it is: it may be pasted elsewhere.
     """
     draw = view_of(view) if isinstance(view, str) else view
+    report = joined(report, context.places)
     drawing = draw(report, context)
     if isinstance(drawing, str):
         return context.screen.shown(drawing)

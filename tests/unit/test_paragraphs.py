@@ -63,11 +63,11 @@ def _shown(view: str, report: dict[str, Any]) -> list[str]:
 def test_the_files_of_a_run_are_named_in_one_line() -> None:
     row = {"run_id": "r", "job_id": "a-job", "status": "ok", "started_at": text(-1), "output_dir": FILES}
     report = {"status": "ok", "job_id": "a-job", "run_id": "r", "row": row, "error": None}
-    assert any(line.endswith(f"  {FILES}") for line in _shown("run-now", report))
+    assert any(line.endswith(f"  '{FILES}'") for line in _shown("run-now", report))
     shown = {"run": row, "calls": [], "output": []}
-    assert any(line.endswith(f"  {FILES}") for line in _shown("show", shown))
+    assert any(line.endswith(f"  '{FILES}'") for line in _shown("show", shown))
     output = [{"path": f"{FILES}/attempt-1.stdout", "text": "x", "truncated": True}]
-    assert f"{FILES}/attempt-1.stdout, its end" in _shown("logs", {"events": [], "output": output})
+    assert f"'{FILES}/attempt-1.stdout', its end" in _shown("logs", {"events": [], "output": output})
 
 
 def test_dry_run_cuts_no_value() -> None:
@@ -79,11 +79,11 @@ def test_dry_run_cuts_no_value() -> None:
         "environment": {"PATH": folders, "PURUTO_CRON_RUN_FOLDER": FILES},
     }  # fmt: skip
     lines = _shown("dry-run", report)
-    assert f"    PATH={folders}" in lines
-    assert any(line.endswith(f"{ROOT}/a target") for line in lines)
+    assert f"    PATH='{folders}'" in lines
+    assert any(line.endswith(f"  '{ROOT}/a target'") for line in lines)
     assert f"    sh -c '{'echo  one; echo two ' * 9}' '{ROOT}'" in lines
 
 
 def test_the_path_of_an_error_is_in_one_line() -> None:
     error = {"code": "X", "message": "It is not there", "details": {"path": f"{ROOT}/a file"}}
-    assert error_text(error, Screen(40)).split("\n")[1] == f"  path: {ROOT}/a file"
+    assert error_text(error, Screen(40)).split("\n")[1] == f"  path: '{ROOT}/a file'"
