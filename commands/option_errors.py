@@ -45,8 +45,8 @@ def _explained(
     elif field not in given and problem["code"] != "MISSING_FIELD":
         option = f"--from-json: {field or 'the job'}" if source else f"the job's field {field}"
     hint = f"add {flag}" if problem["code"] == "MISSING_FIELD" else problem.get("hint")
-    if problem["code"] == "EMPTY" and field in given and not hint:
-        hint = f"to remove it: --unset {field}" if removes else "leave it out"
+    if problem["code"] == "EMPTY" and field in given and removes:
+        hint = f"{hint or 'to remove it'}: --unset {field}"
     if problem["code"] == "BAD_INSTANT" and field == "paused_until" and removes:
         hint = f"{hint}; `python3 main.py pause-job {problem.get('job_id')} --until` takes words such as tomorrow"
     advice = {"hint": hint} if hint else {}

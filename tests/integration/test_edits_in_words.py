@@ -59,7 +59,8 @@ def test_a_new_name_that_is_wrong_is_what_the_error_names(machine: Machine) -> N
 
 def test_an_empty_value_says_how_to_remove_the_field(machine: Machine) -> None:
     machine.ready(shell(COUNT, note="x"))
-    assert refused(machine, "edit-job", "job-0", "--note", "") == ("--note is empty", "to remove it: --unset note")
+    message, hint = refused(machine, "edit-job", "job-0", "--note", "")
+    assert (message, hint) == ("--note is empty", "give it a value, or remove it: --unset note")
     machine.run("edit-job", "job-0", "--unset", "note")
     assert "note" not in entry(machine)
 
