@@ -199,6 +199,16 @@ def test_a_crontab_and_units_are_printed_as_they_are(pairs: dict[str, Pair]) -> 
     _, report = pairs["units printed"]
     text = views.text_of("units", report, context(Screen(60, 24)))
     assert all(unit.rstrip("\n") in text for unit in report["units"].values())
+    below = text.split("\n\n# When they are written:\n")[1].split("\n")
+    assert [line.removeprefix("#   ") for line in below if line.startswith("#   ")] == report["then"] + report["undo"]
+
+
+@pytest.mark.parametrize("view", ["list", "status", "crontab"])
+def test_a_warning_says_what_to_do(pairs: dict[str, Pair], view: str) -> None:
+    _, report = pairs["crontab printed" if view == "crontab" else view]
+    warned = {**report, "warnings": [{"code": "X", "message": "It was moved", "hint": "Run: python3 main.py doctor"}]}
+    text = views.text_of(view, warned, context(Screen(120, 24)))
+    assert "It was moved. Run: python3 main.py doctor" in text
 
 
 def test_a_word_from_outside_moves_no_cursor(pairs: dict[str, Pair]) -> None:
