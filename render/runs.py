@@ -93,9 +93,7 @@ def _remarks(report: Report, context: ViewContext) -> list[RenderableType]:
         texts.append(f".jobs.json could not be loaded: {plain(broken['error'].get('message'), 500)}")
     notes: list[RenderableType] = [note(text, context) for text in texts]
     if hint := ((report.get("sync") or {}).get("error") or {}).get("details", {}).get("hint"):
-        notes.append(
-            Hanging(Text("  fix: ", "bold"), Text(sentence(f"{hint[:1].upper()}{hint[1:]}", context.now, context.zone)))
-        )
+        notes.append(Hanging(Text("  fix: ", "bold"), Text(sentence(hint, context.now, context.zone))))
     return notes
 
 

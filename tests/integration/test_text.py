@@ -327,11 +327,13 @@ def test_a_file_that_can_not_be_loaded_is_told_with_what_to_do(workspace: Worksp
     workspace.write_jobs({**shell(COUNT), "timout_sec": 5})
     for words in (("run-now", "job-0"), ("tick",), ("status",)):
         text = " ".join(machine.printed(*words, "--text")[1].split())
-        assert "Did you mean timeout_sec?" in text, words
+        assert "fix: did you mean timeout_sec?" in text, words
     workspace.write_jobs(shell(COUNT))
     machine.run("sync-jobs")
     (workspace.root / ".jobs.json").unlink()
-    assert "see python3 main.py sync-jobs" in " ".join(machine.printed("status", "--text")[1].split())
+    assert "does not exist; the jobs go on as they were loaded" in " ".join(
+        machine.printed("status", "--text")[1].split()
+    )
 
 
 def test_standard_input_is_called_so_and_no_hint_names_a_key_of_json(workspace: Workspace, clock: FakeClock) -> None:
