@@ -67,7 +67,9 @@ def translate(error: sqlite3.Error, path: str) -> DatabaseError:
         return DatabaseCorrupt(f"{path} is damaged or not an SQLite database", hint=_REPAIR, details=details)
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return DatabaseFull(
-            f"{path} can't be written: the disk is full or failing", hint="Free some space.", details=details
+            f"{path} can't be written: the disk is full or failing",
+            hint="Free some space; see: python3 main.py prune",
+            details=details,
         )
     if primary == sqlite3.SQLITE_READONLY:
         return read_only(path, details)

@@ -36,7 +36,7 @@ def command(app: App, only_print: bool, telegram: bool, daemon: bool, folder: st
     crashes.
 
     Nothing is started. If there is a unit of the same name that another copy wrote, nothing is written. Prints the
-    units, under "then" the commands that start them, and under "undo" those that remove them. One of cron, timer and
+    units, the commands that start them ("then"), and those that remove them ("undo"). One of cron, timer and
     daemon is enough; several do no harm. Their output: journalctl --user -t puruto-cron.
 
     \b

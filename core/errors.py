@@ -478,7 +478,7 @@ class DatabaseFull(DatabaseError):
     """The disk is full or failing."""
 
     code = "DATABASE_FULL"
-    fix = "free some space"
+    fix = "free some space: `prune`, or [what a full disk means](guides/full-disk.md)"
 
 
 class SqliteTooOld(DatabaseError):

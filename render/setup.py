@@ -12,7 +12,7 @@ from render.grid import Grid
 from render.hanging import Hanging
 from render.parts import copied, facts, first_step, note, path, step, together
 from render.whole import pasted
-from render.words import counted, one_line, plain, size, verbatim, when
+from render.words import advised, counted, one_line, plain, size, verbatim, when
 
 _PC = "python3 main.py"
 
@@ -46,13 +46,16 @@ def uninstalled(report: Report, _context: ViewContext) -> RenderableType:
 
 def crontab(report: Report, _context: ViewContext) -> str:
     """A crontab as it can be given to `crontab -`: warnings are comments."""
-    warnings = [f"# warning: {plain(entry['message'], 1_000)}" for entry in report.get("warnings") or ()]
+    warnings = [f"# warning: {plain(advised(entry), 1_000)}" for entry in report.get("warnings") or ()]
     return "\n".join([verbatim(report["crontab"]), *warnings])
 
 
 def units(report: Report, _context: ViewContext) -> str:
-    """The texts of systemd units, each under the path of its file."""
-    return "\n\n".join(f"# {plain(path, 4_096)}\n{verbatim(text)}" for path, text in report["units"].items())
+    """The texts of systemd units, each under the path of its file; below, as comments, what starts and removes them."""
+    texts = [f"# {plain(path, 4_096)}\n{verbatim(text)}".rstrip("\n") for path, text in report["units"].items()]
+    for title, commands in (("When they are written", report["then"]), ("To remove them", report["undo"])):
+        texts.append("\n".join([f"# {title}:", *(f"#   {_command(text)}" for text in commands)]))
+    return "\n\n".join(texts)
 
 
 def units_written(report: Report, _context: ViewContext) -> RenderableType:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from core.listing import listed, sentences
+from core.listing import listed
 from render.console import Report, ViewContext, status_text
 from render.grid import Grid
 from render.hanging import Hanging
 from render.jobs import is_paused, message_of
 from render.parts import facts, first_step, note, path, step, together
 from render.runs import slot_of, started
-from render.words import counted, distance, dollars, plain, sentence, short, undelivered
+from render.words import advised, counted, distance, dollars, plain, sentence, short, undelivered
 
 #: The most rows of what is next and of what was spent.
 _NEXT, _SPENDING = 5, 5
@@ -106,8 +106,7 @@ def _wrong(report: Report, context: ViewContext) -> list[RenderableType]:
     if overdue:
         parts.append(note(f"Overdue: {listed(overdue)}", context))
     for entry in scheduler["anomalies"]:
-        text = str(entry["message"])
-        parts.append(note(sentences(text, str(entry.get("hint") or "")), context))
+        parts.append(note(advised(entry), context))
     parts += [note(undelivered(entry), context) for entry in report["events"]["waiting"]]
     for job in report["jobs"]:
         if job.get("problem"):

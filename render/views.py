@@ -10,6 +10,7 @@ from render.console import Report, View, ViewContext, drawn
 from render.fields import fields
 from render.parts import note, together
 from render.whole import joined
+from render.words import advised
 
 #: The module of `render` and the function in it. What is not here shows its fields.
 VIEWS = {
@@ -73,4 +74,4 @@ def text_of(view: str | View, report: Report, context: ViewContext) -> str:
 
 def warnings(report: Report, context: ViewContext) -> list[RenderableType]:
     """The warnings of a report, a paragraph each."""
-    return [note(entry.get("message"), context) for entry in report.get("warnings") or ()]
+    return [note(advised(entry), context) for entry in report.get("warnings") or ()]

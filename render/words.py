@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.clock import from_text
+from core.listing import sentences
 from core.strict_json import visible
 
 _MOMENT_SEC = 30
@@ -152,6 +153,11 @@ def sentence(text: object, now: datetime, zone: str, most: int = 1_000) -> str:
     """A sentence of ours on one line, with the stored instants in it in few words and in that zone."""
     flat = plain(text, most)
     return _INSTANT.sub(lambda match: short(match[0], now, zone) or match[0], flat)
+
+
+def advised(entry: Mapping[str, Any]) -> str:
+    """What a warning says, `message`, and behind it what to do, `hint`, if it has one."""
+    return sentences(str(entry.get("message") or ""), str(entry.get("hint") or ""))
 
 
 def verbatim(text: object) -> str:

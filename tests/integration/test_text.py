@@ -199,6 +199,16 @@ def test_a_crontab_and_units_are_printed_as_they_are(pairs: dict[str, Pair]) -> 
     _, report = pairs["units printed"]
     text = views.text_of("units", report, context(Screen(60, 24)))
     assert all(unit.rstrip("\n") in text for unit in report["units"].values())
+    below = text.split("\n\n# When they are written:\n")[1].split("\n")
+    assert [line.removeprefix("#   ") for line in below if line.startswith("#   ")] == report["then"] + report["undo"]
+
+
+@pytest.mark.parametrize("view", ["list", "status", "crontab"])
+def test_a_warning_says_what_to_do(pairs: dict[str, Pair], view: str) -> None:
+    _, report = pairs["crontab printed" if view == "crontab" else view]
+    warned = {**report, "warnings": [{"code": "X", "message": "It was moved", "hint": "Run: python3 main.py doctor"}]}
+    text = views.text_of(view, warned, context(Screen(120, 24)))
+    assert "It was moved. Run: python3 main.py doctor" in text
 
 
 def test_a_word_from_outside_moves_no_cursor(pairs: dict[str, Pair]) -> None:
@@ -317,11 +327,13 @@ def test_a_file_that_can_not_be_loaded_is_told_with_what_to_do(workspace: Worksp
     workspace.write_jobs({**shell(COUNT), "timout_sec": 5})
     for words in (("run-now", "job-0"), ("tick",), ("status",)):
         text = " ".join(machine.printed(*words, "--text")[1].split())
-        assert "Did you mean timeout_sec?" in text, words
+        assert "fix: did you mean timeout_sec?" in text, words
     workspace.write_jobs(shell(COUNT))
     machine.run("sync-jobs")
     (workspace.root / ".jobs.json").unlink()
-    assert "see python3 main.py sync-jobs" in " ".join(machine.printed("status", "--text")[1].split())
+    assert "does not exist; the jobs go on as they were loaded" in " ".join(
+        machine.printed("status", "--text")[1].split()
+    )
 
 
 def test_standard_input_is_called_so_and_no_hint_names_a_key_of_json(workspace: Workspace, clock: FakeClock) -> None:

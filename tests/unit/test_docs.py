@@ -418,6 +418,7 @@ LIMITS = [
     ("docs/errors.md", r"is not a regular file, is larger than (\d+) MiB", import_crontab.MAX_BYTES >> 20),
     ("docs/errors.md", r"a device, larger than (\d+) KiB", envfile.MAX_BYTES >> 10),
     ("docs/errors.md", r"up to ([\d,]+): then the check stops", messages.MAX_COUNTED),
+    ("docs/doctor.md", r"is undamaged, schema (\d+)", db.SCHEMA_VERSION),
     ("docs/targets.md", r"`stdout` holds the first (\d+) KiB", runner.RESULT_LIMIT >> 10),
     ("docs/targets.md", r"`stderr` the last (\d+) KiB", runner.TAIL_LIMIT >> 10),
     ("docs/targets.md", r"nested at most (\d+) levels deep", strict_json.MAX_DEPTH),
@@ -521,6 +522,21 @@ def test_local_links_lead_somewhere(path: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+#: A key of the JSON of `status`, which nobody sees on a terminal; `scheduler.py` is a file.
+STATUS_KEY = re.compile(r"`(?:scheduler|sync|events|paths)\.(?!py`|jsonl`)[a-z_]+`")
+PAGES_FOR_PEOPLE = [
+    *READMES,
+    *PAIRS[1],
+    *sorted(f"docs/guides/{path.name}" for path in (ROOT / "docs/guides").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("name", PAGES_FOR_PEOPLE)
+def test_a_page_for_people_names_keys_of_status_only_together_with_json(name: str) -> None:
+    parts = [part for text in re.split(r"\n\s*\n", read(name)) for part in re.split(r"\n(?=[|-] ?)", text)]
+    assert [part for part in parts if STATUS_KEY.search(part) and "--json`" not in part] == []
 
 
 def test_documents_are_found() -> None:
