@@ -131,9 +131,9 @@ def _run(argv: list[str], app: App) -> int:
     except OutputUnwritable as error:
         return _unwritable(error)
     except click.ClickException as error:
-        hint = (
-            f"See: python3 {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        )
+        # The path begins with the program's name, which is what people paste.
+        usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        hint = f"See: {usage} --help" if usage else ""
         return _fail(UsageError(error.format_message(), hint=hint), app, argv)
     except (click.Abort, KeyboardInterrupt):
         return _fail(Interrupted("Interrupted"), app, argv)
