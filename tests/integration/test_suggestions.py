@@ -170,8 +170,9 @@ def test_a_job_that_was_removed_is_called_so(machine: Machine, words: tuple[str,
     assert error.hint.endswith("python3 main.py history daily-backup")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", [["list"], ["edit-job", "x"], ["sessions"], ["simulate"]], ids=" ".join)
-def test_the_hint_of_an_unknown_option_can_be_pasted(machine: Machine, words: list[str]) -> None:
-    error = machine.run(*words, "--nope")[1]["error"]
+def test_the_hint_of_an_unknown_option_can_be_pasted(workspace: Workspace, words: list[str]) -> None:
+    error = workspace.json(*words, "--nope", code=2)["error"]
     assert error["details"]["hint"].endswith(f"python3 main.py {words[0]} --help")
     assert error["details"]["hint"].count("python3") == 1
