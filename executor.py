@@ -11,7 +11,14 @@ import gates
 from channels import channels_of
 from core import crash_points, log
 from core.clock import Clock, utc_text
-from core.errors import DatabaseError, DatabaseFull, DatabaseLocked, MachineExhausted, VerdictNotStored
+from core.errors import (
+    DatabaseError,
+    DatabaseFull,
+    DatabaseLocked,
+    DatabaseReplaced,
+    MachineExhausted,
+    VerdictNotStored,
+)
 from core.invocation import AgentSession, AttemptOutcome, Context, Invocation, InvocationRequest, Prompt, Usage
 from core.invocation_errors import AgentOverloaded, AgentQuota, is_retried
 from core.json_objects import RunEvent, RunResult
@@ -417,8 +424,9 @@ class Executor:
         `result`. For a run by hand nobody does, so it is patient itself.
         """
         channels = channels_of(run.job.notify_channel)
-        attempts = VERDICT_ATTEMPTS if run.trigger is not Trigger.MANUAL else VERDICT_ATTEMPTS_BY_HAND
-        for attempt in range(1, attempts + 1):
+        passing, attempts, attempt = (DatabaseFull, DatabaseLocked), VERDICT_ATTEMPTS, 0
+        while attempt < attempts:
+            attempt += 1
             try:
                 return await write(lambda: self._ledger.finish(run.run_id, run.token, verdict, channels))
             except DatabaseError as error:
@@ -429,6 +437,11 @@ class Executor:
                     run_id=run.run_id,
                     code=error.code,
                 )
+                if isinstance(error, DatabaseReplaced):
+                    # What we have open is no file any more, and never will be.
+                    break
+                if run.trigger is Trigger.MANUAL and isinstance(error, passing):
+                    attempts = VERDICT_ATTEMPTS_BY_HAND
             if attempt < attempts:
                 await wait(VERDICT_PAUSE_SEC, blocking_wait=self._pause)
         unstored = VerdictNotStored(
@@ -441,7 +454,7 @@ class Executor:
             self._ledger.finish(run.run_id, run.token, verdict, channels)
             return result
 
-        if isinstance(refusal, DatabaseFull | DatabaseLocked):
+        if isinstance(refusal, passing):
             unstored.store = store_now
         raise unstored from refusal
 
