@@ -14,9 +14,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.bad_input_cases_stage import GOOD_JOBS, Stage, copy_of, jobs_bytes, make_template
+from tests.effort import examples
 
 _FUZZ = settings(
-    max_examples=300,
+    max_examples=examples(300),
     derandomize=False,
     print_blob=True,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

@@ -44,6 +44,7 @@ from store.claims import Owner
 from store.creation import create
 from store.job_codec import job_json
 from system.processes import Stop
+from tests.effort import examples
 from tests.workspace import FakeClock
 
 NAMES = ("a", "b", "c")
@@ -316,6 +317,6 @@ class Machine(RuleBasedStateMachine):
 
 TestModel = pytest.mark.slow(Machine.TestCase)
 TestModel.settings = settings(
-    max_examples=30, stateful_step_count=30, print_blob=True,
+    max_examples=examples(30), stateful_step_count=30, print_blob=True,
     suppress_health_check=[HealthCheck.filter_too_much],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from core.kinds import AGENTS
 from invocation import runners
 from invocation.runners.agents import base
 from invocation.runners.base import Ending
+from tests.effort import examples
 from tests.support_invocation import request
 
 ANSWERS = Path(__file__).resolve().parents[1] / "fixtures" / "answers"
@@ -164,7 +165,7 @@ def test_noise_around_an_answer_changes_no_reading(agent: str, tmp_path: Path) -
     _, plain = read(tmp_path, agent, out)
     assert plain["status"] == "ok"
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=examples(150))
     @given(NOISE, NOISE, st.sampled_from(["", "\x1b[0m", "Loading... ", "\ufeff"]))
     def check(before: str, after: str, margin: str) -> None:
         # `{"a":` before an answer and `}` after it make it a part of one other JSON value.
@@ -214,7 +215,7 @@ def test_a_list_that_is_cut_anywhere_is_never_well(agent: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("agent", sorted(GOOD))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(data=st.data())
 def test_no_bytes_make_the_reader_fail(
     agent: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -232,7 +233,7 @@ def test_no_bytes_make_the_reader_fail(
 
 
 @pytest.mark.parametrize("agent", sorted(GOOD))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(data=st.data())
 def test_a_changed_byte_makes_no_other_answer_of_it(
     agent: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -15,6 +15,7 @@ from core.errors import ConfigurationError, CronError
 from core.job import NESTED, Job, Success
 from jobs import jobs_file
 from store import job_codec
+from tests.effort import examples
 from tests.support_jobs import BAD_JOBS, BAD_ROOTS, FULL, FULL_AGENT, FULL_AGENT_JOB, FULL_JOB, GOOD
 
 SCHEMA = jobs_file.json_schema()
@@ -241,13 +242,13 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(ENTRIES)
 def test_schema_and_check_agree_on_any_job(entry: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid({"jobs": [entry]}) == accepted({"jobs": [entry]})
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_schema_and_check_agree_on_a_good_job_with_one_odd_field(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*FULL]))

@@ -14,6 +14,7 @@ from core.errors import ConfigurationError, CronError
 from core.job import Job
 from jobs import jobs_file
 from store import job_codec
+from tests.effort import examples
 from tests.support_jobs import FULL, GOOD, check_schedule, parse
 
 pytestmark = pytest.mark.slow
@@ -100,7 +101,7 @@ def read_or_refused(data: bytes) -> jobs_file.JobsFile | None:
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(mutated_bytes())
 @example(b"")
 @example(VALID[:-1])
@@ -108,13 +109,13 @@ def test_a_file_with_damaged_bytes_is_read_or_refused(data: bytes) -> None:
     read_or_refused(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert read_or_refused(data) is None or json.loads(data.decode("utf-8-sig"))["jobs"] == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(mutated_structures())
 def test_a_file_of_another_shape_is_read_or_refused(root: Any) -> None:
     found = read_or_refused(json.dumps(root).encode())
@@ -122,7 +123,7 @@ def test_a_file_of_another_shape_is_read_or_refused(root: Any) -> None:
         assert len(found.jobs) == len(root["jobs"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(mutated_structures())
 def test_what_is_read_comes_back_whole_from_its_stored_form(root: Any) -> None:
     found = read_or_refused(json.dumps(root).encode())
@@ -134,7 +135,7 @@ def test_what_is_read_comes_back_whole_from_its_stored_form(root: Any) -> None:
         assert parse({"jobs": [entry]}).jobs == (job,)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(VALUES | mutated_structures().map(lambda root: root.get("jobs")), st.booleans())
 def test_any_stored_text_gives_a_job_or_one_of_our_errors(value: Any, cut: bool) -> None:
     entry = value[0] if isinstance(value, list) and value else value

@@ -15,6 +15,7 @@ from core.job import JobState
 from core.run import Missed
 from schedules import language
 from scheduling.planner import plan, skip_all
+from tests.effort import examples
 from tests.fakes import at, make_state
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ ticks = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 900)), min_size=
 
 few_ticks = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 900)), min_size=1, max_size=4).map(sorted)
 
-examples = settings(max_examples=60)
+few = settings(max_examples=examples(60))
 
 
 @dataclass
@@ -116,7 +117,7 @@ def slots_between(state: JobState, first: datetime, last: datetime) -> Iterator[
 
 
 @pytest.mark.slow
-@examples
+@few
 @given(states(), ticks)
 def test_every_slot_of_the_span_is_accounted_for_exactly_once(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -130,7 +131,7 @@ def test_every_slot_of_the_span_is_accounted_for_exactly_once(
     assert history.count == len(expected)
 
 
-@examples
+@few
 @given(states(), ticks)
 def test_the_cursor_only_moves_forward_and_ends_after_the_last_tick(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -143,7 +144,7 @@ def test_the_cursor_only_moves_forward_and_ends_after_the_last_tick(
     assert None not in cursors[:-1]
 
 
-@examples
+@few
 @given(states(), ticks)
 def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_spans(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -162,7 +163,7 @@ def test_a_missed_row_lies_wholly_before_the_slot_that_runs_and_counts_what_it_s
 
 
 @pytest.mark.slow
-@examples
+@few
 @given(states(catch_up=["latest", "all"], lateness=False), ticks, ticks)
 def test_the_accounted_slots_do_not_depend_on_when_the_ticks_came(
     state: JobState, one: Sequence[tuple[int, int]], other: Sequence[tuple[int, int]]
@@ -173,7 +174,7 @@ def test_the_accounted_slots_do_not_depend_on_when_the_ticks_came(
     assert histories[0].cursors[-1] == histories[1].cursors[-1]
 
 
-@examples
+@few
 @given(states(catch_up=["all"], lateness=False), few_ticks)
 def test_with_catch_up_all_and_a_limit_that_is_never_reached_every_slot_runs(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -188,13 +189,13 @@ def test_with_catch_up_all_and_a_limit_that_is_never_reached_every_slot_runs(
     assert history.missed == []
 
 
-@examples
+@few
 @given(states(catch_up=["all"]), ticks)
 def test_one_tick_never_runs_more_slots_than_the_limit(state: JobState, offsets: Sequence[tuple[int, int]]) -> None:
     assert len(serve(state, moments_of(state, offsets)[-1:]).ran) <= state.job.catch_up_limit
 
 
-@examples
+@few
 @given(states(catch_up=["latest", "none"]), ticks)
 def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -208,7 +209,7 @@ def test_one_tick_runs_at_most_one_slot_and_it_is_the_newest(
     assert found.next_run_at is None or found.next_run_at > now
 
 
-@examples
+@few
 @given(states(), ticks)
 def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Sequence[tuple[int, int]]) -> None:
     now, starts_at = moments_of(state, offsets)[-1]
@@ -220,7 +221,7 @@ def test_no_slot_that_is_older_than_allowed_runs(state: JobState, offsets: Seque
         assert limit is not None or state.job.catch_up == "none"
 
 
-@examples
+@few
 @given(states(), ticks)
 def test_a_change_of_the_job_writes_off_the_slots_that_ticks_would_have_served(
     state: JobState, offsets: Sequence[tuple[int, int]]
@@ -231,7 +232,7 @@ def test_a_change_of_the_job_writes_off_the_slots_that_ticks_would_have_served(
     assert dropped.count == serve(state, [(now, now)]).count
 
 
-@examples
+@few
 @given(st.sampled_from(ZONES), st.integers(0, 400 * 86_400))
 def test_a_year_without_a_tick_is_counted_exactly(zone: str, seconds: int) -> None:
     start = at("2025-02-01 00:00")

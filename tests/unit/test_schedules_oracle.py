@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.language import due_slots, next_fire
+from tests.effort import examples
 from tests.support_schedules import expressions, walk
 
 pytestmark = pytest.mark.slow
@@ -180,7 +181,7 @@ def test_a_whole_year_of_slots_is_that_of_cron_itself(zone: str, year: int, expr
 
 
 @pytest.mark.slow
-@settings(max_examples=250, derandomize=True)
+@settings(max_examples=examples(250), derandomize=True)
 @given(expression=expressions, change=st.sampled_from(CHANGES), late=st.integers(0, 59 * 60))
 def test_any_expression_has_the_slots_of_cron_itself(expression: str, change: tuple[str, str], late: int) -> None:
     zone, day = change
