@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from system.daemon_lock import DaemonState
 
 
-#: The most jobs that a warning names.
-
-
 class App:
     """The parts of the program. Whatever needs `settings` raises `SettingsError` if they are wrong."""
 

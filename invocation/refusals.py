@@ -146,7 +146,7 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     `is_own` says whether the message is certainly the program's and not the answer of a model. If not, only a short
     one that says it outright counts.
     """
-    words = message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip()
+    words = _words(message)
     if not is_own and (len(words) > _LONGEST_SENTENCE or "\n" in words):
         words = ""
     if is_own and status is None and (match := _STATUS_OF_PROVIDER.search(words)):
@@ -170,13 +170,18 @@ def kind_of(message: str, status: int | None, *, is_own: bool) -> type[AgentFail
     return AgentRequestInvalid if is_rejected else AgentFailed
 
 
+def _words(message: str) -> str:
+    """The part of a message that is judged, in lower case and with plain apostrophes."""
+    return message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip()
+
+
 def _rejects(status: int | None) -> bool:
     return status is not None and 400 <= status < 500 and status not in _PASSING
 
 
 def what_to_change(message: str) -> str:
     """What would let a request through that was rejected or declined with this message; "" if nothing is known."""
-    words = message[:_JUDGED].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    words = _words(message)
     if re.search(_WRONG_MODEL, words):
         return "Correct the job's model: there is none of that name, or not for this account."
     if re.search(_TOO_LONG, words):

@@ -411,8 +411,6 @@ class Definitions:
 
 #: Keys of `state` begin with this where `pause-job` has disabled the job that follows; the value is since when.
 _BY_HAND = "paused:"
-#: The reason of a pause that somebody made by `pause-job` without an end.
-BY_HAND = "pause-job"
 #: Keys of `state` begin with this where the name that follows was that of a job which has another one now, the value.
 _RENAMED = "renamed:"
 #: The tables besides `jobs` whose rows belong to a job.

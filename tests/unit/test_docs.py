@@ -418,7 +418,6 @@ LIMITS = [
     ("docs/errors.md", r"is not a regular file, is larger than (\d+) MiB", import_crontab.MAX_BYTES >> 20),
     ("docs/errors.md", r"a device, larger than (\d+) KiB", envfile.MAX_BYTES >> 10),
     ("docs/errors.md", r"up to ([\d,]+): then the check stops", messages.MAX_COUNTED),
-    ("docs/doctor.md", r"is undamaged, schema (\d+)", db.SCHEMA_VERSION),
     ("docs/targets.md", r"`stdout` holds the first (\d+) KiB", runner.RESULT_LIMIT >> 10),
     ("docs/targets.md", r"`stderr` the last (\d+) KiB", runner.TAIL_LIMIT >> 10),
     ("docs/targets.md", r"nested at most (\d+) levels deep", strict_json.MAX_DEPTH),
